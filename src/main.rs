@@ -1,0 +1,43 @@
+//! Wiring: reads the command line, runs what it asks for, prints the error, sets the exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use inv_tui::cli::{self, Headless, Invocation, Task};
+use inv_tui::error::{self, Error, Result};
+
+fn main() -> ExitCode {
+    let invocation = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(problem) => {
+            let _ = problem.print();
+            return ExitCode::from(if problem.use_stderr() {
+                error::EXIT_USAGE
+            } else {
+                error::EXIT_DONE
+            });
+        }
+    };
+    match run(invocation) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}", error::report(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(invocation: Invocation) -> Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::new("cannot start the runtime").because(cause))?;
+    match invocation {
+        Invocation::Explore(_) => Err(Error::usage("the explorer is not built yet")),
+        Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
+            match task {
+                Task::Crds(args) => inv_tui::tasks::crds::run(args, &global).await,
+            }
+        }),
+    }
+}

@@ -1,0 +1,186 @@
+//! Label and annotation keys, and how a foreign value becomes a legal label value.
+
+use sha2::{Digest, Sha256};
+
+/// Region of a host, the well-known key of `k8s.io/api/core/v1/well_known_labels.go`.
+pub const REGION: &str = "topology.kubernetes.io/region";
+/// Availability zone of a host.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+/// Machine type, for example `m5.large`.
+pub const INSTANCE_TYPE: &str = "node.kubernetes.io/instance-type";
+/// CPU architecture, for example `amd64`.
+pub const ARCH: &str = "kubernetes.io/arch";
+/// Operating system family, for example `linux`.
+pub const OS: &str = "kubernetes.io/os";
+
+/// Provider kind, for example `aws`.
+pub const PROVIDER: &str = "inventory.inv-tui.dev/provider";
+/// Name of the source that reported the host.
+pub const SOURCE: &str = "inventory.inv-tui.dev/source";
+/// Account or project at the provider.
+pub const ACCOUNT: &str = "inventory.inv-tui.dev/account";
+/// Mirror of `spec.cluster`.
+pub const CLUSTER: &str = "inventory.inv-tui.dev/cluster";
+/// Mirror of `spec.role`.
+pub const ROLE: &str = "inventory.inv-tui.dev/role";
+/// Mirror of `spec.team`.
+pub const TEAM: &str = "inventory.inv-tui.dev/team";
+/// Mirror of `spec.environment`.
+pub const ENVIRONMENT: &str = "inventory.inv-tui.dev/environment";
+/// Mirror of `spec.serviceState`.
+pub const SERVICE_STATE: &str = "inventory.inv-tui.dev/service-state";
+/// Present while a hold is in force.
+pub const MAINTENANCE: &str = "inventory.inv-tui.dev/maintenance";
+
+/// Annotation with the name people use for the host (a Name tag, a hostname). Never an identity.
+pub const DISPLAY_NAME: &str = "inventory.inv-tui.dev/display-name";
+/// Annotation with the provider's tags that did not become labels, as one JSON object.
+pub const TAGS: &str = "inventory.inv-tui.dev/tags";
+/// Annotation that protects a host from deletion and bulk changes; its value is the reason.
+pub const PROTECT: &str = "inventory.inv-tui.dev/protect";
+
+/// Longest label value in bytes (`apimachinery/pkg/api/validate/content`).
+pub const MAX_VALUE: usize = 63;
+/// Bytes of a value that is kept when it must be cut: cut, `-`, then ten characters of its hash.
+const MAX_SLUG: usize = 52;
+
+/// Whether `value` is a legal label value: at most 63 of `[A-Za-z0-9._-]`, alphanumeric at both
+/// ends. The empty value is legal.
+pub fn is_label_value(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    bytes.len() <= MAX_VALUE
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && bytes.first().is_none_or(u8::is_ascii_alphanumeric)
+        && bytes.last().is_none_or(u8::is_ascii_alphanumeric)
+}
+
+/// Whether `key` is a legal label key: an optional DNS prefix of at most 253 bytes and `/`, then a
+/// non-empty name that follows the rules of a label value.
+pub fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    let legal_prefix = |p: &str| {
+        !p.is_empty()
+            && p.len() <= 253
+            && p.split('.').all(|part| {
+                let b = part.as_bytes();
+                !b.is_empty()
+                    && b.iter().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == b'-')
+                    && b.first() != Some(&b'-')
+                    && b.last() != Some(&b'-')
+            })
+    };
+    prefix.is_none_or(legal_prefix) && !name.is_empty() && is_label_value(name)
+}
+
+/// A label value for any text: the text itself where it is legal, else a slug, `-`, and ten
+/// characters of the hash of the whole text, so that two texts never fall together unseen.
+/// Text without any legal character becomes `x-<hash>`; the empty text stays empty.
+pub fn to_label_value(text: &str) -> String {
+    if is_label_value(text) {
+        return text.to_owned();
+    }
+    let slug = slug(text, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    format!("{slug}-{}", short_hash(text))
+}
+
+/// An object name (a DNS-1123 label, at most 63 bytes) for any text. Text that is one already is
+/// kept; any other is slugged and gets ten characters of the hash of `identity`.
+pub fn to_object_name(text: &str, identity: &str) -> String {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let fits = !text.is_empty()
+        && text.len() <= MAX_VALUE
+        && text.chars().all(legal)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if fits {
+        return text.to_owned();
+    }
+    format!("{}-{}", slug(&text.to_lowercase(), legal), short_hash(identity))
+}
+
+/// Runs of illegal characters become one `-`; cut to 52 bytes; alphanumeric at both ends.
+fn slug(text: &str, legal: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(MAX_SLUG);
+    for c in text.chars() {
+        if out.len() >= MAX_SLUG {
+            break;
+        }
+        if legal(c) {
+            out.push(c);
+        } else if !out.ends_with('-') {
+            out.push('-');
+        }
+    }
+    let trimmed = out.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if trimmed.is_empty() { "x".to_owned() } else { trimmed.to_owned() }
+}
+
+/// Ten base32 characters (RFC 4648, lower case) of the SHA-256 of `text`: 50 bits.
+fn short_hash(text: &str) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let digest = Sha256::digest(text.as_bytes());
+    let mut bits = digest.iter().take(8).fold(0_u64, |acc, byte| acc << 8 | u64::from(*byte));
+    (0..10)
+        .map(|_| {
+            let index = usize::try_from(bits >> 59).unwrap_or(0);
+            bits <<= 5;
+            char::from(ALPHABET.get(index).copied().unwrap_or(b'a'))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn legal_values_are_kept() {
+        for value in ["", "prod", "m5.large", "a_b-c.d", &"x".repeat(63)] {
+            assert_eq!(to_label_value(value), value);
+        }
+    }
+
+    #[test]
+    fn illegal_values_keep_a_readable_part_and_differ() {
+        let space = to_label_value("Cost Centre 12");
+        assert!(space.starts_with("Cost-Centre-12-"), "{space}");
+        assert_ne!(space, to_label_value("Cost/Centre/12"));
+        assert!(to_label_value("日本").starts_with("x-"));
+    }
+
+    #[test]
+    fn keys() {
+        for good in ["team", "example.com/team", "a.b-c/d_e"] {
+            assert!(is_label_key(good), "{good}");
+        }
+        for bad in ["", "/team", "Example.com/team", "a/b/c", "-team", "team-", "a b"] {
+            assert!(!is_label_key(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn object_names() {
+        assert_eq!(to_object_name("aws-i-0abc", "aws:///a/i-0abc"), "aws-i-0abc");
+        let odd = to_object_name("dc-SN 12.B", "id");
+        assert!(odd.starts_with("dc-sn-12-b-") && odd.len() == 21, "{odd}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_a_legal_value(text in ".{0,300}") {
+            let value = to_label_value(&text);
+            prop_assert!(is_label_value(&value), "{:?}", value);
+        }
+
+        #[test]
+        fn any_text_becomes_a_legal_name(text in ".{0,300}") {
+            let name = to_object_name(&text, &text);
+            prop_assert!(name.len() <= 63 && !name.is_empty() && !name.contains('.'));
+            prop_assert!(is_label_value(&name) && name == name.to_lowercase());
+        }
+    }
+}

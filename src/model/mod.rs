@@ -1,0 +1,19 @@
+//! What the fleet is made of: the resources as Rust types, and the pure rules over them.
+//!
+//! Nothing here knows a client, a clock, a file or a screen. `kube` and `k8s-openapi` are used for
+//! their types only.
+
+pub mod cluster;
+pub mod condition;
+pub mod host;
+pub mod labels;
+pub mod region;
+pub mod source;
+pub mod text;
+
+/// API group of every resource of ours.
+pub const GROUP: &str = "inventory.inv-tui.dev";
+/// The one version served so far.
+pub const VERSION: &str = "v1alpha1";
+/// Namespace used when nobody names one.
+pub const DEFAULT_NAMESPACE: &str = "inventory";

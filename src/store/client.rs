@@ -1,0 +1,185 @@
+//! Builds the one `kube::Client`, and puts its errors into words that help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Client, Config};
+
+use crate::error::{Error, Result};
+
+/// Field manager of what a person changes here.
+pub const OPERATOR: &str = "inv-tui";
+
+/// How long a call that a person waits for may take.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where to connect.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    /// Kubeconfig file. None: `KUBECONFIG`, `~/.kube/config`, then the in-cluster account.
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig. None: its current one.
+    pub context: Option<String>,
+}
+
+/// A client, and where it leads.
+#[derive(Clone)]
+pub struct Connection {
+    /// The client. It does not retry by itself: the callers know how long a person will wait.
+    pub client: Client,
+    /// Name of the context, or `in-cluster`.
+    pub context: String,
+    /// URL of the server.
+    pub server: String,
+}
+
+/// Field manager of the fetcher of one source: `inv-tui-fetch-<source>`.
+pub fn fetch_manager(source: &str) -> String {
+    format!("inv-tui-fetch-{source}")
+}
+
+/// Reads the configuration and builds a client; sends nothing yet.
+///
+/// # Errors
+/// A kubeconfig that cannot be read or is malformed, a context, cluster or user that it lacks, key
+/// material that does not parse, or no configuration at all. All with the exit code for usage.
+pub async fn connect(options: &ConnectOptions) -> Result<Connection> {
+    let (mut config, context) = configuration(options).await?;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.default_retry = false;
+    let server = config.cluster_url.to_string();
+    let server = server.trim_end_matches('/').to_owned();
+    let client = Client::try_from(config).map_err(|cause| {
+        Error::usage(format!("cannot use the credentials of context \"{context}\" for {server}"))
+            .because(cause)
+            .hint("check the certificate and key data of its user and cluster in the kubeconfig")
+    })?;
+    Ok(Connection { client, context, server })
+}
+
+async fn configuration(options: &ConnectOptions) -> Result<(Config, String)> {
+    let (kubeconfig, place) = match &options.kubeconfig {
+        Some(path) => {
+            let place = format!("kubeconfig \"{}\"", path.display());
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|e| unreadable(&place, e))?;
+            (Some(kubeconfig), place)
+        }
+        None => match Kubeconfig::read() {
+            Ok(kubeconfig) => (Some(kubeconfig), default_place()),
+            Err(KubeconfigError::ReadConfig(cause, _))
+                if cause.kind() == std::io::ErrorKind::NotFound
+                    && std::env::var_os("KUBECONFIG").is_none_or(|v| v.is_empty()) =>
+            {
+                (None, default_place())
+            }
+            Err(cause) => return Err(unreadable(&default_place(), cause)),
+        },
+    };
+    let Some(kubeconfig) = kubeconfig else {
+        return in_cluster(options);
+    };
+    let context = options
+        .context
+        .clone()
+        .or_else(|| kubeconfig.current_context.clone().filter(|c| !c.is_empty()))
+        .ok_or_else(|| {
+            Error::usage(format!("{place} has no current context"))
+                .hint("name one with --context, or set it with \"kubectl config use-context\"")
+        })?;
+    let known: Vec<String> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
+    if !known.contains(&context) {
+        let names = if known.is_empty() { "none at all".to_owned() } else { known.join(", ") };
+        return Err(Error::usage(format!("{place} has no context \"{context}\""))
+            .hint(format!("it has {names}; name one of them with --context")));
+    }
+    let selection = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig, &selection).await.map_err(|cause| {
+        Error::usage(format!("context \"{context}\" of {place} cannot be used"))
+            .because(cause)
+            .hint("check its cluster and user entries and the files that they name")
+    })?;
+    Ok((config, context))
+}
+
+fn in_cluster(options: &ConnectOptions) -> Result<(Config, String)> {
+    if let Some(context) = &options.context {
+        return Err(Error::usage(format!(
+            "there is no kubeconfig to find context \"{context}\" in"
+        ))
+        .hint("name the file with --kubeconfig or KUBECONFIG"));
+    }
+    Config::incluster().map(|config| (config, "in-cluster".to_owned())).map_err(|_| {
+        Error::usage("no API server is configured: no --kubeconfig, no KUBECONFIG, no ~/.kube/config, and not inside a cluster")
+            .hint("name a kubeconfig with --kubeconfig FILE")
+    })
+}
+
+fn default_place() -> String {
+    match std::env::var("KUBECONFIG") {
+        Ok(path) if !path.is_empty() => format!("kubeconfig \"{path}\" (from KUBECONFIG)"),
+        _ => "kubeconfig ~/.kube/config".to_owned(),
+    }
+}
+
+fn unreadable(place: &str, cause: KubeconfigError) -> Error {
+    let hint = match &cause {
+        KubeconfigError::ReadConfig(io, _) if io.kind() == std::io::ErrorKind::NotFound => {
+            "there is no such file; check the path given to --kubeconfig or KUBECONFIG"
+        }
+        KubeconfigError::ReadConfig(..) => "check that you may read the file",
+        _ => "it must be YAML as \"kubectl config view\" prints it",
+    };
+    Error::usage(format!("cannot read {place}")).because(cause).hint(hint)
+}
+
+/// Puts an error of the API server into words. `what` says what was tried, for example
+/// `cannot list hosts`; `needs` names the permission, for example `list hosts`.
+pub fn explain(what: impl Into<String>, needs: &str, cause: kube::Error) -> Error {
+    let what = what.into();
+    match cause {
+        kube::Error::Api(status) if status.is_forbidden() => {
+            Error::new(format!("{what}: the server refused it (403)"))
+                .because(std::io::Error::other(status.message.clone()))
+                .hint(format!("your user lacks the permission to {needs}; ask for it, or see \"kubectl auth can-i {needs}.{group}\"", group = crate::model::GROUP))
+        }
+        kube::Error::Api(status) if status.code == 401 => {
+            Error::new(format!("{what}: the server does not know you (401)"))
+                .hint("the client certificate or token of your kubeconfig is not valid on this server, or has expired")
+        }
+        kube::Error::Api(status) if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()) => {
+            Error::new(format!("{what}: the server does not serve {}", crate::model::GROUP))
+                .hint("its resource definitions are missing; install them with \"inv-tui --headless crds --apply\"")
+        }
+        kube::Error::Api(status) => {
+            Error::new(format!("{what}: the server answered {}", status.code))
+                .because(std::io::Error::other(status.message.clone()))
+        }
+        kube::Error::Service(cause) => Error::new(format!("{what}: the server cannot be reached"))
+            .because(cause)
+            .hint("check that it runs, and the server address in your kubeconfig"),
+        kube::Error::HyperError(cause) => Error::new(format!("{what}: the connection broke"))
+            .because(cause),
+        kube::Error::Auth(cause) => Error::new(format!("{what}: no credentials"))
+            .because(cause)
+            .hint("the command or file that your kubeconfig takes credentials from failed"),
+        other => Error::new(what).because(other),
+    }
+}
+
+/// Runs a call of the API server, at most `deadline` long.
+///
+/// # Errors
+/// What the server said, in words, or that it did not answer in time.
+pub async fn call<T>(
+    what: &str,
+    needs: &str,
+    deadline: Duration,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T> {
+    match tokio::time::timeout(deadline, request).await {
+        Ok(answer) => answer.map_err(|cause| explain(what, needs, cause)),
+        Err(_) => Err(Error::new(format!("{what}: no answer after {} s", deadline.as_secs()))
+            .hint("the server is overloaded or out of reach; try again, or check the network")),
+    }
+}

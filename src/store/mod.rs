@@ -1,0 +1,4 @@
+//! The way to the API server: the client, watches that become events, and writes. Everything that
+//! this program knows of the fleet passes through here, whichever back end serves it.
+
+pub mod client;

@@ -1,0 +1,3 @@
+//! The headless tasks: one file each, started by `inv-tui --headless TASK`.
+
+pub mod crds;
