@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::{self, Config};
+use crate::error::Result;
 use crate::store::client::ConnectOptions;
 use crate::tasks;
 
@@ -65,6 +67,23 @@ pub struct Explorer {
     pub ascii: bool,
 }
 
+impl Explorer {
+    /// The configuration file with the command line laid over it.
+    ///
+    /// # Errors
+    /// The file cannot be read or is malformed.
+    pub fn config(&self) -> Result<Config> {
+        let mut config = config::load(self.global.config.as_deref())?;
+        let Self { global, filter, theme, read_only, ascii } = self.clone();
+        config.namespace = global.namespace.or(config.namespace);
+        config.filter = filter.or(config.filter);
+        config.theme = theme.or(config.theme);
+        config.read_only |= read_only;
+        config.ascii |= ascii;
+        Ok(config)
+    }
+}
+
 /// Services and one-shot tasks without a screen.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "inv-tui --headless", version)]
@@ -96,7 +115,7 @@ pub enum Invocation {
 ///
 /// # Errors
 /// Wrong usage, or a request for help or the version, as clap reports them.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> std::result::Result<Invocation, clap::Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     let flag = args
         .iter()
@@ -115,7 +134,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
 mod tests {
     use super::*;
 
-    fn parse_words(words: &str) -> Result<Invocation, clap::Error> {
+    fn parse_words(words: &str) -> std::result::Result<Invocation, clap::Error> {
         parse(words.split(' ').map(OsString::from))
     }
 

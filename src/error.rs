@@ -36,6 +36,13 @@ impl Error {
         Self { exit: EXIT_USAGE, ..Self::new(what) }
     }
 
+    /// The same error, ending the program with [`EXIT_USAGE`]: nothing was tried.
+    #[must_use]
+    pub fn as_usage(mut self) -> Self {
+        self.exit = EXIT_USAGE;
+        self
+    }
+
     /// The same error with its cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

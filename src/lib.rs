@@ -4,7 +4,9 @@
 //! `model` and `error`; `config`; `store` and `providers`; `tasks` and `ui`; `cli`.
 
 pub mod cli;
+pub mod config;
 pub mod error;
 pub mod model;
 pub mod store;
 pub mod tasks;
+pub mod ui;

@@ -4,7 +4,9 @@
 //! their types only.
 
 pub mod cluster;
+pub mod change;
 pub mod condition;
+pub mod duration;
 pub mod host;
 pub mod labels;
 pub mod region;
