@@ -7,9 +7,15 @@ pub mod cluster;
 pub mod change;
 pub mod condition;
 pub mod duration;
+pub mod filter;
 pub mod host;
+pub mod intern;
+pub mod inventory;
+pub mod key;
 pub mod labels;
+pub mod record;
 pub mod region;
+pub mod row;
 pub mod source;
 pub mod text;
 
