@@ -83,7 +83,8 @@ pub async fn read_host(connection: &Connection, namespace: &str, name: &str) -> 
 /// What the server said, or that it gave no name.
 pub async fn user(connection: &Connection) -> Result<String> {
     let api: Api<SelfSubjectReview> = Api::all(connection.client.clone());
-    let request = api.create(&PostParams::default(), &SelfSubjectReview::default());
+    let (params, question) = (PostParams::default(), SelfSubjectReview::default());
+    let request = api.create(&params, &question);
     let review = call("cannot ask who you are", "create selfsubjectreviews", DEADLINE, request).await?;
     review
         .status
@@ -112,7 +113,8 @@ pub async fn may(connection: &Connection, verb: &str, resource: &str, namespace:
         },
         ..Default::default()
     };
-    let request = api.create(&PostParams::default(), &question);
+    let params = PostParams::default();
+    let request = api.create(&params, &question);
     let review =
         call("cannot ask what you may do", "create selfsubjectaccessreviews", DEADLINE, request).await?;
     Ok(review.status.is_some_and(|status| status.allowed))

@@ -14,13 +14,15 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::config::Config;
-use crate::model::inventory::{Folds, Inventory, NodeKey};
+use crate::model::inventory::{Folds, Inventory};
+use crate::model::key::NodeKey;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::{Command, Msg};
 use crate::ui::view::layout::{self, Areas};
 
 pub use detail::Detail;
 pub use filter::FilterLine;
+pub use keys::copy_choices;
 pub use palette::Palette;
 pub use strip::Strip;
 pub use writing::Writing;
@@ -109,7 +111,6 @@ pub struct Notice {
 }
 
 /// The whole state.
-#[derive(Debug)]
 pub struct Model {
     /// What was told at the start.
     pub settings: Settings,

@@ -55,11 +55,11 @@ impl Model {
             return Vec::new();
         }
         let Some(row) = self.host() else { return Vec::new() };
-        let wanted = (row.uid.clone(), row.resource_version.to_string());
+        let wanted = (row.uid().clone(), row.resource_version().to_owned());
         if self.detail.asked.as_ref() == Some(&wanted) {
             return Vec::new();
         }
-        let (namespace, name) = (row.namespace.to_string(), row.name.to_string());
+        let (namespace, name) = (row.namespace().to_owned(), row.name().to_owned());
         let detail = &mut self.detail;
         if detail.asked.as_ref().is_none_or(|(uid, _)| *uid != wanted.0) {
             detail.scroll = 0;

@@ -48,7 +48,6 @@ impl Model {
             return;
         }
         let filter = if text.is_empty() { None } else { Filter::parse(&text).ok() };
-        self.folds.set_filtered(filter.is_some());
         self.inventory.set_filter(filter.clone(), self.now);
         self.filter.filter = filter;
         self.filter.running = true;

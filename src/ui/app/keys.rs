@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::palette::{Entry, Palette};
 use super::strip::Reply;
 use super::{Model, Overlay, Pane};
-use crate::model::inventory::NodeKey;
+use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
 use crate::ui::theme;
@@ -144,8 +144,8 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Fold => model.fold(),
         Action::Unfold => model.unfold(),
         Action::ToggleFold => model.toggle_fold(),
-        Action::FoldAll => model.folds.close_all(),
-        Action::UnfoldAll => model.folds.open_all(),
+        Action::FoldAll => model.folds.close_all(model.inventory.is_filtered()),
+        Action::UnfoldAll => model.folds.open_all(model.inventory.is_filtered()),
         Action::Open => open(model),
         Action::Back => back(model),
         Action::NextPane | Action::PreviousPane => {
@@ -287,7 +287,7 @@ fn copy_name(model: &mut Model) -> Vec<Command> {
         Some(NodeKey::Region(region)) => region.to_string(),
         Some(NodeKey::Cluster(_, cluster)) => cluster.to_string(),
         Some(NodeKey::Host(_)) => match model.host() {
-            Some(row) => row.name.to_string(),
+            Some(row) => row.name().to_owned(),
             None => return Vec::new(),
         },
         None => return Vec::new(),
@@ -298,33 +298,34 @@ fn copy_name(model: &mut Model) -> Vec<Command> {
 /// What the copy menu offers: key, what it is, and the text for the host under the cursor.
 pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> {
     let Some(row) = model.host() else { return Vec::new() };
-    let address = row.address.as_ref().map(ToString::to_string);
-    let ssh = address.as_ref().map(|address| {
+    let address = row.address().map(ToOwned::to_owned);
+    // An address that begins with a dash would be an option of ssh.
+    let ssh = address.as_ref().filter(|address| !address.starts_with('-')).map(|address| {
         model
             .settings
             .config
             .ssh
             .replace("{address}", &shell_word(address))
-            .replace("{name}", &shell_word(&row.name))
-            .replace("{display}", &shell_word(&row.display))
+            .replace("{name}", &shell_word(row.name()))
+            .replace("{display}", &shell_word(row.display()))
     });
     let line = [
-        Some(row.name.to_string()),
-        Some(row.display.to_string()),
-        Some(row.phase.as_str().to_owned()),
+        Some(row.name().to_owned()),
+        Some(row.display().to_owned()),
+        Some(row.phase().as_str().to_owned()),
         address.clone(),
     ];
     let line: Vec<String> = line.into_iter().flatten().collect();
-    let yaml = model.detail.of(&row.uid).and_then(yaml_of);
+    let yaml = model.detail.of(row.uid()).and_then(yaml_of);
     vec![
-        ('n', "name", Some(row.name.to_string())),
-        ('d', "display name", Some(row.display.to_string())),
+        ('n', "name", Some(row.name().to_owned())),
+        ('d', "display name", Some(row.display().to_owned())),
         ('a', "address", address),
         ('s', "ssh command", ssh),
-        ('p', "provider id", row.provider_id.as_ref().map(ToString::to_string)),
+        ('p', "provider id", row.provider_id().map(ToOwned::to_owned)),
         ('r', "row", Some(line.join("\t"))),
         ('y', "YAML", yaml),
-        ('l', "Ansible --limit", Some(row.name.to_string())),
+        ('l', "Ansible --limit", Some(row.name().to_owned())),
     ]
 }
 

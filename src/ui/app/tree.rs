@@ -1,8 +1,7 @@
 //! Moving in the tree. The cursor and the first line are nodes, never row numbers.
 
 use super::{Model, Pane};
-use crate::model::inventory::NodeKey;
-use crate::model::key::Uid;
+use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
 
 impl Model {
@@ -40,8 +39,9 @@ impl Model {
     /// Closes the node under the cursor, or goes to its parent.
     pub(super) fn fold(&mut self) {
         let Some(cursor) = self.cursor.clone() else { return };
-        if self.folds.is_open(&cursor) && !matches!(cursor, NodeKey::Host(_)) {
-            self.folds.close(&cursor);
+        let filtered = self.inventory.is_filtered();
+        if self.folds.is_open(&cursor, filtered) && !matches!(cursor, NodeKey::Host(_)) {
+            self.folds.close(&cursor, filtered);
         } else if let Some(parent) = self.inventory.parent(&cursor) {
             self.cursor = Some(parent);
         }
@@ -49,7 +49,7 @@ impl Model {
 
     pub(super) fn unfold(&mut self) {
         if let Some(cursor) = &self.cursor {
-            self.folds.open(cursor);
+            self.folds.open(cursor, self.inventory.is_filtered());
         }
     }
 
@@ -61,7 +61,7 @@ impl Model {
             _ => Some(cursor),
         };
         if let Some(node) = node {
-            self.folds.toggle(&node);
+            self.folds.toggle(&node, self.inventory.is_filtered());
             self.cursor = Some(node);
         }
     }

@@ -104,13 +104,13 @@ impl Model {
         let Some(row) = self.host() else {
             return self.fail("maintenance is for one host: move the cursor to a host (l opens a cluster)");
         };
-        if row.deleting {
-            let text = format!("{} is being deleted", row.display);
+        if row.is_deleting() {
+            let text = format!("{} is being deleted", row.display());
             return self.fail(text);
         }
-        let mine = row.holds.iter().find(|h| *h.holder == *holder).map(hold_of);
+        let mine = row.holds().iter().find(|h| *h.holder == *holder).map(hold_of);
         let others = row
-            .holds
+            .holds()
             .iter()
             .filter(|h| *h.holder != *holder)
             .map(|h| (h.holder.to_string(), hold_of(h)))
@@ -123,7 +123,7 @@ impl Model {
         let strip = Strip {
             kind: if ending { Kind::End } else { Kind::Begin },
             change: HoldChange { target: target(row), holder, old: mine, new: None },
-            display: row.display.to_string(),
+            display: row.display().to_owned(),
             others,
             level,
             reason: Input::new(if level == Level::Reason { String::new() } else { reason }),
@@ -140,7 +140,7 @@ impl Model {
     /// Whether the host carries one of the protected labels.
     fn protected(&self, row: &HostRow) -> bool {
         self.settings.config.maintenance.protected_labels.iter().any(|label| {
-            label.split_once('=').is_some_and(|(key, value)| self.inventory.label(row, key) == Some(value))
+            label.split_once('=').is_some_and(|wanted| self.inventory.labels(row).any(|label| label == wanted))
         })
     }
 
@@ -155,7 +155,7 @@ impl Model {
             return self.say(what);
         };
         let row = self.inventory.get(&change.target.uid);
-        let display = row.map_or_else(|| change.target.name.clone(), |row| row.display.to_string());
+        let display = row.map_or_else(|| change.target.name.clone(), |row| row.display().to_owned());
         let strip = Strip {
             kind: if again { Kind::Redo } else { Kind::Undo },
             change,
@@ -191,22 +191,22 @@ impl Model {
     }
 }
 
-fn hold_of(hold: &crate::model::row::HoldRow) -> Hold {
+fn hold_of(hold: &crate::model::row::RowHold) -> Hold {
     Hold {
         reason: hold.reason.to_string(),
         since: Time(hold.since),
         until: Time(hold.until),
-        ticket: hold.ticket.as_ref().map(ToString::to_string),
+        ticket: None,
         mode: HoldMode::Drain,
     }
 }
 
 fn target(row: &HostRow) -> Target {
     Target {
-        uid: row.uid.clone(),
-        namespace: row.namespace.to_string(),
-        name: row.name.to_string(),
-        resource_version: row.resource_version.to_string(),
+        uid: row.uid().clone(),
+        namespace: row.namespace().to_owned(),
+        name: row.name().to_owned(),
+        resource_version: row.resource_version().to_owned(),
     }
 }
 

@@ -7,11 +7,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::pen::{Pen, number, wrap};
-use super::tree::{sign, word};
+use super::tree::sign;
 use crate::model::duration;
 use crate::model::host::Host;
-use crate::model::inventory::{Counts, NodeKey};
+use crate::model::inventory::Counts;
+use crate::model::key::NodeKey;
 use crate::model::labels;
+use crate::model::inventory::Line;
 use crate::model::row::{Health, HostRow};
 use crate::ui::app::{Model, Pane};
 use crate::ui::theme::{Role, Theme};
@@ -68,15 +70,13 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         Some(NodeKey::Host(_)) => {
             let Some(row) = model.host() else { return };
             host(model, row, &mut rows);
-            row.display.to_string()
+            row.display().to_owned()
         }
         Some(node) => {
-            let Some(counts) = model.inventory.counts_of(node) else { return };
+            let line = model.inventory.line(&model.folds, node);
+            let Some(Line::Region { name, counts, .. } | Line::Cluster { name, counts, .. }) = line else { return };
             group(model, counts, &mut rows);
-            match node {
-                NodeKey::Region(name) | NodeKey::Cluster(_, name) => name.to_string(),
-                NodeKey::Host(_) => String::new(),
-            }
+            name.to_owned()
         }
         None => return,
     };
@@ -110,46 +110,48 @@ fn paint(theme: &Theme, rows: &[Row], scroll: usize, area: Rect, buffer: &mut Bu
     }
 }
 
-fn group(model: &Model, counts: &Counts, rows: &mut Rows<'_>) {
-    rows.add("hosts", number(counts.total()));
+fn group(model: &Model, counts: Counts, rows: &mut Rows<'_>) {
+    rows.add("hosts", number(counts.total as usize));
     if model.filter.filter.is_some() {
-        rows.add("matching", number(counts.matched()));
+        rows.add("matching", number(counts.matched as usize));
     }
     for health in Health::ALL {
-        let n = counts.of(health, false);
+        let n = counts.with(health);
         if n > 0 {
             let (role, sign) = sign(health, model.settings.ascii);
-            rows.styled(&format!("{sign} {}", word(health)), number(n), role);
+            rows.styled(&format!("{sign} {}", health.as_str()), number(n as usize), role);
         }
     }
 }
 
 fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
-    let (role, sign) = sign(row.health, model.settings.ascii);
-    let reason = row.ready_reason.as_deref().map(|r| format!(" · {r}")).unwrap_or_default();
-    rows.styled("state", format!("{sign} {}{reason}", row.phase.as_str()), role);
-    if let Some(problem) = &row.problem {
-        rows.styled("unreadable", &**problem, Role::Bad);
+    let (role, sign) = sign(row.health(), model.settings.ascii);
+    let reason = match row.ready_reason() {
+        "" => String::new(),
+        reason => format!(" · {reason}"),
+    };
+    rows.styled("state", format!("{sign} {}{reason}", row.phase().as_str()), role);
+    if let Some(problem) = row.problem() {
+        rows.styled("unreadable", problem, Role::Bad);
     }
-    for hold in &row.holds {
+    for hold in row.holds() {
         let until = hold.until.to_zoned(model.settings.time_zone.clone()).strftime("%a %d %b %H:%M").to_string();
         let left = hold.until.as_second() - model.now.as_second();
         let when = if left > 0 { format!("until {until} (in {})", duration::short(left)) } else { format!("ran out {until}") };
         rows.styled("held by", format!("{} {when}: {}", hold.holder, hold.reason), Role::Maintenance);
     }
-    rows.add("name", &*row.name);
-    let inventory = &model.inventory;
-    rows.maybe("region", inventory.region(row));
-    rows.maybe("cluster", inventory.cluster(row));
-    rows.maybe("role", inventory.role(row));
-    rows.maybe("team", inventory.team(row));
-    rows.maybe("environment", inventory.environment(row));
-    match (model.detail.of(&row.uid), &model.detail.problem) {
+    rows.add("name", row.name());
+    rows.add("region", row.region());
+    rows.add("cluster", row.cluster());
+    rows.add("role", row.role());
+    rows.add("team", row.team());
+    rows.add("environment", row.environment());
+    match (model.detail.of(row.uid()), &model.detail.problem) {
         (Some(host), _) => whole(model, host, rows),
-        (None, Some(problem)) => rows.styled("details", format!("{problem}"), Role::Warning),
+        (None, Some(problem)) => rows.styled("details", problem.as_str(), Role::Warning),
         (None, None) => {
-            rows.maybe("address", row.address.as_deref());
-            rows.maybe("provider id", row.provider_id.as_deref());
+            rows.maybe("address", row.address());
+            rows.maybe("provider id", row.provider_id());
             rows.styled("details", "loading…", Role::Muted);
         }
     }

@@ -31,7 +31,8 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
             let problems = model.inventory.problems();
             if problems.count > 0 {
                 let style = theme.style(Role::Warning);
-                let names = problems.names.join(", ");
+                let names: Vec<&str> = problems.first.iter().map(|(name, _)| name.as_str()).collect();
+                let names = names.join(", ");
                 pen.put(&format!(" ! {} objects cannot be read: {names}", problems.count), style);
             }
         }

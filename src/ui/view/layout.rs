@@ -31,45 +31,47 @@ pub struct Areas {
 /// Divides the screen. Rows come first: on a small terminal the titles, the notice and the hints
 /// give way, so that there is always one row of the tree.
 pub fn areas(model: &Model, area: Rect) -> Areas {
-    let mut left = area;
-    let mut top = |height: u16| {
-        let taken = height.min(left.height);
-        let part = Rect { height: taken, ..left };
-        left.y += taken;
-        left.height -= taken;
-        part
-    };
-    let wanted_footer = match &model.overlay {
+    let filtering = model.filter.active() || matches!(model.overlay, Overlay::Filter | Overlay::Grammar);
+    let wrong = filtering && model.filter.error.is_some();
+    let footer = match &model.overlay {
         Overlay::Strip(_) => 6,
         Overlay::Copy => 3,
         _ => 1,
     };
-    let filtering = model.filter.active() || matches!(model.overlay, Overlay::Filter | Overlay::Grammar);
-    let header = top(1);
-    let filter = top(u16::from(filtering));
-    let errors = u16::from(filtering && model.filter.error.is_some());
-    let filter = if errors > 0 && area.height > 6 { Rect { height: filter.height + top(1).height, ..filter } } else { filter };
-    let footer_height = if area.height >= 5 { wanted_footer.min(left.height.saturating_sub(1)) } else { 0 };
-    let notice_height = u16::from(left.height > footer_height + 2 || (model.notice.is_some() && left.height > footer_height + 1));
-    let body = top(left_height(area, &[header, filter], footer_height + notice_height));
-    let notice = top(notice_height);
-    let footer = top(footer_height);
-    let (tree, detail) = if model.detail.over {
-        (Rect { width: 0, ..body }, body)
-    } else if area.width >= BOTH_FROM {
-        let width = body.width * 2 / 5;
-        let tree = Rect { width: body.width - width, ..body };
-        (tree, Rect { x: body.x + tree.width, width, ..body })
-    } else {
-        (body, Rect { width: 0, height: 0, ..body })
+    // One row of the tree is kept back; the rest is given away in the order of importance.
+    let mut left = area.height.saturating_sub(1);
+    let mut take = |wanted: u16| {
+        let taken = wanted.min(left);
+        left -= taken;
+        taken
     };
-    let titles_height = u16::from(tree.height >= 4);
-    let titles = Rect { height: titles_height, ..tree };
-    let rows = Rect { y: tree.y + titles_height, height: tree.height - titles_height, ..tree };
-    Areas { header, filter, body, titles, rows, detail, notice, footer }
-}
+    let header = take(1);
+    let filter = take(u16::from(filtering));
+    let footer = take(footer);
+    let notice = take(1);
+    let filter = filter + take(u16::from(wrong));
+    let body = area.height.saturating_sub(header + filter + notice + footer);
 
-fn left_height(area: Rect, taken: &[Rect], below: u16) -> u16 {
-    let above: u16 = taken.iter().map(|r| r.height).sum();
-    area.height.saturating_sub(above).saturating_sub(below)
+    let line = |y: u16, height: u16| Rect { y: area.y + y, height, ..area };
+    let body_area = line(header + filter, body);
+    let (tree, detail) = if model.detail.over {
+        (Rect { width: 0, height: 0, ..body_area }, body_area)
+    } else if area.width >= BOTH_FROM {
+        let width = body_area.width * 2 / 5;
+        let tree = Rect { width: body_area.width - width, ..body_area };
+        (tree, Rect { x: body_area.x + tree.width, width, ..body_area })
+    } else {
+        (body_area, Rect { width: 0, height: 0, ..body_area })
+    };
+    let titles = u16::from(tree.height >= 4);
+    Areas {
+        header: line(0, header),
+        filter: line(header, filter),
+        body: body_area,
+        titles: Rect { height: titles, ..tree },
+        rows: Rect { y: tree.y + titles, height: tree.height - titles, ..tree },
+        detail,
+        notice: line(header + filter + body, notice),
+        footer: line(header + filter + body + notice, footer),
+    }
 }

@@ -25,18 +25,6 @@ pub(super) fn sign(health: Health, ascii: bool) -> (Role, &'static str) {
     (role, if ascii { plain } else { sign })
 }
 
-/// The word for a health in a roll-up.
-pub(super) fn word(health: Health) -> &'static str {
-    match health {
-        Health::Ok => "ok",
-        Health::Maintenance => "maintenance",
-        Health::Stopped => "stopped",
-        Health::Warning => "warning",
-        Health::Bad => "bad",
-        Health::Unknown => "unknown",
-    }
-}
-
 /// Widths of the columns of a host line; zero: not shown.
 #[derive(Clone, Copy)]
 struct Columns {
@@ -89,7 +77,7 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
             Style::default()
         };
         match line {
-            Line::Region { name, counts, open } => group(model, theme, area, base, 0, name, counts, *open, buffer),
+            Line::Region { name, counts, open, .. } => group(model, theme, area, base, 0, name, counts, *open, buffer),
             Line::Cluster { name, counts, open, .. } => {
                 group(model, theme, area, base, 1, name, counts, *open, buffer);
             }
@@ -155,22 +143,23 @@ fn group(
     let mut pen = Pen::new(buffer, area, 0);
     pen.fill(base).skip(depth * 2).put(" ", base).put(arrow, muted).put(" ", base);
     let name_style = if depth == 0 { theme.style(Role::Title) } else { theme.style(Role::Text) };
+    let n = |count: u32| number(count as usize);
     let text = match filtered {
-        true => format!("{} of {}", number(counts.matched()), number(counts.total())),
-        false => number(counts.total()),
+        true => format!("{} of {}", n(counts.matched), n(counts.total)),
+        false => n(counts.total),
     };
     let width = usize::from(area.width / 2).saturating_sub(usize::from(depth * 2) + 3).max(12);
     pen.cell(name, width, name_style).put(" ", base).put(&text, theme.style(Role::Text));
-    pen.put(if counts.total() == 1 { " host " } else { " hosts" }, muted);
+    pen.put(if counts.total == 1 { " host " } else { " hosts" }, muted);
     for health in Health::ALL {
-        let n = counts.of(health, filtered);
+        let n = if filtered { counts.matched_with(health) } else { counts.with(health) };
         if n == 0 || (health == Health::Ok && pen.left() < 30) {
             continue;
         }
         let (role, sign) = sign(health, ascii);
         let style = theme.style(role);
         let (long, short) =
-            (format!("  {sign} {} {}", number(n), word(health)), format!("  {sign} {}", number(n)));
+            (format!("  {sign} {} {}", number(n as usize), health.as_str()), format!("  {sign} {}", number(n as usize)));
         let text = if pen.left() >= long.chars().count() + 24 { long } else { short };
         if pen.left() >= text.chars().count() {
             pen.put(&text, style);
@@ -179,26 +168,34 @@ fn group(
 }
 
 fn host(model: &Model, theme: &Theme, area: Rect, base: Style, row: &HostRow, columns: Columns, buffer: &mut Buffer) {
-    let (role, sign) = sign(row.health, model.settings.ascii);
+    let (role, sign) = sign(row.health(), model.settings.ascii);
     let health = theme.style(role);
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, area, 0);
     pen.fill(base).skip(4).put(sign, health).put(" ", base);
     let start = pen.column();
-    pen.cell(&row.display, columns.name.saturating_sub(1), theme.style(Role::Text)).skip(1);
+    pen.cell(row.display(), columns.name.saturating_sub(1), theme.style(Role::Text)).skip(1);
     if columns.state > 0 {
-        pen.cell(row.phase.as_str(), columns.state - 1, health).skip(1);
+        pen.cell(row.phase().as_str(), columns.state - 1, health).skip(1);
     }
     if columns.address > 0 {
-        pen.cell(row.address.as_deref().unwrap_or("-"), columns.address - 1, muted).skip(1);
+        pen.cell(row.address().unwrap_or("-"), columns.address - 1, muted).skip(1);
     }
     if columns.role > 0 {
-        pen.cell(model.inventory.role(row).unwrap_or("-"), columns.role - 1, muted).skip(1);
+        pen.cell(or_dash(row.role()), columns.role - 1, muted).skip(1);
     }
     if columns.age > 0 {
-        pen.cell(&duration::short(model.now.as_second() - row.created.as_second()), columns.age, muted);
+        pen.cell(&age(model, row.created()), columns.age, muted);
     }
     highlight(model, theme, area, start, columns.name, row, buffer);
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+fn age(model: &Model, since: Option<jiff::Timestamp>) -> String {
+    since.map_or_else(|| "-".to_owned(), |since| duration::short(model.now.as_second() - since.as_second()))
 }
 
 /// Marks the letters that the filter matched in the name.
@@ -207,11 +204,11 @@ fn highlight(model: &Model, theme: &Theme, area: Rect, start: u16, width: usize,
     let style = theme.style(Role::Match);
     let mut x = start;
     let end = start.saturating_add(u16::try_from(width).unwrap_or(0)).min(area.right());
-    let marked = filter.highlights(&row.display);
+    let marked = filter.highlights(row.display());
     if marked.is_empty() {
         return;
     }
-    for (i, c) in row.display.chars().enumerate() {
+    for (i, c) in row.display().chars().enumerate() {
         let wide = u16::try_from(unicode_width::UnicodeWidthChar::width(c).unwrap_or(0)).unwrap_or(0);
         if x + wide >= end {
             break;
