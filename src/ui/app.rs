@@ -367,3 +367,6 @@ fn host_changed(model: &mut Model, change: HostChange) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

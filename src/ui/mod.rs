@@ -10,3 +10,6 @@ pub mod start;
 pub mod terminal;
 pub mod theme;
 pub mod view;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -36,7 +36,35 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);
     let in_overlay = overlay::draw(model, theme, areas.body, buffer);
+    if model.settings.ascii {
+        to_ascii(buffer);
+    }
     in_overlay.or(in_footer).or(in_filter)
+}
+
+/// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
+fn to_ascii(buffer: &mut Buffer) {
+    const SIGNS: [(&str, &str); 13] = [
+        ("●", "o"),
+        ("◆", "m"),
+        ("○", "."),
+        ("▲", "^"),
+        ("✖", "X"),
+        ("▾", "-"),
+        ("▸", "+"),
+        ("│", "|"),
+        ("…", "~"),
+        ("·", "-"),
+        ("→", ">"),
+        ("↑", "^"),
+        ("↓", "v"),
+    ];
+    for cell in &mut buffer.content {
+        if !cell.symbol().is_ascii() {
+            let plain = SIGNS.iter().find(|(sign, _)| *sign == cell.symbol()).map_or("?", |(_, p)| p);
+            cell.set_symbol(plain);
+        }
+    }
 }
 
 #[cfg(test)]

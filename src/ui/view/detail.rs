@@ -62,7 +62,7 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     }
     let border = theme.style(if model.pane == Pane::Detail { Role::Key } else { Role::Border });
     for y in 0..area.height {
-        Pen::new(buffer, area, y).put(if model.settings.ascii { "|" } else { "│" }, border);
+        Pen::new(buffer, area, y).put("│", border);
     }
     let inner = Rect { x: area.x + 2, width: area.width - 2, ..area };
     let mut rows = Rows { theme, rows: Vec::new() };
@@ -118,14 +118,14 @@ fn group(model: &Model, counts: Counts, rows: &mut Rows<'_>) {
     for health in Health::ALL {
         let n = counts.with(health);
         if n > 0 {
-            let (role, sign) = sign(health, model.settings.ascii);
+            let (role, sign) = sign(health);
             rows.styled(&format!("{sign} {}", health.as_str()), number(n as usize), role);
         }
     }
 }
 
 fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
-    let (role, sign) = sign(row.health(), model.settings.ascii);
+    let (role, sign) = sign(row.health());
     let reason = match row.ready_reason() {
         "" => String::new(),
         reason => format!(" · {reason}"),

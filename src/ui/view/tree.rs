@@ -12,17 +12,16 @@ use crate::model::row::{Health, HostRow};
 use crate::ui::app::{Link, Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
-/// The role, the sign and the plain letter of a health.
-pub(super) fn sign(health: Health, ascii: bool) -> (Role, &'static str) {
-    let (role, sign, plain) = match health {
-        Health::Ok => (Role::Ok, "●", "o"),
-        Health::Maintenance => (Role::Maintenance, "◆", "m"),
-        Health::Stopped => (Role::Stopped, "○", "."),
-        Health::Warning => (Role::Warning, "▲", "^"),
-        Health::Bad => (Role::Bad, "✖", "X"),
-        Health::Unknown => (Role::Unknown, "?", "?"),
-    };
-    (role, if ascii { plain } else { sign })
+/// The role and the sign of a health.
+pub(super) fn sign(health: Health) -> (Role, &'static str) {
+    match health {
+        Health::Ok => (Role::Ok, "●"),
+        Health::Maintenance => (Role::Maintenance, "◆"),
+        Health::Stopped => (Role::Stopped, "○"),
+        Health::Warning => (Role::Warning, "▲"),
+        Health::Bad => (Role::Bad, "✖"),
+        Health::Unknown => (Role::Unknown, "?"),
+    }
 }
 
 /// Widths of the columns of a host line; zero: not shown.
@@ -131,13 +130,7 @@ fn group(
     open: bool,
     buffer: &mut Buffer,
 ) {
-    let ascii = model.settings.ascii;
-    let arrow = match (open, ascii) {
-        (true, false) => "▾",
-        (false, false) => "▸",
-        (true, true) => "-",
-        (false, true) => "+",
-    };
+    let arrow = if open { "▾" } else { "▸" };
     let filtered = model.filter.filter.is_some();
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, area, 0);
@@ -156,7 +149,7 @@ fn group(
         if n == 0 || (health == Health::Ok && pen.left() < 30) {
             continue;
         }
-        let (role, sign) = sign(health, ascii);
+        let (role, sign) = sign(health);
         let style = theme.style(role);
         let (long, short) =
             (format!("  {sign} {} {}", number(n as usize), health.as_str()), format!("  {sign} {}", number(n as usize)));
@@ -168,7 +161,7 @@ fn group(
 }
 
 fn host(model: &Model, theme: &Theme, area: Rect, base: Style, row: &HostRow, columns: Columns, buffer: &mut Buffer) {
-    let (role, sign) = sign(row.health(), model.settings.ascii);
+    let (role, sign) = sign(row.health());
     let health = theme.style(role);
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, area, 0);

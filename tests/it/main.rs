@@ -1,0 +1,6 @@
+//! The integration tests: one program, because each one links kube and the AWS SDK again.
+
+mod crds;
+mod pty;
+mod support;
+mod tui;
