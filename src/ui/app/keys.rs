@@ -29,6 +29,12 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         return cancel(model);
     }
     model.quit_armed = None;
+    if key.modifiers.contains(KeyModifiers::ALT) {
+        // Esc and a key that arrive together look like alt and that key; we have no alt keys.
+        let mut commands = self::key(model, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+        commands.extend(self::key(model, KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT)));
+        return commands;
+    }
     match std::mem::replace(&mut model.overlay, Overlay::None) {
         Overlay::None => normal(model, key),
         Overlay::Filter => filter(model, key),
