@@ -6,5 +6,7 @@
 pub mod cli;
 pub mod error;
 pub mod model;
+pub mod providers;
 pub mod store;
 pub mod tasks;
+pub mod telemetry;

@@ -5,6 +5,7 @@
 
 pub mod cluster;
 pub mod condition;
+pub mod diff;
 pub mod host;
 pub mod labels;
 pub mod region;
