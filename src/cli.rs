@@ -99,6 +99,7 @@ pub struct Headless {
 pub enum Task {
     /// Print the resource definitions, or install them
     Crds(tasks::crds::CrdsArgs),
+    Fetch(Box<tasks::fetch::FetchArgs>),
 }
 
 /// What the command line asks for.

@@ -36,13 +36,6 @@ impl Error {
         Self { exit: EXIT_USAGE, ..Self::new(what) }
     }
 
-    /// The same error, ending the program with [`EXIT_USAGE`]: nothing was tried.
-    #[must_use]
-    pub fn as_usage(mut self) -> Self {
-        self.exit = EXIT_USAGE;
-        self
-    }
-
     /// The same error with its cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -54,6 +47,13 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error as one of usage or set-up.
+    #[must_use]
+    pub fn as_usage(mut self) -> Self {
+        self.exit = EXIT_USAGE;
         self
     }
 

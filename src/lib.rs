@@ -7,6 +7,8 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod model;
+pub mod providers;
 pub mod store;
 pub mod tasks;
 pub mod ui;
+pub mod telemetry;

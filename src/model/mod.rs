@@ -8,6 +8,7 @@ pub mod change;
 pub mod condition;
 pub mod duration;
 pub mod filter;
+pub mod diff;
 pub mod host;
 pub mod intern;
 pub mod inventory;
