@@ -14,6 +14,7 @@ pub mod labels;
 pub mod record;
 pub mod region;
 pub mod row;
+pub mod sample;
 pub mod source;
 pub mod text;
 
