@@ -99,6 +99,8 @@ pub struct Interner {
 struct Entry {
     atom: Atom,
     uses: u32,
+    /// How many of the uses are as a label's key.
+    key_uses: u32,
     mask: u64,
 }
 
@@ -124,18 +126,42 @@ impl Interner {
             raw: differs.then(|| raw.into()),
         }));
         if let Some(place) = self.entries.get_mut(number as usize) {
-            *place = Some(Entry { atom: atom.clone(), uses: 1, mask: text_mask(&cleaned) });
+            *place =
+                Some(Entry { atom: atom.clone(), uses: 1, key_uses: 0, mask: text_mask(&cleaned) });
         }
         self.by_raw.insert(ByRaw(atom.clone()), ());
         self.fresh.push(atom.symbol());
         atom
     }
 
+    /// [`Interner::acquire`] for the key of a label.
+    pub fn acquire_key(&mut self, raw: &str) -> Atom {
+        let atom = self.acquire(raw);
+        if let Some(Some(entry)) = self.entries.get_mut(atom.symbol().index()) {
+            entry.key_uses += 1;
+        }
+        atom
+    }
+
+    /// Takes back an [`Interner::acquire_key`].
+    pub fn release_key(&mut self, symbol: Symbol) {
+        if let Some(Some(entry)) = self.entries.get_mut(symbol.index()) {
+            entry.key_uses = entry.key_uses.saturating_sub(1);
+        }
+        self.release(symbol);
+    }
+
+    /// Every text in use as a label's key.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Atom> {
+        let keys = self.entries.iter().flatten().filter(|entry| entry.key_uses > 0);
+        keys.map(|entry| &entry.atom)
+    }
+
     /// One use less. The last one drops the text.
     pub fn release(&mut self, symbol: Symbol) {
         let Some(place) = self.entries.get_mut(symbol.index()) else { return };
         let Some(entry) = place else { return };
-        entry.uses -= 1;
+        entry.uses = entry.uses.saturating_sub(1);
         if entry.uses == 0 {
             self.by_raw.remove(entry.atom.raw());
             *place = None;
@@ -146,6 +172,11 @@ impl Interner {
     /// The text of this number.
     pub fn get(&self, symbol: Symbol) -> Option<&Atom> {
         self.entries.get(symbol.index())?.as_ref().map(|entry| &entry.atom)
+    }
+
+    /// The text of this number with the set of its characters.
+    pub(crate) fn get_with_mask(&self, symbol: Symbol) -> Option<(&Atom, u64)> {
+        self.entries.get(symbol.index())?.as_ref().map(|entry| (&entry.atom, entry.mask))
     }
 
     /// The number of this text as it stands in an object.

@@ -1,29 +1,57 @@
 //! Every host of the fleet, as the tree region, cluster, host, with counters that are always right.
+//!
+//! An event changes one row, one place in one cluster and the counters on the way up: O(log n),
+//! whatever the size of the fleet. Nothing is ever recounted but the matches of a new filter.
+//!
+//! - `rows` has the hosts by number, `groups` their order and the counters.
+//! - `search` has the filter: which hosts it chooses.
+//! - `walk` and `tree` are the lines that a screen shows.
+//! - `interner` has the texts that hosts share.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::filter::Filter;
 use super::intern::Interner;
 use super::key::Uid;
 use super::record::HostRecord;
-use super::row::{Health, HostRow};
+use super::row::HostRow;
 
+mod bits;
 mod counts;
+mod folds;
+mod groups;
+mod roster;
+mod rows;
+mod search;
 mod tree;
+mod walk;
 
 pub use counts::Counts;
-pub use tree::{Anchor, Folds, Line};
+pub use folds::Folds;
+pub use tree::{Anchor, Line};
 
-/// The fleet.
+use groups::Groups;
+use rows::Rows;
+use search::Search;
+
+/// The fleet. The time is what the latest call said that it is; it never runs backwards.
 #[derive(Default)]
 pub struct Inventory {
     interner: Interner,
-    rows: HashMap<Uid, HostRow>,
-    filter: Option<Filter>,
-    marked: HashMap<Uid, ()>,
+    rows: Rows,
+    groups: Groups,
+    search: Search,
+    /// When a hold begins or ends next, by host.
+    due: BTreeSet<(Timestamp, u32)>,
+    due_of: HashMap<u32, Timestamp>,
+    /// Hosts that could be read only in part.
+    partial: BTreeSet<u32>,
+    /// Objects without uid and name since the last listing began.
+    nameless: usize,
+    /// Number of the listing.
+    listing: u32,
+    now: Timestamp,
 }
 
 /// Objects of which something could not be read.
@@ -31,8 +59,13 @@ pub struct Inventory {
 pub struct Problems {
     /// How many there are.
     pub count: usize,
-    /// Names of the first few, and what is wrong with each.
+    /// Namespace and name of the first few, and what is wrong with each.
     pub first: Vec<(String, String)>,
+}
+
+impl Problems {
+    /// How many are named.
+    const NAMED: usize = 5;
 }
 
 impl Inventory {
@@ -43,41 +76,165 @@ impl Inventory {
 
     /// Takes in a host that is new or has changed. True if anything that is shown changed.
     pub fn apply(&mut self, record: HostRecord, now: Timestamp) -> bool {
-        let Some(row) = HostRow::new(record, now, &mut self.interner) else { return false };
-        self.rows.insert(row.uid().clone(), row);
+        self.now = self.now.max(now);
+        let Some(uid) = record.uid() else {
+            self.nameless += 1;
+            return true;
+        };
+        let slot = self.rows.slot_of(&uid);
+        if let Some(slot) = slot
+            && let Some(old) = self.rows.get(slot)
+            && let Some(version) = record.metadata.resource_version.as_deref()
+            && old.resource_version() == version
+            && !version.is_empty()
+        {
+            self.rows.set_listing(slot, self.listing);
+            return false;
+        }
+        let Some(new) = HostRow::new(record, self.now, &mut self.interner) else { return false };
+        self.search.learn(&mut self.interner);
+        match slot {
+            Some(slot) => self.replace(slot, new),
+            None => {
+                let slot = self.rows.insert(new, self.listing);
+                self.search.test(slot, &self.rows);
+                self.groups.add(slot, self.search.bits(), &self.rows);
+                self.note(slot);
+                true
+            }
+        }
+    }
+
+    /// Puts a new version in the place of a row.
+    fn replace(&mut self, slot: u32, new: HostRow) -> bool {
+        let Some(old) = self.rows.get(slot) else { return false };
+        if old.looks_like(&new) {
+            if let Some(old) = self.rows.replace(slot, new, self.listing) {
+                old.release(&mut self.interner);
+            }
+            return false;
+        }
+        let stays = old.region() == new.region()
+            && old.cluster() == new.cluster()
+            && old.place() == new.place();
+        if !stays {
+            self.groups.remove(slot, self.search.bits(), &self.rows);
+        }
+        let Some(old) = self.rows.replace(slot, new, self.listing) else { return false };
+        if stays {
+            self.groups.set_health(slot, old.health(), self.search.bits(), &self.rows);
+            self.retest(slot);
+        } else {
+            self.search.test(slot, &self.rows);
+            self.groups.add(slot, self.search.bits(), &self.rows);
+        }
+        old.release(&mut self.interner);
+        self.note(slot);
         true
+    }
+
+    /// Tests a host against the filter again, where it stands. True if the answer changed.
+    fn retest(&mut self, slot: u32) -> bool {
+        let before = self.search.test(slot, &self.rows);
+        let after = self.search.bits().is_some_and(|bits| bits.has(slot));
+        if before != after {
+            self.groups.set_matched(slot, after, &self.rows);
+        }
+        before != after
+    }
+
+    /// Writes down when the host changes by itself, and whether it could be read.
+    fn note(&mut self, slot: u32) {
+        let row = self.rows.get(slot);
+        let next = row.and_then(|row| row.next_tick(self.now));
+        let old = match next {
+            Some(time) => self.due_of.insert(slot, time),
+            None => self.due_of.remove(&slot),
+        };
+        if let Some(time) = old {
+            self.due.remove(&(time, slot));
+        }
+        self.due.extend(next.map(|time| (time, slot)));
+        if row.is_some_and(|row| row.problem().is_some()) {
+            self.partial.insert(slot);
+        } else {
+            self.partial.remove(&slot);
+        }
     }
 
     /// Forgets a host. True if it was there.
     pub fn delete(&mut self, uid: &Uid) -> bool {
-        self.rows.remove(uid).is_some()
+        let Some(slot) = self.rows.slot_of(uid) else { return false };
+        self.delete_slot(slot);
+        true
     }
 
-    /// Begins a list from the start: hosts that it does not bring are deleted at its end.
+    fn delete_slot(&mut self, slot: u32) {
+        self.groups.remove(slot, self.search.bits(), &self.rows);
+        self.search.forget(slot);
+        if let Some(row) = self.rows.remove(slot) {
+            row.release(&mut self.interner);
+        }
+        self.note(slot);
+    }
+
+    /// Begins a list from the start: hosts that it does not bring are deleted at its end. Until
+    /// then they stay, so that listing again never blanks the screen.
     pub fn begin_resync(&mut self) {
-        self.marked.clear();
+        self.listing = self.listing.wrapping_add(1);
+        self.nameless = 0;
     }
 
     /// Ends a list: deletes every host that was not applied since it began. How many those were.
     pub fn end_resync(&mut self) -> usize {
-        0
+        let old =
+            |slot: &u32| self.rows.facts(*slot).is_some_and(|facts| facts.listing != self.listing);
+        let gone: Vec<u32> = self.rows.iter().map(|(slot, _)| slot).filter(old).collect();
+        for slot in &gone {
+            self.delete_slot(*slot);
+        }
+        gone.len()
     }
 
     /// Lets time pass: holds begin and end, ages cross the limits of the filter. True if anything
     /// that is shown changed.
     pub fn tick(&mut self, now: Timestamp) -> bool {
-        let _ = now;
-        false
+        self.now = self.now.max(now);
+        let now = self.now;
+        let mut changed = false;
+        while let Some((time, slot)) = self.due.first().copied().filter(|(time, _)| *time <= now) {
+            // `note` takes it out, but only if it is still that host's.
+            self.due.remove(&(time, slot));
+            let Some(old) = self.rows.facts(slot).map(|facts| facts.health) else { continue };
+            if self.rows.update(slot, |row| row.tick(now)) {
+                self.groups.set_health(slot, old, self.search.bits(), &self.rows);
+                self.retest(slot);
+                changed = true;
+            }
+            self.note(slot);
+        }
+        for slot in self.search.advance(now) {
+            changed |= self.retest(slot);
+        }
+        changed
     }
 
     /// When [`Inventory::tick`] next has something to do; none while nothing depends on time.
     pub fn next_tick(&self) -> Option<Timestamp> {
-        None
+        let hold = self.due.first().map(|(time, _)| *time);
+        let turn = self.search.next_turn().and_then(|time| Timestamp::from_second(time).ok());
+        hold.into_iter().chain(turn).min()
     }
 
     /// The host with this uid.
     pub fn get(&self, uid: &Uid) -> Option<&HostRow> {
-        self.rows.get(uid)
+        self.rows.get(self.rows.slot_of(uid)?)
+    }
+
+    /// Whether the filter in force chooses this host; true without a filter.
+    pub fn is_matched(&self, uid: &Uid) -> bool {
+        let slot = self.rows.slot_of(uid);
+        slot.is_some_and(|slot| self.search.bits().is_none_or(|bits| bits.has(slot)))
     }
 
     /// Labels of a row of this inventory, by key.
@@ -97,79 +254,77 @@ impl Inventory {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.len() == 0
     }
 
     /// How many hosts the filter chooses; all without a filter.
     pub fn matched(&self) -> usize {
-        self.rows.len()
+        self.counts().matched as usize
     }
 
     /// The counters of the whole fleet.
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for row in self.rows.values() {
-            counts.total += 1;
-            counts.matched += 1;
-            counts.health[row.health().index()] += 1;
-        }
-        counts.matched_health = counts.health;
-        counts
+        self.groups.tallies.counts(self.is_filtered())
     }
 
     /// Objects of which something could not be read.
     pub fn problems(&self) -> Problems {
-        Problems::default()
+        let rows = self.partial.iter().filter_map(|slot| self.rows.get(*slot));
+        let first = rows.take(Problems::NAMED).map(|row| {
+            let name = format!("{}/{}", row.namespace(), row.name());
+            (name, row.problem().unwrap_or_default().to_owned())
+        });
+        Problems { count: self.partial.len() + self.nameless, first: first.collect() }
     }
 
     /// Every host, in no particular order.
     pub fn rows(&self) -> impl Iterator<Item = &HostRow> {
-        self.rows.values()
+        self.rows.iter().map(|(_, row)| row)
     }
 
     /// Every host that the filter chooses, in the order of the tree, whatever is folded.
     pub fn matched_rows(&self) -> impl Iterator<Item = &HostRow> {
-        self.rows.values()
+        let bits = self.search.bits();
+        let slots = self.groups.iter().filter(move |slot| bits.is_none_or(|bits| bits.has(*slot)));
+        slots.filter_map(|slot| self.rows.get(slot))
     }
 
-    /// Sets or clears the filter. What is shown stays that of the filter before until
-    /// [`Inventory::filter_step`] says that it is finished; clearing takes effect at once.
-    pub fn set_filter(&mut self, filter: Option<Filter>, now: Timestamp) {
-        let _ = now;
-        self.filter = filter;
+    /// Every label key with the number of hosts that have it, by key. O(labels of the fleet):
+    /// for completion, not for every frame.
+    pub fn label_keys(&self) -> Vec<(&str, usize)> {
+        let keys = self.rows().flat_map(|row| row.labels().iter().map(|(key, _)| *key));
+        self.tally(keys)
     }
 
-    /// Goes on with the filter that was set last, for about `rows` hosts. True when there is
-    /// nothing left to do.
-    pub fn filter_step(&mut self, rows: usize) -> bool {
-        let _ = rows;
-        true
+    /// Every value of the labels that `key` means in a filter (`env` is
+    /// `inventory.inv-tui.dev/environment` too), with the number of hosts that have it, by value.
+    /// O(labels of the fleet).
+    pub fn label_values(&self, key: &str) -> Vec<(&str, usize)> {
+        let meant: BTreeSet<_> = self
+            .interner
+            .keys()
+            .filter(|atom| super::filter::is_meant(key, atom.raw()))
+            .map(|atom| atom.symbol())
+            .collect();
+        let labels = self.rows().flat_map(HostRow::labels);
+        self.tally(labels.filter(|(key, _)| meant.contains(key)).map(|(_, value)| *value))
     }
 
-    /// Whether [`Inventory::filter_step`] has work left.
-    pub fn filter_pending(&self) -> bool {
-        false
-    }
-
-    /// The filter that was set last, though it may not have taken effect yet.
-    pub fn filter(&self) -> Option<&Filter> {
-        self.filter.as_ref()
-    }
-
-    /// Whether what is shown is filtered.
-    pub fn is_filtered(&self) -> bool {
-        self.filter.is_some()
-    }
-
-    /// Every label key with the number of hosts that have it, by key. O(labels of the fleet).
-    pub fn label_keys(&self) -> Vec<(Arc<str>, usize)> {
-        Vec::new()
-    }
-
-    /// Every value of a label with the number of hosts that have it, by value. O(labels of the
-    /// fleet).
-    pub fn label_values(&self, key: &str) -> Vec<(Arc<str>, usize)> {
-        let _ = (key, BTreeMap::<u8, Health>::new());
-        Vec::new()
+    fn tally(&self, symbols: impl Iterator<Item = super::intern::Symbol>) -> Vec<(&str, usize)> {
+        let mut counts = vec![0_usize; self.interner.capacity()];
+        for symbol in symbols {
+            if let Some(count) = counts.get_mut(symbol.index()) {
+                *count += 1;
+            }
+        }
+        let atoms = self.interner.iter().map(|(atom, _)| atom);
+        let counted: BTreeMap<&str, usize> = atoms
+            .filter_map(|atom| Some((atom.as_str(), *counts.get(atom.symbol().index())?)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        counted.into_iter().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,20 +53,9 @@ pub enum NodeKey {
     Host(Uid),
 }
 
-/// Name of a region or a cluster, in the order of the tree: natural, the nameless one last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GroupName(pub(crate) Arc<str>);
-
-impl Ord for GroupName {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.is_empty().cmp(&other.0.is_empty()).then_with(|| natural_cmp(&self.0, &other.0))
-    }
-}
-
-impl PartialOrd for GroupName {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
+/// Compares names of regions or clusters in the order of the tree: natural, the nameless one last.
+pub(crate) fn group_cmp(a: &str, b: &str) -> Ordering {
+    a.is_empty().cmp(&b.is_empty()).then_with(|| natural_cmp(a, b))
 }
 
 /// Where a host stands in its cluster: by the name that people see in natural order, then by

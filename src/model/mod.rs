@@ -17,6 +17,7 @@ pub mod labels;
 pub mod record;
 pub mod region;
 pub mod row;
+pub mod sample;
 pub mod source;
 pub mod text;
 

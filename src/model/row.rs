@@ -2,16 +2,14 @@
 //!
 //! A fleet of 100,000 has to fit beside everything else into 150 MB, so a row keeps its own texts
 //! in one piece of memory, and what hosts share (regions, roles, labels) only as numbers of an
-//! [`Interner`].
-
-use std::ops::Range;
+//! [`Interner`](super::intern::Interner).
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::filter::TextField;
 use super::host::{Phase, RunState, ServiceState};
-use super::intern::{Atom, Interner, Symbol};
+use super::intern::{Atom, Symbol};
 use super::key::{HostKey, Place, Uid};
-use super::record::HostRecord;
 
 mod build;
 mod health;
@@ -39,7 +37,10 @@ pub struct HostRow {
     environment: Atom,
     zone: Atom,
     ready_reason: Atom,
-    labels: Box<[(Symbol, Symbol)]>,
+    /// Labels, and behind them what the spec says and no label mirrors, as if it were a label.
+    pairs: Box<[(Symbol, Symbol)]>,
+    /// How many of `pairs` are labels.
+    label_count: u32,
     holds: Box<[RowHold]>,
     problem: Option<Box<str>>,
     created: Seconds,
@@ -102,17 +103,48 @@ impl Seconds {
 /// The texts that belong to one host alone, one after the other in one piece of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Texts {
+    /// The parts in the order of [`Part`], a line feed (which no clean text has) after each.
     all: Box<str>,
-    /// End of name, address, provider id and display name; the resource version is what follows.
-    ends: [u32; 4],
+    /// End of each part.
+    ends: [u32; Part::COUNT],
+}
+
+/// A text of a host.
+#[derive(Clone, Copy)]
+enum Part {
+    Name,
+    Address,
+    ProviderId,
+    /// Empty where it is the name.
+    Display,
+    ResourceVersion,
+    /// Name, address and provider id as they are compared, where that differs.
+    FoldedIds,
+}
+
+impl Part {
+    const COUNT: usize = 6;
 }
 
 impl Texts {
-    fn part(&self, number: usize) -> &str {
-        let end = |n: usize| self.ends.get(n).map(|end| *end as usize);
-        let start = number.checked_sub(1).and_then(end).unwrap_or(0);
-        let range: Range<usize> = start..end(number).unwrap_or(self.all.len());
-        self.all.get(range).unwrap_or_default()
+    fn end(&self, part: usize) -> usize {
+        self.ends.get(part).copied().unwrap_or(0) as usize
+    }
+
+    fn get(&self, part: Part) -> &str {
+        let number = part as usize;
+        let start = number.checked_sub(1).map_or(0, |before| self.end(before) + 1);
+        self.all.get(start..self.end(number)).unwrap_or_default()
+    }
+
+    /// Name, address and provider id in lower case.
+    fn ids(&self) -> &str {
+        let folded = self.get(Part::FoldedIds);
+        if folded.is_empty() {
+            self.all.get(..self.end(Part::ProviderId as usize)).unwrap_or_default()
+        } else {
+            folded
+        }
     }
 }
 
@@ -129,28 +161,28 @@ impl HostRow {
 
     /// Name of the object.
     pub fn name(&self) -> &str {
-        self.texts.part(0)
+        self.texts.get(Part::Name)
     }
 
     /// The name that people see: the display name, else the object's name. Never empty.
     pub fn display(&self) -> &str {
-        let own = self.texts.part(3);
+        let own = self.texts.get(Part::Display);
         if own.is_empty() { self.name() } else { own }
     }
 
     /// Version of the object that this row shows.
     pub fn resource_version(&self) -> &str {
-        self.texts.part(4)
+        self.texts.get(Part::ResourceVersion)
     }
 
     /// The first internal address, else the first external one.
     pub fn address(&self) -> Option<&str> {
-        Some(self.texts.part(1)).filter(|text| !text.is_empty())
+        Some(self.texts.get(Part::Address)).filter(|text| !text.is_empty())
     }
 
     /// The machine at its provider.
     pub fn provider_id(&self) -> Option<&str> {
-        Some(self.texts.part(2)).filter(|text| !text.is_empty())
+        Some(self.texts.get(Part::ProviderId)).filter(|text| !text.is_empty())
     }
 
     /// Region, or the empty text.
@@ -247,7 +279,32 @@ impl HostRow {
     /// Labels as numbers of the inventory's interner, in the order of their keys.
     /// [`Inventory::labels`](super::inventory::Inventory::labels) has them as text.
     pub fn labels(&self) -> &[(Symbol, Symbol)] {
-        &self.labels
+        self.pairs.get(..self.label_count as usize).unwrap_or_default()
+    }
+
+    /// Labels, and what the spec says where no label mirrors it.
+    pub(crate) fn pairs(&self) -> &[(Symbol, Symbol)] {
+        &self.pairs
+    }
+
+    /// Name, address and provider id in lower case, in lines.
+    pub(crate) fn ids(&self) -> &str {
+        self.texts.ids()
+    }
+
+    /// A field that hosts share.
+    pub(crate) fn group(&self, field: TextField) -> Option<&Atom> {
+        Some(match field {
+            TextField::Region => &self.region,
+            TextField::Cluster => &self.cluster,
+            TextField::Provider => &self.provider,
+            TextField::Role => &self.role,
+            TextField::Team => &self.team,
+            TextField::Environment => &self.environment,
+            TextField::Zone => &self.zone,
+            TextField::Namespace => &self.namespace,
+            TextField::Name => return None,
+        })
     }
 
     /// Whether the object is being deleted.

@@ -26,3 +26,58 @@ impl Counts {
         self.matched_health.get(health.index()).copied().unwrap_or(0)
     }
 }
+
+/// One half of [`Counts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) count: u32,
+    pub(super) health: [u32; Health::COUNT],
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, health: Health) {
+        self.count += 1;
+        if let Some(count) = self.health.get_mut(health.index()) {
+            *count += 1;
+        }
+    }
+
+    pub(super) fn remove(&mut self, health: Health) {
+        self.count = self.count.saturating_sub(1);
+        if let Some(count) = self.health.get_mut(health.index()) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        for (mine, theirs) in self.health.iter_mut().zip(other.health) {
+            *mine += theirs;
+        }
+    }
+}
+
+/// The two halves as they are kept. `matched` holds good only while there is a filter, so that
+/// clearing one costs nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tallies {
+    pub(super) all: Tally,
+    pub(super) matched: Tally,
+}
+
+impl Tallies {
+    pub(super) fn counts(&self, filtered: bool) -> Counts {
+        let matched = if filtered { &self.matched } else { &self.all };
+        Counts {
+            total: self.all.count,
+            matched: matched.count,
+            health: self.all.health,
+            matched_health: matched.health,
+        }
+    }
+
+    /// Whether a line stands for this: something of it is chosen.
+    pub(super) fn is_shown(&self, filtered: bool) -> bool {
+        !filtered || self.matched.count > 0
+    }
+}

@@ -1,15 +1,17 @@
 //! From a record to a row, and what time alone changes in a row.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::model::filter::{fold, is_folded};
 use crate::model::host::{AddressType, Phase};
 use crate::model::intern::{Interner, Symbol};
 use crate::model::record::{HostRecord, StatusRecord};
 use crate::model::{labels, text};
 
-use super::{Health, HostRow, MAX_DISPLAY, RowHold, Seconds, Texts};
+use super::{Health, HostRow, MAX_DISPLAY, Part, RowHold, Seconds, Texts};
 
 /// Most characters of a name, an address, an id or a message that are kept. The API allows none
 /// that is longer; another server might.
@@ -55,13 +57,31 @@ impl HostRow {
                 until: hold.until?,
             })
         });
-        let row_labels =
-            metadata.labels.iter().flatten().map(|(key, value)| {
-                (interner.acquire(key).symbol(), interner.acquire(value).symbol())
-            });
+        let labels = metadata.labels.as_ref();
+        let fields = [
+            (labels::CLUSTER, &cluster),
+            (labels::ROLE, &role),
+            (labels::TEAM, &team),
+            (labels::ENVIRONMENT, &environment),
+            (labels::PROVIDER, &provider),
+        ];
+        let unmirrored: Vec<(&str, &str)> = fields
+            .into_iter()
+            .map(|(key, atom)| (key, atom.raw()))
+            .filter(|(key, text)| !text.is_empty() && label(key) != Some(text))
+            .collect();
+        let own = labels.into_iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
+        let pairs = own
+            .chain(unmirrored)
+            .map(|(key, value)| {
+                (interner.acquire_key(key).symbol(), interner.acquire(value).symbol())
+            })
+            .collect();
+        let label_count = labels.map_or(0, BTreeMap::len);
         let mut row = Self {
             texts,
-            labels: row_labels.collect(),
+            pairs,
+            label_count: u32::try_from(label_count).unwrap_or(u32::MAX),
             uid,
             namespace,
             region,
@@ -108,8 +128,8 @@ impl HostRow {
         ] {
             interner.release(atom.symbol());
         }
-        for (key, value) in &self.labels {
-            interner.release(*key);
+        for (key, value) in &self.pairs {
+            interner.release_key(*key);
             interner.release(*value);
         }
     }
@@ -159,8 +179,11 @@ impl HostRow {
         words(self) == words(other)
             && times(self) == times(other)
             && shared(self) == shared(other)
-            && (0..4).all(|number| self.texts.part(number) == other.texts.part(number))
-            && self.labels == other.labels
+            && [Part::Name, Part::Address, Part::ProviderId, Part::Display]
+                .into_iter()
+                .all(|part| self.texts.get(part) == other.texts.get(part))
+            && self.pairs == other.pairs
+            && self.label_count == other.label_count
             && self.holds == other.holds
             && self.problem == other.problem
     }
@@ -181,15 +204,21 @@ fn texts(record: &HostRecord, uid: &crate::model::key::Uid) -> Texts {
     // The object's own name is not kept twice.
     let display = if display == name { Cow::Borrowed("") } else { display };
     let version = fit(metadata.resource_version.as_deref().unwrap_or_default(), MAX_TEXT);
-    let mut all = String::with_capacity(
-        name.len() + address.len() + provider_id.len() + display.len() + version.len(),
-    );
-    let mut ends = [0; 4];
-    for (end, part) in ends.iter_mut().zip([&name, &address, &provider_id, &display]) {
+    let ids = [&name, &address, &provider_id];
+    let folded = if ids.iter().all(|text| is_folded(text)) {
+        String::new()
+    } else {
+        fold(&format!("{name}\n{address}\n{provider_id}"))
+    };
+    let parts = [&*name, &*address, &*provider_id, &*display, &*version, &*folded];
+    let mut all = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    let mut ends = [0; Part::COUNT];
+    for (end, part) in ends.iter_mut().zip(parts) {
         all.push_str(part);
         *end = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        all.push('\n');
     }
-    all.push_str(&version);
+    all.pop();
     Texts { all: all.into_boxed_str(), ends }
 }
 
