@@ -99,6 +99,7 @@ pub struct Headless {
 pub enum Task {
     /// Print the resource definitions, or install them
     Crds(tasks::crds::CrdsArgs),
+    /// Read hosts from a provider into the API server
     Fetch(Box<tasks::fetch::FetchArgs>),
 }
 

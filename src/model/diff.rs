@@ -92,18 +92,18 @@ impl StoredHost {
             return Value::Null;
         };
         match part {
-            Part::Status => wrap("status", pick(&self.status, &fields["f:status"])),
+            Part::Status => wrap("status", pick(&self.status, at(fields, "f:status"))),
             Part::Main => {
-                let meta = &fields["f:metadata"];
-                let labels = pick_strings(self.metadata.labels.as_ref(), &meta["f:labels"]);
+                let meta = at(fields, "f:metadata");
+                let labels = pick_strings(self.metadata.labels.as_ref(), at(meta, "f:labels"));
                 let notes =
-                    pick_strings(self.metadata.annotations.as_ref(), &meta["f:annotations"]);
+                    pick_strings(self.metadata.annotations.as_ref(), at(meta, "f:annotations"));
                 let mut metadata = Map::new();
                 metadata.insert("labels".into(), labels);
                 metadata.insert("annotations".into(), notes);
                 let mut body = Map::new();
                 body.insert("metadata".into(), Value::Object(metadata));
-                body.insert("spec".into(), pick(&self.spec, &fields["f:spec"]));
+                body.insert("spec".into(), pick(&self.spec, at(fields, "f:spec")));
                 Value::Object(body)
             }
         }
@@ -126,7 +126,7 @@ impl StoredHost {
         let mut spec = 0;
         for (bit, field) in PEOPLE.iter().enumerate() {
             let key = format!("f:{field}");
-            let live = &self.spec[*field];
+            let live = at(&self.spec, field);
             if !live.is_null() && lost(live, &["f:spec", &key], main) {
                 spec |= 1 << bit;
             }
@@ -140,7 +140,7 @@ impl StoredHost {
             }
         }
         labels.sort_unstable();
-        let phase = &self.status["phase"];
+        let phase = at(&self.status, "phase");
         let phase =
             !phase.is_null() && !status.is_some_and(|fields| has(fields, &["f:status", "f:phase"]));
         Contested { spec, labels: labels.into_boxed_slice(), phase }
@@ -181,6 +181,12 @@ impl StoredHost {
             .filter_map(fields)
             .any(|fields| has(fields, path))
     }
+}
+
+/// The value under a key, null where there is none.
+pub fn at<'a>(value: &'a Value, key: &str) -> &'a Value {
+    static NULL: Value = Value::Null;
+    value.get(key).unwrap_or(&NULL)
 }
 
 /// A digest of a value in which the order of list items and empty parts do not count.
@@ -302,6 +308,7 @@ fn pick_strings(
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "arguments are json! literals")]
 mod tests {
     use super::*;
     use serde_json::json;

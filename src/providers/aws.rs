@@ -1,4 +1,4 @@
-//! Amazon EC2: DescribeInstances of each region, with DescribeInstanceStatus beside it.
+//! Amazon EC2: `DescribeInstances` of each region, with `DescribeInstanceStatus` beside it.
 //!
 //! Paging ends when there is no `NextToken`; pages may be short or empty before that, and their
 //! order is not stable (`aws-sdk-go-v2` `service/ec2/api_op_DescribeInstances.go`).
@@ -83,7 +83,7 @@ impl Aws {
                 TimeoutConfig::builder()
                     .connect_timeout(Duration::from_secs(5))
                     .operation_attempt_timeout(Duration::from_secs(45))
-                    .operation_timeout(Duration::from_secs(180))
+                    .operation_timeout(Duration::from_mins(3))
                     .build(),
             );
         if let Some(profile) = &options.profile {

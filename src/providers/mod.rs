@@ -182,7 +182,7 @@ impl From<ProviderError> for crate::error::Error {
 }
 
 /// Longest wait for one page, with all attempts of the provider's client.
-pub const PAGE_DEADLINE: Duration = Duration::from_secs(300);
+pub const PAGE_DEADLINE: Duration = Duration::from_mins(5);
 
 /// The listing with a deadline for each page: a provider that goes silent ends the scope as
 /// incomplete instead of hanging it.

@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::jiff::Timestamp;
+use kube::Client;
 use kube::api::Api;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
-use kube::{Client, Resource};
 use serde_json::Value;
 use tokio::sync::watch as channel;
 use tokio::time::Instant;
 
 use crate::model::condition::{FALSE, PROVIDER_HEALTHY, SEEN, TRUE};
-use crate::model::diff::{Contested, Part, StoredHost, digest};
+use crate::model::diff::{Contested, Part, StoredHost, at, digest};
 use crate::model::host::{Phase, ScheduledEvent, SourceFacts};
 use crate::model::labels;
 
@@ -99,7 +98,7 @@ impl Selection {
     /// Reads what must be known of a stored host.
     pub fn read(&self, host: &StoredHost, intern: &mut Interner) -> Known {
         let meta = &host.metadata;
-        let facts = &host.status["sources"][&self.source];
+        let facts = at(at(&host.status, "sources"), &self.source);
         let facts: SourceFacts = serde_json::from_value(facts.clone()).unwrap_or_default();
         let label = |key: &str| {
             meta.labels.as_ref().and_then(|all| all.get(key)).map_or("", String::as_str)
@@ -130,12 +129,12 @@ impl Selection {
         if host.metadata.annotations.as_ref().is_some_and(|a| a.contains_key(labels::PROTECT)) {
             return Some(Kept::Protected);
         }
-        if host.spec["paused"] == Value::Bool(true) {
+        if *at(&host.spec, "paused") == Value::Bool(true) {
             return Some(Kept::Paused);
         }
         let gone = Phase::Gone.as_str();
-        let shared = host.status["sources"].as_object().is_some_and(|all| {
-            all.iter().any(|(name, f)| *name != self.source && f["state"] != gone)
+        let shared = at(&host.status, "sources").as_object().is_some_and(|all| {
+            all.iter().any(|(name, f)| *name != self.source && at(f, "state") != gone)
         });
         shared.then_some(Kept::Shared)
     }
@@ -143,10 +142,10 @@ impl Selection {
 
 /// Status, last transition and the whole of a condition of a Host's status.
 fn condition<'a>(status: &'a Value, type_: &str) -> Option<(bool, Timestamp, &'a Value)> {
-    let all = status["conditions"].as_array()?;
-    let found = all.iter().find(|c| c["type"] == type_)?;
-    let since = found["lastTransitionTime"].as_str()?.parse().ok()?;
-    match found["status"].as_str()? {
+    let all = at(status, "conditions").as_array()?;
+    let found = all.iter().find(|c| at(c, "type") == type_)?;
+    let since = at(found, "lastTransitionTime").as_str()?.parse().ok()?;
+    match at(found, "status").as_str()? {
         TRUE => Some((true, since, found)),
         FALSE => Some((false, since, found)),
         _ => None,
@@ -157,19 +156,26 @@ fn trouble(status: &Value) -> Option<Box<Trouble>> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let problem = condition(status, PROVIDER_HEALTHY)
         .filter(|(healthy, ..)| !healthy)
-        .map(|(.., found)| (text(&found["reason"]), text(&found["message"])));
+        .map(|(.., found)| (text(at(found, "reason")), text(at(found, "message"))));
     let events: Vec<ScheduledEvent> =
-        serde_json::from_value(status["scheduledEvents"].clone()).unwrap_or_default();
+        serde_json::from_value(at(status, "scheduledEvents").clone()).unwrap_or_default();
     (problem.is_some() || !events.is_empty()).then(|| Box::new(Trouble { problem, events }))
 }
 
 /// The latest end of any hold. A hold whose end cannot be read holds for ever.
 fn held_until(spec: &Value) -> Option<Timestamp> {
-    let holds = spec["maintenance"].as_object()?;
+    let holds = at(spec, "maintenance").as_object()?;
     holds
         .values()
-        .map(|hold| hold["until"].as_str().and_then(|t| t.parse().ok()).unwrap_or(Timestamp::MAX))
+        .map(|hold| {
+            at(hold, "until").as_str().and_then(|t| t.parse().ok()).unwrap_or(Timestamp::MAX)
+        })
         .max()
+}
+
+/// Whether a failure of the watch, if there was one, is so long ago that it must have been mended.
+fn mended(failed: Option<Instant>, now: Instant) -> bool {
+    failed.is_none_or(|at| now.saturating_duration_since(at) > ERROR_COUNTS)
 }
 
 /// Gives one shared copy of each of a few often repeated texts.
@@ -238,8 +244,7 @@ impl Hosts {
     /// Whether the table is complete and nothing says that the watch is broken.
     pub fn in_sync(&self) -> bool {
         let failed = *self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*self.sync.borrow(), Sync::Synced)
-            && failed.is_none_or(|at| at.elapsed() > ERROR_COUNTS)
+        matches!(*self.sync.borrow(), Sync::Synced) && mended(failed, Instant::now())
     }
 
     /// What is known of a host.
@@ -297,8 +302,7 @@ impl Hosts {
 
     /// Follows the hosts on the server for ever, through errors and restarts of the server.
     pub async fn follow(&self, client: Client) {
-        let api: Api<DeserializeGuard<StoredHost>> =
-            Api::namespaced(client.clone(), &self.selection.namespace);
+        let api: Api<StoredHost> = Api::namespaced(client.clone(), &self.selection.namespace);
         let config = watcher::Config::default().labels(&format!(
             "{}={}",
             labels::SOURCE,
@@ -308,10 +312,7 @@ impl Hosts {
         self.consume(watch(api, config).default_backoff()).await;
     }
 
-    async fn consume(
-        &self,
-        events: impl Stream<Item = watcher::Result<Event<DeserializeGuard<StoredHost>>>>,
-    ) {
+    async fn consume(&self, events: impl Stream<Item = watcher::Result<Event<StoredHost>>>) {
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.next().await {
             match event {
@@ -338,7 +339,7 @@ impl Hosts {
         });
     }
 
-    fn take(&self, event: Event<DeserializeGuard<StoredHost>>) {
+    fn take(&self, event: Event<StoredHost>) {
         let mut table = self.lock();
         match event {
             Event::Init => table.listing = Some(HashMap::new()),
@@ -367,26 +368,16 @@ impl Hosts {
                 }
             }
             Event::Delete(host) => {
-                if let Some(name) = host.meta().name.as_deref() {
+                if let Some(name) = host.metadata.name.as_deref() {
                     table.hosts.remove(name);
                 }
             }
         }
     }
 
-    fn unpack(
-        &self,
-        host: &DeserializeGuard<StoredHost>,
-        interner: &mut Interner,
-    ) -> Option<(Box<str>, Known)> {
-        let name = host.meta().name.as_deref().unwrap_or_default();
-        match &host.0 {
-            Ok(host) => Some((name.into(), self.selection.read(host, interner))),
-            Err(problem) => {
-                tracing::warn!(host = name, error = %problem.error, "host cannot be read");
-                None
-            }
-        }
+    fn unpack(&self, host: &StoredHost, interner: &mut Interner) -> Option<(Box<str>, Known)> {
+        let name = host.metadata.name.as_deref()?;
+        Some((name.into(), self.selection.read(host, interner)))
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

@@ -1,5 +1,6 @@
 //! Sends one request to the API server, again and again while it says that it is busy.
 
+use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -158,7 +159,7 @@ pub fn yaml_safe(json: Vec<u8>) -> Vec<u8> {
     let mut safe = String::with_capacity(json.len() + 64);
     for c in text.chars() {
         if hostile(c) {
-            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
         } else {
             safe.push(c);
         }

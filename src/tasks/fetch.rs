@@ -45,6 +45,8 @@ mod report;
 mod scope;
 mod source;
 mod start;
+#[cfg(test)]
+mod testing;
 mod write;
 
 use std::collections::BTreeSet;
@@ -52,7 +54,6 @@ use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -67,8 +68,8 @@ use self::progress::{Drawing, Progress};
 use self::report::ScopeReport;
 use self::source::SourceObject;
 use self::write::Writer;
-use crate::error::{EXIT_DONE, EXIT_FAILED, Error, Result, chain};
-use crate::providers::Provider;
+use crate::error::{EXIT_DONE, Error, Result, chain};
+use crate::providers::{Provider, ProviderErrorKind};
 
 /// Scopes that are listed at once.
 const SCOPES: usize = 4;
@@ -179,7 +180,7 @@ fn once_failed(report: PassReport) -> Error {
     }
     let total = report.scopes.len();
     let setup = report.scopes.iter().all(|scope| {
-        scope.incomplete.as_ref().and_then(|i| i.kind).is_some_and(|kind| kind.is_setup())
+        scope.incomplete.as_ref().and_then(|i| i.kind).is_some_and(ProviderErrorKind::is_setup)
     });
     let bad: Vec<String> =
         report.scopes.iter().filter(|s| !s.is_fine() || s.denied).map(|s| s.name.clone()).collect();

@@ -1,7 +1,7 @@
 //! Health and metrics of a headless task, over HTTP.
 //!
 //! `/healthz` answers 200 while the process can answer at all; `/readyz` 200 or 503 with the
-//! reason; `/metrics` the metrics in the OpenMetrics text format.
+//! reason; `/metrics` the metrics in the `OpenMetrics` text format.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::error::{Error, Result};
 
-/// Content type of the OpenMetrics text format 1.0.
+/// Content type of the `OpenMetrics` text format 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the task is ready; if not, why.

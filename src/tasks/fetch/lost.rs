@@ -18,20 +18,20 @@ use crate::store::hosts::{Kept, Known};
 
 /// When a host is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub(super) struct Policy {
     /// Complete listings in a row without a host until it is gone.
-    pub gone_after: i32,
+    pub(super) gone_after: i32,
     /// How long a host that is gone is kept.
-    pub grace: SignedDuration,
+    pub(super) grace: SignedDuration,
     /// Hosts of a scope that may always be lost in one pass.
-    pub breaker_min: usize,
+    pub(super) breaker_min: usize,
     /// Percent of a scope's hosts that may be lost in one pass.
-    pub breaker_percent: usize,
+    pub(super) breaker_percent: usize,
 }
 
 /// What is to be done with a host that a complete listing lacks or calls terminated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     /// Nothing.
     Leave,
     /// Write this state and this count.
@@ -44,7 +44,7 @@ pub enum Verdict {
 
 /// Why a host stays though it is gone for long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(super) enum Reason {
     /// A hold is current.
     Held,
     /// What stands in the object.
@@ -52,12 +52,12 @@ pub enum Reason {
 }
 
 /// Whether a host in this state counts as lost already.
-pub fn is_lost(state: Phase) -> bool {
+pub(super) fn is_lost(state: Phase) -> bool {
     matches!(state, Phase::Missing | Phase::Gone)
 }
 
 /// The verdict on a host that a complete listing lacks.
-pub fn absent(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
+pub(super) fn absent(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
     if known.deleting {
         return Verdict::Leave;
     }
@@ -72,7 +72,7 @@ pub fn absent(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
 }
 
 /// The verdict on a host that its provider still lists, as terminated.
-pub fn terminated(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
+pub(super) fn terminated(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
     if known.deleting || known.state != Phase::Gone {
         Verdict::Leave
     } else {
@@ -95,17 +95,17 @@ fn removal(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
 
 /// A listing that would lose too many hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trip {
+pub(super) struct Trip {
     /// Hosts that would be lost.
-    pub lost: usize,
+    pub(super) lost: usize,
     /// Hosts of the scope that were not gone before.
-    pub known: usize,
+    pub(super) known: usize,
     /// Hosts that may be lost at the most.
-    pub limit: usize,
+    pub(super) limit: usize,
 }
 
 /// Whether losing `lost` of `known` hosts at once is too much to believe.
-pub fn breaker(lost: usize, known: usize, policy: &Policy) -> Option<Trip> {
+pub(super) fn breaker(lost: usize, known: usize, policy: &Policy) -> Option<Trip> {
     let limit = policy.breaker_min.max(known.saturating_mul(policy.breaker_percent) / 100);
     (lost > limit).then_some(Trip { lost, known, limit })
 }

@@ -25,7 +25,7 @@ const RESERVED: [&str; 3] = ["kubernetes.io", "k8s.io", "inv-tui.dev"];
 
 /// How tags become fields and labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapping {
+pub(super) struct Mapping {
     fields: BTreeMap<&'static str, Vec<Pattern>>,
     labels: BTreeMap<String, Vec<Pattern>>,
 }
@@ -40,13 +40,13 @@ enum Pattern {
 
 /// What a host's tags make of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mapped {
+pub(super) struct Mapped {
     /// Values of the fields of [`PEOPLE`], legal for the schema.
-    pub fields: BTreeMap<&'static str, String>,
+    pub(super) fields: BTreeMap<&'static str, String>,
     /// Labels, legal.
-    pub labels: BTreeMap<String, String>,
+    pub(super) labels: BTreeMap<String, String>,
     /// Display name, if a tag was mapped to it.
-    pub display_name: Option<String>,
+    pub(super) display_name: Option<String>,
 }
 
 impl Mapping {
@@ -55,7 +55,7 @@ impl Mapping {
     /// # Errors
     /// A text without `=`, a field that is neither one of ours nor a label key, a reserved label;
     /// the exit code is for usage.
-    pub fn new(maps: &[String], label_tags: &[String]) -> Result<Self> {
+    pub(super) fn new(maps: &[String], label_tags: &[String]) -> Result<Self> {
         let mut mapping = Self { fields: BTreeMap::new(), labels: BTreeMap::new() };
         for (field, tags) in DEFAULTS {
             mapping.fields.insert(field, patterns(tags));
@@ -83,7 +83,7 @@ impl Mapping {
     }
 
     /// What these tags make of a host. Tags without a value, or with blanks only, count as absent.
-    pub fn apply(&self, tags: &BTreeMap<String, String>) -> Mapped {
+    pub(super) fn apply(&self, tags: &BTreeMap<String, String>) -> Mapped {
         let mut mapped = Mapped::default();
         for (field, patterns) in &self.fields {
             let Some(value) = first(patterns, tags) else { continue };

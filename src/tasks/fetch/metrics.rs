@@ -42,7 +42,7 @@ type Seconds = Gauge<f64, AtomicU64>;
 
 /// The metrics of the task; a clone counts into the same ones.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub(super) struct Metrics {
     passes: Family<Outcome, Counter>,
     pass_seconds: Histogram,
     last_pass: Seconds,
@@ -59,12 +59,10 @@ pub struct Metrics {
 
 impl Metrics {
     /// The metrics, and the registry that shows them.
-    pub fn new(source: &str) -> (Self, Arc<Registry>) {
+    pub(super) fn new(source: &str) -> (Self, Arc<Registry>) {
         let this = Self {
             passes: Family::default(),
-            pass_seconds: Histogram::new(
-                [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0].into_iter(),
-            ),
+            pass_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0]),
             last_pass: Gauge::default(),
             scope_seconds: Family::default(),
             hosts: Family::default(),
@@ -135,23 +133,23 @@ impl Metrics {
     }
 
     /// Whether any pass is finished.
-    pub fn any_pass(&self) -> bool {
+    pub(super) fn any_pass(&self) -> bool {
         self.last_pass.get() > 0.0
     }
 
     /// One write was answered.
-    pub fn write(&self, done: bool) {
+    pub(super) fn write(&self, done: bool) {
         let outcome = if done { "done" } else { "refused" };
         self.writes.get_or_create(&Outcome { outcome }).inc();
     }
 
     /// One host needed no write.
-    pub fn skipped(&self) {
+    pub(super) fn skipped(&self) {
         self.skipped.inc();
     }
 
     /// Writes that were sent so far, whatever their answer.
-    pub fn writes_sent(&self) -> u64 {
+    pub(super) fn writes_sent(&self) -> u64 {
         ["done", "refused"]
             .map(|outcome| self.writes.get_or_create(&Outcome { outcome }).get())
             .iter()
@@ -159,13 +157,13 @@ impl Metrics {
     }
 
     /// A provider could not be asked.
-    pub fn provider_error(&self, scope: &str, kind: ProviderErrorKind) {
+    pub(super) fn provider_error(&self, scope: &str, kind: ProviderErrorKind) {
         let labels = ScopeKind { scope: scope.to_owned(), kind: kind.as_str() };
         self.errors.get_or_create(&labels).inc();
     }
 
     /// A scope is done.
-    pub fn scope(&self, report: &ScopeReport, now: Timestamp) {
+    pub(super) fn scope(&self, report: &ScopeReport, now: Timestamp) {
         let scope = || Scope { scope: report.name.clone() };
         let count = |outcome: &'static str, number: usize| {
             let labels = ScopeOutcome { scope: report.name.clone(), outcome };
@@ -188,7 +186,7 @@ impl Metrics {
     }
 
     /// A pass is done.
-    pub fn pass(&self, duration: Duration, done: bool, now: Timestamp) {
+    pub(super) fn pass(&self, duration: Duration, done: bool, now: Timestamp) {
         let outcome = if done { "done" } else { "partly" };
         self.passes.get_or_create(&Outcome { outcome }).inc();
         self.pass_seconds.observe(duration.as_secs_f64());

@@ -20,6 +20,7 @@ const LISTEN: SocketAddr =
 /// Writes what changed and nothing else, by server-side apply under the field manager
 /// inv-tui-fetch-SOURCE. Exit codes: 0 done, 1 partly or not done, 2 wrong usage or set-up.
 #[derive(clap::Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct FetchArgs {
     /// Name of the source: its Source object, the label of its hosts, its field manager
     #[arg(long, value_name = "NAME", default_value = "aws")]
@@ -77,29 +78,30 @@ pub struct FetchArgs {
     /// Address of /healthz, /readyz and /metrics [default: 127.0.0.1:9417, none with --once]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// Form of the log.
     #[command(flatten)]
     pub log: LogArgs,
 }
 
 /// What the command line means.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub(super) struct Options {
     /// Name of the source.
-    pub source: String,
+    pub(super) source: String,
     /// How tags become fields.
-    pub mapping: Mapping,
+    pub(super) mapping: Mapping,
     /// Time between passes. None: one pass only.
-    pub interval: Option<Duration>,
+    pub(super) interval: Option<Duration>,
     /// When a host is lost.
-    pub policy: Policy,
+    pub(super) policy: Policy,
     /// Scopes whose next complete pass is believed.
-    pub accept_loss: BTreeSet<String>,
+    pub(super) accept_loss: BTreeSet<String>,
     /// Writes under way at once.
-    pub writes: usize,
+    pub(super) writes: usize,
     /// Write nothing.
-    pub dry_run: bool,
+    pub(super) dry_run: bool,
     /// Where to serve health and metrics.
-    pub listen: Option<SocketAddr>,
+    pub(super) listen: Option<SocketAddr>,
 }
 
 impl FetchArgs {
@@ -107,7 +109,7 @@ impl FetchArgs {
     ///
     /// # Errors
     /// A value that is not legal; the exit code is for usage.
-    pub fn options(&self) -> Result<Options> {
+    pub(super) fn options(&self) -> Result<Options> {
         let legal = labels::to_object_name(&self.source, "") == self.source;
         if !legal {
             return Err(Error::usage(format!("\"{}\" cannot name a source", self.source)).hint(
@@ -132,7 +134,7 @@ impl FetchArgs {
             accept_loss: self.accept_loss.iter().cloned().collect(),
             writes: usize::from(self.writes),
             dry_run: self.dry_run,
-            listen: self.listen.or((!once).then_some(LISTEN)),
+            listen: self.listen.or_else(|| (!once).then_some(LISTEN)),
         })
     }
 

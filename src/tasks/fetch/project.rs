@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::mapping::Mapping;
 use crate::model::condition::{FALSE, PROVIDER_HEALTHY, SEEN, TRUE};
-use crate::model::diff::PEOPLE;
+use crate::model::diff::{PEOPLE, at};
 use crate::model::host::{Hardware, Phase, ScheduledEvent, SourceFacts};
 use crate::model::labels;
 use crate::providers::Observed;
@@ -22,30 +22,35 @@ const LEFT_OUT: &str = "…";
 
 /// How hosts of a source are written.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub(super) struct Rules {
     /// Name of the source.
-    pub source: String,
+    pub(super) source: String,
     /// Name of the provider.
-    pub provider: &'static str,
+    pub(super) provider: &'static str,
     /// How tags become fields.
-    pub mapping: Mapping,
+    pub(super) mapping: Mapping,
 }
 
 /// What is to stand in a Host.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Desired {
+pub(super) struct Desired {
     /// Metadata and spec.
-    pub main: Value,
+    pub(super) main: Value,
     /// Status.
-    pub status: Value,
+    pub(super) status: Value,
     /// Folded state.
-    pub state: Phase,
+    pub(super) state: Phase,
 }
 
 impl Rules {
     /// What is to stand in the Host of `host`. `known` is what stands there: the times of what did
     /// not change come from it, and what others have taken over is left out.
-    pub fn desired(&self, host: &Observed, known: Option<&Known>, now: Timestamp) -> Desired {
+    pub(super) fn desired(
+        &self,
+        host: &Observed,
+        known: Option<&Known>,
+        now: Timestamp,
+    ) -> Desired {
         let (status, state) = self.status(host, known, now);
         Desired { main: self.main(host, known), status, state }
     }
@@ -166,7 +171,7 @@ impl Rules {
 
     /// The status of a host that is missing or gone: what the fetcher owns of it (`owned`, which
     /// has the shape of an apply), with state, count and the condition Seen changed.
-    pub fn lost(
+    pub(super) fn lost(
         &self,
         owned: Value,
         known: &Known,
@@ -174,33 +179,40 @@ impl Rules {
         missed: i32,
         now: Timestamp,
     ) -> Value {
-        let mut body = if owned.is_object() { owned } else { json!({"status": {}}) };
-        let status = &mut body["status"];
-        if !status.is_object() {
-            *status = json!({});
-        }
-        let facts = &mut status["sources"][&self.source];
-        if !facts.is_object() {
-            *facts = json!({});
-        }
-        facts["state"] = json!(state);
-        facts["missed"] = json!(missed.clamp(0, 1000));
+        let mut status = match owned {
+            Value::Object(mut body) => match body.remove("status") {
+                Some(Value::Object(status)) => status,
+                _ => Map::new(),
+            },
+            _ => Map::new(),
+        };
+        let mut sources = take_object(&mut status, "sources");
+        let mut facts = take_object(&mut sources, &self.source);
         let since = if known.state == state { known.since } else { now };
-        facts["since"] = json!(Time(since));
-        let scope = &known.scope;
-        let message = format!("a complete listing of {scope} does not have it");
-        let seen = condition(SEEN, false, "NotListed", &message, known.seen, now);
-        match status["conditions"].as_array_mut() {
-            Some(all) => {
-                all.retain(|c| c["type"] != SEEN);
-                all.push(seen);
-            }
-            None => status["conditions"] = json!([seen]),
-        }
+        facts.insert("state".to_owned(), json!(state));
+        facts.insert("missed".to_owned(), json!(missed.clamp(0, 1000)));
+        facts.insert("since".to_owned(), json!(Time(since)));
+        sources.insert(self.source.clone(), facts.into());
+        status.insert("sources".to_owned(), sources.into());
+        let mut conditions = match status.remove("conditions") {
+            Some(Value::Array(all)) => all,
+            _ => Vec::new(),
+        };
+        conditions.retain(|c| at(c, "type") != SEEN);
+        let message = format!("a complete listing of {} does not have it", known.scope);
+        conditions.push(condition(SEEN, false, "NotListed", &message, known.seen, now));
+        status.insert("conditions".to_owned(), conditions.into());
         if !known.contested.phase {
-            status["phase"] = json!(state);
+            status.insert("phase".to_owned(), json!(state));
         }
-        body
+        json!({ "status": status })
+    }
+}
+
+fn take_object(map: &mut Map<String, Value>, key: &str) -> Map<String, Value> {
+    match map.remove(key) {
+        Some(Value::Object(inner)) => inner,
+        _ => Map::new(),
     }
 }
 

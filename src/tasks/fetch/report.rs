@@ -1,5 +1,6 @@
 //! What came of a pass: for the Source object, the log and the exit code.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::lost::Trip;
@@ -11,14 +12,14 @@ const NAMED: usize = 10;
 
 /// Failures: the first ten by name, and how many there are.
 #[derive(Clone, Debug, Default)]
-pub struct Failures {
+pub(super) struct Failures {
     named: Vec<(String, String)>,
     count: usize,
 }
 
 impl Failures {
     /// One more.
-    pub fn add(&mut self, name: impl Into<String>, why: impl Into<String>) {
+    pub(super) fn add(&mut self, name: impl Into<String>, why: impl Into<String>) {
         self.count += 1;
         if self.named.len() < NAMED {
             self.named.push((name.into(), why.into()));
@@ -26,12 +27,12 @@ impl Failures {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.count
     }
 
     /// The first ten, with the reason.
-    pub fn named(&self) -> &[(String, String)] {
+    pub(super) fn named(&self) -> &[(String, String)] {
         &self.named
     }
 }
@@ -45,58 +46,58 @@ impl std::fmt::Display for Failures {
 
 /// Why a listing ended early.
 #[derive(Debug)]
-pub struct Incomplete {
+pub(super) struct Incomplete {
     /// Class, if the provider is the cause.
-    pub kind: Option<ProviderErrorKind>,
+    pub(super) kind: Option<ProviderErrorKind>,
     /// The words.
-    pub error: crate::error::Error,
+    pub(super) error: crate::error::Error,
 }
 
 /// What came of one scope.
 #[derive(Debug, Default)]
-pub struct ScopeReport {
+pub(super) struct ScopeReport {
     /// Name of the scope.
-    pub name: String,
+    pub(super) name: String,
     /// The listing was complete, so absence was believed.
-    pub complete: bool,
+    pub(super) complete: bool,
     /// The scope was found by itself and is denied to us: not a failure.
-    pub denied: bool,
+    pub(super) denied: bool,
     /// Why it was not complete.
-    pub incomplete: Option<Incomplete>,
+    pub(super) incomplete: Option<Incomplete>,
     /// Pages that came.
-    pub pages: usize,
+    pub(super) pages: usize,
     /// Hosts that the provider listed.
-    pub seen: usize,
+    pub(super) seen: usize,
     /// Hosts that are new.
-    pub created: usize,
+    pub(super) created: usize,
     /// Hosts in which something changed.
-    pub changed: usize,
+    pub(super) changed: usize,
     /// Hosts that became missing, or stayed so for one more listing.
-    pub marked_missing: usize,
+    pub(super) marked_missing: usize,
     /// Hosts that became gone because listings lack them.
-    pub marked_gone: usize,
+    pub(super) marked_gone: usize,
     /// Hosts that were removed.
-    pub removed: usize,
+    pub(super) removed: usize,
     /// Hosts that are gone for longer than the grace time and kept.
-    pub kept: usize,
+    pub(super) kept: usize,
     /// Hosts of the scope that are missing after the pass.
-    pub missing_now: usize,
+    pub(super) missing_now: usize,
     /// Hosts that could not be read or written.
-    pub failures: Failures,
+    pub(super) failures: Failures,
     /// Too many hosts would have been lost.
-    pub breaker: Option<Trip>,
+    pub(super) breaker: Option<Trip>,
     /// How long it took.
-    pub duration: Duration,
+    pub(super) duration: Duration,
 }
 
 impl ScopeReport {
     /// Whether everything was done, or the scope left out without that being a failure.
-    pub fn is_fine(&self) -> bool {
+    pub(super) fn is_fine(&self) -> bool {
         self.denied || (self.complete && self.breaker.is_none() && self.failures.count() == 0)
     }
 
     /// Why the scope is not fine, in one text of at most 1,024 bytes, for the Source object.
-    pub fn trouble(&self) -> Option<String> {
+    pub(super) fn trouble(&self) -> Option<String> {
         let mut parts: Vec<String> = Vec::new();
         if let Some(incomplete) = &self.incomplete {
             parts.push(chain(&incomplete.error));
@@ -113,7 +114,7 @@ impl ScopeReport {
     }
 
     /// One line for a person.
-    pub fn summary(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let seconds = self.duration.as_secs_f64();
         let mut line = format!(
             "{}: seen {}, created {}, changed {}",
@@ -128,16 +129,16 @@ impl ScopeReport {
         ];
         for (number, word) in more {
             if number > 0 {
-                line.push_str(&format!(", {word} {number}"));
+                let _ = write!(line, ", {word} {number}");
             }
         }
-        line.push_str(&format!(", {} pages in {seconds:.1} s", self.pages));
+        let _ = write!(line, ", {} pages in {seconds:.1} s", self.pages);
         if self.denied {
             line.push_str(" (denied, left out)");
         } else if self.incomplete.is_some() {
             line.push_str(" (incomplete: nothing was marked missing)");
         } else if let Some(trip) = &self.breaker {
-            line.push_str(&format!(" (breaker open: {trip})"));
+            let _ = write!(line, " (breaker open: {trip})");
         }
         line
     }

@@ -104,7 +104,7 @@ impl SourceObject {
         let ours = |name: &String| reports.iter().any(|report| report.name == *name);
         while scopes.len() > MAX_SCOPES {
             let Some(name) =
-                scopes.keys().find(|name| !ours(name)).or(scopes.keys().last()).cloned()
+                scopes.keys().find(|name| !ours(name)).or_else(|| scopes.keys().last()).cloned()
             else {
                 break;
             };

@@ -32,7 +32,7 @@ use crate::store::send::Sender;
 use crate::tasks::http;
 
 /// How long a single pass waits for the first list of the hosts that are known already.
-const LISTING: Duration = Duration::from_secs(180);
+const LISTING: Duration = Duration::from_mins(3);
 /// Longest wait between two tries to reach the server at the start of a service.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -249,7 +249,7 @@ async fn allowed(
         return Ok(());
     };
     if answer.status.is_some_and(|status| !status.allowed) {
-        let resource = subresource.map_or("hosts".to_owned(), |sub| format!("hosts/{sub}"));
+        let resource = subresource.map_or_else(|| "hosts".to_owned(), |sub| format!("hosts/{sub}"));
         return Err(Error::usage(format!(
             "cannot fetch: your user may not {verb} {resource} in namespace \"{namespace}\""
         ))

@@ -1,6 +1,7 @@
 //! Writes hosts, by server-side apply only. The algorithm is in the documentation of
 //! [`super`](super#writing).
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::jiff::Timestamp;
@@ -29,7 +30,7 @@ const GIVE_UP: usize = 100;
 
 /// What came of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(super) enum Outcome {
     /// Nothing had to be written.
     Same,
     /// The host is new.
@@ -41,7 +42,7 @@ pub enum Outcome {
 }
 
 /// Writes the hosts of one source.
-pub struct Writer {
+pub(super) struct Writer {
     sender: Sender,
     hosts: Hosts,
     rules: Rules,
@@ -54,7 +55,7 @@ pub struct Writer {
 
 impl Writer {
     /// A writer with at most `permits` requests under way.
-    pub fn new(
+    pub(super) fn new(
         sender: Sender,
         hosts: Hosts,
         rules: Rules,
@@ -77,22 +78,22 @@ impl Writer {
     }
 
     /// The hosts that it knows.
-    pub fn hosts(&self) -> &Hosts {
+    pub(super) fn hosts(&self) -> &Hosts {
         &self.hosts
     }
 
     /// Whether so many writes failed in a row that trying on is pointless.
-    pub fn given_up(&self) -> bool {
+    pub(super) fn given_up(&self) -> bool {
         self.failures.load(Ordering::Relaxed) >= GIVE_UP
     }
 
     /// Begins a new pass: earlier failures do not count any more.
-    pub fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.failures.store(0, Ordering::Relaxed);
     }
 
     /// Whether this host stands as it should; if so, nothing needs to be sent.
-    pub fn settled(&self, host: &Observed, now: Timestamp) -> Option<Outcome> {
+    pub(super) fn settled(&self, host: &Observed, now: Timestamp) -> Option<Outcome> {
         let Some(known) = self.hosts.get(&host.name) else {
             // what is gone already is not taken in
             return (host.state == Phase::Gone).then_some(Outcome::Left);
@@ -112,7 +113,7 @@ impl Writer {
     ///
     /// # Errors
     /// The server refuses it, or does not answer.
-    pub async fn put(&self, host: &Observed, now: Timestamp) -> Result<Outcome> {
+    pub(super) async fn put(&self, host: &Observed, now: Timestamp) -> Result<Outcome> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
             self.put_now(host, now).await
@@ -129,7 +130,7 @@ impl Writer {
         let mut outcome = Outcome::Changed;
         let main_differs = known.as_ref().is_none_or(|k| k.main != digest(&desired.main));
         if self.dry_run {
-            self.say(if known.is_some() { "change" } else { "create" }, name);
+            say(if known.is_some() { "change" } else { "create" }, name);
             return Ok(if known.is_some() { Outcome::Changed } else { Outcome::Created });
         }
         if main_differs {
@@ -149,7 +150,8 @@ impl Writer {
                 outcome = Outcome::Created;
             }
             let answered = self.hosts.put(&stored);
-            if known.is_none() || answered.as_ref().is_some_and(|a| a.uid != known_uid(&known)) {
+            let same = |k: &Known| answered.as_ref().is_none_or(|a| a.uid == k.uid);
+            if !known.as_ref().is_some_and(same) {
                 // it existed without our knowledge: what stands there counts
                 known = answered;
                 desired = self.rules.desired(host, known.as_ref(), now);
@@ -218,7 +220,7 @@ impl Writer {
     ///
     /// # Errors
     /// The server refuses it, or does not answer.
-    pub async fn mark(
+    pub(super) async fn mark(
         &self,
         name: &str,
         state: Phase,
@@ -228,7 +230,7 @@ impl Writer {
         let outcome = async {
             let _permit = self.permits.acquire().await;
             if self.dry_run {
-                self.say(&format!("mark {}", state.as_str()), name);
+                say(&format!("mark {}", state.as_str()), name);
                 return Ok(Outcome::Changed);
             }
             self.mark_now(name, state, missed, now).await
@@ -275,11 +277,11 @@ impl Writer {
     ///
     /// # Errors
     /// The server refuses it, or does not answer.
-    pub async fn remove(&self, name: &str, known: &Known) -> Result<bool> {
+    pub(super) async fn remove(&self, name: &str, known: &Known) -> Result<bool> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
             if self.dry_run {
-                self.say("remove", name);
+                say("remove", name);
                 return Ok(true);
             }
             self.remove_now(name, known).await
@@ -351,15 +353,11 @@ impl Writer {
             }
         }
     }
-
-    fn say(&self, verb: &str, name: &str) {
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), "would {verb} host \"{name}\"");
-    }
 }
 
-fn known_uid(known: &Option<Known>) -> Box<str> {
-    known.as_ref().map(|k| k.uid.clone()).unwrap_or_default()
+/// What a dry run would do.
+fn say(verb: &str, name: &str) {
+    let _ = writeln!(std::io::stdout(), "would {verb} host \"{name}\"");
 }
 
 fn label<'a>(host: &'a StoredHost, key: &str) -> Option<&'a String> {
@@ -372,12 +370,17 @@ fn broken(cause: kube::core::request::Error) -> Error {
 
 /// The body of an apply.
 fn envelope(name: &str, part: &Value, resource_version: Option<&str>) -> Value {
-    let mut body = part.clone();
-    body["apiVersion"] = json!(format!("{GROUP}/{VERSION}"));
-    body["kind"] = json!("Host");
-    body["metadata"]["name"] = json!(name);
+    let mut body = part.as_object().cloned().unwrap_or_default();
+    let mut metadata = match body.remove("metadata") {
+        Some(Value::Object(metadata)) => metadata,
+        _ => serde_json::Map::new(),
+    };
+    metadata.insert("name".to_owned(), json!(name));
     if let Some(version) = resource_version {
-        body["metadata"]["resourceVersion"] = json!(version);
+        metadata.insert("resourceVersion".to_owned(), json!(version));
     }
-    body
+    body.insert("metadata".to_owned(), metadata.into());
+    body.insert("apiVersion".to_owned(), json!(format!("{GROUP}/{VERSION}")));
+    body.insert("kind".to_owned(), json!("Host"));
+    Value::Object(body)
 }
