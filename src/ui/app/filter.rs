@@ -61,4 +61,4 @@ impl Model {
 }
 
 /// The filter that [`FilterLine::problems`] adds.
-const PROBLEMS: &str = "state:problem";
+const PROBLEMS: &str = "state:bad,warning";

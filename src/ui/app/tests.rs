@@ -235,7 +235,9 @@ fn changes_are_refused_when_they_cannot_be_made() {
 fn the_target_is_frozen_when_the_strip_opens() {
     let mut model = on_host();
     press(&mut model, "m");
-    fleet_event(&mut model, apply(changed(2, "500")));
+    let mut stopped = changed(2, "500");
+    stopped["status"]["phase"] = json!("Stopped");
+    fleet_event(&mut model, apply(stopped));
     for n in 20..40 {
         fleet_event(&mut model, apply(host(n, &format!("aa-{n}"), "eu-west-1", "db")));
     }

@@ -7,11 +7,9 @@ use super::strip::{Field, Kind, Strip};
 use super::{Link, Model, Overlay};
 use crate::model::change::{self, HoldChange, Level, Target};
 use crate::model::duration;
-use crate::model::host::{Hold, HoldMode};
 use crate::model::key::Uid;
 use crate::model::row::HostRow;
 use crate::ui::msg::{ChangeResult, Command};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// Changes that can be taken back.
 const HISTORY: usize = 100;
@@ -108,12 +106,12 @@ impl Model {
             let text = format!("{} is being deleted", row.display());
             return self.fail(text);
         }
-        let mine = row.holds().iter().find(|h| *h.holder == *holder).map(hold_of);
+        let mine = row.holds().iter().find(|h| *h.holder == *holder).map(|h| (*h.exact).clone());
         let others = row
             .holds()
             .iter()
             .filter(|h| *h.holder != *holder)
-            .map(|h| (h.holder.to_string(), hold_of(h)))
+            .map(|h| (h.holder.to_string(), (*h.exact).clone()))
             .collect();
         let ending = mine.is_some();
         let level = if !ending && self.protected(row) { Level::Reason } else { Level::Confirm };
@@ -188,16 +186,6 @@ impl Model {
         self.writing.sending = true;
         self.say("sent, waiting for the server");
         vec![Command::Change(Box::new(change))]
-    }
-}
-
-fn hold_of(hold: &crate::model::row::RowHold) -> Hold {
-    Hold {
-        reason: hold.reason.to_string(),
-        since: Time(hold.since),
-        until: Time(hold.until),
-        ticket: None,
-        mode: HoldMode::Drain,
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) struct Pen<'a> {
 impl<'a> Pen<'a> {
     /// A pen at the left of one line of an area; off the area it writes nothing.
     pub(super) fn new(buffer: &'a mut Buffer, area: Rect, line: u16) -> Self {
+        let area = area.intersection(buffer.area);
         let inside = line < area.height;
         let (x, end) = if inside { (area.left(), area.right()) } else { (0, 0) };
         Self { buffer, x, end, y: area.y.saturating_add(line) }

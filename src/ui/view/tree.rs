@@ -141,19 +141,19 @@ fn group(
         true => format!("{} of {}", n(counts.matched), n(counts.total)),
         false => n(counts.total),
     };
-    let width = usize::from(area.width / 2).saturating_sub(usize::from(depth * 2) + 3).max(12);
+    let width = usize::from(area.width * 2 / 5).saturating_sub(usize::from(depth * 2) + 3).max(12);
     pen.cell(name, width, name_style).put(" ", base).put(&text, theme.style(Role::Text));
     pen.put(if counts.total == 1 { " host " } else { " hosts" }, muted);
     for health in Health::ALL {
         let n = if filtered { counts.matched_with(health) } else { counts.with(health) };
-        if n == 0 || (health == Health::Ok && pen.left() < 30) {
+        if n == 0 || (health == Health::Ok && pen.left() < 24) {
             continue;
         }
         let (role, sign) = sign(health);
         let style = theme.style(role);
         let (long, short) =
             (format!("  {sign} {} {}", number(n as usize), health.as_str()), format!("  {sign} {}", number(n as usize)));
-        let text = if pen.left() >= long.chars().count() + 24 { long } else { short };
+        let text = if pen.left() >= long.chars().count() + 8 { long } else { short };
         if pen.left() >= text.chars().count() {
             pen.put(&text, style);
         }
