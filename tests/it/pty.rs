@@ -105,16 +105,25 @@ impl Pty {
 
     /// Waits until what is on the screen is as wanted; fails with the screen at the deadline.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.wait(what, |screen| wanted(&screen.contents()))
+    }
+
+    /// Waits until the program has given the screen back.
+    pub(crate) fn given_back(&self) {
+        self.wait("gives the screen back", |screen| !screen.alternate_screen());
+    }
+
+    fn wait(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> String {
         let end = Instant::now() + DEADLINE;
         let (seen, more) = &*self.seen;
         let mut seen = seen.lock().unwrap();
         loop {
-            let screen = seen.parser.screen().contents();
-            if wanted(&screen) {
-                return screen;
+            let screen = seen.parser.screen();
+            if wanted(screen) {
+                return screen.contents();
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "never: {what}\n{screen}");
+            assert!(!left.is_zero(), "never: {what}\n{}", screen.contents());
             seen = more.wait_timeout(seen, left).unwrap().0;
         }
     }
