@@ -143,7 +143,7 @@ impl Strip {
     fn confirm(&mut self, now: Timestamp) -> Reply {
         if self.kind == Kind::Begin {
             if self.level == Level::Reason && !self.typed {
-                self.problem = Some("this host is protected: type a reason (Tab)".to_owned());
+                self.problem = Some("this host is protected: type a reason, Enter, then y".to_owned());
                 self.field = Field::Reason;
                 return Reply::Stay;
             }

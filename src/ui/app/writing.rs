@@ -128,7 +128,8 @@ impl Model {
             length: Input::new(duration::short(i64::try_from(seconds).unwrap_or(i64::MAX))),
             field: if level == Level::Reason { Field::Reason } else { Field::Confirm },
             typed: false,
-            problem: None,
+            problem: (level == Level::Reason)
+                .then(|| "this host is protected: type a reason, Enter, then y".to_owned()),
             moved: None,
         };
         self.notice = None;

@@ -19,7 +19,7 @@ use crate::ui::app::{Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
 /// Columns of the names on the left.
-const NAME: usize = 13;
+const NAME: usize = 15;
 
 /// One line: a name, a text, and the style of the text.
 struct Row {
