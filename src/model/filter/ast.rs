@@ -258,7 +258,8 @@ fn write_field(f: &mut fmt::Formatter<'_>, name: &str, values: &[String]) -> fmt
     for (number, value) in values.iter().enumerate() {
         f.write_str(if number == 0 { "" } else { "," })?;
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | '@' | '+');
-        if !value.is_empty() && value.chars().all(plain) {
+        // A slash in front would begin a regular expression.
+        if !value.is_empty() && !value.starts_with('/') && value.chars().all(plain) {
             f.write_str(value)?;
         } else {
             write_quoted(f, value)?;

@@ -9,6 +9,7 @@ use crate::model::filter::ast::{
     Expr, IpTest, LabelTest, Pattern, RUN_WORDS, Term, TextField, TimeField, UNITS, state_words,
 };
 use crate::model::labels::{is_label_key, is_label_value};
+use crate::model::text::is_hostile;
 
 use super::{Parsed, Parser, error};
 
@@ -111,12 +112,16 @@ impl<'a> Parser<'a> {
         rest.get(..end).unwrap_or_default()
     }
 
-    /// A text in quotes; `\"` and `\\` stand for the character itself.
+    /// A text in quotes; `\"` and `\\` stand for the character itself. No text of a host has a
+    /// line break.
     fn quoted(&mut self) -> Parsed<String> {
         let start = self.at;
         self.skip('"');
         let mut out = String::new();
         while let Some(c) = self.peek() {
+            if is_hostile(c) {
+                return self.missing("a line break or tab between quotes", &["\""]);
+            }
             self.skip(c);
             match c {
                 '"' => return Ok(out),
