@@ -10,10 +10,12 @@ mod map;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
-use aws_sdk_ec2::config::ProvideCredentials;
+use aws_sdk_ec2::config::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_ec2::{Client, config};
 use aws_smithy_http_client::tls;
 use futures::future::{BoxFuture, FutureExt};
@@ -76,7 +78,7 @@ impl Aws {
         let app = AppName::new("inv-tui")
             .map_err(|cause| Error::new("cannot name this program to AWS").because(cause))?;
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+            .http_client(http.clone())
             .app_name(app)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(
@@ -92,7 +94,22 @@ impl Aws {
         if let Some(url) = &options.endpoint {
             loader = loader.endpoint_url(url);
         }
-        let base = loader.load().await;
+        let mut base = loader.load().await;
+        if let Some(profile) = &options.profile {
+            // a profile that somebody names goes before keys in the environment, as with the AWS
+            // command line; the default chain of the SDK asks the environment first
+            let surroundings = ProviderConfig::default()
+                .with_http_client(http)
+                .with_region(base.region().cloned());
+            let credentials = ProfileFileCredentialsProvider::builder()
+                .configure(&surroundings)
+                .profile_name(profile)
+                .build();
+            base = base
+                .into_builder()
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .build();
+        }
         if options.regions == Regions::Configured && base.region().is_none() {
             return Err(Error::usage("no AWS region is named")
                 .hint("name regions with --region, or all enabled ones with --all-regions, or set AWS_REGION"));

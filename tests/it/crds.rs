@@ -4,7 +4,7 @@ use inv_tui::model::host::Host;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::Namespace;
+use crate::support::World;
 
 #[test]
 fn the_files_are_what_the_types_say() {
@@ -33,8 +33,8 @@ fn hold(reason: &str, since: &str, until: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_enforces_the_rules() {
-    let Some(namespace) = Namespace::new("crds").await else { return };
-    let hosts = dynamic(&namespace);
+    let Some(world) = World::begin("crds").await else { return };
+    let hosts = dynamic(&world);
     let (t0, t1, t40) = ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z", "2026-02-20T00:00:00Z");
     for (spec, message) in [
         (hold("x", t0, t1), "at least 3"),
@@ -67,7 +67,7 @@ async fn the_server_enforces_the_rules() {
         assert!(text.contains(message), "{message}: {text}");
     }
     // Two holders at once; ending one leaves the other.
-    let api: Api<Host> = Api::namespaced(namespace.client.clone(), &namespace.name);
+    let api: Api<Host> = Api::namespaced(world.client.clone(), &world.namespace);
     let both = json!({"spec": {"maintenance": {
         "ann": {"reason": "disk swap", "since": t0, "until": t1},
         "bob": {"reason": "kernel", "since": t0, "until": t1},
@@ -79,9 +79,9 @@ async fn the_server_enforces_the_rules() {
 }
 
 /// The hosts without our types, so that wrong ones can be sent.
-fn dynamic(namespace: &Namespace) -> Api<DynamicObject> {
+fn dynamic(world: &World) -> Api<DynamicObject> {
     let resource = ApiResource::erase::<Host>(&());
-    Api::namespaced_with(namespace.client.clone(), &namespace.name, &resource)
+    Api::namespaced_with(world.client.clone(), &world.namespace, &resource)
 }
 
 fn refused(result: kube::Result<DynamicObject>) -> String {

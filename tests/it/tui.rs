@@ -7,29 +7,30 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use crate::pty::Pty;
-use crate::support::{BINARY, ControlPlane, Namespace, run_binary};
+use crate::support::control_plane::ControlPlane;
+use crate::support::{BINARY, World, run_binary, needed};
 
 const SIZE: (u16, u16) = (120, 30);
 
-fn explorer(kubeconfig: &str, namespace: &str, more: &[&str]) -> Pty {
-    let mut args = vec!["--kubeconfig", kubeconfig, "-n", namespace, "--config", "/dev/null"];
+fn explorer(kubeconfig: &str, world: &str, more: &[&str]) -> Pty {
+    let mut args = vec!["--kubeconfig", kubeconfig, "-n", world, "--config", "/dev/null"];
     args.extend(more);
     Pty::start(BINARY, &args, &[], SIZE)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_are_followed_and_one_is_put_into_maintenance() {
-    let Some(namespace) = Namespace::new("tui").await else { return };
+    let Some(world) = World::begin("tui").await else { return };
     for n in 1..=3 {
-        namespace.host(&format!("aws-i-{n}"), &format!("web-{n}"), "eu-west-1", "shop").await;
+        world.make_host(&format!("aws-i-{n}"), &format!("web-{n}"), "eu-west-1", "shop").await;
     }
-    let mut pty = explorer(&namespace.kubeconfig, &namespace.name, &[]);
+    let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
     pty.shows("3 hosts · live");
     pty.send("zR");
     pty.shows("web-3");
 
     // Another client changes a label and the cluster of a host: the tree follows by itself.
-    let hosts: Api<Host> = Api::namespaced(namespace.client.clone(), &namespace.name);
+    let hosts: Api<Host> = Api::namespaced(world.client.clone(), &world.namespace);
     let label = json!({"metadata": {"labels": {"colour": "teal"}}, "spec": {"cluster": "bakery"}});
     hosts.patch("aws-i-2", &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
     pty.shows("bakery");
@@ -37,7 +38,7 @@ async fn hosts_are_followed_and_one_is_put_into_maintenance() {
     pty.shows("1 of 3");
     pty.send("zRG");
     pty.shows("teal");
-    namespace.host("aws-i-4", "web-4", "us-east-1", "shop").await;
+    world.make_host("aws-i-4", "web-4", "us-east-1", "shop").await;
     pty.shows("1 of 4");
 
     // m and y: a hold under our name, nothing else touched; u and y: gone again.
@@ -67,9 +68,9 @@ async fn hosts_are_followed_and_one_is_put_into_maintenance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_goes_away_and_comes_back() {
     let Some(server) = ControlPlane::own("tui-lost").await else { return };
-    let namespace = server.namespace("lost").await;
-    namespace.host("aws-i-1", "web-1", "eu-west-1", "shop").await;
-    let mut pty = explorer(&namespace.kubeconfig, &namespace.name, &[]);
+    let world = server.world("lost").await;
+    world.make_host("aws-i-1", "web-1", "eu-west-1", "shop").await;
+    let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
     pty.shows("1 hosts · live");
     pty.send("zRG");
     pty.shows("web-1");
@@ -82,7 +83,7 @@ async fn the_server_goes_away_and_comes_back() {
 
     server.start_apiserver();
     pty.until("live again", |screen| screen.contains("live") && !screen.contains("LOST"));
-    namespace.host("aws-i-2", "web-2", "eu-west-1", "shop").await;
+    world.make_host("aws-i-2", "web-2", "eu-west-1", "shop").await;
     pty.shows("web-2");
     pty.send("\x1bm");
     pty.shows("put into maintenance");
@@ -93,9 +94,9 @@ async fn the_server_goes_away_and_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_signal_and_a_panic_give_the_terminal_back() {
-    let Some(namespace) = Namespace::new("signals").await else { return };
+    let Some(world) = World::begin("signals").await else { return };
     for (name, number) in [("TERM", 15), ("HUP", 1), ("INT", 2), ("QUIT", 3)] {
-        let mut pty = explorer(&namespace.kubeconfig, &namespace.name, &[]);
+        let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
         pty.shows("live");
         assert!(pty.is_taken());
         pty.signal(name);
@@ -128,11 +129,11 @@ fn a_panic_gives_the_terminal_back_and_is_shown() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tiny_terminal_that_is_resized_all_the_time() {
-    let Some(namespace) = Namespace::new("tiny").await else { return };
+    let Some(world) = World::begin("tiny").await else { return };
     for n in 0..30 {
-        namespace.host(&format!("aws-i-{n}"), &format!("web-{n}"), "eu-west-1", "shop").await;
+        world.make_host(&format!("aws-i-{n}"), &format!("web-{n}"), "eu-west-1", "shop").await;
     }
-    let mut pty = explorer(&namespace.kubeconfig, &namespace.name, &[]);
+    let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
     pty.shows("live");
     for (cols, rows) in [(20, 5), (1, 1), (200, 60), (20, 5), (5, 2), (80, 24)] {
         pty.resize(cols, rows);
@@ -146,9 +147,9 @@ async fn a_tiny_terminal_that_is_resized_all_the_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_text_never_reaches_the_terminal() {
-    let Some(namespace) = Namespace::new("hostile").await else { return };
-    namespace.host("aws-i-1", "evil\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}gnp", "eu-west-1", "shop").await;
-    let mut pty = explorer(&namespace.kubeconfig, &namespace.name, &[]);
+    let Some(world) = World::begin("hostile").await else { return };
+    world.make_host("aws-i-1", "evil\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}gnp", "eu-west-1", "shop").await;
+    let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
     pty.shows("live");
     pty.send("zRG");
     pty.shows("evil");
@@ -188,7 +189,7 @@ fn wrong_set_up_is_named_before_the_screen_is_taken() {
         (vec!["--config", &config], vec!["config.toml:1:13", "hint: "]),
         (vec!["--filter", "a && ("], vec!["the filter \"a && (\" is malformed at column", "hint: "]),
     ] {
-        let (code, stdout, stderr) = run_binary(&args, &[]);
+        let (code, stdout, stderr) = run_binary(&args);
         assert_eq!(code, 2, "{args:?}: {stderr}");
         assert_eq!(stdout, "", "{args:?}");
         for part in wanted {
@@ -200,15 +201,15 @@ fn wrong_set_up_is_named_before_the_screen_is_taken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_definitions_and_permissions_are_named() {
     let Some(server) = ControlPlane::own_without_definitions("tui-bare").await else { return };
-    let (code, _, stderr) = run_binary(&["--kubeconfig", &server.kubeconfig], &[]);
+    let (code, _, stderr) = run_binary(&["--kubeconfig", &server.kubeconfig]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("does not serve inventory.inv-tui.dev"), "{stderr}");
     assert!(stderr.contains("hint: ") && stderr.contains("crds --apply"), "{stderr}");
 
-    let (code, _, stderr) = run_binary(&["--headless", "crds", "--apply", "--kubeconfig", &server.kubeconfig], &[]);
+    let (code, _, stderr) = run_binary(&["--headless", "crds", "--apply", "--kubeconfig", &server.kubeconfig]);
     assert_eq!(code, 0, "{stderr}");
     let nobody = server.user("nobody", &[]);
-    let (code, _, stderr) = run_binary(&["--kubeconfig", &nobody], &[]);
+    let (code, _, stderr) = run_binary(&["--kubeconfig", &nobody]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("the server refused it (403)") && stderr.contains("\"nobody\" cannot list"), "{stderr}");
     assert!(stderr.contains("hint: your user lacks the permission to list hosts"), "{stderr}");
@@ -217,22 +218,19 @@ async fn missing_definitions_and_permissions_are_named() {
 /// kubectl beside the explorer, as a colleague would use it.
 #[tokio::test(flavor = "multi_thread")]
 async fn kubectl_sees_and_changes_the_same_hosts() {
-    let Some(namespace) = Namespace::new("kubectl").await else { return };
-    let Some(kubectl) = std::env::var("INV_TUI_TEST_KUBECTL").ok().filter(|k| !k.is_empty()) else {
-        eprintln!("skipped: no kubectl");
-        return;
-    };
-    namespace.host("aws-i-1", "web-1", "eu-west-1", "shop").await;
+    let Some(world) = World::begin("kubectl").await else { return };
+    let Some(kubectl) = needed("INV_TUI_TEST_KUBECTL") else { return };
+    world.make_host("aws-i-1", "web-1", "eu-west-1", "shop").await;
     let run = |args: &[&str]| {
         let output = Command::new(&kubectl)
-            .args(["--kubeconfig", &namespace.kubeconfig, "-n", &namespace.name])
+            .args(["--kubeconfig", &world.kubeconfig(), "-n", &world.namespace])
             .args(args)
             .output()
             .expect("kubectl runs");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    let pty = explorer(&namespace.kubeconfig, &namespace.name, &["--filter", "rack=r7"]);
+    let pty = explorer(&world.kubeconfig(), &world.namespace, &["--filter", "rack=r7"]);
     pty.shows("0 of 1");
     run(&["label", "host", "aws-i-1", "rack=r7"]);
     pty.shows("1 of 1");
