@@ -51,6 +51,7 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
 )]
 pub struct Explorer {
+    /// Options that every way of starting the program knows.
     #[command(flatten)]
     pub global: Global,
     /// Filter to begin with, for example 'env=prod web'
@@ -88,8 +89,10 @@ impl Explorer {
 #[derive(Parser, Clone, Debug)]
 #[command(name = "inv-tui --headless", version)]
 pub struct Headless {
+    /// Options that every way of starting the program knows.
     #[command(flatten)]
     pub global: Global,
+    /// Which task.
     #[command(subcommand)]
     pub task: Task,
 }
@@ -117,7 +120,9 @@ pub enum Invocation {
 ///
 /// # Errors
 /// Wrong usage, or a request for help or the version, as clap reports them.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> std::result::Result<Invocation, clap::Error> {
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+) -> std::result::Result<Invocation, clap::Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     let flag = args
         .iter()

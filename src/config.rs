@@ -48,7 +48,7 @@ impl Default for Config {
             production_contexts: Vec::new(),
             ascii: false,
             maintenance: Maintenance::default(),
-            arm_for: Duration::from_secs(15 * 60),
+            arm_for: Duration::from_mins(15),
             ssh: "ssh {address}".to_owned(),
         }
     }
@@ -72,7 +72,7 @@ pub struct Maintenance {
 impl Default for Maintenance {
     fn default() -> Self {
         Self {
-            length: Duration::from_secs(4 * 3_600),
+            length: Duration::from_hours(4),
             reason: "maintenance".to_owned(),
             protected_labels: vec!["inventory.inv-tui.dev/environment=prod".to_owned()],
         }
@@ -84,7 +84,9 @@ fn length<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Dur
     duration::parse(&text).map_err(serde::de::Error::custom)
 }
 
-fn hold_length<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Duration, D::Error> {
+fn hold_length<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Duration, D::Error> {
     let length = length(deserializer)?;
     if (1..=MAX_HOLD_SECONDS).contains(&length.as_secs()) {
         Ok(length)
@@ -133,9 +135,12 @@ pub fn load(file: Option<&Path>) -> Result<Config> {
             return Ok(Config::default());
         }
         Err(cause) => {
-            return Err(Error::usage(format!("cannot read configuration file \"{}\"", path.display()))
-                .because(cause)
-                .hint("check the path given to --config or INV_TUI_CONFIG"));
+            return Err(Error::usage(format!(
+                "cannot read configuration file \"{}\"",
+                path.display()
+            ))
+            .because(cause)
+            .hint("check the path given to --config or INV_TUI_CONFIG"));
         }
     };
     toml::from_str(&text).map_err(|cause: toml::de::Error| {
@@ -145,8 +150,12 @@ pub fn load(file: Option<&Path>) -> Result<Config> {
             let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
             format!(":{line}:{column}")
         });
-        Error::usage(format!("configuration file \"{}{place}\" is malformed: {}", path.display(), cause.message()))
-            .hint("README.md lists the settings with their defaults")
+        Error::usage(format!(
+            "configuration file \"{}{place}\" is malformed: {}",
+            path.display(),
+            cause.message()
+        ))
+        .hint("README.md lists the settings with their defaults")
     })
 }
 
@@ -173,7 +182,10 @@ mod tests {
     #[test]
     fn errors_name_the_place_the_word_and_the_accepted_ones() {
         for (text, wanted) in [
-            ("theme = \"day\"\nread_only = true\n", vec!["config.toml:2:1", "read_only", "read-only"]),
+            (
+                "theme = \"day\"\nread_only = true\n",
+                vec!["config.toml:2:1", "read_only", "read-only"],
+            ),
             ("theme = \"day", vec!["config.toml:1:"]),
             ("arm-for = \"soon\"", vec!["config.toml:1:11", "\"soon\" is not a length"]),
             ("[maintenance]\nfor = \"31d\"", vec!["config.toml:2:7", "at most 30d"]),

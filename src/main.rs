@@ -39,8 +39,14 @@ fn run(invocation: Invocation) -> Result<u8> {
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
             match task {
-                Task::Crds(args) => inv_tui::tasks::crds::run(args, &global.connect_options(), global.namespace()).await,
-                Task::Fetch(args) => inv_tui::tasks::fetch::run(*args, &global.connect_options(), global.namespace()).await,
+                Task::Crds(args) => {
+                    inv_tui::tasks::crds::run(args, &global.connect_options(), global.namespace())
+                        .await
+                }
+                Task::Fetch(args) => {
+                    inv_tui::tasks::fetch::run(*args, &global.connect_options(), global.namespace())
+                        .await
+                }
             }
         }),
     }

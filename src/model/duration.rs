@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             continue;
         }
         let (_, size) = units.find(|(unit, _)| *unit == c).ok_or_else(wrong)?;
-        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        let number: u64 = digits.parse().ok().ok_or_else(wrong)?;
         digits.clear();
         seconds = number
             .checked_mul(*size)
@@ -57,12 +57,18 @@ mod tests {
 
     #[test]
     fn lengths_are_read() {
-        for (text, seconds) in
-            [("90s", 90), ("30m", 1_800), ("2h30m", 9_000), ("7d", 604_800), ("1w1d", 691_200), ("0s", 0)]
-        {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("30m", 1_800),
+            ("2h30m", 9_000),
+            ("7d", 604_800),
+            ("1w1d", 691_200),
+            ("0s", 0),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "2", "h", "2x", "2m2h", "-2h", "2 h", "99999999999999999999h", "9999999w"] {
+        for text in ["", "2", "h", "2x", "2m2h", "-2h", "2 h", "99999999999999999999h", "9999999w"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -93,15 +93,14 @@ impl Inventory {
         }
         let Some(new) = HostRow::new(record, self.now, &mut self.interner) else { return false };
         self.search.learn(&mut self.interner);
-        match slot {
-            Some(slot) => self.replace(slot, new),
-            None => {
-                let slot = self.rows.insert(new, self.listing);
-                self.search.test(slot, &self.rows);
-                self.groups.add(slot, self.search.bits(), &self.rows);
-                self.note(slot);
-                true
-            }
+        if let Some(slot) = slot {
+            self.replace(slot, new)
+        } else {
+            let slot = self.rows.insert(new, self.listing);
+            self.search.test(slot, &self.rows);
+            self.groups.add(slot, self.search.bits(), &self.rows);
+            self.note(slot);
+            true
         }
     }
 
@@ -304,7 +303,7 @@ impl Inventory {
             .interner
             .keys()
             .filter(|atom| super::filter::is_meant(key, atom.raw()))
-            .map(|atom| atom.symbol())
+            .map(super::intern::Atom::symbol)
             .collect();
         let labels = self.rows().flat_map(HostRow::labels);
         self.tally(labels.filter(|(key, _)| meant.contains(key)).map(|(_, value)| *value))

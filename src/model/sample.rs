@@ -64,7 +64,7 @@ pub fn host(number: u32, now: Timestamp) -> Host {
     let serial = dice.mix(6);
     let (name, provider_id) = match *provider {
         "aws" => {
-            let id = format!("i-0{:016x}", serial);
+            let id = format!("i-0{serial:016x}");
             (format!("aws-{id}"), format!("aws:///{zone}/{id}"))
         }
         "netbox" => {
@@ -255,7 +255,7 @@ fn uid(dice: Dice) -> String {
 struct Dice(u32);
 
 impl Dice {
-    /// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+    /// `SplitMix64` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
     fn mix(self, question: u64) -> u64 {
         let seed = (u64::from(self.0) << 8).wrapping_add(question);
         let mut z = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);

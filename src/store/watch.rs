@@ -66,7 +66,8 @@ fn hosts(connection: &Connection, namespace: Option<&str>) -> Api<HostRecord> {
 /// Whatever is in the way, in words, with the exit code for set-up.
 pub async fn check(connection: &Connection, namespace: Option<&str>) -> Result<()> {
     let one = ListParams::default().limit(1);
-    let what = format!("cannot list hosts on {} (context \"{}\")", connection.server, connection.context);
+    let what =
+        format!("cannot list hosts on {} (context \"{}\")", connection.server, connection.context);
     call(&what, "list hosts", DEADLINE, hosts(connection, namespace).list(&one))
         .await
         .map(|_| ())
@@ -77,9 +78,10 @@ pub async fn check(connection: &Connection, namespace: Option<&str>) -> Result<(
 /// (`apiserver/pkg/features/kube_features.go`, gate `WatchList`).
 async fn streams_lists(connection: &Connection) -> bool {
     let version = tokio::time::timeout(DEADLINE, connection.client.apiserver_version()).await;
-    let minor = version.ok().and_then(std::result::Result::ok).and_then(|v| {
-        v.minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok()
-    });
+    let minor = version
+        .ok()
+        .and_then(std::result::Result::ok)
+        .and_then(|v| v.minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok());
     minor.is_some_and(|minor| minor == 32 || minor >= 34)
 }
 
@@ -192,7 +194,10 @@ async fn follow_stream(
     }
 }
 
-async fn send_changes(events: &mpsc::Sender<FleetEvent>, changes: &mut Vec<HostChange>) -> Option<()> {
+async fn send_changes(
+    events: &mpsc::Sender<FleetEvent>,
+    changes: &mut Vec<HostChange>,
+) -> Option<()> {
     if changes.is_empty() {
         return Some(());
     }
@@ -212,7 +217,9 @@ fn reason(cause: watcher::Error) -> Option<String> {
         | watcher::Error::WatchFailed(cause) => cause,
         watcher::Error::WatchError(status) if status.code == 410 => return None,
         watcher::Error::WatchError(status) => kube::Error::Api(status),
-        watcher::Error::NoResourceVersion => return Some("the server sent an object without a version".into()),
+        watcher::Error::NoResourceVersion => {
+            return Some("the server sent an object without a version".into());
+        }
     };
     Some(crate::error::chain(&explain("cannot follow hosts", "watch hosts", cause)))
 }

@@ -46,8 +46,9 @@ pub async fn change_hold(connection: &Connection, change: &HoldChange) -> Outcom
             Ok(Err(cause)) => return Outcome::Failed(explain(what, "patch hosts", cause)),
             Err(_) => {
                 return Outcome::Failed(
-                    Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()))
-                        .hint("it may or may not have been done: look at the host before trying again"),
+                    Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs())).hint(
+                        "it may or may not have been done: look at the host before trying again",
+                    ),
                 );
             }
         }
@@ -56,23 +57,27 @@ pub async fn change_hold(connection: &Connection, change: &HoldChange) -> Outcom
             Ok(Some(host)) if host.metadata.uid.as_deref() != Some(change.target.uid.as_str()) => {
                 return Outcome::Gone;
             }
-            Ok(Some(host)) if !change.still_applies(&host) => return Outcome::Conflict(Box::new(host)),
+            Ok(Some(host)) if !change.still_applies(&host) => {
+                return Outcome::Conflict(Box::new(host));
+            }
             Ok(Some(host)) => {
                 change.target.resource_version = host.metadata.resource_version.unwrap_or_default();
             }
             Err(error) => return Outcome::Failed(error),
         }
     }
-    Outcome::Failed(
-        Error::new(format!("{what}: it keeps changing")).hint("try again in a moment"),
-    )
+    Outcome::Failed(Error::new(format!("{what}: it keeps changing")).hint("try again in a moment"))
 }
 
 /// Reads one Host.
 ///
 /// # Errors
 /// What the server said; `None` when there is no such object any more.
-pub async fn read_host(connection: &Connection, namespace: &str, name: &str) -> Result<Option<Host>> {
+pub async fn read_host(
+    connection: &Connection,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Host>> {
     let api: Api<Host> = Api::namespaced(connection.client.clone(), namespace);
     call(&format!("cannot read \"{name}\""), "get hosts", DEADLINE, api.get_opt(name)).await
 }
@@ -85,7 +90,8 @@ pub async fn user(connection: &Connection) -> Result<String> {
     let api: Api<SelfSubjectReview> = Api::all(connection.client.clone());
     let (params, question) = (PostParams::default(), SelfSubjectReview::default());
     let request = api.create(&params, &question);
-    let review = call("cannot ask who you are", "create selfsubjectreviews", DEADLINE, request).await?;
+    let review =
+        call("cannot ask who you are", "create selfsubjectreviews", DEADLINE, request).await?;
     review
         .status
         .and_then(|status| status.user_info)
@@ -98,7 +104,12 @@ pub async fn user(connection: &Connection) -> Result<String> {
 ///
 /// # Errors
 /// What the server said.
-pub async fn may(connection: &Connection, verb: &str, resource: &str, namespace: Option<&str>) -> Result<bool> {
+pub async fn may(
+    connection: &Connection,
+    verb: &str,
+    resource: &str,
+    namespace: Option<&str>,
+) -> Result<bool> {
     let api: Api<SelfSubjectAccessReview> = Api::all(connection.client.clone());
     let question = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
@@ -116,6 +127,7 @@ pub async fn may(connection: &Connection, verb: &str, resource: &str, namespace:
     let params = PostParams::default();
     let request = api.create(&params, &question);
     let review =
-        call("cannot ask what you may do", "create selfsubjectaccessreviews", DEADLINE, request).await?;
+        call("cannot ask what you may do", "create selfsubjectaccessreviews", DEADLINE, request)
+            .await?;
     Ok(review.status.is_some_and(|status| status.allowed))
 }

@@ -1,6 +1,8 @@
 //! The one table of actions and keys. Key lookup, hint bar, help screen, palette and the README's
 //! table come from it; nothing about a key is written anywhere else.
 
+use std::fmt::Write as _;
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// What a person can do.
@@ -111,7 +113,15 @@ const fn change(
     help: &'static str,
     hint: &'static str,
 ) -> ActionRow {
-    ActionRow { action, name, keys, group: Group::Change, needs: Needs::Write("patch", "hosts"), help, hint }
+    ActionRow {
+        action,
+        name,
+        keys,
+        group: Group::Change,
+        needs: Needs::Write("patch", "hosts"),
+        help,
+        hint,
+    }
 }
 
 /// Every action there is.
@@ -124,7 +134,14 @@ pub const ACTIONS: &[ActionRow] = &[
     row(Action::HalfPageUp, "half-page-up", &["ctrl-u"], Group::Move, "Half a page up", ""),
     row(Action::PageDown, "page-down", &["ctrl-f", "pagedown"], Group::Move, "A page down", ""),
     row(Action::PageUp, "page-up", &["ctrl-b", "pageup"], Group::Move, "A page up", ""),
-    row(Action::Open, "open", &["enter"], Group::Tree, "Open or close; a host: its details", "open"),
+    row(
+        Action::Open,
+        "open",
+        &["enter"],
+        Group::Tree,
+        "Open or close; a host: its details",
+        "open",
+    ),
     row(Action::Fold, "fold", &["h", "left"], Group::Tree, "Close, or go to the parent", ""),
     row(Action::Unfold, "unfold", &["l", "right"], Group::Tree, "Open", ""),
     row(Action::ToggleFold, "toggle-fold", &["z a"], Group::Tree, "Open or close", ""),
@@ -132,9 +149,30 @@ pub const ACTIONS: &[ActionRow] = &[
     row(Action::UnfoldAll, "unfold-all", &["z R"], Group::Tree, "Open everything", ""),
     row(Action::NextPane, "next-pane", &["tab"], Group::Tree, "Next pane", ""),
     row(Action::PreviousPane, "previous-pane", &["backtab"], Group::Tree, "Previous pane", ""),
-    row(Action::Back, "back", &["esc", "q"], Group::Tree, "Back; clears the filter, closes panes", ""),
-    row(Action::Filter, "filter", &["/"], Group::Find, "Filter as you type; ? in it: grammar", "filter"),
-    row(Action::Everything, "everything", &["0"], Group::Find, "Show everything: clear the filter", ""),
+    row(
+        Action::Back,
+        "back",
+        &["esc", "q"],
+        Group::Tree,
+        "Back; clears the filter, closes panes",
+        "",
+    ),
+    row(
+        Action::Filter,
+        "filter",
+        &["/"],
+        Group::Find,
+        "Filter as you type; ? in it: grammar",
+        "filter",
+    ),
+    row(
+        Action::Everything,
+        "everything",
+        &["0"],
+        Group::Find,
+        "Show everything: clear the filter",
+        "",
+    ),
     row(Action::Problems, "problems", &["P"], Group::Find, "Only hosts with a problem", "problems"),
     row(Action::Palette, "palette", &[":"], Group::Find, "Any action or theme by name", "commands"),
     change(Action::Maintenance, "maintenance", &["m"], "Maintenance on or off", "maintenance"),
@@ -142,9 +180,23 @@ pub const ACTIONS: &[ActionRow] = &[
     change(Action::Redo, "redo", &["U"], "Make the undone change again", ""),
     row(Action::Arm, "arm", &["W"], Group::Change, "Arm or disarm writing", ""),
     row(Action::CopyName, "copy-name", &["c"], Group::Copy, "Copy the name", "copy"),
-    row(Action::CopyMenu, "copy-menu", &["Y"], Group::Copy, "Copy address, ssh command, YAML...", ""),
+    row(
+        Action::CopyMenu,
+        "copy-menu",
+        &["Y"],
+        Group::Copy,
+        "Copy address, ssh command, YAML...",
+        "",
+    ),
     row(Action::Theme, "theme", &[], Group::Program, "Next theme", ""),
-    row(Action::Reconnect, "reconnect", &["ctrl-r"], Group::Program, "Try to reach the server now", ""),
+    row(
+        Action::Reconnect,
+        "reconnect",
+        &["ctrl-r"],
+        Group::Program,
+        "Try to reach the server now",
+        "",
+    ),
     row(Action::Help, "help", &["?"], Group::Program, "This help", "help"),
     row(Action::Cancel, "cancel", &["ctrl-c"], Group::Program, "Cancel; twice: quit", ""),
     row(Action::Quit, "quit", &[], Group::Program, "Quit, also :q", ""),
@@ -216,9 +268,10 @@ pub fn markdown() -> String {
     let mut out = String::from("| keys | action | what it does |\n| --- | --- | --- |\n");
     for (group, _) in Group::ALL {
         for row in ACTIONS.iter().filter(|row| row.group == group) {
-            let keys: Vec<String> = row.keys.iter().map(|k| format!("`{}`", k.replace(' ', ""))).collect();
+            let keys: Vec<String> =
+                row.keys.iter().map(|k| format!("`{}`", k.replace(' ', ""))).collect();
             let keys = if keys.is_empty() { format!("`:{}`", row.name) } else { keys.join(" ") };
-            out.push_str(&format!("| {keys} | {} | {} |\n", row.name, row.help));
+            let _ = writeln!(out, "| {keys} | {} | {} |", row.name, row.help);
         }
     }
     out
@@ -234,7 +287,11 @@ mod tests {
         for (i, key) in all.iter().enumerate() {
             for other in &all[i + 1..] {
                 assert_ne!(key, other);
-                assert!(!other.starts_with(&format!("{key} ")) && !key.starts_with(&format!("{other} ")), "{key} {other}");
+                assert!(
+                    !other.starts_with(&format!("{key} "))
+                        && !key.starts_with(&format!("{other} ")),
+                    "{key} {other}"
+                );
             }
         }
     }
@@ -244,7 +301,12 @@ mod tests {
         for (i, row) in ACTIONS.iter().enumerate() {
             assert!(row.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", row.name);
             assert!(ACTIONS[i + 1..].iter().all(|r| r.name != row.name && r.action != row.action));
-            assert!(!row.help.is_empty() && row.help.len() <= 40, "{}: {}", row.name, row.help.len());
+            assert!(
+                !row.help.is_empty() && row.help.len() <= 40,
+                "{}: {}",
+                row.name,
+                row.help.len()
+            );
         }
     }
 
@@ -252,7 +314,10 @@ mod tests {
     fn no_change_on_ctrl_enter_space_or_a_motion() {
         for row in ACTIONS.iter().filter(|r| r.needs != Needs::Nothing) {
             for key in row.keys {
-                assert!(!key.starts_with("ctrl-") && !["enter", "space", "tab"].contains(key), "{key}");
+                assert!(
+                    !key.starts_with("ctrl-") && !["enter", "space", "tab"].contains(key),
+                    "{key}"
+                );
                 assert!(!"hjklgGz".contains(key), "{key}");
             }
         }

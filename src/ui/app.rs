@@ -256,7 +256,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Changed { change, result } => {
             model.dirty = true;
-            writing::changed(model, *change, result)
+            writing::changed(model, &change, result);
+            Vec::new()
         }
         Msg::User(result) => {
             model.writing.user(result);
@@ -300,7 +301,11 @@ fn tick(model: &mut Model, now: Timestamp) {
         || matches!(model.overlay, Overlay::Strip(_))
         || model.writing.armed_until.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
-    if model.notice.as_ref().is_some_and(|n| !n.error && now.as_second() - n.at.as_second() >= NOTICE_SECONDS) {
+    if model
+        .notice
+        .as_ref()
+        .is_some_and(|n| !n.error && now.as_second() - n.at.as_second() >= NOTICE_SECONDS)
+    {
         model.notice = None;
         model.dirty = true;
     }

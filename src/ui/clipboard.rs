@@ -25,7 +25,8 @@ pub enum Place {
 pub fn place(variable: impl Fn(&str) -> Option<String>) -> Place {
     let set = |name: &str| variable(name).is_some_and(|v| !v.is_empty());
     let remote = set("SSH_TTY") || set("SSH_CONNECTION");
-    let desktop = cfg!(not(unix)) || cfg!(target_os = "macos") || set("DISPLAY") || set("WAYLAND_DISPLAY");
+    let desktop =
+        cfg!(not(unix)) || cfg!(target_os = "macos") || set("DISPLAY") || set("WAYLAND_DISPLAY");
     if remote || !desktop { Place::Terminal } else { Place::Desktop }
 }
 
@@ -33,10 +34,17 @@ pub fn place(variable: impl Fn(&str) -> Option<String>) -> Place {
 ///
 /// # Errors
 /// Why the text could not be copied.
-pub fn copy(text: &str, place: Place, tmux: bool, out: &mut impl Write) -> Result<&'static str, String> {
+pub fn copy(
+    text: &str,
+    place: Place,
+    tmux: bool,
+    out: &mut impl Write,
+) -> Result<&'static str, String> {
     let text: String = text
         .chars()
-        .map(|c| if crate::model::text::is_hostile(c) && c != '\n' && c != '\t' { '\u{FFFD}' } else { c })
+        .map(|c| {
+            if crate::model::text::is_hostile(c) && c != '\n' && c != '\t' { '\u{FFFD}' } else { c }
+        })
         .collect();
     if place == Place::Desktop && to_desktop(&text).is_ok() {
         return Ok("the clipboard");
@@ -92,7 +100,10 @@ mod tests {
     #[test]
     fn the_terminal_gets_harmless_text_in_base64() {
         let mut out = Vec::new();
-        assert_eq!(copy("a\u{1b}]0;x\u{7}\nb", Place::Terminal, false, &mut out), Ok("the terminal's clipboard"));
+        assert_eq!(
+            copy("a\u{1b}]0;x\u{7}\nb", Place::Terminal, false, &mut out),
+            Ok("the terminal's clipboard")
+        );
         let text = String::from_utf8(out).unwrap();
         let data = text.strip_prefix("\x1b]52;c;").unwrap().strip_suffix('\x07').unwrap();
         let decoded = base64::engine::general_purpose::STANDARD.decode(data).unwrap();

@@ -55,8 +55,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// Finds the style of a theme by name.
-pub type Themes = dyn Fn(&str) -> Option<Theme> + Send;
+/// Finds a theme by name.
+pub type FindTheme = Box<dyn Fn(&str) -> Option<Theme> + Send>;
+
+/// The theme in use, and how another one is found.
+pub struct Look {
+    /// The theme in use.
+    pub theme: Theme,
+    /// Finds a theme by name.
+    pub find: FindTheme,
+}
 
 /// Runs the explorer until it is left. Returns the state that it ended with.
 ///
@@ -65,8 +73,7 @@ pub type Themes = dyn Fn(&str) -> Option<Theme> + Send;
 pub async fn run<B: Backend>(
     terminal: &mut Terminal<B>,
     mut model: Model,
-    mut theme: Theme,
-    themes: &Themes,
+    mut look: Look,
     events: impl Stream<Item = io::Result<Event>>,
     messages: &mut mpsc::Receiver<Msg>,
     executor: &mut impl Executor,
@@ -83,10 +90,10 @@ where
     let mut last_frame = Instant::now() - FRAME;
     let mut typing = false;
     loop {
-        if model.settings.theme != theme.name
-            && let Some(next) = themes(&model.settings.theme)
+        if model.settings.theme != look.theme.name
+            && let Some(next) = (look.find)(&model.settings.theme)
         {
-            theme = next;
+            look.theme = next;
         }
         let gap = if typing { KEY_FRAME } else { FRAME };
         let due = last_frame + gap;
@@ -95,7 +102,7 @@ where
             terminal
                 .draw(|frame| {
                     let area = frame.area();
-                    cursor = view::draw(&model, &theme, area, frame.buffer_mut());
+                    cursor = view::draw(&model, &look.theme, area, frame.buffer_mut());
                     if let Some(position) = cursor {
                         frame.set_cursor_position(position);
                     }
@@ -162,12 +169,20 @@ pub struct Effects {
 impl Effects {
     /// Starts what runs behind the screen: the watch, and the questions who we are and what we
     /// may do.
-    pub fn start(connection: Connection, namespace: Option<String>, messages: mpsc::Sender<Msg>) -> Self {
+    pub fn start(
+        connection: Connection,
+        namespace: Option<String>,
+        messages: mpsc::Sender<Msg>,
+    ) -> Self {
         let (reconnect, retry) = watch::channel(0);
         let mut tasks = JoinSet::new();
         let (fleet, mut events) = mpsc::channel::<FleetEvent>(QUEUE);
-        let watching =
-            tokio::spawn(crate::store::watch::follow(connection.clone(), namespace.clone(), fleet, retry));
+        let watching = tokio::spawn(crate::store::watch::follow(
+            connection.clone(),
+            namespace.clone(),
+            fleet,
+            retry,
+        ));
         let forward = messages.clone();
         tasks.spawn(async move {
             while let Some(event) = events.recv().await {
@@ -219,7 +234,8 @@ impl Executor for Effects {
                         Outcome::Conflict(host) => ChangeResult::Conflict(host),
                         Outcome::Gone => ChangeResult::Gone,
                         Outcome::Failed(error) => {
-                            let hint = error.next_step().map(|h| format!(" · {h}")).unwrap_or_default();
+                            let hint =
+                                error.next_step().map(|h| format!(" · {h}")).unwrap_or_default();
                             ChangeResult::Failed(format!("{}{hint}", error::chain(&error)))
                         }
                     };

@@ -6,7 +6,7 @@ use ratatui::crossterm::event::EventStream;
 use tokio::sync::mpsc;
 
 use super::app::{Model, Settings};
-use super::run::{Clock, Effects, QUEUE, SystemClock, ended_from_outside, run};
+use super::run::{Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, run};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::Theme;
 use crate::config::{self, Config};
@@ -22,9 +22,10 @@ use crate::store::watch;
 /// taken and with the exit code for set-up; afterwards a terminal that cannot be used.
 pub async fn explore(config: Config, mut options: ConnectOptions) -> Result<u8> {
     let abilities = Abilities::read(|name| std::env::var(name).ok());
-    let name = config.theme.clone().unwrap_or_else(|| {
-        if abilities.true_colour { "night" } else { "terminal" }.to_owned()
-    });
+    let name = config
+        .theme
+        .clone()
+        .unwrap_or_else(|| if abilities.true_colour { "night" } else { "terminal" }.to_owned());
     let load = move |name: &str| {
         let folder = config::themes_folder();
         Theme::load(name, folder.as_deref())
@@ -33,8 +34,11 @@ pub async fn explore(config: Config, mut options: ConnectOptions) -> Result<u8> 
     let theme = load(&name)?;
     if let Some(text) = &config.filter {
         Filter::parse(text).map_err(|problem| {
-            Error::usage(format!("the filter \"{text}\" is malformed at column {}: {problem}", column(text, problem.at.start)))
-                .hint("in the explorer, ? while filtering shows the grammar")
+            Error::usage(format!(
+                "the filter \"{text}\" is malformed at column {}: {problem}",
+                column(text, problem.at.start)
+            ))
+            .hint("in the explorer, ? while filtering shows the grammar")
         })?;
     }
     options.context = options.context.or_else(|| config.context.clone());
@@ -61,9 +65,9 @@ pub async fn explore(config: Config, mut options: ConnectOptions) -> Result<u8> 
     let mut effects = Effects::start(connection, namespace, sender);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
-    let themes = move |name: &str| load(name).ok();
+    let look = Look { theme, find: Box::new(move |name| load(name).ok()) };
     let result = tokio::select! {
-        result = run(&mut screen.terminal, model, theme, &themes, EventStream::new(), &mut messages, &mut effects, &SystemClock) => {
+        result = run(&mut screen.terminal, model, look, EventStream::new(), &mut messages, &mut effects, &SystemClock) => {
             result.map(|_| EXIT_DONE)
         }
         signal = ended => Ok(128 + signal),

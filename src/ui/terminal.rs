@@ -83,7 +83,8 @@ impl Abilities {
     /// Reads them from environment variables.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|v| !v.is_empty());
-        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
+        let locale =
+            set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
         let locale = locale.to_lowercase();
         Self {
             true_colour: set("COLORTERM").is_some_and(|v| v == "truecolor" || v == "24bit"),
@@ -107,7 +108,11 @@ mod tests {
 
     #[test]
     fn abilities_come_from_the_environment() {
-        let rich = read(&[("COLORTERM", "truecolor"), ("LANG", "en_GB.UTF-8"), ("TERM", "xterm-256color")]);
+        let rich = read(&[
+            ("COLORTERM", "truecolor"),
+            ("LANG", "en_GB.UTF-8"),
+            ("TERM", "xterm-256color"),
+        ]);
         assert_eq!(rich, Abilities { true_colour: true, no_colour: false, ascii: false });
         let plain = read(&[("NO_COLOR", "1"), ("LC_ALL", "C"), ("TERM", "xterm")]);
         assert_eq!(plain, Abilities { true_colour: false, no_colour: true, ascii: true });

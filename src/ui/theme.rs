@@ -105,26 +105,31 @@ impl Theme {
             return Self::parse(name, text)
                 .map_err(|cause| Error::usage(format!("built-in theme \"{name}\": {cause}")));
         }
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
+        let plain =
+            !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
         if let Some(path) = folder.filter(|_| plain).map(|f| f.join(format!("{name}.toml"))) {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
                     return Self::parse(name, &text).map_err(|cause| {
-                        Error::usage(format!("theme file \"{}\" is malformed: {cause}", path.display()))
-                            .hint("the built-in themes in themes/ of the source show the form")
+                        Error::usage(format!(
+                            "theme file \"{}\" is malformed: {cause}",
+                            path.display()
+                        ))
+                        .hint("the built-in themes in themes/ of the source show the form")
                     });
                 }
                 Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
                 Err(cause) => {
-                    return Err(Error::usage(format!("cannot read theme file \"{}\"", path.display()))
-                        .because(cause));
+                    return Err(Error::usage(format!(
+                        "cannot read theme file \"{}\"",
+                        path.display()
+                    ))
+                    .because(cause));
                 }
             }
         }
         let names: Vec<&str> = BUILT_IN.iter().map(|(n, _)| *n).collect();
-        let own = folder
-            .map(|f| format!(", or a file in \"{}\"", f.display()))
-            .unwrap_or_default();
+        let own = folder.map(|f| format!(", or a file in \"{}\"", f.display())).unwrap_or_default();
         Err(Error::usage(format!("there is no theme \"{name}\""))
             .hint(format!("name one of {}{own}", names.join(", "))))
     }
@@ -140,7 +145,9 @@ impl Theme {
             let spec = file.roles.get(key).ok_or_else(|| format!("role \"{key}\" is missing"))?;
             *style = spec.style().map_err(|problem| format!("role \"{key}\": {problem}"))?;
         }
-        if let Some(key) = file.roles.keys().find(|k| !Role::ALL.iter().any(|(_, known)| known == k)) {
+        if let Some(key) =
+            file.roles.keys().find(|k| !Role::ALL.iter().any(|(_, known)| known == k))
+        {
             return Err(format!("there is no role \"{key}\""));
         }
         Ok(Self { name: name.to_owned(), styles })
@@ -170,9 +177,9 @@ struct File {
     roles: std::collections::BTreeMap<String, Spec>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each modifier, as the file has them")]
 struct Spec {
     fg: Option<String>,
     bg: Option<String>,
@@ -184,7 +191,11 @@ struct Spec {
 
 impl Spec {
     fn style(&self) -> std::result::Result<Style, String> {
-        let mut style = Style { fg: colour(self.fg.as_deref())?, bg: colour(self.bg.as_deref())?, ..Style::default() };
+        let mut style = Style {
+            fg: colour(self.fg.as_deref())?,
+            bg: colour(self.bg.as_deref())?,
+            ..Style::default()
+        };
         for (on, modifier) in [
             (self.bold, Modifier::BOLD),
             (self.underline, Modifier::UNDERLINED),
@@ -201,12 +212,13 @@ impl Spec {
 
 fn colour(text: Option<&str>) -> std::result::Result<Option<Color>, String> {
     let Some(text) = text else { return Ok(None) };
-    let wrong = || format!("\"{text}\" is no colour: write #rrggbb or a name such as cyan or bright-black");
+    let wrong =
+        || format!("\"{text}\" is no colour: write #rrggbb or a name such as cyan or bright-black");
     let name = match text {
         "bright-black" => "darkgray".to_owned(),
         other => other.replace("bright-", "light"),
     };
-    name.parse::<Color>().map(Some).map_err(|_| wrong())
+    name.parse::<Color>().ok().map(Some).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -235,7 +247,9 @@ mod tests {
             let screen = theme.style(Role::Text).bg;
             for (role, key) in Role::ALL {
                 let style = theme.style(role);
-                let (Some(fg), Some(bg)) = (style.fg.or(theme.style(Role::Text).fg), style.bg.or(screen)) else {
+                let (Some(fg), Some(bg)) =
+                    (style.fg.or_else(|| theme.style(Role::Text).fg), style.bg.or(screen))
+                else {
                     continue;
                 };
                 let wanted = if role == Role::Border { 1.4 } else { 4.5 };
@@ -281,7 +295,11 @@ mod tests {
     fn no_colour_leaves_no_colour() {
         for (name, _) in BUILT_IN {
             let theme = Theme::load(name, None).unwrap().without_colour();
-            assert!(Role::ALL.iter().all(|(r, _)| theme.style(*r).fg.is_none() && theme.style(*r).bg.is_none()));
+            assert!(
+                Role::ALL
+                    .iter()
+                    .all(|(r, _)| theme.style(*r).fg.is_none() && theme.style(*r).bg.is_none())
+            );
             assert_ne!(theme.style(Role::Selected), theme.style(Role::Text));
         }
     }

@@ -61,7 +61,8 @@ fn to_ascii(buffer: &mut Buffer) {
     ];
     for cell in &mut buffer.content {
         if !cell.symbol().is_ascii() {
-            let plain = SIGNS.iter().find(|(sign, _)| *sign == cell.symbol()).map_or("?", |(_, p)| p);
+            let plain =
+                SIGNS.iter().find(|(sign, _)| *sign == cell.symbol()).map_or("?", |(_, p)| p);
             cell.set_symbol(plain);
         }
     }

@@ -42,12 +42,21 @@ fn imports_never_point_upwards() {
     let mut wrong = Vec::new();
     for file in files {
         let place = file.strip_prefix(&src).unwrap();
-        let module = place.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        let module = place
+            .components()
+            .next()
+            .unwrap()
+            .as_os_str()
+            .to_str()
+            .unwrap()
+            .trim_end_matches(".rs");
         let text = fs::read_to_string(&file).unwrap();
         for (number, line) in text.lines().enumerate() {
             for (at, _) in line.match_indices("crate::") {
-                let name: String =
-                    line[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let name: String = line[at + 7..]
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 let is_module = ROWS.iter().any(|row| row.contains(&name.as_str()));
                 if is_module && row(&name) > row(module) {
                     wrong.push(format!("src/{}:{}: {}", place.display(), number + 1, line.trim()));
@@ -64,7 +73,15 @@ fn the_model_is_pure() {
     sources(&root().join("src/model"), &mut files);
     for file in files.iter().filter(|f| !f.ends_with("tests.rs")) {
         let text = fs::read_to_string(file).unwrap();
-        for word in ["tokio", "std::fs", "kube::Client", "Timestamp::now", "Instant::now", "std::env", "kube::runtime"] {
+        for word in [
+            "tokio",
+            "std::fs",
+            "kube::Client",
+            "Timestamp::now",
+            "Instant::now",
+            "std::env",
+            "kube::runtime",
+        ] {
             assert!(!text.contains(word), "{} uses {word}", file.display());
         }
     }
@@ -74,7 +91,12 @@ fn the_model_is_pure() {
 fn the_readme_has_the_table_of_keys() {
     let text = fs::read_to_string(root().join("README.md")).unwrap();
     let table = inv_tui::ui::actions::markdown();
-    let begin = text.find("<!-- keys").and_then(|at| text[at..].find('\n').map(|n| at + n + 1)).unwrap();
+    let begin =
+        text.find("<!-- keys").and_then(|at| text[at..].find('\n').map(|n| at + n + 1)).unwrap();
     let end = text.find("<!-- end of keys -->").unwrap();
-    assert_eq!(text[begin..end].trim(), table.trim(), "put the table of the action list into README.md");
+    assert_eq!(
+        text[begin..end].trim(),
+        table.trim(),
+        "put the table of the action list into README.md"
+    );
 }

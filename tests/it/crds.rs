@@ -12,12 +12,19 @@ fn the_files_are_what_the_types_say() {
     let files = inv_tui::tasks::crds::files().unwrap();
     for (name, wanted) in &files {
         let found = std::fs::read_to_string(root.join(name)).unwrap_or_default();
-        assert_eq!(found, *wanted, "crds/{name}: write it anew with \"cargo run -- --headless crds --write crds\"");
+        assert_eq!(
+            found, *wanted,
+            "crds/{name}: write it anew with \"cargo run -- --headless crds --write crds\""
+        );
     }
-    assert_eq!(std::fs::read_dir(root).unwrap().count(), files.len(), "a file in crds/ has no type");
+    assert_eq!(
+        std::fs::read_dir(root).unwrap().count(),
+        files.len(),
+        "a file in crds/ has no type"
+    );
 }
 
-fn host(spec: Value) -> DynamicObject {
+fn host(spec: &Value) -> DynamicObject {
     serde_json::from_value(json!({
         "apiVersion": "inventory.inv-tui.dev/v1alpha1",
         "kind": "Host",
@@ -41,21 +48,24 @@ async fn the_server_enforces_the_rules() {
         (hold("   ", t0, t1), "give a reason"),
         (hold("disk swap", t1, t0), "until must be after since"),
         (hold("disk swap", t0, t40), "at most 30 days"),
-        (json!({"maintenance": {"a b": {"reason": "disk swap", "since": t0, "until": t1}}}), "a holder is"),
+        (
+            json!({"maintenance": {"a b": {"reason": "disk swap", "since": t0, "until": t1}}}),
+            "a holder is",
+        ),
         (json!({"ansible": {"requestID": "1", "playbook": "../x.yml"}}), "relative path"),
         (json!({"ansible": {"requestID": "a b", "playbook": "x.yml"}}), "requestID"),
         (json!({"os": {"desired": "12"}}), "needs an os.requestID"),
         (json!({"serviceState": "Broken"}), "serviceState"),
         (json!({"cluster": "x".repeat(64)}), "63"),
     ] {
-        let text = refused(hosts.create(&PostParams::default(), &host(spec)).await);
+        let text = refused(hosts.create(&PostParams::default(), &host(&spec)).await);
         assert!(text.contains(message), "{message}: {text}");
     }
-    let mut dotted = host(json!({}));
+    let mut dotted = host(&json!({}));
     dotted.metadata.name = Some("a.b".into());
     assert!(refused(hosts.create(&PostParams::default(), &dotted).await).contains("no dot"));
 
-    let good = host(json!({"providerID": "aws:///a/i-1", "serviceState": "Retired"}));
+    let good = host(&json!({"providerID": "aws:///a/i-1", "serviceState": "Retired"}));
     hosts.create(&PostParams::default(), &good).await.unwrap();
     for (spec, message) in [
         (json!({"providerID": "aws:///a/i-2"}), "immutable"),

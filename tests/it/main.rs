@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::missing_panics_doc,
+    clippy::string_slice,
     reason = "a test program: a panic is how a test fails"
 )]
 

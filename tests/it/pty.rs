@@ -2,14 +2,14 @@
 
 use std::io::{Read, Write};
 use std::num::NonZero;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use portable_pty::{ChildKiller, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// How long anything may take to show on the screen.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A program that runs in a terminal of its own.
 pub(crate) struct Pty {
@@ -31,7 +31,12 @@ struct Seen {
 impl Pty {
     /// Starts a program with these arguments and additional environment variables; of ours, only
     /// PATH and HOME go with it.
-    pub(crate) fn start(program: &str, args: &[&str], env: &[(&str, &str)], size: (u16, u16)) -> Self {
+    pub(crate) fn start(
+        program: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+        size: (u16, u16),
+    ) -> Self {
         let (cols, rows) = size;
         let pair = native_pty_system()
             .openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 })
@@ -62,11 +67,12 @@ impl Pty {
         });
         let writer = pair.master.take_writer().expect("a writer");
         let mut reader = pair.master.try_clone_reader().expect("a reader");
-        let seen = Seen { parser: vt100::Parser::new(nonzero(rows), nonzero(cols), 0), raw: Vec::new() };
+        let seen =
+            Seen { parser: vt100::Parser::new(nonzero(rows), nonzero(cols), 0), raw: Vec::new() };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let sink = Arc::clone(&seen);
         std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
                 let mut seen = sink.0.lock().unwrap();
                 seen.parser.process(&buffer[..count]);
@@ -131,7 +137,9 @@ impl Pty {
     /// Gives the terminal another size.
     pub(crate) fn resize(&self, cols: u16, rows: u16) {
         self.seen.0.lock().unwrap().parser.screen_mut().set_size(nonzero(rows), nonzero(cols));
-        self.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).expect("a new size");
+        self.master
+            .resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 })
+            .expect("a new size");
     }
 
     /// Sends a signal by its name, for example `TERM`.
@@ -146,7 +154,9 @@ impl Pty {
         if let Some(code) = self.code {
             return code;
         }
-        let Ok(code) = self.ended.recv_timeout(DEADLINE) else { panic!("it never ended\n{}", self.screen()) };
+        let Ok(code) = self.ended.recv_timeout(DEADLINE) else {
+            panic!("it never ended\n{}", self.screen())
+        };
         self.code = Some(code);
         code
     }
@@ -154,10 +164,7 @@ impl Pty {
     /// Whether the program still runs.
     pub(crate) fn runs(&mut self) -> bool {
         if self.code.is_none() {
-            self.code = match self.ended.recv_timeout(Duration::ZERO) {
-                Ok(code) => Some(code),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-            };
+            self.code = self.ended.try_recv().ok();
         }
         self.code.is_none()
     }

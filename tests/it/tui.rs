@@ -3,12 +3,12 @@
 use std::process::Command;
 
 use inv_tui::model::host::Host;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
 use crate::pty::Pty;
 use crate::support::control_plane::ControlPlane;
-use crate::support::{BINARY, World, run_binary, needed};
+use crate::support::{BINARY, World, needed, run_binary};
 
 const SIZE: (u16, u16) = (120, 30);
 
@@ -24,7 +24,7 @@ async fn hosts_are_followed_and_one_is_put_into_maintenance() {
     for n in 1..=3 {
         world.make_host(&format!("aws-i-{n}"), &format!("web-{n}"), "eu-west-1", "shop").await;
     }
-    let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
+    let mut pty = explorer(world.kubeconfig(), &world.namespace, &[]);
     pty.shows("3 hosts · live");
     pty.send("zR");
     pty.shows("web-3");
@@ -58,7 +58,7 @@ async fn hosts_are_followed_and_one_is_put_into_maintenance() {
     pty.shows("your maintenance of web-2 has ended");
     assert!(hosts.get("aws-i-2").await.unwrap().spec.maintenance.is_empty());
 
-    hosts.delete("aws-i-2", &Default::default()).await.unwrap();
+    hosts.delete("aws-i-2", &DeleteParams::default()).await.unwrap();
     pty.shows("0 of 3");
     pty.send(":q\r");
     assert_eq!(pty.ends(), 0);
@@ -67,10 +67,10 @@ async fn hosts_are_followed_and_one_is_put_into_maintenance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_goes_away_and_comes_back() {
-    let Some(server) = ControlPlane::own("tui-lost").await else { return };
+    let Some(server) = ControlPlane::own("tui-lost") else { return };
     let world = server.world("lost").await;
     world.make_host("aws-i-1", "web-1", "eu-west-1", "shop").await;
-    let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
+    let mut pty = explorer(world.kubeconfig(), &world.namespace, &[]);
     pty.shows("1 hosts · live");
     pty.send("zRG");
     pty.shows("web-1");
@@ -96,7 +96,7 @@ async fn the_server_goes_away_and_comes_back() {
 async fn every_signal_and_a_panic_give_the_terminal_back() {
     let Some(world) = World::begin("signals").await else { return };
     for (name, number) in [("TERM", 15), ("HUP", 1), ("INT", 2), ("QUIT", 3)] {
-        let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
+        let mut pty = explorer(world.kubeconfig(), &world.namespace, &[]);
         pty.shows("live");
         assert!(pty.is_taken());
         pty.signal(name);
@@ -133,7 +133,7 @@ async fn a_tiny_terminal_that_is_resized_all_the_time() {
     for n in 0..30 {
         world.make_host(&format!("aws-i-{n}"), &format!("web-{n}"), "eu-west-1", "shop").await;
     }
-    let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
+    let mut pty = explorer(world.kubeconfig(), &world.namespace, &[]);
     pty.shows("live");
     for (cols, rows) in [(20, 5), (1, 1), (200, 60), (20, 5), (5, 2), (80, 24)] {
         pty.resize(cols, rows);
@@ -148,8 +148,10 @@ async fn a_tiny_terminal_that_is_resized_all_the_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_text_never_reaches_the_terminal() {
     let Some(world) = World::begin("hostile").await else { return };
-    world.make_host("aws-i-1", "evil\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}gnp", "eu-west-1", "shop").await;
-    let mut pty = explorer(&world.kubeconfig(), &world.namespace, &[]);
+    world
+        .make_host("aws-i-1", "evil\u{1b}]0;owned\u{7}\u{1b}[2J\u{202e}gnp", "eu-west-1", "shop")
+        .await;
+    let mut pty = explorer(world.kubeconfig(), &world.namespace, &[]);
     pty.shows("live");
     pty.send("zRG");
     pty.shows("evil");
@@ -182,12 +184,27 @@ fn wrong_set_up_is_named_before_the_screen_is_taken() {
     for (args, wanted) in [
         (vec!["--kubeconfig", "/nowhere"], vec!["/nowhere", "hint: there is no such file"]),
         (vec!["--kubeconfig", &broken], vec!["broken", "hint: it must be YAML"]),
-        (vec!["--kubeconfig", &empty], vec!["has no current context", "hint: name one with --context"]),
-        (vec!["--kubeconfig", &refused, "--context", "x"], vec!["no context \"x\"", "hint: it has c"]),
-        (vec!["--kubeconfig", &refused], vec!["cannot list hosts on http://127.0.0.1:9", "cannot be reached", "hint: "]),
-        (vec!["--theme", "nope"], vec!["no theme \"nope\"", "hint: name one of night, day, clear, terminal"]),
+        (
+            vec!["--kubeconfig", &empty],
+            vec!["has no current context", "hint: name one with --context"],
+        ),
+        (
+            vec!["--kubeconfig", &refused, "--context", "x"],
+            vec!["no context \"x\"", "hint: it has c"],
+        ),
+        (
+            vec!["--kubeconfig", &refused],
+            vec!["cannot list hosts on http://127.0.0.1:9", "cannot be reached", "hint: "],
+        ),
+        (
+            vec!["--theme", "nope"],
+            vec!["no theme \"nope\"", "hint: name one of night, day, clear, terminal"],
+        ),
         (vec!["--config", &config], vec!["config.toml:1:13", "hint: "]),
-        (vec!["--filter", "a && ("], vec!["the filter \"a && (\" is malformed at column", "hint: "]),
+        (
+            vec!["--filter", "a && ("],
+            vec!["the filter \"a && (\" is malformed at column", "hint: "],
+        ),
     ] {
         let (code, stdout, stderr) = run_binary(&args);
         assert_eq!(code, 2, "{args:?}: {stderr}");
@@ -200,18 +217,22 @@ fn wrong_set_up_is_named_before_the_screen_is_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_definitions_and_permissions_are_named() {
-    let Some(server) = ControlPlane::own_without_definitions("tui-bare").await else { return };
+    let Some(server) = ControlPlane::own_without_definitions("tui-bare") else { return };
     let (code, _, stderr) = run_binary(&["--kubeconfig", &server.kubeconfig]);
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("does not serve inventory.inv-tui.dev"), "{stderr}");
     assert!(stderr.contains("hint: ") && stderr.contains("crds --apply"), "{stderr}");
 
-    let (code, _, stderr) = run_binary(&["--headless", "crds", "--apply", "--kubeconfig", &server.kubeconfig]);
+    let (code, _, stderr) =
+        run_binary(&["--headless", "crds", "--apply", "--kubeconfig", &server.kubeconfig]);
     assert_eq!(code, 0, "{stderr}");
     let nobody = server.user("nobody", &[]);
     let (code, _, stderr) = run_binary(&["--kubeconfig", &nobody]);
     assert_eq!(code, 2, "{stderr}");
-    assert!(stderr.contains("the server refused it (403)") && stderr.contains("\"nobody\" cannot list"), "{stderr}");
+    assert!(
+        stderr.contains("the server refused it (403)") && stderr.contains("\"nobody\" cannot list"),
+        "{stderr}"
+    );
     assert!(stderr.contains("hint: your user lacks the permission to list hosts"), "{stderr}");
 }
 
@@ -223,14 +244,14 @@ async fn kubectl_sees_and_changes_the_same_hosts() {
     world.make_host("aws-i-1", "web-1", "eu-west-1", "shop").await;
     let run = |args: &[&str]| {
         let output = Command::new(&kubectl)
-            .args(["--kubeconfig", &world.kubeconfig(), "-n", &world.namespace])
+            .args(["--kubeconfig", world.kubeconfig(), "-n", &world.namespace])
             .args(args)
             .output()
             .expect("kubectl runs");
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    let pty = explorer(&world.kubeconfig(), &world.namespace, &["--filter", "rack=r7"]);
+    let pty = explorer(world.kubeconfig(), &world.namespace, &["--filter", "rack=r7"]);
     pty.shows("0 of 1");
     run(&["label", "host", "aws-i-1", "rack=r7"]);
     pty.shows("1 of 1");

@@ -29,9 +29,9 @@ pub struct Matcher {
 /// The filter's tree with its terms by number.
 #[derive(Debug)]
 enum Node {
-    All(Vec<Node>),
-    Any(Vec<Node>),
-    Not(Box<Node>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Leaf(usize),
 }
 

@@ -51,7 +51,10 @@ impl Model {
     /// Asks for the object under the cursor when it is shown, is not the one at hand, and no other
     /// question is open: while the cursor runs, one question at a time follows it.
     pub(super) fn wanted_detail(&mut self) -> Vec<Command> {
-        if self.detail.waiting || matches!(self.link, Link::Lost { .. }) || self.areas().detail.is_empty() {
+        if self.detail.waiting
+            || matches!(self.link, Link::Lost { .. })
+            || self.areas().detail.is_empty()
+        {
             return Vec::new();
         }
         let Some(row) = self.host() else { return Vec::new() };

@@ -32,7 +32,8 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     if key.modifiers.contains(KeyModifiers::ALT) {
         // Esc and a key that arrive together look like alt and that key; we have no alt keys.
         let mut commands = self::key(model, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
-        commands.extend(self::key(model, KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT)));
+        commands
+            .extend(self::key(model, KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT)));
         return commands;
     }
     match std::mem::replace(&mut model.overlay, Overlay::None) {
@@ -59,7 +60,9 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         Overlay::Help(scroll) => {
             match key.code {
                 KeyCode::Char('j') | KeyCode::Down => model.overlay = Overlay::Help(scroll + 1),
-                KeyCode::Char('k') | KeyCode::Up => model.overlay = Overlay::Help(scroll.saturating_sub(1)),
+                KeyCode::Char('k') | KeyCode::Up => {
+                    model.overlay = Overlay::Help(scroll.saturating_sub(1));
+                }
                 KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') => {}
                 _ => model.overlay = Overlay::Help(scroll),
             }
@@ -141,8 +144,8 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
     match action {
         Action::Down => model.step(times),
         Action::Up => model.step(-times),
-        Action::Top => model.to_end(false),
-        Action::Bottom => model.to_end(true),
+        Action::Top => model.go_to_end(false),
+        Action::Bottom => model.go_to_end(true),
         Action::HalfPageDown => model.step(times * (page / 2).max(1)),
         Action::HalfPageUp => model.step(-times * (page / 2).max(1)),
         Action::PageDown => model.step(times * page),

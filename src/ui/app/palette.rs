@@ -46,10 +46,16 @@ impl Palette {
             "q" | "q!" | "quit" | "exit" => "quit",
             other => other,
         };
-        let matcher = SkimMatcherV2::default().ignore_case();
-        let actions = ACTIONS.iter().map(|row| (Entry::Action(row.action), row.name.to_owned(), row.help.to_owned()));
+        let skim = SkimMatcherV2::default().ignore_case();
+        let actions = ACTIONS
+            .iter()
+            .map(|row| (Entry::Action(row.action), row.name.to_owned(), row.help.to_owned()));
         let themes = theme::BUILT_IN.iter().map(|(name, _)| {
-            (Entry::Theme((*name).to_owned()), format!("theme {name}"), "Switch to this theme".to_owned())
+            (
+                Entry::Theme((*name).to_owned()),
+                format!("theme {name}"),
+                "Switch to this theme".to_owned(),
+            )
         });
         let mut found: Vec<(i64, Found)> = actions
             .chain(themes)
@@ -57,7 +63,7 @@ impl Palette {
                 let (score, matched) = if typed.is_empty() {
                     (0, Vec::new())
                 } else {
-                    matcher.fuzzy_indices(&name, typed)?
+                    skim.fuzzy_indices(&name, typed)?
                 };
                 let score = if name == typed { i64::MAX } else { score };
                 Some((score, Found { entry, name, help, matched }))

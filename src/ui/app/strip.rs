@@ -85,10 +85,12 @@ impl Strip {
             Field::Reason | Field::Length => match key.code {
                 KeyCode::Esc | KeyCode::Enter => self.field = Field::Confirm,
                 KeyCode::Tab => {
-                    self.field = if self.field == Field::Reason { Field::Length } else { Field::Confirm };
+                    self.field =
+                        if self.field == Field::Reason { Field::Length } else { Field::Confirm };
                 }
                 KeyCode::BackTab => {
-                    self.field = if self.field == Field::Length { Field::Reason } else { Field::Confirm };
+                    self.field =
+                        if self.field == Field::Length { Field::Reason } else { Field::Confirm };
                 }
                 _ => {
                     let reason = self.field == Field::Reason;
@@ -127,7 +129,9 @@ impl Strip {
             return Err(format!("a reason has at least {MIN_REASON} characters"));
         }
         if length > MAX_REASON {
-            return Err(format!("a reason has at most {MAX_REASON} characters; this one has {length}"));
+            return Err(format!(
+                "a reason has at most {MAX_REASON} characters; this one has {length}"
+            ));
         }
         let seconds = duration::parse(self.length.text().trim())?.as_secs();
         if !(1..=MAX_HOLD_SECONDS).contains(&seconds) {
@@ -143,7 +147,8 @@ impl Strip {
     fn confirm(&mut self, now: Timestamp) -> Reply {
         if self.kind == Kind::Begin {
             if self.level == Level::Reason && !self.typed {
-                self.problem = Some("this host is protected: type a reason, Enter, then y".to_owned());
+                self.problem =
+                    Some("this host is protected: type a reason, Enter, then y".to_owned());
                 self.field = Field::Reason;
                 return Reply::Stay;
             }

@@ -6,11 +6,13 @@ use crate::model::host::Host;
 use crate::model::key::Uid;
 use crate::ui::actions::{ACTIONS, Action};
 use crate::ui::msg::ChangeResult;
-use crate::ui::testing::{NOW, apply, empty, fleet, host, hosts, now, object, press, screen, send, settings};
+use crate::ui::testing::{
+    NOW, apply, empty, fleet, host, hosts, now, object, press, screen, send, settings,
+};
 
 fn cursor_name(model: &Model) -> String {
     match &model.cursor {
-        Some(NodeKey::Region(name)) | Some(NodeKey::Cluster(_, name)) => name.to_string(),
+        Some(NodeKey::Region(name) | NodeKey::Cluster(_, name)) => name.to_string(),
         Some(NodeKey::Host(_)) => model.host().unwrap().display().to_owned(),
         None => "nothing".to_owned(),
     }
@@ -107,7 +109,8 @@ fn maintenance_is_one_key_and_y() {
 
 #[test]
 fn nothing_else_confirms() {
-    for keys in ["m<enter>", "m<space>", "mm", "mY", "m<tab>y<esc>", "m<ctrl-c>y", "m<esc>y", "mny"] {
+    for keys in ["m<enter>", "m<space>", "mm", "mY", "m<tab>y<esc>", "m<ctrl-c>y", "m<esc>y", "mny"]
+    {
         let mut model = on_host();
         assert!(sent(&press(&mut model, keys)).is_none(), "{keys}");
     }
@@ -164,7 +167,10 @@ fn undo_takes_back_and_redo_makes_again() {
     let commands = press(&mut model, "my");
     let change = sent(&commands).unwrap().clone();
     let host = done(&change, "300");
-    send(&mut model, Msg::Changed { change: Box::new(change.clone()), result: ChangeResult::Done(host) });
+    send(
+        &mut model,
+        Msg::Changed { change: Box::new(change.clone()), result: ChangeResult::Done(host) },
+    );
     assert!(screen(&model).contains("db-eu-2 is in maintenance until"), "{}", screen(&model));
 
     assert!(sent(&press(&mut model, "u")).is_none());
@@ -188,8 +194,14 @@ fn a_conflict_reopens_the_strip_with_what_was_found() {
     let commands = press(&mut model, "my");
     let change = sent(&commands).unwrap().clone();
     let mut found = object(changed(2, "400"));
-    found.spec.maintenance.insert("ann".into(), crate::model::change::hold("from elsewhere", now(), 600));
-    send(&mut model, Msg::Changed { change: Box::new(change), result: ChangeResult::Conflict(found) });
+    found
+        .spec
+        .maintenance
+        .insert("ann".into(), crate::model::change::hold("from elsewhere", now(), 600));
+    send(
+        &mut model,
+        Msg::Changed { change: Box::new(change), result: ChangeResult::Conflict(found) },
+    );
     let Overlay::Strip(strip) = &model.overlay else { panic!("{:?}", model.overlay) };
     assert_eq!(strip.change.target.resource_version, "400");
     assert!(screen(&model).contains("somebody else changed it first"), "{}", screen(&model));
@@ -317,13 +329,17 @@ fn problems_only() {
 #[test]
 fn the_detail_is_asked_for_once_at_a_time() {
     let mut model = on_host();
-    let Some(Command::ReadHost { generation, .. }) = press(&mut model, "k").first().cloned().or_else(|| None) else {
+    let Some(Command::ReadHost { generation, .. }) = press(&mut model, "k").first().cloned() else {
         // A question was open already: its answer brings the next one.
         return;
     };
     assert!(press(&mut model, "jj").is_empty());
-    let next = send(&mut model, Msg::HostRead { generation, result: Ok(Some(object(changed(1, "101")))) });
-    assert!(matches!(&next[..], [Command::ReadHost { name, .. }] if name == "aws-i-0003"), "{next:?}");
+    let next =
+        send(&mut model, Msg::HostRead { generation, result: Ok(Some(object(changed(1, "101")))) });
+    assert!(
+        matches!(&next[..], [Command::ReadHost { name, .. }] if name == "aws-i-0003"),
+        "{next:?}"
+    );
     let late = send(&mut model, Msg::HostRead { generation, result: Err("late".into()) });
     assert!(late.is_empty() && model.detail.problem.is_none());
 }
@@ -367,7 +383,9 @@ fn every_action_runs_in_every_place() {
             keys::run(&mut model, row.action, Some(3));
             send(&mut model, Msg::Resize(20, 5));
             let _ = screen(&model);
-            assert!(row.action != Action::Maintenance || sent(&press(&mut model, "<enter>")).is_none());
+            assert!(
+                row.action != Action::Maintenance || sent(&press(&mut model, "<enter>")).is_none()
+            );
         }
     }
 }

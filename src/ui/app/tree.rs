@@ -27,12 +27,15 @@ impl Model {
         isize::try_from(self.areas().rows.height.max(2) - 1).unwrap_or(1)
     }
 
-    pub(super) fn to_end(&mut self, last: bool) {
+    pub(super) fn go_to_end(&mut self, last: bool) {
         if self.pane == Pane::Detail {
             self.detail.scroll_by(if last { isize::MAX } else { isize::MIN });
         } else {
-            self.cursor =
-                if last { self.inventory.last(&self.folds) } else { self.inventory.first(&self.folds) };
+            self.cursor = if last {
+                self.inventory.last(&self.folds)
+            } else {
+                self.inventory.first(&self.folds)
+            };
         }
     }
 
@@ -72,7 +75,8 @@ impl Model {
         for place in [&mut self.cursor, &mut self.top] {
             if place.as_ref() == Some(&gone) {
                 let next = self.inventory.step(&self.folds, &gone, 1);
-                let next = if next == gone { self.inventory.step(&self.folds, &gone, -1) } else { next };
+                let next =
+                    if next == gone { self.inventory.step(&self.folds, &gone, -1) } else { next };
                 *place = (next != gone).then_some(next);
             }
         }

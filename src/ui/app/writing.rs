@@ -65,7 +65,9 @@ impl Model {
             Link::Listing | Link::Live => {}
         }
         if self.writing.may == Some(false) {
-            return Some("your user lacks the permission to patch hosts; ask for the operator role".into());
+            return Some(
+                "your user lacks the permission to patch hosts; ask for the operator role".into(),
+            );
         }
         if !self.writing.armed {
             return Some("writing is disarmed (read-only): W arms it".into());
@@ -87,7 +89,10 @@ impl Model {
                 self.now.as_second() + i64::try_from(length.as_secs()).unwrap_or(i64::MAX / 2),
             )
             .ok();
-            self.say(format!("writing is armed for {}", duration::short(i64::try_from(length.as_secs()).unwrap_or(i64::MAX))));
+            self.say(format!(
+                "writing is armed for {}",
+                duration::short(i64::try_from(length.as_secs()).unwrap_or(i64::MAX))
+            ));
         }
     }
 
@@ -96,11 +101,17 @@ impl Model {
             return self.fail(problem);
         }
         let Some(holder) = self.writing.holder.clone() else {
-            let why = self.writing.holder_problem.clone().unwrap_or_else(|| "the server has not told yet".into());
+            let why = self
+                .writing
+                .holder_problem
+                .clone()
+                .unwrap_or_else(|| "the server has not told yet".into());
             return self.fail(format!("cannot hold a host without knowing who you are: {why}"));
         };
         let Some(row) = self.host() else {
-            return self.fail("maintenance is for one host: move the cursor to a host (l opens a cluster)");
+            return self.fail(
+                "maintenance is for one host: move the cursor to a host (l opens a cluster)",
+            );
         };
         if row.is_deleting() {
             let text = format!("{} is being deleted", row.display());
@@ -115,8 +126,11 @@ impl Model {
             .collect();
         let ending = mine.is_some();
         let level = if !ending && self.protected(row) { Level::Reason } else { Level::Confirm };
-        let reason =
-            self.writing.last_reason.clone().unwrap_or_else(|| self.settings.config.maintenance.reason.clone());
+        let reason = self
+            .writing
+            .last_reason
+            .clone()
+            .unwrap_or_else(|| self.settings.config.maintenance.reason.clone());
         let seconds = self.settings.config.maintenance.length.as_secs();
         let strip = Strip {
             kind: if ending { Kind::End } else { Kind::Begin },
@@ -139,7 +153,9 @@ impl Model {
     /// Whether the host carries one of the protected labels.
     fn protected(&self, row: &HostRow) -> bool {
         self.settings.config.maintenance.protected_labels.iter().any(|label| {
-            label.split_once('=').is_some_and(|wanted| self.inventory.labels(row).any(|label| label == wanted))
+            label
+                .split_once('=')
+                .is_some_and(|wanted| self.inventory.labels(row).any(|label| label == wanted))
         })
     }
 
@@ -154,7 +170,8 @@ impl Model {
             return self.say(what);
         };
         let row = self.inventory.get(&change.target.uid);
-        let display = row.map_or_else(|| change.target.name.clone(), |row| row.display().to_owned());
+        let display =
+            row.map_or_else(|| change.target.name.clone(), |row| row.display().to_owned());
         let strip = Strip {
             kind: if again { Kind::Redo } else { Kind::Undo },
             change,
@@ -200,11 +217,12 @@ fn target(row: &HostRow) -> Target {
 }
 
 /// Takes what came of a change.
-pub(super) fn changed(model: &mut Model, change: HoldChange, result: ChangeResult) -> Vec<Command> {
+pub(super) fn changed(model: &mut Model, change: &HoldChange, result: ChangeResult) {
     model.writing.sending = false;
     let sent = model.writing.sent.take();
     let kind = sent.as_ref().map_or(Kind::Begin, |strip| strip.kind);
-    let name = sent.as_ref().map_or_else(|| change.target.name.clone(), |strip| strip.display.clone());
+    let name =
+        sent.as_ref().map_or_else(|| change.target.name.clone(), |strip| strip.display.clone());
     match result {
         ChangeResult::Done(host) => {
             let version = host.metadata.resource_version.clone().unwrap_or_default();
@@ -243,8 +261,11 @@ pub(super) fn changed(model: &mut Model, change: HoldChange, result: ChangeResul
                 model.overlay = Overlay::Strip(Box::new(strip));
             }
             _ => {
-                let stack =
-                    if kind == Kind::Redo { &mut model.writing.redo } else { &mut model.writing.undo };
+                let stack = if kind == Kind::Redo {
+                    &mut model.writing.redo
+                } else {
+                    &mut model.writing.undo
+                };
                 stack.pop();
                 model.fail(format!("{name}: not taken back, the value is no longer ours"));
             }
@@ -252,7 +273,6 @@ pub(super) fn changed(model: &mut Model, change: HoldChange, result: ChangeResul
         ChangeResult::Gone => model.fail(format!("{name} is gone: nothing was changed")),
         ChangeResult::Failed(problem) => model.fail(problem),
     }
-    Vec::new()
 }
 
 fn push(stack: &mut Vec<HoldChange>, change: HoldChange) {

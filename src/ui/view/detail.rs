@@ -11,9 +11,9 @@ use super::tree::sign;
 use crate::model::duration;
 use crate::model::host::Host;
 use crate::model::inventory::Counts;
+use crate::model::inventory::Line;
 use crate::model::key::NodeKey;
 use crate::model::labels;
-use crate::model::inventory::Line;
 use crate::model::row::{Health, HostRow};
 use crate::ui::app::{Model, Pane};
 use crate::ui::theme::{Role, Theme};
@@ -52,7 +52,11 @@ impl Rows<'_> {
 
     fn heading(&mut self, text: &str) {
         self.rows.push(Row { name: String::new(), text: String::new(), style: Style::default() });
-        self.rows.push(Row { name: text.to_owned(), text: String::new(), style: self.theme.style(Role::Title) });
+        self.rows.push(Row {
+            name: text.to_owned(),
+            text: String::new(),
+            style: self.theme.style(Role::Title),
+        });
     }
 }
 
@@ -74,7 +78,10 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         }
         Some(node) => {
             let line = model.inventory.line(&model.folds, node);
-            let Some(Line::Region { name, counts, .. } | Line::Cluster { name, counts, .. }) = line else { return };
+            let Some(Line::Region { name, counts, .. } | Line::Cluster { name, counts, .. }) = line
+            else {
+                return;
+            };
             group(model, counts, &mut rows);
             name.to_owned()
         }
@@ -135,10 +142,22 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
         rows.styled("unreadable", problem, Role::Bad);
     }
     for hold in row.holds() {
-        let until = hold.until.to_zoned(model.settings.time_zone.clone()).strftime("%a %d %b %H:%M").to_string();
+        let until = hold
+            .until
+            .to_zoned(model.settings.time_zone.clone())
+            .strftime("%a %d %b %H:%M")
+            .to_string();
         let left = hold.until.as_second() - model.now.as_second();
-        let when = if left > 0 { format!("until {until} (in {})", duration::short(left)) } else { format!("ran out {until}") };
-        rows.styled("held by", format!("{} {when}: {}", hold.holder, hold.reason), Role::Maintenance);
+        let when = if left > 0 {
+            format!("until {until} (in {})", duration::short(left))
+        } else {
+            format!("ran out {until}")
+        };
+        rows.styled(
+            "held by",
+            format!("{} {when}: {}", hold.holder, hold.reason),
+            Role::Maintenance,
+        );
     }
     rows.add("name", row.name());
     rows.add("region", row.region());
@@ -171,7 +190,12 @@ fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
     }
     rows.maybe("provider id", host.spec.provider_id.as_deref());
     if let Some(hardware) = &status.hardware {
-        let parts = [hardware.instance_type.clone(), hardware.arch.clone(), hardware.cpus.map(|n| format!("{n} CPUs")), hardware.memory_mib.map(|n| format!("{n} MiB"))];
+        let parts = [
+            hardware.instance_type.clone(),
+            hardware.arch.clone(),
+            hardware.cpus.map(|n| format!("{n} CPUs")),
+            hardware.memory_mib.map(|n| format!("{n} MiB")),
+        ];
         rows.add("hardware", parts.into_iter().flatten().collect::<Vec<_>>().join(" · "));
         rows.maybe("serial", hardware.serial.as_deref());
     }
@@ -185,21 +209,32 @@ fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
         rows.add("ansible", format!("{:?} ({})", run.state, run.request_id));
     }
     for event in &status.scheduled_events {
-        let when = event.not_before.as_ref().map(|t| format!(" from {}", ago(t.0))).unwrap_or_default();
+        let when =
+            event.not_before.as_ref().map(|t| format!(" from {}", ago(t.0))).unwrap_or_default();
         rows.styled("planned", format!("{}{when}", event.code), Role::Warning);
     }
     if !status.conditions.is_empty() {
         rows.heading("Conditions");
         for c in &status.conditions {
-            let message = if c.message.is_empty() { String::new() } else { format!(": {}", c.message) };
-            rows.add(&c.type_, format!("{} · {}{message}, since {}", c.status, c.reason, ago(c.last_transition_time.0)));
+            let message =
+                if c.message.is_empty() { String::new() } else { format!(": {}", c.message) };
+            rows.add(
+                &c.type_,
+                format!(
+                    "{} · {}{message}, since {}",
+                    c.status,
+                    c.reason,
+                    ago(c.last_transition_time.0)
+                ),
+            );
         }
     }
     if !status.sources.is_empty() {
         rows.heading("Sources");
         for (name, facts) in &status.sources {
             let raw = facts.raw_state.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
-            let since = facts.since.as_ref().map(|t| format!(" since {}", ago(t.0))).unwrap_or_default();
+            let since =
+                facts.since.as_ref().map(|t| format!(" since {}", ago(t.0))).unwrap_or_default();
             rows.add(name, format!("{}{raw}{since}", facts.state.as_str()));
             rows.maybe("", facts.url.as_deref());
         }
@@ -217,7 +252,10 @@ fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
         match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(tags) {
             Ok(tags) => {
                 for (key, value) in tags {
-                    rows.add(&key, value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned));
+                    rows.add(
+                        &key,
+                        value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned),
+                    );
                 }
             }
             Err(_) => rows.add("tags", tags.clone()),

@@ -20,8 +20,11 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
             if notice.error {
                 pen.right(" esc ", theme.style(Role::Muted));
             }
-            let times = if notice.times > 1 { format!(" ({} times)", notice.times) } else { String::new() };
-            pen.put(if notice.error { " ! " } else { " " }, style).put(&notice.text, style).put(&times, style);
+            let times =
+                if notice.times > 1 { format!(" ({} times)", notice.times) } else { String::new() };
+            pen.put(if notice.error { " ! " } else { " " }, style)
+                .put(&notice.text, style)
+                .put(&times, style);
         }
         (None, Link::Lost { reason, attempts, .. }) => {
             let style = theme.style(Role::Warning);
@@ -31,7 +34,8 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
             let problems = model.inventory.problems();
             if problems.count > 0 {
                 let style = theme.style(Role::Warning);
-                let names: Vec<&str> = problems.first.iter().map(|(name, _)| name.as_str()).collect();
+                let names: Vec<&str> =
+                    problems.first.iter().map(|(name, _)| name.as_str()).collect();
                 let names = names.join(", ");
                 pen.put(&format!(" ! {} objects cannot be read: {names}", problems.count), style);
             }
@@ -39,12 +43,24 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
     }
 }
 
-pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+pub(super) fn draw(
+    model: &Model,
+    theme: &Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
     match &model.overlay {
         Overlay::Strip(strip) => return draw_strip(model, strip, theme, area, buffer),
         Overlay::Copy => draw_copy(model, theme, area, buffer),
-        Overlay::Filter => keys(theme, area, buffer, &[("enter", "keep"), ("esc", "undo"), ("?", "grammar"), ("↑↓", "move")]),
-        Overlay::Palette(_) => keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]),
+        Overlay::Filter => keys(
+            theme,
+            area,
+            buffer,
+            &[("enter", "keep"), ("esc", "undo"), ("?", "grammar"), ("↑↓", "move")],
+        ),
+        Overlay::Palette(_) => {
+            keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
+        }
         Overlay::Help(_) => keys(theme, area, buffer, &[("j k", "scroll"), ("esc", "close")]),
         Overlay::Grammar => keys(theme, area, buffer, &[("any key", "back to the filter")]),
         Overlay::None => hints(model, theme, area, buffer),
@@ -57,7 +73,10 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let blocked = model.cannot_write().is_some();
     let mut pen = Pen::new(buffer, area, 0);
     let count = model.pending.count.map(|c| c.to_string()).unwrap_or_default();
-    pen.right(&format!("{count}{} ", model.pending.sequence.replace(' ', "")), theme.style(Role::Key));
+    pen.right(
+        &format!("{count}{} ", model.pending.sequence.replace(' ', "")),
+        theme.style(Role::Key),
+    );
     for row in ACTIONS.iter().filter(|row| !row.hint.is_empty()) {
         let Some(key) = row.keys.first() else { continue };
         let dim = blocked && row.needs != Needs::Nothing;
@@ -65,14 +84,22 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         if pen.left() < key.len() + row.hint.len() + 3 {
             break;
         }
-        pen.put(" ", Style::default()).put(key, key_style).put(" ", key_style).put(row.hint, theme.style(Role::Muted)).put(" ", Style::default());
+        pen.put(" ", Style::default())
+            .put(key, key_style)
+            .put(" ", key_style)
+            .put(row.hint, theme.style(Role::Muted))
+            .put(" ", Style::default());
     }
 }
 
 fn keys(theme: &Theme, area: Rect, buffer: &mut Buffer, keys: &[(&str, &str)]) {
     let mut pen = Pen::new(buffer, area, 0);
     for (key, what) in keys {
-        pen.put(" ", Style::default()).put(key, theme.style(Role::Key)).put(" ", Style::default()).put(what, theme.style(Role::Muted)).put(" ", Style::default());
+        pen.put(" ", Style::default())
+            .put(key, theme.style(Role::Key))
+            .put(" ", Style::default())
+            .put(what, theme.style(Role::Muted))
+            .put(" ", Style::default());
     }
 }
 
@@ -89,12 +116,22 @@ fn draw_copy(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         }
         let style = if text.is_some() { base } else { base.patch(theme.style(Role::Muted)) };
         let key_style = if text.is_some() { base.patch(theme.style(Role::Key)) } else { style };
-        pen.put(" ", base).put(&key.to_string(), key_style).put(" ", base).put(what, style).put(" ", base);
+        pen.put(" ", base)
+            .put(&key.to_string(), key_style)
+            .put(" ", base)
+            .put(what, style)
+            .put(" ", base);
     }
 }
 
 /// The change strip: verb and name, field: old → new, the fields to fill in, how to confirm.
-fn draw_strip(model: &Model, strip: &Strip, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+fn draw_strip(
+    model: &Model,
+    strip: &Strip,
+    theme: &Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
     let base = theme.style(Role::Strip);
     let muted = base.patch(theme.style(Role::Muted));
     let title = base.patch(theme.style(Role::Title));
@@ -120,13 +157,16 @@ fn draw_strip(model: &Model, strip: &Strip, theme: &Theme, area: Rect, buffer: &
         _ => describe(model, strip.change.new.as_ref()),
     };
     let mut pen = Pen::new(buffer, area, 1);
-    pen.put(&format!(" maintenance[{}]: ", strip.change.holder), muted).put(&format!("{old} → {new}"), base);
+    pen.put(&format!(" maintenance[{}]: ", strip.change.holder), muted)
+        .put(&format!("{old} → {new}"), base);
     let mut line = 2;
     if !strip.others.is_empty() {
         let others: Vec<String> = strip
             .others
             .iter()
-            .map(|(holder, hold)| format!("{holder} until {} ({})", clock(model, hold), hold.reason))
+            .map(|(holder, hold)| {
+                format!("{holder} until {} ({})", clock(model, hold), hold.reason)
+            })
             .collect();
         Pen::new(buffer, area, line).put(&format!(" stays held by {}", others.join(", ")), muted);
         line += 1;
@@ -142,7 +182,10 @@ fn draw_strip(model: &Model, strip: &Strip, theme: &Theme, area: Rect, buffer: &
             let (before, after) = input.halves();
             pen.put(label, muted).put(before, style);
             if active {
-                cursor = Some(Position { x: pen.column().min(area.right().saturating_sub(1)), y: area.y + line });
+                cursor = Some(Position {
+                    x: pen.column().min(area.right().saturating_sub(1)),
+                    y: area.y + line,
+                });
             }
             pen.put(after, style).put(" ", style);
         }
@@ -154,7 +197,11 @@ fn draw_strip(model: &Model, strip: &Strip, theme: &Theme, area: Rect, buffer: &
             line += 1;
         }
     }
-    let mut pen = Pen::new(buffer, area, area.height.saturating_sub(1).max(line.min(area.height.saturating_sub(1))));
+    let mut pen = Pen::new(
+        buffer,
+        area,
+        area.height.saturating_sub(1).max(line.min(area.height.saturating_sub(1))),
+    );
     let key = base.patch(theme.style(Role::Key));
     if strip.field == Field::Confirm {
         pen.put(" y", key).put(" confirm  ", base).put("esc", key).put(" cancel", base);
@@ -162,7 +209,12 @@ fn draw_strip(model: &Model, strip: &Strip, theme: &Theme, area: Rect, buffer: &
             pen.put("  ", base).put("tab", key).put(" reason and length", base);
         }
     } else {
-        pen.put(" enter", key).put(" done  ", base).put("tab", key).put(" next field  ", base).put("y", muted).put(" confirms after that", muted);
+        pen.put(" enter", key)
+            .put(" done  ", base)
+            .put("tab", key)
+            .put(" next field  ", base)
+            .put("y", muted)
+            .put(" confirms after that", muted);
     }
     cursor
 }
@@ -176,7 +228,12 @@ fn describe(model: &Model, hold: Option<&Hold>) -> String {
         None => "none".to_owned(),
         Some(hold) => {
             let left = hold.until.0.as_second() - model.now.as_second();
-            format!("\"{}\" until {} (in {})", hold.reason, clock(model, hold), duration::short(left))
+            format!(
+                "\"{}\" until {} (in {})",
+                hold.reason,
+                clock(model, hold),
+                duration::short(left)
+            )
         }
     }
 }

@@ -55,7 +55,12 @@ fn link_text(model: &Model) -> (String, bool) {
 }
 
 /// The filter line, and under it what is wrong with it.
-pub(super) fn draw_filter(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+pub(super) fn draw_filter(
+    model: &Model,
+    theme: &Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
     if area.is_empty() {
         return None;
     }
@@ -64,11 +69,8 @@ pub(super) fn draw_filter(model: &Model, theme: &Theme, area: Rect, buffer: &mut
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, area, 0);
     pen.fill(style);
-    let count = format!(
-        " {} of {} ",
-        number(model.inventory.matched()),
-        number(model.inventory.len())
-    );
+    let count =
+        format!(" {} of {} ", number(model.inventory.matched()), number(model.inventory.len()));
     pen.right(if model.filter.running { " … " } else { &count }, muted);
     if model.filter.problems {
         pen.put(" problems ", theme.style(Role::Alert)).put(" ", style);
@@ -94,10 +96,13 @@ pub(super) fn draw_filter(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         let column = usize::from(start.saturating_sub(area.x)) + at.saturating_sub(hidden);
         let mut pen = Pen::new(buffer, area, 1);
         let column = u16::try_from(column).unwrap_or(0).min(area.width.saturating_sub(24));
-        pen.skip(column).put("^ ", theme.style(Role::Bad)).put(&error.to_string(), theme.style(Role::Bad));
+        pen.skip(column)
+            .put("^ ", theme.style(Role::Bad))
+            .put(&error.to_string(), theme.style(Role::Bad));
     } else if editing && model.filter.input.text().is_empty() {
         let mut pen = Pen::new(buffer, area, 0);
-        pen.skip(cursor.x.saturating_sub(area.x) + 1).put("web env=prod … (? shows the grammar)", style.patch(muted));
+        pen.skip(cursor.x.saturating_sub(area.x) + 1)
+            .put("web env=prod … (? shows the grammar)", style.patch(muted));
     }
     editing.then_some(cursor)
 }

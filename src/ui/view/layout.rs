@@ -31,7 +31,8 @@ pub struct Areas {
 /// Divides the screen. Rows come first: on a small terminal the titles, the notice and the hints
 /// give way, so that there is always one row of the tree.
 pub fn areas(model: &Model, area: Rect) -> Areas {
-    let filtering = model.filter.active() || matches!(model.overlay, Overlay::Filter | Overlay::Grammar);
+    let filtering =
+        model.filter.active() || matches!(model.overlay, Overlay::Filter | Overlay::Grammar);
     let wrong = filtering && model.filter.error.is_some();
     let footer = match &model.overlay {
         Overlay::Strip(_) => 6,

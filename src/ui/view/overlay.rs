@@ -9,15 +9,22 @@ use crate::ui::actions::{ACTIONS, Group};
 use crate::ui::app::{Model, Overlay, Palette};
 use crate::ui::theme::{Role, Theme};
 
-pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+pub(super) fn draw(
+    model: &Model,
+    theme: &Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
     match &model.overlay {
         Overlay::Help(scroll) => table(theme, area, "Keys", &help(), *scroll, buffer),
         Overlay::Grammar => {
-            let rows: Vec<(String, String)> =
-                GRAMMAR_HELP.iter().map(|(form, help)| ((*form).to_owned(), (*help).to_owned())).collect();
+            let rows: Vec<(String, String)> = GRAMMAR_HELP
+                .iter()
+                .map(|(form, help)| ((*form).to_owned(), (*help).to_owned()))
+                .collect();
             table(theme, area, "The filter", &rows, 0, buffer);
         }
-        Overlay::Palette(palette) => return draw_palette(theme, palette, area, buffer),
+        Overlay::Palette(palette) => return Some(draw_palette(theme, palette, area, buffer)),
         Overlay::None | Overlay::Filter | Overlay::Strip(_) | Overlay::Copy => {}
     }
     None
@@ -40,21 +47,31 @@ fn help() -> Vec<(String, String)> {
     rows
 }
 
-fn table(theme: &Theme, area: Rect, title: &str, rows: &[(String, String)], scroll: usize, buffer: &mut Buffer) {
+fn table(
+    theme: &Theme,
+    area: Rect,
+    title: &str,
+    rows: &[(String, String)],
+    scroll: usize,
+    buffer: &mut Buffer,
+) {
     clear(theme, area, buffer);
     let widest = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
     let first = widest.min(usize::from(area.width / 2));
-    Pen::new(buffer, area, 0).put(" ", theme.style(Role::Text)).put(title, theme.style(Role::Title));
+    Pen::new(buffer, area, 0)
+        .put(" ", theme.style(Role::Text))
+        .put(title, theme.style(Role::Title));
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     let last = rows.len().saturating_sub(usize::from(body.height));
     for (y, (left, right)) in (0_u16..body.height).zip(rows.iter().skip(scroll.min(last))) {
-        let style = if right.is_empty() { theme.style(Role::Title) } else { theme.style(Role::Key) };
+        let style =
+            if right.is_empty() { theme.style(Role::Title) } else { theme.style(Role::Key) };
         let mut pen = Pen::new(buffer, body, y);
         pen.skip(1).cell(left, first, style).skip(2).put(right, theme.style(Role::Text));
     }
 }
 
-fn draw_palette(theme: &Theme, palette: &Palette, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+fn draw_palette(theme: &Theme, palette: &Palette, area: Rect, buffer: &mut Buffer) -> Position {
     let found = palette.found();
     let wanted = u16::try_from(found.len().min(12) + 1).unwrap_or(13);
     let height = wanted.max(2).min(area.height);
@@ -67,7 +84,9 @@ fn draw_palette(theme: &Theme, palette: &Palette, area: Rect, buffer: &mut Buffe
         let mut pen = Pen::new(buffer, line, 0);
         pen.skip(1);
         let start = pen.column();
-        pen.cell(&entry.name, 18, theme.style(Role::Key)).skip(2).put(&entry.help, theme.style(Role::Muted));
+        pen.cell(&entry.name, 18, theme.style(Role::Key))
+            .skip(2)
+            .put(&entry.help, theme.style(Role::Muted));
         for at in &entry.matched {
             let x = start.saturating_add(u16::try_from(*at).unwrap_or(u16::MAX));
             if x < line.right() {
@@ -80,11 +99,12 @@ fn draw_palette(theme: &Theme, palette: &Palette, area: Rect, buffer: &mut Buffe
     }
     let (before, after) = palette.input.halves();
     let style = theme.style(Role::Input);
-    let mut pen = Pen::new(buffer, Rect { y: area.bottom().saturating_sub(1), height: 1, ..area }, 0);
+    let mut pen =
+        Pen::new(buffer, Rect { y: area.bottom().saturating_sub(1), height: 1, ..area }, 0);
     pen.fill(style).put(" : ", theme.style(Role::Key)).put(before, style);
     let cursor = Position { x: pen.column(), y: area.bottom().saturating_sub(1) };
     pen.put(after, style);
-    Some(cursor)
+    cursor
 }
 
 fn clear(theme: &Theme, area: Rect, buffer: &mut Buffer) {

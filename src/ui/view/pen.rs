@@ -40,7 +40,8 @@ impl<'a> Pen<'a> {
     /// Writes text, made harmless, as far as there is room.
     pub(super) fn put(&mut self, text: &str, style: Style) -> &mut Self {
         if self.left() > 0 {
-            let (x, _) = self.buffer.set_stringn(self.x, self.y, text::clean(text), self.left(), style);
+            let (x, _) =
+                self.buffer.set_stringn(self.x, self.y, text::clean(text), self.left(), style);
             self.x = x;
         }
         self
@@ -69,7 +70,8 @@ impl<'a> Pen<'a> {
     /// Gives the whole line a style.
     pub(super) fn fill(&mut self, style: Style) -> &mut Self {
         let width = self.end.saturating_sub(self.x);
-        self.buffer.set_style(Rect { x: self.x, y: self.y, width, height: u16::from(width > 0) }, style);
+        self.buffer
+            .set_style(Rect { x: self.x, y: self.y, width, height: u16::from(width > 0) }, style);
         self
     }
 
@@ -118,8 +120,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text::clean(text).split(' ') {
         let mut word = word.to_owned();
-        loop {
-            let Some(line) = lines.last_mut() else { break };
+        while let Some(line) = lines.last_mut() {
             let gap = usize::from(!line.is_empty());
             if line.width() + gap + word.width() <= width {
                 if gap > 0 {

@@ -6,9 +6,15 @@ use crate::ui::msg::Msg;
 use crate::ui::testing::{NOW, empty, fleet, host, hosts, object, press, screen, send, with_hosts};
 
 fn hostile() -> serde_json::Value {
-    let mut host = host(50, "evil\u{1b}[2J\u{202E}gnp.exe\u{200B}\u{9b}31m", "eu\u{1b}]0;x\u{7}", "c\u{7f}\u{2066}l");
+    let mut host = host(
+        50,
+        "evil\u{1b}[2J\u{202E}gnp.exe\u{200B}\u{9b}31m",
+        "eu\u{1b}]0;x\u{7}",
+        "c\u{7f}\u{2066}l",
+    );
     host["metadata"]["labels"]["team"] = json!("a\u{1b}[31mb");
-    host["metadata"]["annotations"]["inventory.inv-tui.dev/tags"] = json!("{\"k\\u001b[5m\":\"v\\u0007\\u202e\"}");
+    host["metadata"]["annotations"]["inventory.inv-tui.dev/tags"] =
+        json!("{\"k\\u001b[5m\":\"v\\u0007\\u202e\"}");
     host["spec"]["role"] = json!("r\u{85}ole");
     host["spec"]["maintenance"] = json!({"bob": {"reason": "r\u{1b}[0m\u{202e}", "mode": "Drain",
         "since": jiff::Timestamp::from_second(NOW - 60).unwrap().to_string(),

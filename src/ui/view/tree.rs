@@ -71,12 +71,18 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
         let selected = model.cursor.as_ref() == Some(&line.key());
         let base = if selected {
             let style = theme.style(Role::Selected);
-            if model.pane == Pane::Tree { style } else { style.add_modifier(ratatui::style::Modifier::DIM) }
+            if model.pane == Pane::Tree {
+                style
+            } else {
+                style.add_modifier(ratatui::style::Modifier::DIM)
+            }
         } else {
             Style::default()
         };
         match line {
-            Line::Region { name, counts, open, .. } => group(model, theme, area, base, 0, name, counts, *open, buffer),
+            Line::Region { name, counts, open, .. } => {
+                group(model, theme, area, base, 0, name, counts, *open, buffer);
+            }
             Line::Cluster { name, counts, open, .. } => {
                 group(model, theme, area, base, 1, name, counts, *open, buffer);
             }
@@ -92,9 +98,12 @@ fn titles(theme: &Theme, area: Rect, columns: Columns, buffer: &mut Buffer) {
     let style = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, area, 0);
     pen.skip(u16::try_from(INDENT).unwrap_or(0)).cell("NAME", columns.name, style);
-    for (title, width) in
-        [("STATE", columns.state), ("ADDRESS", columns.address), ("ROLE", columns.role), ("AGE", columns.age)]
-    {
+    for (title, width) in [
+        ("STATE", columns.state),
+        ("ADDRESS", columns.address),
+        ("ROLE", columns.role),
+        ("AGE", columns.age),
+    ] {
         if width > 0 {
             pen.cell(title, width, style);
         }
@@ -114,11 +123,16 @@ fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         (_, false) => &["nothing matches the filter", "esc clears it, 0 shows everything"],
     };
     for (i, line) in (0_u16..).zip(lines) {
-        Pen::new(buffer, area, 1 + i).skip(2).put(line, theme.style(if i == 0 { Role::Text } else { Role::Muted }));
+        Pen::new(buffer, area, 1 + i)
+            .skip(2)
+            .put(line, theme.style(if i == 0 { Role::Text } else { Role::Muted }));
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one line of the screen with everything that is on it")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one line of the screen with everything that is on it"
+)]
 fn group(
     model: &Model,
     theme: &Theme,
@@ -137,9 +151,10 @@ fn group(
     pen.fill(base).skip(depth * 2).put(" ", base).put(arrow, muted).put(" ", base);
     let name_style = if depth == 0 { theme.style(Role::Title) } else { theme.style(Role::Text) };
     let n = |count: u32| number(count as usize);
-    let text = match filtered {
-        true => format!("{} of {}", n(counts.matched), n(counts.total)),
-        false => n(counts.total),
+    let text = if filtered {
+        format!("{} of {}", n(counts.matched), n(counts.total))
+    } else {
+        n(counts.total)
     };
     let width = usize::from(area.width * 2 / 5).saturating_sub(usize::from(depth * 2) + 3).max(12);
     pen.cell(name, width, name_style).put(" ", base).put(&text, theme.style(Role::Text));
@@ -151,8 +166,10 @@ fn group(
         }
         let (role, sign) = sign(health);
         let style = theme.style(role);
-        let (long, short) =
-            (format!("  {sign} {} {}", number(n as usize), health.as_str()), format!("  {sign} {}", number(n as usize)));
+        let (long, short) = (
+            format!("  {sign} {} {}", number(n as usize), health.as_str()),
+            format!("  {sign} {}", number(n as usize)),
+        );
         let text = if pen.left() >= long.chars().count() + 8 { long } else { short };
         if pen.left() >= text.chars().count() {
             pen.put(&text, style);
@@ -160,7 +177,15 @@ fn group(
     }
 }
 
-fn host(model: &Model, theme: &Theme, area: Rect, base: Style, row: &HostRow, columns: Columns, buffer: &mut Buffer) {
+fn host(
+    model: &Model,
+    theme: &Theme,
+    area: Rect,
+    base: Style,
+    row: &HostRow,
+    columns: Columns,
+    buffer: &mut Buffer,
+) {
     let (role, sign) = sign(row.health());
     let health = theme.style(role);
     let muted = theme.style(Role::Muted);
@@ -188,11 +213,22 @@ fn or_dash(text: &str) -> &str {
 }
 
 fn age(model: &Model, since: Option<jiff::Timestamp>) -> String {
-    since.map_or_else(|| "-".to_owned(), |since| duration::short(model.now.as_second() - since.as_second()))
+    since.map_or_else(
+        || "-".to_owned(),
+        |since| duration::short(model.now.as_second() - since.as_second()),
+    )
 }
 
 /// Marks the letters that the filter matched in the name.
-fn highlight(model: &Model, theme: &Theme, area: Rect, start: u16, width: usize, row: &HostRow, buffer: &mut Buffer) {
+fn highlight(
+    model: &Model,
+    theme: &Theme,
+    area: Rect,
+    start: u16,
+    width: usize,
+    row: &HostRow,
+    buffer: &mut Buffer,
+) {
     let Some(filter) = &model.filter.filter else { return };
     let style = theme.style(Role::Match);
     let mut x = start;
@@ -202,7 +238,8 @@ fn highlight(model: &Model, theme: &Theme, area: Rect, start: u16, width: usize,
         return;
     }
     for (i, c) in row.display().chars().enumerate() {
-        let wide = u16::try_from(unicode_width::UnicodeWidthChar::width(c).unwrap_or(0)).unwrap_or(0);
+        let wide =
+            u16::try_from(unicode_width::UnicodeWidthChar::width(c).unwrap_or(0)).unwrap_or(0);
         if x + wide >= end {
             break;
         }

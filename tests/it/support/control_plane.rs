@@ -13,8 +13,8 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     /// A fresh one with our definitions; `None` where none can be started.
-    pub(crate) async fn own(name: &str) -> Option<Self> {
-        let server = Self::own_without_definitions(name).await?;
+    pub(crate) fn own(name: &str) -> Option<Self> {
+        let server = Self::own_without_definitions(name)?;
         let (code, _, stderr) =
             run_binary(&["--headless", "crds", "--apply", "--kubeconfig", &server.kubeconfig]);
         assert_eq!(code, 0, "{stderr}");
@@ -22,7 +22,7 @@ impl ControlPlane {
     }
 
     /// A fresh one without our definitions; `None` where none can be started.
-    pub(crate) async fn own_without_definitions(name: &str) -> Option<Self> {
+    pub(crate) fn own_without_definitions(name: &str) -> Option<Self> {
         // Where tests/run could not start one, there is nothing to start one from.
         needed("INV_TUI_TEST_CONTROL_PLANE")?;
         let dir = tempfile::Builder::new().prefix(name).tempdir().expect("a folder");

@@ -264,7 +264,7 @@ fn time_of(field: TimeField, row: &HostRow) -> Option<i64> {
         TimeField::Age => row.launched(),
         TimeField::Seen => row.changed(),
     };
-    time.map(|time| time.as_second())
+    time.map(jiff::Timestamp::as_second)
 }
 
 /// Whether the folded `part` is in the text, in upper or lower case.
