@@ -13,9 +13,9 @@ use crate::model::row::Health;
 /// and `Any` have at least two parts and none of their own kind directly inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Expr {
-    All(Vec<Expr>),
-    Any(Vec<Expr>),
-    Not(Box<Expr>),
+    All(Vec<Self>),
+    Any(Vec<Self>),
+    Not(Box<Self>),
     Term(Term),
 }
 

@@ -289,16 +289,12 @@ impl<'a> Parser<'a> {
                 }
             };
         }
-        match value.parse() {
-            Ok(number) => {
-                let test = if older { LabelTest::Greater(number) } else { LabelTest::Less(number) };
-                Ok(Term::Label { key: key.to_owned(), test })
-            }
-            Err(_) => {
-                let message = "a label is compared with a whole number";
-                Err(error(at, message, &["a number", "age<", "seen>"]))
-            }
-        }
+        let Ok(number) = value.parse() else {
+            let message = "a label is compared with a whole number";
+            return Err(error(at, message, &["a number", "age<", "seen>"]));
+        };
+        let test = if older { LabelTest::Greater(number) } else { LabelTest::Less(number) };
+        Ok(Term::Label { key: key.to_owned(), test })
     }
 
     /// `field:value`; none if what stands before the colon is not meant as a field.
