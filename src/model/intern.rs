@@ -4,7 +4,7 @@
 //! values that come and go for months do not add up.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -91,9 +91,19 @@ impl Borrow<str> for ByRaw {
 pub struct Interner {
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    by_raw: HashMap<ByRaw, ()>,
-    /// Numbers given out since [`Interner::take_fresh`]: what was known of them no longer holds.
+    by_raw: HashSet<ByRaw>,
+    /// Texts that are new, or new as a key, since [`Interner::take_fresh`]: what was known of
+    /// their numbers no longer holds.
     fresh: Vec<Symbol>,
+}
+
+/// What the filter has to know of a text.
+pub(crate) struct Known<'a> {
+    pub(crate) atom: &'a Atom,
+    /// The set of its characters.
+    pub(crate) mask: u64,
+    /// Whether it is the key of a label.
+    pub(crate) is_key: bool,
 }
 
 struct Entry {
@@ -104,10 +114,16 @@ struct Entry {
     mask: u64,
 }
 
+impl Entry {
+    fn known(&self) -> Known<'_> {
+        Known { atom: &self.atom, mask: self.mask, is_key: self.key_uses > 0 }
+    }
+}
+
 impl Interner {
     /// The atom of this text, with one use more.
     pub fn acquire(&mut self, raw: &str) -> Atom {
-        if let Some((found, ())) = self.by_raw.get_key_value(raw) {
+        if let Some(found) = self.by_raw.get(raw) {
             let atom = found.0.clone();
             if let Some(Some(entry)) = self.entries.get_mut(atom.symbol().index()) {
                 entry.uses += 1;
@@ -129,7 +145,7 @@ impl Interner {
             *place =
                 Some(Entry { atom: atom.clone(), uses: 1, key_uses: 0, mask: text_mask(&cleaned) });
         }
-        self.by_raw.insert(ByRaw(atom.clone()), ());
+        self.by_raw.insert(ByRaw(atom.clone()));
         self.fresh.push(atom.symbol());
         atom
     }
@@ -139,6 +155,9 @@ impl Interner {
         let atom = self.acquire(raw);
         if let Some(Some(entry)) = self.entries.get_mut(atom.symbol().index()) {
             entry.key_uses += 1;
+            if entry.key_uses == 1 {
+                self.fresh.push(atom.symbol());
+            }
         }
         atom
     }
@@ -153,8 +172,7 @@ impl Interner {
 
     /// Every text in use as a label's key.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Atom> {
-        let keys = self.entries.iter().flatten().filter(|entry| entry.key_uses > 0);
-        keys.map(|entry| &entry.atom)
+        self.iter().filter(|known| known.is_key).map(|known| known.atom)
     }
 
     /// One use less. The last one drops the text.
@@ -174,19 +192,19 @@ impl Interner {
         self.entries.get(symbol.index())?.as_ref().map(|entry| &entry.atom)
     }
 
-    /// The text of this number with the set of its characters.
-    pub(crate) fn get_with_mask(&self, symbol: Symbol) -> Option<(&Atom, u64)> {
-        self.entries.get(symbol.index())?.as_ref().map(|entry| (&entry.atom, entry.mask))
+    /// What is to be known of the text of this number.
+    pub(crate) fn known(&self, symbol: Symbol) -> Option<Known<'_>> {
+        self.entries.get(symbol.index())?.as_ref().map(Entry::known)
     }
 
     /// The number of this text as it stands in an object.
     pub fn find(&self, raw: &str) -> Option<Symbol> {
-        self.by_raw.get_key_value(raw).map(|(found, ())| found.0.symbol())
+        self.by_raw.get(raw).map(|found| found.0.symbol())
     }
 
-    /// Every text in use with the set of its characters.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Atom, u64)> {
-        self.entries.iter().flatten().map(|entry| (&entry.atom, entry.mask))
+    /// Every text in use.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Known<'_>> {
+        self.entries.iter().flatten().map(Entry::known)
     }
 
     /// How many texts are in use.

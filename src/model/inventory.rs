@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::intern::Interner;
+use super::intern::{Atom, Interner, Symbol};
 use super::key::Uid;
 use super::record::HostRecord;
 use super::row::HostRow;
@@ -94,14 +94,13 @@ impl Inventory {
         let Some(new) = HostRow::new(record, self.now, &mut self.interner) else { return false };
         self.search.learn(&mut self.interner);
         if let Some(slot) = slot {
-            self.replace(slot, new)
-        } else {
-            let slot = self.rows.insert(new, self.listing);
-            self.search.test(slot, &self.rows);
-            self.groups.add(slot, self.search.bits(), &self.rows);
-            self.note(slot);
-            true
+            return self.replace(slot, new);
         }
+        let slot = self.rows.insert(new, self.listing);
+        self.search.test(slot, &self.rows);
+        self.groups.add(slot, self.search.bits(), &self.rows);
+        self.note(slot);
+        true
     }
 
     /// Puts a new version in the place of a row.
@@ -303,20 +302,20 @@ impl Inventory {
             .interner
             .keys()
             .filter(|atom| super::filter::is_meant(key, atom.raw()))
-            .map(super::intern::Atom::symbol)
+            .map(Atom::symbol)
             .collect();
         let labels = self.rows().flat_map(HostRow::labels);
         self.tally(labels.filter(|(key, _)| meant.contains(key)).map(|(_, value)| *value))
     }
 
-    fn tally(&self, symbols: impl Iterator<Item = super::intern::Symbol>) -> Vec<(&str, usize)> {
+    fn tally(&self, symbols: impl Iterator<Item = Symbol>) -> Vec<(&str, usize)> {
         let mut counts = vec![0_usize; self.interner.capacity()];
         for symbol in symbols {
             if let Some(count) = counts.get_mut(symbol.index()) {
                 *count += 1;
             }
         }
-        let atoms = self.interner.iter().map(|(atom, _)| atom);
+        let atoms = self.interner.iter().map(|known| known.atom);
         let counted: BTreeMap<&str, usize> = atoms
             .filter_map(|atom| Some((atom.as_str(), *counts.get(atom.symbol().index())?)))
             .filter(|(_, count)| *count > 0)

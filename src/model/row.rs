@@ -258,7 +258,7 @@ impl HostRow {
         self.launched.get().or_else(|| self.created())
     }
 
-    /// When one of the conditions Ready, Seen, `ProviderHealthy` and `AgentReady` last changed.
+    /// When one of the conditions `Ready`, `Seen`, `ProviderHealthy` and `AgentReady` last changed.
     pub fn changed(&self) -> Option<Timestamp> {
         self.changed.get()
     }

@@ -53,56 +53,11 @@ pub fn fleet(count: u32, now: Timestamp) -> impl Iterator<Item = Host> {
 /// One host of the fleet, as of `now`.
 pub fn host(number: u32, now: Timestamp) -> Host {
     let dice = Dice(number);
-    // Clusters fill up one after the other, each in a region; neighbours in the list are spread.
-    let cluster_number = dice.roll(1, (number / 1000 + 1) * 1000 / CLUSTER_SIZE);
-    let cluster_dice = Dice(cluster_number);
-    let (region, provider, zones) = cluster_dice.pick(2, &REGIONS);
-    let (role, team, instance_type) = cluster_dice.pick(3, &ROLES);
-    let environment = *cluster_dice.pick(4, &ENVIRONMENTS);
-    let cluster = format!("{role}-{environment}-{}", cluster_number / 40 + 1);
-    let zone = *dice.pick(5, zones);
-    let serial = dice.mix(6);
-    let (name, provider_id) = match *provider {
-        "aws" => {
-            let id = format!("i-0{serial:016x}");
-            (format!("aws-{id}"), format!("aws:///{zone}/{id}"))
-        }
-        "netbox" => {
-            let id = number + 1000;
-            (format!("netbox-device-{id}"), format!("netbox:///dcim/{id}"))
-        }
-        _ => {
-            let id = format!("0717_{:08x}-{:04x}", serial >> 32, serial & 0xFFFF);
-            (format!("ibm-{}", id.replace('_', "-")), format!("ibm:///{region}/{id}"))
-        }
-    };
-    let display = format!("{role}-{environment}-{}", number + 1);
-    let account = format!("{}-{:03}", provider, dice.roll(7, 4) + 1);
+    let place = Place::of(number);
+    let (name, provider_id) = identity(number, &place);
     let age = SignedDuration::from_hours(i64::from(dice.roll(8, 24 * 400)));
     let launched = now.saturating_sub(age).unwrap_or(now);
-    let (phase, ready, reason) = phase(dice.roll(9, 1000));
-    let service_state = match dice.roll(10, 200) {
-        0 => ServiceState::Quarantined,
-        1 | 2 => ServiceState::OutOfService,
-        _ => ServiceState::InService,
-    };
-    let labels = BTreeMap::from(
-        [
-            (labels::REGION, *region),
-            (labels::ZONE, zone),
-            (labels::INSTANCE_TYPE, *instance_type),
-            (labels::ARCH, if dice.roll(11, 10) == 0 { "arm64" } else { "amd64" }),
-            (labels::OS, "linux"),
-            (labels::PROVIDER, *provider),
-            (labels::SOURCE, *provider),
-            (labels::ACCOUNT, &account),
-            (labels::CLUSTER, &cluster),
-            (labels::ROLE, *role),
-            (labels::TEAM, *team),
-            (labels::ENVIRONMENT, environment),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.to_owned())),
-    );
+    let display = format!("{}-{}-{}", place.role, place.environment, number + 1);
     let metadata = ObjectMeta {
         name: Some(name),
         namespace: Some(DEFAULT_NAMESPACE.to_owned()),
@@ -110,33 +65,119 @@ pub fn host(number: u32, now: Timestamp) -> Host {
         resource_version: Some((u64::from(number) + 1_000).to_string()),
         generation: Some(1),
         creation_timestamp: Some(Time(launched)),
-        labels: Some(labels),
+        labels: Some(place.labels(dice)),
         annotations: Some(BTreeMap::from([(labels::DISPLAY_NAME.to_owned(), display)])),
         finalizers: Some(vec!["inventory.inv-tui.dev/decommission".to_owned()]),
         ..ObjectMeta::default()
     };
+    let service_state = match dice.roll(10, 200) {
+        0 => ServiceState::Quarantined,
+        1 | 2 => ServiceState::OutOfService,
+        _ => ServiceState::InService,
+    };
     let spec = HostSpec {
         provider_id: Some(provider_id),
-        cluster: Some(cluster),
-        role: Some((*role).to_owned()),
-        team: Some((*team).to_owned()),
-        environment: Some(environment.to_owned()),
+        cluster: Some(place.cluster.clone()),
+        role: Some(place.role.to_owned()),
+        team: Some(place.team.to_owned()),
+        environment: Some(place.environment.to_owned()),
         service_state,
         maintenance: holds(dice, now),
         ..HostSpec::default()
     };
     let changed = now.saturating_sub(age / 3).unwrap_or(now);
-    let status = HostStatus {
+    Host { metadata, spec, status: Some(status(dice, &place, launched, changed)) }
+}
+
+/// Where a host is and what it is for.
+struct Place {
+    region: &'static str,
+    provider: &'static str,
+    zone: &'static str,
+    role: &'static str,
+    team: &'static str,
+    instance_type: &'static str,
+    environment: &'static str,
+    cluster: String,
+}
+
+impl Place {
+    fn of(number: u32) -> Self {
+        // The fleet grows by clusters; hosts that are made one after the other are spread over
+        // all that there are by then.
+        let cluster = Dice(number).roll(1, (number / 1000 + 1) * 1000 / CLUSTER_SIZE);
+        let dice = Dice(cluster);
+        let (region, provider, zones) = *dice.pick(2, &REGIONS);
+        let (role, team, instance_type) = *dice.pick(3, &ROLES);
+        let environment = *dice.pick(4, &ENVIRONMENTS);
+        Self {
+            region,
+            provider,
+            zone: *Dice(number).pick(5, zones),
+            role,
+            team,
+            instance_type,
+            environment,
+            cluster: format!("{role}-{environment}-{}", cluster / 40 + 1),
+        }
+    }
+
+    fn labels(&self, dice: Dice) -> BTreeMap<String, String> {
+        let account = format!("{}-{:03}", self.provider, dice.roll(7, 4) + 1);
+        let labels = [
+            (labels::REGION, self.region),
+            (labels::ZONE, self.zone),
+            (labels::INSTANCE_TYPE, self.instance_type),
+            (labels::ARCH, if dice.roll(11, 10) == 0 { "arm64" } else { "amd64" }),
+            (labels::OS, "linux"),
+            (labels::PROVIDER, self.provider),
+            (labels::SOURCE, self.provider),
+            (labels::ACCOUNT, &account),
+            (labels::CLUSTER, &self.cluster),
+            (labels::ROLE, self.role),
+            (labels::TEAM, self.team),
+            (labels::ENVIRONMENT, self.environment),
+        ];
+        let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned()));
+        // Whoever has machines of their own has a number on each.
+        let asset = format!("A{:07}", dice.roll(23, 10_000_000));
+        let asset = (self.provider == "netbox").then(|| ("example.com/asset".to_owned(), asset));
+        labels.chain(asset).collect()
+    }
+}
+
+/// Name of the object and id at the provider, as each provider makes them.
+fn identity(number: u32, place: &Place) -> (String, String) {
+    let serial = Dice(number).mix(6);
+    match place.provider {
+        "aws" => {
+            let id = format!("i-0{serial:016x}");
+            (format!("aws-{id}"), format!("aws:///{}/{id}", place.zone))
+        }
+        "netbox" => {
+            let id = number + 1000;
+            (format!("netbox-device-{id}"), format!("netbox:///dcim/{id}"))
+        }
+        _ => {
+            let id = format!("0717_{:08x}-{:04x}", serial >> 32, serial & 0xFFFF);
+            (format!("ibm-{}", id.replace('_', "-")), format!("ibm:///{}/{id}", place.region))
+        }
+    }
+}
+
+fn status(dice: Dice, place: &Place, launched: Timestamp, changed: Timestamp) -> HostStatus {
+    let (phase, ready, reason) = phase(dice.roll(9, 1000));
+    let condition =
+        |type_, status, reason, since| condition::condition(None, type_, status, reason, "", since);
+    let facts = SourceFacts { state: phase, since: Some(Time(launched)), ..SourceFacts::default() };
+    HostStatus {
         phase: Some(phase),
-        sources: BTreeMap::from([(
-            (*provider).to_owned(),
-            SourceFacts { state: phase, since: Some(Time(launched)), ..SourceFacts::default() },
-        )]),
-        addresses: addresses(dice, zone),
+        sources: BTreeMap::from([(place.provider.to_owned(), facts)]),
+        addresses: addresses(dice, place.zone),
         hardware: Some(Hardware {
             cpus: Some(4),
             memory_mib: Some(16_384),
-            instance_type: Some((*instance_type).to_owned()),
+            instance_type: Some(place.instance_type.to_owned()),
             ..Hardware::default()
         }),
         os: Some(OsStatus {
@@ -148,27 +189,12 @@ pub fn host(number: u32, now: Timestamp) -> Host {
         launch_time: Some(Time(launched)),
         ansible: ansible(dice, changed),
         conditions: vec![
-            condition::condition(None, condition::READY, ready, reason, "", changed),
-            condition::condition(
-                None,
-                condition::SEEN,
-                phase != Phase::Missing,
-                "Listed",
-                "",
-                launched,
-            ),
-            condition::condition(
-                None,
-                condition::AGENT_READY,
-                phase != Phase::Unreachable,
-                "LeaseFresh",
-                "",
-                changed,
-            ),
+            condition(condition::READY, ready, reason, changed),
+            condition(condition::SEEN, phase != Phase::Missing, "Listed", launched),
+            condition(condition::AGENT_READY, phase != Phase::Unreachable, "Lease", changed),
         ],
         ..HostStatus::default()
-    };
-    Host { metadata, spec, status: Some(status) }
+    }
 }
 
 /// State of a host of which there are so many in a thousand: phase, ready, and why.

@@ -43,8 +43,8 @@ impl Matcher {
         let mut matcher = Self { filter: filter.clone(), root, leaves, now: 0 };
         for leaf in &mut matcher.leaves {
             leaf.reserve(interner.capacity());
-            for (atom, mask) in interner.iter() {
-                leaf.learn(atom, mask);
+            for known in interner.iter() {
+                leaf.learn(&known);
             }
         }
         matcher.set_now(now);
@@ -60,8 +60,8 @@ impl Matcher {
     pub(crate) fn learn(&mut self, fresh: &[Symbol], interner: &Interner) {
         for leaf in &mut self.leaves {
             leaf.reserve(interner.capacity());
-            for (atom, mask) in fresh.iter().filter_map(|symbol| interner.get_with_mask(*symbol)) {
-                leaf.learn(atom, mask);
+            for known in fresh.iter().filter_map(|symbol| interner.known(*symbol)) {
+                leaf.learn(&known);
             }
         }
     }

@@ -150,7 +150,9 @@ impl Filter {
         fn collect<'a>(expr: &'a Expr, wanted: bool, out: &mut Vec<&'a Term>) {
             match expr {
                 Expr::All(parts) | Expr::Any(parts) => {
-                    parts.iter().for_each(|part| collect(part, wanted, out));
+                    for part in parts {
+                        collect(part, wanted, out);
+                    }
                 }
                 Expr::Not(part) => collect(part, !wanted, out),
                 Expr::Term(term) if wanted => out.push(term),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::key::group_cmp;
-use crate::model::row::Health;
+use crate::model::row::{Health, HostRow};
 
 use super::bits::Bits;
 use super::counts::{Tallies, Tally};
@@ -128,7 +128,7 @@ impl Groups {
 
     /// Counts a row that stays where it is under its new health.
     pub(super) fn set_health(&mut self, slot: u32, old: Health, bits: Option<&Bits>, rows: &Rows) {
-        let Some(new) = rows.get(slot).map(super::super::row::HostRow::health) else { return };
+        let Some(new) = rows.get(slot).map(HostRow::health) else { return };
         let matched = bits.is_some_and(|bits| bits.has(slot));
         if old == new {
             return;
@@ -145,7 +145,7 @@ impl Groups {
 
     /// Counts a row in or out of those that the filter chooses.
     pub(super) fn set_matched(&mut self, slot: u32, matched: bool, rows: &Rows) {
-        let Some(health) = rows.get(slot).map(super::super::row::HostRow::health) else { return };
+        let Some(health) = rows.get(slot).map(HostRow::health) else { return };
         let Some((path, roster)) = self.path(slot, rows) else { return };
         roster.set_matched(slot, matched, rows);
         for tallies in path {

@@ -150,16 +150,16 @@ fn listing_again_deletes_what_it_did_not_bring() {
 #[test]
 fn holds_begin_and_end_by_themselves() {
     let mut inventory = Inventory::new();
-    let mut held = record("1", "eu", "web", "a", 1);
+    let mut host = record("1", "eu", "web", "a", 1);
     let hold = |since, until| HoldRecord {
         reason: Some("disk".to_owned()),
         since: Some(at(since)),
         until: Some(at(until)),
         ..HoldRecord::default()
     };
-    held.spec.maintenance.insert("alice".to_owned(), hold(0, 100));
-    held.spec.maintenance.insert("bob".to_owned(), hold(1000, 2000));
-    inventory.apply(held, at(10));
+    host.spec.maintenance.insert("alice".to_owned(), hold(0, 100));
+    host.spec.maintenance.insert("bob".to_owned(), hold(1000, 2000));
+    inventory.apply(host, at(10));
     let state = |inventory: &Inventory| {
         let row = inventory.get(&"1".into()).unwrap();
         (row.phase(), row.health(), inventory.counts().with(Health::Maintenance))

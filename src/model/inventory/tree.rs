@@ -158,20 +158,18 @@ impl Inventory {
     pub fn settle(&self, folds: &Folds, anchor: &Anchor) -> Option<NodeKey> {
         let walk = Walk::new(self, folds);
         let now = self.anchor_of(&anchor.key);
-        self.key_at(self.settle_spot(&walk, now.as_ref().unwrap_or(anchor))?)
+        let anchor = now.as_ref().unwrap_or(anchor);
+        let spot = walk.locate(&anchor.key).or_else(|| {
+            let place = anchor.host.as_ref().map(HostKey::as_place);
+            walk.settle(&anchor.region, anchor.cluster.as_deref(), place)
+        });
+        self.key_at(spot?)
     }
 
     /// [`Inventory::settle`] for a node that is still there, though perhaps not visible. Of one
     /// that is gone only a region's or a cluster's place is known; a host's is the first line.
     pub fn nearest(&self, folds: &Folds, key: &NodeKey) -> Option<NodeKey> {
         self.key_at(self.nearest_spot(&Walk::new(self, folds), key)?)
-    }
-
-    fn settle_spot(&self, walk: &Walk<'_, '_>, anchor: &Anchor) -> Option<Spot> {
-        walk.locate(&anchor.key).or_else(|| {
-            let place = anchor.host.as_ref().map(HostKey::as_place);
-            walk.settle(&anchor.region, anchor.cluster.as_deref(), place)
-        })
     }
 
     fn nearest_spot(&self, walk: &Walk<'_, '_>, key: &NodeKey) -> Option<Spot> {

@@ -264,10 +264,10 @@ impl<'a, 'f> Walk<'a, 'f> {
         let shown =
             shown && self.is_region_open(region) && cluster.tallies.is_shown(self.is_filtered());
         let Some(seat) = spot.host else { return shown.then_some(spot) };
-        let slot = cluster.roster.get(seat)?;
+        let host = cluster.roster.get(seat)?;
         let shown = shown
             && self.is_cluster_open(region, cluster)
-            && self.bits.is_none_or(|bits| bits.has(slot));
+            && self.bits.is_none_or(|bits| bits.has(host));
         shown.then_some(spot)
     }
 

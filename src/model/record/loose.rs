@@ -247,14 +247,14 @@ impl Loose for Option<Timestamp> {
     const WANT: &'static str = "a time";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map(Some).map_err(|_| format!("is {text:?}, which is no time"))
+        text.parse().map(Some).map_err(|_cause| format!("is {text:?}, which is no time"))
     }
 }
 
 /// One of the words of an enum of ours; a word of a later version is a problem, not an end.
 fn word<T: for<'a> Deserialize<'a>>(text: &str) -> Result<T, String> {
     T::deserialize(IntoDeserializer::<value::Error>::into_deserializer(text))
-        .map_err(|_| format!("is {text:?}, a word that this version does not know"))
+        .map_err(|_cause| format!("is {text:?}, a word that this version does not know"))
 }
 
 impl Loose for ServiceState {

@@ -174,13 +174,13 @@ fn health_follows_its_table() {
     let table: &[(&str, Change, Health)] = &[
         ("nothing known", |_| {}, Unknown),
         ("running", |r| r.status.phase = Some(Phase::Running), Ok),
-        ("ready only", |r| r.status.conditions.ready = no_yes(true), Ok),
-        ("not ready", |r| r.status.conditions.ready = no_yes(false), Bad),
+        ("ready only", |r| r.status.conditions.ready = Some(is(true)), Ok),
+        ("not ready", |r| r.status.conditions.ready = Some(is(false)), Bad),
         ("unreachable", |r| r.status.phase = Some(Phase::Unreachable), Bad),
         ("gone", |r| r.status.phase = Some(Phase::Gone), Bad),
-        ("not seen", |r| r.status.conditions.seen = no_yes(false), Bad),
-        ("impaired", |r| r.status.conditions.provider_healthy = no_yes(false), Bad),
-        ("agent silent", |r| r.status.conditions.agent_ready = no_yes(false), Warning),
+        ("not seen", |r| r.status.conditions.seen = Some(is(false)), Bad),
+        ("impaired", |r| r.status.conditions.provider_healthy = Some(is(false)), Bad),
+        ("agent silent", |r| r.status.conditions.agent_ready = Some(is(false)), Warning),
         ("run failed", |r| r.status.ansible.state = Some(RunState::Failed), Warning),
         ("planned", |r| r.status.phase = Some(Phase::Planned), Warning),
         ("quarantined", |r| r.spec.service_state = ServiceState::Quarantined, Warning),
@@ -189,7 +189,7 @@ fn health_follows_its_table() {
             "planned and not ready",
             |r| {
                 r.status.phase = Some(Phase::Pending);
-                r.status.conditions.ready = no_yes(false);
+                r.status.conditions.ready = Some(is(false));
             },
             Warning,
         ),
@@ -197,7 +197,7 @@ fn health_follows_its_table() {
             "stopped and so not ready",
             |r| {
                 r.status.phase = Some(Phase::Stopped);
-                r.status.conditions.ready = no_yes(false);
+                r.status.conditions.ready = Some(is(false));
             },
             Stopped,
         ),
@@ -226,8 +226,8 @@ fn health_follows_its_table() {
     }
 }
 
-fn no_yes(status: bool) -> Option<ConditionRecord> {
-    Some(ConditionRecord { status: Some(status), ..ConditionRecord::default() })
+fn is(status: bool) -> ConditionRecord {
+    ConditionRecord { status: Some(status), ..ConditionRecord::default() }
 }
 
 #[test]

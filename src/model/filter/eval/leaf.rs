@@ -1,11 +1,13 @@
 //! One term, prepared.
 
+use k8s_openapi::jiff::Timestamp;
+
 use crate::model::filter::ast::{
     IpTest, LabelTest, Pattern, RUN_WORDS, State, Term, TextField, TimeField, state_words,
 };
 use crate::model::filter::fuzzy::{Fuzzy, fold};
 use crate::model::host::{Phase, RunState, ServiceState};
-use crate::model::intern::{Atom, Symbol};
+use crate::model::intern::{Atom, Known, Symbol};
 use crate::model::row::{Health, HostRow};
 
 use super::sketch::Sketch;
@@ -143,41 +145,30 @@ impl Leaf {
         }
     }
 
-    /// Works out what the term means for a shared text with this set of characters.
-    pub(super) fn learn(&mut self, atom: &Atom, text_mask: u64) {
+    /// Works out what the term means for a shared text.
+    pub(super) fn learn(&mut self, known: &Known<'_>) {
+        let Known { atom, mask: text_mask, is_key } = *known;
         let symbol = atom.symbol();
         match self {
             Self::Word { word, keys, values } => {
                 let may = word.may_fit(text_mask);
                 values.set(symbol, may && (word.is_one_letter() || word.fits(atom.as_str())));
-                keys.set(symbol, may && is_key_word(word.folded(), atom));
+                keys.set(symbol, is_key && may && is_key_word(word.folded(), atom));
             }
             Self::Exact { text, mask, values } => {
                 let may = *mask & !text_mask == 0;
-                values.set(symbol, may && fold(atom.as_str()).contains(text.as_str()));
+                values.set(symbol, may && contains_folded(atom.as_str(), text));
             }
             Self::Regex { pattern, values } => {
                 values.set(symbol, pattern.regex.is_match(atom.as_str()));
             }
             Self::Label { key, test, keys, values } => {
-                keys.set(symbol, is_meant(key, atom.raw()));
-                values.set(
-                    symbol,
-                    match test {
-                        LabelTest::Exists => true,
-                        LabelTest::In(list) => list.iter().any(|value| value == atom.raw()),
-                        LabelTest::Greater(limit) => {
-                            atom.raw().parse::<i64>().is_ok_and(|number| number > *limit)
-                        }
-                        LabelTest::Less(limit) => {
-                            atom.raw().parse::<i64>().is_ok_and(|number| number < *limit)
-                        }
-                    },
-                );
+                keys.set(symbol, is_key && is_meant(key, atom.raw()));
+                values.set(symbol, passes(test, atom));
             }
             Self::Group { parts, values, .. } => {
-                let text = fold(atom.as_str());
-                values.set(symbol, parts.iter().any(|part| text.contains(part.as_str())));
+                let within = |part: &String| contains_folded(atom.as_str(), part);
+                values.set(symbol, parts.iter().any(within));
             }
             _ => {}
         }
@@ -259,12 +250,23 @@ impl Leaf {
     }
 }
 
+/// Whether the value of a label is what is asked for.
+fn passes(test: &LabelTest, value: &Atom) -> bool {
+    let number = || value.raw().parse::<i64>().ok();
+    match test {
+        LabelTest::Exists => true,
+        LabelTest::In(list) => list.iter().any(|wanted| wanted == value.raw()),
+        LabelTest::Greater(limit) => number().is_some_and(|number| number > *limit),
+        LabelTest::Less(limit) => number().is_some_and(|number| number < *limit),
+    }
+}
+
 fn time_of(field: TimeField, row: &HostRow) -> Option<i64> {
     let time = match field {
         TimeField::Age => row.launched(),
         TimeField::Seen => row.changed(),
     };
-    time.map(jiff::Timestamp::as_second)
+    time.map(Timestamp::as_second)
 }
 
 /// Whether the folded `part` is in the text, in upper or lower case.

@@ -289,13 +289,12 @@ impl<'a> Parser<'a> {
                 }
             };
         }
-        if let Ok(number) = value.parse() {
-            let test = if older { LabelTest::Greater(number) } else { LabelTest::Less(number) };
-            Ok(Term::Label { key: key.to_owned(), test })
-        } else {
+        let Ok(number) = value.parse() else {
             let message = "a label is compared with a whole number";
-            Err(error(at, message, &["a number", "age<", "seen>"]))
-        }
+            return Err(error(at, message, &["a number", "age<", "seen>"]));
+        };
+        let test = if older { LabelTest::Greater(number) } else { LabelTest::Less(number) };
+        Ok(Term::Label { key: key.to_owned(), test })
     }
 
     /// `field:value`; none if what stands before the colon is not meant as a field.
