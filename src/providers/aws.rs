@@ -16,6 +16,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_ec2::operation::describe_instances::DescribeInstancesOutput;
 use aws_sdk_ec2::{Client, config};
 use aws_smithy_http_client::tls;
 use futures::future::{BoxFuture, FutureExt};
@@ -189,32 +190,38 @@ impl Aws {
         }
     }
 
+    async fn instances(
+        &self,
+        client: &Client,
+        region: &str,
+        token: Option<&str>,
+    ) -> Result<DescribeInstancesOutput, ProviderError> {
+        let request = client.describe_instances().max_results(PAGE);
+        request.set_next_token(token.map(str::to_owned)).send().await.map_err(|cause| {
+            let what = format!("cannot list the instances of region \"{region}\"");
+            explain(&what, region, self.fixed_endpoint(region), &cause)
+        })
+    }
+
     async fn next_page(&self, listing: &mut Listing<'_>) -> Result<Option<Page>, ProviderError> {
         let mut page = Page::default();
-        let token = match &listing.at {
+        let (client, region) = (&listing.client, listing.region);
+        let (answer, token) = match &listing.at {
             At::End => return Ok(None),
-            At::Begin => {
-                if self.options.status_checks {
-                    match self.health(&listing.client, listing.region).await {
-                        Ok(health) => listing.health = Some(health),
-                        Err(problem) => page.notes.push(crate::error::chain(&problem)),
-                    }
-                }
-                None
+            At::Token(token) => {
+                (self.instances(client, region, Some(token)).await?, Some(token.clone()))
             }
-            At::Token(token) => Some(token.clone()),
+            At::Begin if self.options.status_checks => {
+                let first = self.instances(client, region, None);
+                let (answer, health) = tokio::join!(first, self.health(client, region));
+                match health {
+                    Ok(health) => listing.health = Some(health),
+                    Err(problem) => page.notes.push(crate::error::chain(&problem)),
+                }
+                (answer?, None)
+            }
+            At::Begin => (self.instances(client, region, None).await?, None),
         };
-        let answer = listing
-            .client
-            .describe_instances()
-            .max_results(PAGE)
-            .set_next_token(token.clone())
-            .send()
-            .await
-            .map_err(|cause| {
-                let what = format!("cannot list the instances of region \"{}\"", listing.region);
-                explain(&what, listing.region, self.fixed_endpoint(listing.region), &cause)
-            })?;
         for reservation in answer.reservations() {
             for instance in reservation.instances() {
                 let account = reservation.owner_id();

@@ -27,12 +27,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 pub struct Sender {
     client: Client,
     pause: Mutex<Option<Instant>>,
+    first_wait: Duration,
 }
 
 impl Sender {
     /// A sender over this client, which must not retry by itself.
     pub fn new(client: Client) -> Self {
-        Self { client, pause: Mutex::new(None) }
+        Self { client, pause: Mutex::new(None), first_wait: FIRST_WAIT }
     }
 
     /// The client below.
@@ -52,7 +53,7 @@ impl Sender {
         request: http::Request<Vec<u8>>,
     ) -> kube::Result<(T, bool)> {
         let (parts, body) = request.into_parts();
-        let mut wait = FIRST_WAIT;
+        let mut wait = self.first_wait;
         let mut attempt = 1;
         loop {
             self.pause().await;
@@ -116,8 +117,10 @@ impl Sender {
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs);
         let busy = matches!(status.code, 429 | 503);
-        // 500 with a wish to retry is how the server tells a time-out inside it
-        let again = busy || status.code == 504 || (status.code == 500 && asked.is_some());
+        // a time-out or a change of leader inside the server comes as 500; so does an apply that
+        // does not fit the schema, and that never will
+        let inside = asked.is_some() || status.message.contains("etcdserver");
+        let again = busy || status.code == 504 || (status.code == 500 && inside);
         let retry_after =
             if busy { retry_after.or(asked).or(Some(Duration::from_secs(1))) } else { None };
         Err(Problem { again, retry_after, error: kube::Error::Api(status.boxed()) })
@@ -175,15 +178,84 @@ struct Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::response::IntoResponse;
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn what_yaml_would_refuse_or_fold_is_escaped() {
-        let value = serde_json::json!({"a": "\u{1b}x\u{7f}\u{85}\u{9b}\u{2028}é🚀\u{ffff}\n"});
+        let value = json!({"a": "\u{1b}x\u{7f}\u{85}\u{9b}\u{2028}é🚀\u{ffff}\n"});
         let safe = String::from_utf8(yaml_safe(value.to_string().into_bytes())).unwrap();
         assert_eq!(safe, r#"{"a":"\u001bx\u007f\u0085\u009b\u2028é🚀\uffff\n"}"#);
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe).unwrap(), value);
+        assert_eq!(serde_json::from_str::<Value>(&safe).unwrap(), value);
         let plain = br#"{"a":"b"}"#.to_vec();
         assert_eq!(yaml_safe(plain.clone()), plain);
+    }
+
+    type Answer = (u16, Option<&'static str>, Value);
+
+    /// A server that gives these answers one after another, then the last one again and again;
+    /// what came of a request to it, how often it was asked, and how long that took.
+    async fn ask(answers: Vec<Answer>) -> (kube::Result<(Value, bool)>, usize, Duration) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let handler = move || {
+            let at = counter.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+            let (code, after, body) = answers[at].clone();
+            async move {
+                let code = axum::http::StatusCode::from_u16(code).unwrap();
+                let mut answer = (code, body.to_string()).into_response();
+                if let Some(after) = after {
+                    answer.headers_mut().insert("retry-after", after.parse().unwrap());
+                }
+                answer
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move {
+            axum::serve(listener, axum::Router::new().fallback(handler)).await.unwrap();
+        });
+        let mut config = kube::Config::new(url);
+        config.default_retry = false;
+        let mut sender = Sender::new(Client::try_from(config).unwrap());
+        sender.first_wait = Duration::from_millis(1);
+        let began = Instant::now();
+        let request = http::Request::patch("/x").body(b"{}".to_vec()).unwrap();
+        let answer = sender.send(request).await;
+        (answer, asked.load(Ordering::Relaxed), began.elapsed())
+    }
+
+    #[tokio::test]
+    async fn waits_as_long_as_a_busy_server_asks_for() {
+        let (answer, asked, time) =
+            ask(vec![(429, Some("1"), json!("busy")), (201, None, json!({"a": 1}))]).await;
+        assert_eq!(answer.unwrap(), (json!({"a": 1}), true));
+        assert_eq!(asked, 2);
+        assert!(time >= Duration::from_secs(1), "{time:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_final() {
+        let status = json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "no"});
+        let (answer, asked, _) = ask(vec![(409, None, status)]).await;
+        assert!(matches!(answer, Err(kube::Error::Api(status)) if status.is_conflict()));
+        assert_eq!(asked, 1);
+        let wart = json!({"message": "failed to create typed patch object: field not declared"});
+        assert_eq!(ask(vec![(500, None, wart)]).await.1, 1);
+    }
+
+    #[tokio::test]
+    async fn does_not_try_for_ever() {
+        let (answer, asked, _) = ask(vec![(504, None, json!({"message": "slow"}))]).await;
+        assert!(matches!(answer, Err(kube::Error::Api(status)) if status.code == 504));
+        assert_eq!(asked, usize::try_from(ATTEMPTS).unwrap());
+        let busy = json!({"message": "etcdserver: request timed out"});
+        let (answer, asked, _) = ask(vec![(500, None, busy), (200, None, json!({}))]).await;
+        assert_eq!((answer.unwrap().1, asked), (false, 2));
     }
 }

@@ -62,7 +62,13 @@ pub(super) fn absent(known: &Known, policy: &Policy, now: Timestamp) -> Verdict 
         return Verdict::Leave;
     }
     match known.state {
-        Phase::Gone => removal(known, policy, now),
+        Phase::Gone => match removal(known, policy, now) {
+            // terminated at first, and not even listed by now: that is told once
+            Verdict::Leave | Verdict::Keep(_) if known.seen.is_some_and(|(seen, _)| seen) => {
+                Verdict::Mark(Phase::Gone, known.missed.saturating_add(1))
+            }
+            verdict => verdict,
+        },
         state => {
             let missed = if state == Phase::Missing { known.missed.saturating_add(1) } else { 1 };
             let gone = missed >= policy.gone_after;

@@ -47,6 +47,8 @@ pub(super) struct Mapped {
     pub(super) labels: BTreeMap<String, String>,
     /// Display name, if a tag was mapped to it.
     pub(super) display_name: Option<String>,
+    /// Whether the provider's own name is not to be used.
+    pub(super) no_display_name: bool,
 }
 
 impl Mapping {
@@ -86,6 +88,7 @@ impl Mapping {
     pub(super) fn apply(&self, tags: &BTreeMap<String, String>) -> Mapped {
         let mut mapped = Mapped::default();
         for (field, patterns) in &self.fields {
+            mapped.no_display_name |= *field == DISPLAY_NAME && patterns.is_empty();
             let Some(value) = first(patterns, tags) else { continue };
             if *field == DISPLAY_NAME {
                 mapped.display_name = Some(value.to_owned());
@@ -206,6 +209,8 @@ mod tests {
         assert_eq!(mapped.fields, [("team", "b".to_owned())].into());
         assert_eq!(mapped.display_name.as_deref(), Some("web-1"));
         assert_eq!(mapped.labels["example.com/squad"], "b");
+        assert!(!mapped.no_display_name);
+        assert!(mapping(&["display-name="], &[]).apply(&all).no_display_name);
     }
 
     #[test]

@@ -93,7 +93,8 @@ impl Rules {
             }
         }
         let mut annotations = Map::new();
-        if let Some(name) = mapped.display_name.as_deref().or(host.display_name.as_deref()) {
+        let given = host.display_name.as_deref().filter(|_| !mapped.no_display_name);
+        if let Some(name) = mapped.display_name.as_deref().or(given) {
             annotations.insert(labels::DISPLAY_NAME.to_owned(), cut(name, 256).into());
         }
         if let Some(tags) = tags(&host.tags) {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use inv_tui::model::labels;
+use kube::ResourceExt;
+use kube::runtime::watcher;
 use serde_json::{Value, json};
 
 use super::{FETCHER, owned};
@@ -186,5 +189,71 @@ async fn two_fetchers_and_an_operator_lose_nothing() {
             assert!(fields["f:metadata"]["f:labels"]["f:round"].is_null());
         }
     }
+    world.end().await;
+}
+
+/// The tags of all hosts change, and while the fetcher writes them one after another, a person sets
+/// the same field of the very host that comes next, so that both requests are on their way at once.
+/// Whoever of them is first: the person's value stands in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_who_races_the_fetcher_wins() {
+    const HOSTS: usize = 200;
+    let Some(world) = World::begin("race").await else { return };
+    let ec2 = Scripted::begin().await;
+    let listing = |team: &str| {
+        let with_team = |number| {
+            let mut host = instance(number);
+            host.tags.insert("Team".into(), team.into());
+            host
+        };
+        (0..HOSTS).map(with_team).collect::<Vec<_>>()
+    };
+    ec2.hosts("eu-north-1", listing("before"));
+    let words = ["--region", "eu-north-1", "--writes", "1"];
+    world.fetch(&ec2.url, &["--region", "eu-north-1"]).await.with(0);
+    ec2.hosts("eu-north-1", listing("after"));
+
+    let api = world.hosts();
+    let names: Vec<String> = (0..HOSTS).map(crate::support::scripted::name).collect();
+    let (ready, watching) = tokio::sync::oneshot::channel();
+    let person = tokio::spawn(async move {
+        let params = kube::api::PatchParams {
+            field_manager: Some("kubectl-edit".into()),
+            ..Default::default()
+        };
+        let patch = kube::api::Patch::Merge(json!({"spec": {"team": "person"}}));
+        let mut events = std::pin::pin!(watcher(api.clone(), watcher::Config::default()));
+        let mut ready = Some(ready);
+        let mut edited = 0;
+        while let Some(event) = events.next().await {
+            match event.unwrap() {
+                watcher::Event::InitDone => ready.take().unwrap().send(()).unwrap(),
+                watcher::Event::Apply(host) if host.spec.team.as_deref() == Some("after") => {
+                    let at = names.iter().position(|n| *n == host.name_any()).unwrap();
+                    let Some(next) = names.get(at + 1) else { return edited };
+                    api.patch(next, &params, &patch).await.unwrap();
+                    edited += 1;
+                }
+                watcher::Event::Apply(host) if host.name_any() == names[HOSTS - 1] => {
+                    return edited;
+                }
+                _ => {}
+            }
+        }
+        edited
+    });
+    watching.await.unwrap();
+    world.fetch(&ec2.url, &words).await.with(0);
+    let edited = tokio::time::timeout(Duration::from_mins(1), person).await.unwrap().unwrap();
+    assert!(edited >= HOSTS / 4, "{edited} hosts were edited");
+    let mut teams = std::collections::BTreeMap::<String, usize>::new();
+    for host in world.all_hosts().await {
+        let team = host.spec.team.clone().unwrap();
+        let live = serde_json::to_value(&host).unwrap();
+        let editor = owned(&live, "kubectl-edit");
+        assert_eq!(!editor.is_empty(), team == "person", "whoever set it, owns it: {live}");
+        *teams.entry(team).or_default() += 1;
+    }
+    assert_eq!(teams["person"], edited, "{teams:?}");
     world.end().await;
 }

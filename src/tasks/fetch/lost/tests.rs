@@ -85,6 +85,14 @@ fn a_terminated_host_is_removed_after_the_grace_though_it_is_still_listed() {
 }
 
 #[test]
+fn a_terminated_host_that_is_not_listed_any_more_is_told_once() {
+    let seen = |seen| Known { seen: Some((seen, at(0))), ..host(Phase::Gone, 0, 0) };
+    assert_eq!(absent(&seen(true), &policy(), at(1)), Verdict::Mark(Phase::Gone, 1));
+    assert_eq!(absent(&seen(false), &policy(), at(1)), Verdict::Leave);
+    assert_eq!(absent(&seen(true), &policy(), at(10 * MINUTE)), Verdict::Remove);
+}
+
+#[test]
 fn the_breaker_takes_the_larger_of_number_and_percentage() {
     for (lost, known, open) in [
         (0, 0, false),
