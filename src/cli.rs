@@ -87,7 +87,7 @@ impl Explorer {
 
 /// Services and one-shot tasks without a screen.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "inv-tui --headless", version)]
+#[command(name = "inv-tui --headless", bin_name = "inv-tui --headless", version)]
 pub struct Headless {
     /// Options that every way of starting the program knows.
     #[command(flatten)]

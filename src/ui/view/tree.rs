@@ -157,22 +157,31 @@ fn group(
         n(counts.total)
     };
     let width = usize::from(area.width * 2 / 5).saturating_sub(usize::from(depth * 2) + 3).max(12);
-    pen.cell(name, width, name_style).put(" ", base).put(&text, theme.style(Role::Text));
+    pen.cell(name, width, name_style).put(" ", base);
+    if pen.left() >= text.chars().count() {
+        pen.put(&text, theme.style(Role::Text));
+    }
     pen.put(if counts.total == 1 { " host " } else { " hosts" }, muted);
-    for health in Health::ALL {
-        let n = if filtered { counts.matched_with(health) } else { counts.with(health) };
-        if n == 0 || (health == Health::Ok && pen.left() < 24) {
-            continue;
+    let parts: Vec<(Style, String, &str)> = Health::ALL
+        .into_iter()
+        .filter_map(|health| {
+            let n = if filtered { counts.matched_with(health) } else { counts.with(health) };
+            let (role, sign) = sign(health);
+            let short = format!("  {sign} {}", number(n as usize));
+            (n > 0).then(|| (theme.style(role), short, health.as_str()))
+        })
+        .collect();
+    let long =
+        parts.iter().map(|(_, short, word)| short.chars().count() + 1 + word.len()).sum::<usize>();
+    let words = long <= pen.left();
+    for (style, short, word) in &parts {
+        // A number that is cut is a wrong number: what does not fit is left out.
+        if pen.left() < short.chars().count() {
+            break;
         }
-        let (role, sign) = sign(health);
-        let style = theme.style(role);
-        let (long, short) = (
-            format!("  {sign} {} {}", number(n as usize), health.as_str()),
-            format!("  {sign} {}", number(n as usize)),
-        );
-        let text = if pen.left() >= long.chars().count() + 8 { long } else { short };
-        if pen.left() >= text.chars().count() {
-            pen.put(&text, style);
+        pen.put(short, *style);
+        if words {
+            pen.put(" ", *style).put(word, *style);
         }
     }
 }
