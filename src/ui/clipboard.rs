@@ -30,25 +30,33 @@ pub fn place(variable: impl Fn(&str) -> Option<String>) -> Place {
     if remote || !desktop { Place::Terminal } else { Place::Desktop }
 }
 
-/// Copies a text, made harmless, and says where it went. May block: run it off the UI thread.
+/// What may leave the program of a text: no control character but line breaks and tabs.
+fn harmless(text: &str) -> String {
+    let kept = |c: char| c == '\n' || c == '\t' || !crate::model::text::is_hostile(c);
+    text.chars().map(|c| if kept(c) { c } else { '\u{FFFD}' }).collect()
+}
+
+/// Puts a text, made harmless, on the desktop's clipboard, and says where it went. May block.
 ///
 /// # Errors
-/// Why the text could not be copied.
-pub fn copy(
-    text: &str,
-    place: Place,
-    tmux: bool,
-    out: &mut impl Write,
-) -> Result<&'static str, String> {
-    let text: String = text
-        .chars()
-        .map(|c| {
-            if crate::model::text::is_hostile(c) && c != '\n' && c != '\t' { '\u{FFFD}' } else { c }
-        })
-        .collect();
-    if place == Place::Desktop && to_desktop(&text).is_ok() {
-        return Ok("the clipboard");
+/// There is no desktop, or it refuses.
+pub fn to_desktop(text: &str) -> Result<&'static str, arboard::Error> {
+    let mut desktop = DESKTOP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if desktop.is_none() {
+        *desktop = Some(arboard::Clipboard::new()?);
     }
+    match desktop.as_mut() {
+        Some(clipboard) => clipboard.set_text(harmless(text)).map(|()| "the clipboard"),
+        None => Err(arboard::Error::ClipboardNotSupported),
+    }
+}
+
+/// Hands a text, made harmless, to the terminal's clipboard, and says where it went.
+///
+/// # Errors
+/// The text is longer than terminals take, or the terminal cannot be written.
+pub fn to_terminal(text: &str, tmux: bool, out: &mut impl Write) -> Result<&'static str, String> {
+    let text = harmless(text);
     if text.len() > OSC52_MAX {
         return Err(format!("{} bytes are more than a terminal takes ({OSC52_MAX})", text.len()));
     }
@@ -56,17 +64,6 @@ pub fn copy(
         .and_then(|()| out.flush())
         .map_err(|cause: io::Error| cause.to_string())?;
     Ok("the terminal's clipboard")
-}
-
-fn to_desktop(text: &str) -> Result<(), arboard::Error> {
-    let mut desktop = DESKTOP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if desktop.is_none() {
-        *desktop = Some(arboard::Clipboard::new()?);
-    }
-    match desktop.as_mut() {
-        Some(clipboard) => clipboard.set_text(text.to_owned()),
-        None => Err(arboard::Error::ClipboardNotSupported),
-    }
 }
 
 /// The sequence that sets the terminal's clipboard; tmux passes it on when it is wrapped.
@@ -101,13 +98,13 @@ mod tests {
     fn the_terminal_gets_harmless_text_in_base64() {
         let mut out = Vec::new();
         assert_eq!(
-            copy("a\u{1b}]0;x\u{7}\nb", Place::Terminal, false, &mut out),
+            to_terminal("a\u{1b}]0;x\u{7}\nb", false, &mut out),
             Ok("the terminal's clipboard")
         );
         let text = String::from_utf8(out).unwrap();
         let data = text.strip_prefix("\x1b]52;c;").unwrap().strip_suffix('\x07').unwrap();
         let decoded = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
         assert_eq!(String::from_utf8(decoded).unwrap(), "a\u{FFFD}]0;x\u{FFFD}\nb");
-        assert!(copy(&"x".repeat(80_000), Place::Terminal, false, &mut Vec::new()).is_err());
+        assert!(to_terminal(&"x".repeat(80_000), false, &mut Vec::new()).is_err());
     }
 }

@@ -39,7 +39,9 @@ pub enum Msg {
     User(Result<String, String>),
     /// Whether we may change hosts.
     MayWrite(Result<bool, String>),
-    /// An answer to [`Command::Copy`]: where the text went, or why it could not be copied.
+    /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
+    NoDesktop(String),
+    /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
     Copied(Result<&'static str, String>),
     /// A task behind the screen has ended that never should.
     TaskEnded {
@@ -82,6 +84,8 @@ pub enum Command {
     Change(Box<HoldChange>),
     /// Put text on the clipboard.
     Copy(String),
+    /// Hand text to the terminal's clipboard.
+    CopyToTerminal(String),
     /// Ask the server who we are and what we may do.
     AskWho,
     /// Try to reach the server now.

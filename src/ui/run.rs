@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::app::{Model, update};
-use super::clipboard;
+use super::clipboard::{self, Place};
 use super::msg::{ChangeResult, Command, Msg};
 use super::theme::Theme;
 use super::view;
@@ -27,8 +27,9 @@ use crate::store::write::{self, Outcome};
 const FRAME: Duration = Duration::from_millis(33);
 /// Time between two frames after a key: 60 a second.
 const KEY_FRAME: Duration = Duration::from_millis(16);
-/// Messages taken together before the screen gets its turn.
-const BATCH: usize = 64;
+/// Messages taken together before the keyboard gets its turn. Each can hold a batch of 512 hosts,
+/// at about 2 µs each.
+const BATCH: usize = 8;
 /// Messages that wait at most: the watch is held back before memory grows. Each can hold a batch
 /// of 512 hosts.
 pub const QUEUE: usize = 64;
@@ -242,13 +243,24 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::Changed { change, result }).await;
                 });
             }
-            Command::Copy(text) => {
-                self.tasks.spawn_blocking(move || {
-                    let variable = |name: &str| std::env::var(name).ok();
-                    let tmux = variable("TMUX").is_some_and(|v| !v.is_empty());
-                    let place = clipboard::place(variable);
-                    let result = clipboard::copy(&text, place, tmux, &mut io::stdout().lock());
-                    let _ = messages.blocking_send(Msg::Copied(result));
+            Command::Copy(text) => match clipboard::place(|name| std::env::var(name).ok()) {
+                Place::Terminal => self.start(Command::CopyToTerminal(text)),
+                Place::Desktop => {
+                    self.tasks.spawn_blocking(move || {
+                        let msg = match clipboard::to_desktop(&text) {
+                            Ok(place) => Msg::Copied(Ok(place)),
+                            Err(_) => Msg::NoDesktop(text),
+                        };
+                        let _ = messages.blocking_send(msg);
+                    });
+                }
+            },
+            // Written here, between two frames, so that it never lands inside a sequence of theirs.
+            Command::CopyToTerminal(text) => {
+                let tmux = std::env::var("TMUX").is_ok_and(|v| !v.is_empty());
+                let result = clipboard::to_terminal(&text, tmux, &mut io::stdout());
+                self.tasks.spawn(async move {
+                    let _ = messages.send(Msg::Copied(result)).await;
                 });
             }
             Command::AskWho => self.ask_who(),
