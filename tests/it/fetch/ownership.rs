@@ -143,8 +143,8 @@ async fn two_fetchers_and_an_operator_lose_nothing() {
                 ..Default::default()
             };
             let mut toggles = 0_usize;
-            while going.load(Ordering::Relaxed) || toggles % names.len() != 0 {
-                let hold = if (toggles / names.len()) % 2 == 0 {
+            while going.load(Ordering::Relaxed) || !toggles.is_multiple_of(names.len()) {
+                let hold = if (toggles / names.len()).is_multiple_of(2) {
                     json!({"reason": "kernel", "since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z"})
                 } else {
                     Value::Null
