@@ -4,3 +4,5 @@
 pub mod client;
 pub mod hosts;
 pub mod send;
+pub mod watch;
+pub mod write;

@@ -58,6 +58,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::store::client::ConnectOptions;
+
 pub use self::options::{FetchArgs, duration};
 
 use self::lost::Policy;
@@ -125,13 +127,13 @@ impl PassReport {
 /// # Errors
 /// What keeps it from starting: wrong usage, no credentials, no API server, missing definitions or
 /// permissions. Later failures are logged, counted and end in the exit code.
-pub async fn run(args: FetchArgs, global: &crate::cli::Global) -> Result<u8> {
+pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> Result<u8> {
     let options = args.options()?;
     let interactive = args.log.interactive() && options.interval.is_none();
     crate::telemetry::start(args.log, if interactive { "warn" } else { "info" })?;
     let stop = start::signals()?;
     let Some((context, _background)) =
-        start::context(&args, &options, global, stop.clone()).await?
+        start::context(&args, &options, server, namespace, stop.clone()).await?
     else {
         return Ok(EXIT_DONE); // stopped while it waited for the server
     };

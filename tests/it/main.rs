@@ -6,8 +6,13 @@
     clippy::indexing_slicing,
     clippy::print_stderr,
     clippy::missing_panics_doc,
+    clippy::string_slice,
     reason = "a test program: a panic is how a test fails"
 )]
 
+mod architecture;
+mod crds;
 mod fetch;
+mod pty;
 mod support;
+mod tui;

@@ -26,7 +26,7 @@ use crate::model::diff::StoredHost;
 use crate::model::source::Source;
 use crate::providers::Provider;
 use crate::providers::aws::Aws;
-use crate::store::client::{Connection, DEADLINE, connect, explain, fetch_manager};
+use crate::store::client::{ConnectOptions, Connection, DEADLINE, connect, explain, fetch_manager};
 use crate::store::hosts::{Hosts, Selection, Sync};
 use crate::store::send::Sender;
 use crate::tasks::http;
@@ -82,7 +82,8 @@ impl Drop for Background {
 pub(super) async fn context(
     args: &FetchArgs,
     options: &Options,
-    global: &crate::cli::Global,
+    server: &ConnectOptions,
+    namespace: &str,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<(Context, Background)>> {
     let aws = args.aws()?;
@@ -90,10 +91,9 @@ pub(super) async fn context(
         Some(address) => Some(http::bind(address).await?),
         None => None,
     };
-    let connection = connect(&global.connect_options()).await?;
+    let connection = connect(server).await?;
     let provider: Arc<dyn Provider> = Arc::new(Aws::connect(aws).await?);
     let manager = fetch_manager(&options.source);
-    let namespace = global.namespace();
     let hosts = Hosts::new(Selection {
         namespace: namespace.to_owned(),
         source: options.source.clone(),

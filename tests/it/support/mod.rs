@@ -4,6 +4,7 @@
 //! `INV_TUI_TEST_KUBECONFIG`: kubeconfig of an administrator. `INV_TUI_TEST_MOTO`: URL of moto.
 //! Where one is missing a test says so and is skipped, unless `INV_TUI_REQUIRE_ALL` is set.
 
+pub(crate) mod control_plane;
 pub(crate) mod ec2;
 pub(crate) mod scripted;
 
@@ -17,10 +18,28 @@ use inv_tui::store::client::{ConnectOptions, Connection, connect};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+
+/// The program under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_inv-tui");
+
+/// Runs the program without our environment, but for PATH; exit code, stdout, stderr.
+pub(crate) fn run_binary(args: &[&str]) -> (i32, String, String) {
+    let home = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(BINARY)
+        .args(args)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
 
 /// How long anything may take until a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
@@ -59,8 +78,13 @@ impl World {
                     .unwrap();
             })
             .await;
+        Some(Self::on(kubeconfig, name).await)
+    }
+
+    /// A fresh namespace on a server that has our definitions.
+    pub(crate) async fn on(kubeconfig: PathBuf, name: &str) -> Self {
         let namespace = format!("it-{name}-{:08x}", fastrand::u32(..));
-        let client = connection.client;
+        let client = connection(&kubeconfig).await.client;
         let object = Namespace {
             metadata: ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() },
             ..Namespace::default()
@@ -68,7 +92,34 @@ impl World {
         let api: Api<Namespace> = Api::all(client.clone());
         api.create(&PostParams::default(), &object).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        Some(Self { kubeconfig, namespace, client, dir })
+        Self { kubeconfig, namespace, client, dir }
+    }
+
+    /// The path of the kubeconfig, for an argument.
+    pub(crate) fn kubeconfig(&self) -> &str {
+        self.kubeconfig.to_str().unwrap()
+    }
+
+    /// Makes a running host.
+    pub(crate) async fn make_host(&self, name: &str, display: &str, region: &str, cluster: &str) {
+        let object = json!({
+            "apiVersion": "inventory.inv-tui.dev/v1alpha1",
+            "kind": "Host",
+            "metadata": {
+                "name": name,
+                "labels": {"topology.kubernetes.io/region": region},
+                "annotations": {"inventory.inv-tui.dev/display-name": display},
+            },
+            "spec": {"cluster": cluster, "role": "web", "providerID": format!("aws:///{region}a/{name}")},
+        });
+        let params = PatchParams::apply("test").force();
+        self.hosts().patch(name, &params, &Patch::Apply(object)).await.unwrap();
+        let status = json!({
+            "apiVersion": "inventory.inv-tui.dev/v1alpha1",
+            "kind": "Host",
+            "status": {"phase": "Running", "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]},
+        });
+        self.hosts().patch_status(name, &params, &Patch::Apply(status)).await.unwrap();
     }
 
     /// Deletes the namespace. What a failed test leaves stays, to be looked at.
@@ -114,7 +165,7 @@ impl World {
 
     /// The program with these words after `--headless`, in a clean environment.
     pub(crate) fn program(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_inv-tui"));
+        let mut command = Command::new(BINARY);
         command
             .arg("--headless")
             .args(words)

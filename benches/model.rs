@@ -1,0 +1,238 @@
+//! What an event, a key press and a frame cost at 1,000 and at 100,000 hosts. `cargo bench`
+//! runs all; DESIGN.md section 6 has the goals.
+
+use std::cell::RefCell;
+use std::hint::black_box;
+use std::sync::LazyLock;
+
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use inv_tui::model::filter::Filter;
+use inv_tui::model::inventory::{Folds, Inventory};
+use inv_tui::model::key::{NodeKey, Uid};
+use inv_tui::model::record::HostRecord;
+use inv_tui::model::sample;
+use k8s_openapi::jiff::Timestamp;
+
+fn main() {
+    memory();
+    divan::main();
+}
+
+const SIZES: [u32; 2] = [1_000, 100_000];
+const ALL: u32 = 100_000;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_790_000_000).expect("a time in range")
+}
+
+fn records(count: u32) -> Vec<HostRecord> {
+    sample::fleet(count, now()).map(|host| HostRecord::from(&host)).collect()
+}
+
+static RECORDS: LazyLock<Vec<HostRecord>> = LazyLock::new(|| records(ALL));
+
+fn fleet(count: u32) -> Inventory {
+    let mut inventory = Inventory::new();
+    for record in RECORDS.iter().take(count as usize) {
+        inventory.apply(record.clone(), now());
+    }
+    inventory
+}
+
+fn filtered(inventory: &mut Inventory, text: &str) {
+    inventory.set_filter((!text.is_empty()).then(|| Filter::parse(text).expect(text)), now());
+    while !inventory.filter_step(usize::MAX) {}
+}
+
+/// Resident memory of a fleet, on Linux: what the process has more after it was built.
+fn memory() {
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+        pages.split(' ').nth(1)?.parse::<usize>().ok().map(|pages| pages * 4096)
+    };
+    let Some(before) = resident() else { return };
+    let mut inventory = Inventory::new();
+    for host in sample::fleet(ALL, now()) {
+        inventory.apply(HostRecord::from(&host), now());
+    }
+    if let Some(after) = resident() {
+        let used = after.saturating_sub(before);
+        println!(
+            "memory: {} hosts in {} MB, {} bytes each",
+            inventory.len(),
+            used / 1_000_000,
+            used / inventory.len()
+        );
+    }
+    drop(inventory);
+}
+
+/// The whole first load.
+#[divan::bench(sample_count = 5)]
+fn build_100k(bencher: Bencher<'_, '_>) {
+    bencher.counter(ItemsCount::new(ALL)).with_inputs(|| RECORDS.clone()).bench_local_values(
+        |records| {
+            let mut inventory = Inventory::new();
+            for record in records {
+                inventory.apply(record, now());
+            }
+            inventory
+        },
+    );
+}
+
+/// A watch event: another health, the same place.
+#[divan::bench(args = SIZES)]
+fn apply_event(bencher: Bencher<'_, '_>, hosts: u32) {
+    events(bencher, hosts, "", |record, version| {
+        let metadata = &mut record.metadata;
+        metadata.resource_version = Some(version.to_string());
+        record.status.conditions.ready.get_or_insert_default().status = Some(version % 2 == 0);
+    });
+}
+
+/// A watch event that moves the host within the tree.
+#[divan::bench(args = SIZES)]
+fn apply_move(bencher: Bencher<'_, '_>, hosts: u32) {
+    events(bencher, hosts, "", |record, version| {
+        record.metadata.resource_version = Some(version.to_string());
+        record.spec.cluster = Some(format!("web-prod-{}", version % 50));
+    });
+}
+
+/// A watch event while a filter is set.
+#[divan::bench(args = SIZES)]
+fn apply_event_filtered(bencher: Bencher<'_, '_>, hosts: u32) {
+    events(bencher, hosts, "env=prod web", |record, version| {
+        record.metadata.resource_version = Some(version.to_string());
+        record.status.conditions.ready.get_or_insert_default().status = Some(version % 2 == 0);
+    });
+}
+
+fn events(
+    bencher: Bencher<'_, '_>,
+    hosts: u32,
+    filter: &str,
+    change: impl Fn(&mut HostRecord, u64) + Sync,
+) {
+    let mut inventory = fleet(hosts);
+    filtered(&mut inventory, filter);
+    let inventory = RefCell::new(inventory);
+    let version = RefCell::new(10_000_000_u64);
+    bencher
+        .with_inputs(|| {
+            let mut version = version.borrow_mut();
+            *version += 1;
+            // Far from the last one, as events are.
+            let number = *version * 7919 % u64::from(hosts);
+            let mut record = RECORDS[usize::try_from(number).expect("small")].clone();
+            change(&mut record, *version);
+            record
+        })
+        .bench_local_values(|record| inventory.borrow_mut().apply(record, now()));
+}
+
+#[divan::bench(args = SIZES)]
+fn delete_and_add(bencher: Bencher<'_, '_>, hosts: u32) {
+    let inventory = RefCell::new(fleet(hosts));
+    let number = RefCell::new(0_usize);
+    bencher
+        .with_inputs(|| {
+            let mut number = number.borrow_mut();
+            *number = (*number + 7919) % hosts as usize;
+            RECORDS[*number].clone()
+        })
+        .bench_local_values(|record| {
+            let mut inventory = inventory.borrow_mut();
+            let uid = record.uid().expect("has one");
+            black_box(inventory.delete(&uid));
+            inventory.apply(record, now())
+        });
+}
+
+/// One key press: from the filter before to the one after, all of it.
+#[divan::bench(args = [
+    " > w", "w > we", "we > web", "web > web-", "web- > web-1", " > web-1", " > e", " > 7",
+    " > env=prod", "env=prod > env=prod w", "env=prod w > env=prod web", " > env=prod web",
+    " > !web", " > /^web-.*7$/", " > \"prod-1\"", " > i-0abc", " > age<2h", " > ip:10.2.0.0/16",
+    " > state:bad", " > web || db || env=dev", "web > ",
+])]
+fn filter_100k(bencher: Bencher<'_, '_>, keys: &str) {
+    let (before, after) = keys.split_once(" > ").expect("before and after");
+    let inventory = RefCell::new(fleet(ALL));
+    let filter = (!after.is_empty()).then(|| Filter::parse(after).expect("a filter"));
+    bencher.with_inputs(|| filtered(&mut inventory.borrow_mut(), before)).bench_local_values(
+        |()| {
+            let mut inventory = inventory.borrow_mut();
+            inventory.set_filter(filter.clone(), now());
+            while !inventory.filter_step(4096) {}
+            inventory.matched()
+        },
+    );
+}
+
+/// The lines of a frame.
+#[divan::bench(args = ["", "env=prod", "web-prod-1234"])]
+fn window_of_60(bencher: Bencher<'_, '_>, filter: &str) {
+    let mut inventory = fleet(ALL);
+    filtered(&mut inventory, filter);
+    let mut folds = Folds::default();
+    folds.open_all(inventory.is_filtered());
+    let first = inventory.first(&folds).expect("there are hosts");
+    let middle = inventory.step(&folds, &first, 50_000);
+    bencher.bench_local(|| inventory.window(&folds, &middle, 60).len());
+}
+
+#[divan::bench(args = [1, -1, 30, 50_000, -50_000])]
+fn step(bencher: Bencher<'_, '_>, delta: isize) {
+    let inventory = fleet(ALL);
+    let mut folds = Folds::default();
+    folds.open_all(false);
+    let first = inventory.first(&folds).expect("there are hosts");
+    let middle = inventory.step(&folds, &first, 50_000);
+    bencher.bench_local(|| inventory.step(&folds, &middle, delta));
+}
+
+#[divan::bench]
+fn position_100k(bencher: Bencher<'_, '_>) {
+    let inventory = fleet(ALL);
+    let mut folds = Folds::default();
+    folds.open_all(false);
+    let uid: &Uid = inventory.rows().nth(50_000).expect("there are hosts").uid();
+    let key = NodeKey::Host(uid.clone());
+    bencher.bench_local(|| inventory.position(&folds, &key));
+}
+
+/// A page of a list, as it comes from the API server, with its managed fields.
+#[divan::bench(args = [50, 500])]
+fn parse_list(bencher: Bencher<'_, '_>, hosts: u32) {
+    let items: Vec<serde_json::Value> = sample::fleet(hosts, now())
+        .map(|host| {
+            let mut value = serde_json::to_value(&host).expect("a host is JSON");
+            value["metadata"]["managedFields"] = managed_fields(&value);
+            value
+        })
+        .collect();
+    let list = serde_json::json!({
+        "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "HostList",
+        "metadata": {"resourceVersion": "1"}, "items": items,
+    });
+    let bytes = serde_json::to_vec(&list).expect("a list is JSON");
+    bencher.counter(BytesCount::of_slice(&bytes)).counter(ItemsCount::new(hosts)).bench_local(
+        || serde_json::from_slice::<kube::core::ObjectList<HostRecord>>(&bytes).expect("a list"),
+    );
+}
+
+/// Every key of the object once more, as the API server keeps them.
+fn managed_fields(object: &serde_json::Value) -> serde_json::Value {
+    fn keys(value: &serde_json::Value) -> serde_json::Value {
+        let serde_json::Value::Object(map) = value else { return serde_json::json!({}) };
+        map.iter().map(|(key, value)| (format!("f:{key}"), keys(value))).collect()
+    }
+    serde_json::json!([{
+        "manager": "inv-tui-fetch-aws", "operation": "Apply", "fieldsType": "FieldsV1",
+        "apiVersion": "inventory.inv-tui.dev/v1alpha1", "time": "2026-01-01T00:00:00Z",
+        "fieldsV1": keys(object),
+    }])
+}

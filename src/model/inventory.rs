@@ -1,0 +1,328 @@
+//! Every host of the fleet, as the tree region, cluster, host, with counters that are always right.
+//!
+//! An event changes one row, one place in one cluster and the counters on the way up: O(log n),
+//! whatever the size of the fleet. Nothing is ever recounted but the matches of a new filter.
+//!
+//! - `rows` has the hosts by number, `groups` their order and the counters.
+//! - `search` has the filter: which hosts it chooses.
+//! - `walk` and `tree` are the lines that a screen shows.
+//! - `interner` has the texts that hosts share.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::intern::{Atom, Interner, Symbol};
+use super::key::Uid;
+use super::record::HostRecord;
+use super::row::HostRow;
+
+mod bits;
+mod counts;
+mod folds;
+mod groups;
+mod roster;
+mod rows;
+mod search;
+mod tree;
+mod walk;
+
+pub use counts::Counts;
+pub use folds::Folds;
+pub use tree::{Anchor, Line};
+
+use groups::Groups;
+use rows::Rows;
+use search::Search;
+
+/// The fleet. The time is what the latest call said that it is; it never runs backwards.
+#[derive(Default)]
+pub struct Inventory {
+    interner: Interner,
+    rows: Rows,
+    groups: Groups,
+    search: Search,
+    /// When a hold begins or ends next, by host.
+    due: BTreeSet<(Timestamp, u32)>,
+    due_of: HashMap<u32, Timestamp>,
+    /// Hosts that could be read only in part.
+    partial: BTreeSet<u32>,
+    /// Objects without uid and name since the last listing began.
+    nameless: usize,
+    /// Number of the listing.
+    listing: u32,
+    now: Timestamp,
+}
+
+/// Objects of which something could not be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// How many there are.
+    pub count: usize,
+    /// Namespace and name of the first few, and what is wrong with each.
+    pub first: Vec<(String, String)>,
+}
+
+impl Problems {
+    /// How many are named.
+    const NAMED: usize = 5;
+}
+
+impl Inventory {
+    /// An empty fleet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in a host that is new or has changed. True if anything that is shown changed.
+    pub fn apply(&mut self, record: HostRecord, now: Timestamp) -> bool {
+        self.now = self.now.max(now);
+        let Some(uid) = record.uid() else {
+            self.nameless += 1;
+            return true;
+        };
+        let slot = self.rows.slot_of(&uid);
+        if let Some(slot) = slot
+            && let Some(old) = self.rows.get(slot)
+            && let Some(version) = record.metadata.resource_version.as_deref()
+            && old.resource_version() == version
+            && !version.is_empty()
+        {
+            self.rows.set_listing(slot, self.listing);
+            return false;
+        }
+        let Some(new) = HostRow::new(record, self.now, &mut self.interner) else { return false };
+        self.search.learn(&mut self.interner);
+        if let Some(slot) = slot {
+            return self.replace(slot, new);
+        }
+        let slot = self.rows.insert(new, self.listing);
+        self.search.test(slot, &self.rows);
+        self.groups.add(slot, self.search.bits(), &self.rows);
+        self.note(slot);
+        true
+    }
+
+    /// Puts a new version in the place of a row.
+    fn replace(&mut self, slot: u32, new: HostRow) -> bool {
+        let Some(old) = self.rows.get(slot) else { return false };
+        if old.looks_like(&new) {
+            if let Some(old) = self.rows.replace(slot, new, self.listing) {
+                old.release(&mut self.interner);
+            }
+            return false;
+        }
+        let stays = old.region() == new.region()
+            && old.cluster() == new.cluster()
+            && old.place() == new.place();
+        if !stays {
+            self.groups.remove(slot, self.search.bits(), &self.rows);
+        }
+        let Some(old) = self.rows.replace(slot, new, self.listing) else { return false };
+        if stays {
+            self.groups.set_health(slot, old.health(), self.search.bits(), &self.rows);
+            self.retest(slot);
+        } else {
+            self.search.test(slot, &self.rows);
+            self.groups.add(slot, self.search.bits(), &self.rows);
+        }
+        old.release(&mut self.interner);
+        self.note(slot);
+        true
+    }
+
+    /// Tests a host against the filter again, where it stands. True if the answer changed.
+    fn retest(&mut self, slot: u32) -> bool {
+        let before = self.search.test(slot, &self.rows);
+        let after = self.search.bits().is_some_and(|bits| bits.has(slot));
+        if before != after {
+            self.groups.set_matched(slot, after, &self.rows);
+        }
+        before != after
+    }
+
+    /// Writes down when the host changes by itself, and whether it could be read.
+    fn note(&mut self, slot: u32) {
+        let row = self.rows.get(slot);
+        let next = row.and_then(|row| row.next_tick(self.now));
+        let old = match next {
+            Some(time) => self.due_of.insert(slot, time),
+            None => self.due_of.remove(&slot),
+        };
+        if let Some(time) = old {
+            self.due.remove(&(time, slot));
+        }
+        self.due.extend(next.map(|time| (time, slot)));
+        if row.is_some_and(|row| row.problem().is_some()) {
+            self.partial.insert(slot);
+        } else {
+            self.partial.remove(&slot);
+        }
+    }
+
+    /// Forgets a host. True if it was there.
+    pub fn delete(&mut self, uid: &Uid) -> bool {
+        let Some(slot) = self.rows.slot_of(uid) else { return false };
+        self.delete_slot(slot);
+        true
+    }
+
+    fn delete_slot(&mut self, slot: u32) {
+        self.groups.remove(slot, self.search.bits(), &self.rows);
+        self.search.forget(slot);
+        if let Some(row) = self.rows.remove(slot) {
+            row.release(&mut self.interner);
+        }
+        self.note(slot);
+    }
+
+    /// Begins a list from the start: hosts that it does not bring are deleted at its end. Until
+    /// then they stay, so that listing again never blanks the screen.
+    pub fn begin_resync(&mut self) {
+        self.listing = self.listing.wrapping_add(1);
+        self.nameless = 0;
+    }
+
+    /// Ends a list: deletes every host that was not applied since it began. How many those were.
+    pub fn end_resync(&mut self) -> usize {
+        let old =
+            |slot: &u32| self.rows.facts(*slot).is_some_and(|facts| facts.listing != self.listing);
+        let gone: Vec<u32> = self.rows.iter().map(|(slot, _)| slot).filter(old).collect();
+        for slot in &gone {
+            self.delete_slot(*slot);
+        }
+        gone.len()
+    }
+
+    /// Lets time pass: holds begin and end, ages cross the limits of the filter. True if anything
+    /// that is shown changed.
+    pub fn tick(&mut self, now: Timestamp) -> bool {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let mut changed = false;
+        while let Some((time, slot)) = self.due.first().copied().filter(|(time, _)| *time <= now) {
+            // `note` takes it out, but only if it is still that host's.
+            self.due.remove(&(time, slot));
+            let Some(old) = self.rows.facts(slot).map(|facts| facts.health) else { continue };
+            if self.rows.update(slot, |row| row.tick(now)) {
+                self.groups.set_health(slot, old, self.search.bits(), &self.rows);
+                self.retest(slot);
+                changed = true;
+            }
+            self.note(slot);
+        }
+        for slot in self.search.advance(now) {
+            changed |= self.retest(slot);
+        }
+        changed
+    }
+
+    /// When [`Inventory::tick`] next has something to do; none while nothing depends on time.
+    pub fn next_tick(&self) -> Option<Timestamp> {
+        let hold = self.due.first().map(|(time, _)| *time);
+        let turn = self.search.next_turn().and_then(|time| Timestamp::from_second(time).ok());
+        hold.into_iter().chain(turn).min()
+    }
+
+    /// The host with this uid.
+    pub fn get(&self, uid: &Uid) -> Option<&HostRow> {
+        self.rows.get(self.rows.slot_of(uid)?)
+    }
+
+    /// Whether the filter in force chooses this host; true without a filter.
+    pub fn is_matched(&self, uid: &Uid) -> bool {
+        let slot = self.rows.slot_of(uid);
+        slot.is_some_and(|slot| self.search.bits().is_none_or(|bits| bits.has(slot)))
+    }
+
+    /// Labels of a row of this inventory, by key.
+    pub fn labels<'a>(
+        &'a self,
+        row: &'a HostRow,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        row.labels().iter().filter_map(|(key, value)| {
+            Some((self.interner.get(*key)?.as_str(), self.interner.get(*value)?.as_str()))
+        })
+    }
+
+    /// How many hosts there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 0
+    }
+
+    /// How many hosts the filter chooses; all without a filter.
+    pub fn matched(&self) -> usize {
+        self.counts().matched as usize
+    }
+
+    /// The counters of the whole fleet.
+    pub fn counts(&self) -> Counts {
+        self.groups.tallies.counts(self.is_filtered())
+    }
+
+    /// Objects of which something could not be read.
+    pub fn problems(&self) -> Problems {
+        let rows = self.partial.iter().filter_map(|slot| self.rows.get(*slot));
+        let first = rows.take(Problems::NAMED).map(|row| {
+            let name = format!("{}/{}", row.namespace(), row.name());
+            (name, row.problem().unwrap_or_default().to_owned())
+        });
+        Problems { count: self.partial.len() + self.nameless, first: first.collect() }
+    }
+
+    /// Every host, in no particular order.
+    pub fn rows(&self) -> impl Iterator<Item = &HostRow> {
+        self.rows.iter().map(|(_, row)| row)
+    }
+
+    /// Every host that the filter chooses, in the order of the tree, whatever is folded.
+    pub fn matched_rows(&self) -> impl Iterator<Item = &HostRow> {
+        let bits = self.search.bits();
+        let slots = self.groups.iter().filter(move |slot| bits.is_none_or(|bits| bits.has(*slot)));
+        slots.filter_map(|slot| self.rows.get(slot))
+    }
+
+    /// Every label key with the number of hosts that have it, by key. O(labels of the fleet):
+    /// for completion, not for every frame.
+    pub fn label_keys(&self) -> Vec<(&str, usize)> {
+        let keys = self.rows().flat_map(|row| row.labels().iter().map(|(key, _)| *key));
+        self.tally(keys)
+    }
+
+    /// Every value of the labels that `key` means in a filter (`env` is
+    /// `inventory.inv-tui.dev/environment` too), with the number of hosts that have it, by value.
+    /// O(labels of the fleet).
+    pub fn label_values(&self, key: &str) -> Vec<(&str, usize)> {
+        let meant: BTreeSet<_> = self
+            .interner
+            .keys()
+            .filter(|atom| super::filter::is_meant(key, atom.raw()))
+            .map(Atom::symbol)
+            .collect();
+        let labels = self.rows().flat_map(HostRow::labels);
+        self.tally(labels.filter(|(key, _)| meant.contains(key)).map(|(_, value)| *value))
+    }
+
+    fn tally(&self, symbols: impl Iterator<Item = Symbol>) -> Vec<(&str, usize)> {
+        let mut counts = vec![0_usize; self.interner.capacity()];
+        for symbol in symbols {
+            if let Some(count) = counts.get_mut(symbol.index()) {
+                *count += 1;
+            }
+        }
+        let atoms = self.interner.iter().map(|known| known.atom);
+        let counted: BTreeMap<&str, usize> = atoms
+            .filter_map(|atom| Some((atom.as_str(), *counts.get(atom.symbol().index())?)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        counted.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! The filter over the fleet: which hosts it chooses, kept right by every event.
+//!
+//! A new filter is a pass over all rows in the order in which they lie in memory, in steps, so
+//! that the next key press can interrupt it. Until the pass is through, everything shown belongs
+//! to the filter before: the tree never shows half of each. Then the counters are made anew from
+//! the result, which takes a few nanoseconds for each host.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::model::filter::{Filter, Matcher, is_key_word};
+use crate::model::intern::Interner;
+
+use super::Inventory;
+use super::bits::Bits;
+use super::rows::Rows;
+
+/// The filter that is in force, the one that is on its way, and the time that they count from.
+#[derive(Default)]
+pub(super) struct Search {
+    active: Option<Active>,
+    pending: Option<Pending>,
+}
+
+struct Active {
+    matcher: Matcher,
+    bits: Bits,
+    /// When the answer for a host may change by itself, in seconds, with its slot. An entry may
+    /// be out of date; testing a host once too often does no harm.
+    turns: BinaryHeap<Reverse<(i64, u32)>>,
+}
+
+struct Pending {
+    matcher: Matcher,
+    bits: Bits,
+    turns: Vec<Reverse<(i64, u32)>>,
+    /// The hosts that can be chosen at all; none means all of them.
+    candidates: Option<Bits>,
+    /// The first slot that was not tested yet.
+    next: u32,
+}
+
+impl Search {
+    /// The hosts that are chosen; none without a filter.
+    pub(super) fn bits(&self) -> Option<&Bits> {
+        self.active.as_ref().map(|active| &active.bits)
+    }
+
+    fn matchers(&mut self) -> impl Iterator<Item = &mut Matcher> {
+        let active = self.active.as_mut().map(|active| &mut active.matcher);
+        active.into_iter().chain(self.pending.as_mut().map(|pending| &mut pending.matcher))
+    }
+
+    /// Takes in the texts that are new in the interner.
+    pub(super) fn learn(&mut self, interner: &mut Interner) {
+        let fresh = interner.take_fresh();
+        if fresh.is_empty() {
+            return;
+        }
+        for matcher in self.matchers() {
+            matcher.learn(&fresh, interner);
+        }
+    }
+
+    /// Tests a host that is new or has changed. Its bit is right afterwards; what it was before
+    /// is the answer.
+    pub(super) fn test(&mut self, slot: u32, rows: &Rows) -> bool {
+        let (Some(row), Some(facts)) = (rows.get(slot), rows.facts(slot)) else { return false };
+        if let Some(pending) = &mut self.pending {
+            pending.bits.set(slot, pending.matcher.matches(row, &facts.sketch));
+            let now = pending.matcher.now();
+            let turns = pending.matcher.turning_points(row).filter(|time| *time > now);
+            pending.turns.extend(turns.map(|time| Reverse((time, slot))));
+        }
+        let Some(active) = &mut self.active else { return false };
+        let before = active.bits.has(slot);
+        active.bits.set(slot, active.matcher.matches(row, &facts.sketch));
+        for time in active.matcher.turning_points(row) {
+            if time > active.matcher.now() {
+                active.turns.push(Reverse((time, slot)));
+            }
+        }
+        if active.turns.len() > 4 * rows.len() + 1024 {
+            active.collect_turns(rows);
+        }
+        before
+    }
+
+    /// Forgets a host.
+    pub(super) fn forget(&mut self, slot: u32) {
+        if let Some(active) = &mut self.active {
+            active.bits.set(slot, false);
+        }
+        if let Some(pending) = &mut self.pending {
+            pending.bits.set(slot, false);
+        }
+    }
+
+    /// Lets time pass, and answers with the hosts that are to be tested again.
+    pub(super) fn advance(&mut self, now: Timestamp) -> Vec<u32> {
+        for matcher in self.matchers() {
+            matcher.set_now(now);
+        }
+        let mut due = Vec::new();
+        if let Some(active) = &mut self.active {
+            let seconds = now.as_second();
+            while active.turns.peek().is_some_and(|Reverse((time, _))| *time <= seconds) {
+                due.extend(active.turns.pop().map(|Reverse((_, slot))| slot));
+            }
+        }
+        due
+    }
+
+    /// When [`Search::advance`] next has something to say, in seconds.
+    pub(super) fn next_turn(&self) -> Option<i64> {
+        self.active.as_ref()?.turns.peek().map(|Reverse((time, _))| *time)
+    }
+}
+
+impl Active {
+    fn collect_turns(&mut self, rows: &Rows) {
+        let now = self.matcher.now();
+        let all = rows
+            .iter()
+            .flat_map(|(slot, row)| self.matcher.turning_points(row).map(move |time| (time, slot)));
+        self.turns = all.filter(|(time, _)| *time > now).map(Reverse).collect();
+    }
+}
+
+impl Inventory {
+    /// Sets or clears the filter. What is shown stays that of the filter before until
+    /// [`Inventory::filter_step`] is through; clearing takes effect at once.
+    ///
+    /// A filter that narrows the one before tests only what that one chose.
+    pub fn set_filter(&mut self, filter: Option<Filter>, now: Timestamp) {
+        // What the filter before chose must be as of now, to be narrowed.
+        self.tick(now);
+        let search = &mut self.search;
+        let Some(filter) = filter.filter(|filter| !filter.is_empty()) else {
+            *search = Search::default();
+            return;
+        };
+        let interner = &self.interner;
+        let is_key = |word: &str| interner.keys().any(|key| is_key_word(word, key));
+        let narrows = |matcher: &Matcher| filter.narrows_given(matcher.filter(), &is_key);
+        let slots = self.rows.slots();
+        let candidates = match (&search.pending, &search.active) {
+            // With a time in it, what was tested a moment ago may have turned since.
+            (Some(pending), _) if !pending.matcher.is_timed() && narrows(&pending.matcher) => {
+                Some(pending.bits.spliced(pending.next, pending.candidates.as_ref(), slots))
+            }
+            (_, Some(active)) if narrows(&active.matcher) => Some(active.bits.clone()),
+            _ => None,
+        };
+        search.pending = Some(Pending {
+            matcher: Matcher::new(&filter, interner, self.now),
+            bits: Bits::default(),
+            turns: Vec::new(),
+            candidates,
+            next: 0,
+        });
+    }
+
+    /// Goes on with the filter that was set last: tests about `rows` hosts. True when there is
+    /// nothing left to do, and what is shown belongs to that filter.
+    pub fn filter_step(&mut self, rows: usize) -> bool {
+        let Some(pending) = &mut self.search.pending else { return true };
+        let slots = u32::try_from(self.rows.slots()).unwrap_or(u32::MAX);
+        let mut left = rows.max(1);
+        while left > 0 {
+            let slot = match &pending.candidates {
+                Some(candidates) => candidates.next_from(pending.next).unwrap_or(slots),
+                None => pending.next,
+            };
+            if slot >= slots {
+                pending.next = slots;
+                return self.finish_filter();
+            }
+            pending.next = slot + 1;
+            left -= 1;
+            let (Some(row), Some(facts)) = (self.rows.get(slot), self.rows.facts(slot)) else {
+                continue;
+            };
+            pending.bits.set(slot, pending.matcher.matches(row, &facts.sketch));
+            if pending.matcher.is_timed() {
+                let turns = pending.matcher.turning_points(row);
+                let now = pending.matcher.now();
+                let turns = turns.filter(|time| *time > now).map(|time| Reverse((time, slot)));
+                pending.turns.extend(turns);
+            }
+        }
+        false
+    }
+
+    /// Puts the filter whose pass is through in force.
+    fn finish_filter(&mut self) -> bool {
+        if let Some(Pending { matcher, bits, turns, .. }) = self.search.pending.take() {
+            self.groups.recount(&bits, &self.rows);
+            self.search.active = Some(Active { matcher, bits, turns: turns.into() });
+        }
+        true
+    }
+
+    /// Whether [`Inventory::filter_step`] has work left.
+    pub fn filter_pending(&self) -> bool {
+        self.search.pending.is_some()
+    }
+
+    /// The filter that was set last, though it may not have taken effect yet.
+    pub fn filter(&self) -> Option<&Filter> {
+        let pending = self.search.pending.as_ref().map(|pending| pending.matcher.filter());
+        pending.or_else(|| self.search.active.as_ref().map(|active| active.matcher.filter()))
+    }
+
+    /// Whether what is shown is filtered.
+    pub fn is_filtered(&self) -> bool {
+        self.search.active.is_some()
+    }
+}

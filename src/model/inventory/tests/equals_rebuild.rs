@@ -1,0 +1,223 @@
+//! Whatever happened in whatever order: the fleet is as if it had been built just now.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Filters that depend on everything that can change here.
+const FILTERS: [&str; 11] = [
+    "a",
+    "ab",
+    "abc",
+    "!a",
+    "region:r1",
+    "region:r1 a",
+    "cluster=c0 || b",
+    "maintenance:on",
+    "state:bad || state:stop",
+    "age<30s",
+    "seen>20s !maintenance:on",
+];
+
+#[derive(Clone, Debug)]
+enum Op {
+    Apply {
+        uid: u8,
+        region: u8,
+        cluster: u8,
+        display: u8,
+        phase: u8,
+        hold: Option<(u8, u8)>,
+    },
+    Delete(u8),
+    Tick(u8),
+    Filter(Option<usize>),
+    Step(usize),
+    Finish,
+    /// A new listing that brings only some.
+    Resync(u16),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let hold = proptest::option::of((0..40_u8, 1..40_u8));
+    prop_oneof![
+        6 => (0..12_u8, 0..3_u8, 0..3_u8, 0..6_u8, 0..4_u8, hold).prop_map(
+            |(uid, region, cluster, display, phase, hold)| Op::Apply {
+                uid, region, cluster, display, phase, hold
+            }
+        ),
+        2 => (0..12_u8).prop_map(Op::Delete),
+        2 => (0..30_u8).prop_map(Op::Tick),
+        2 => proptest::option::weighted(0.9, 0..FILTERS.len()).prop_map(Op::Filter),
+        2 => (1..6_usize).prop_map(Op::Step),
+        2 => Just(Op::Finish),
+        1 => any::<u16>().prop_map(Op::Resync),
+    ]
+}
+
+/// The fleet and what it should be.
+#[derive(Default)]
+struct Run {
+    inventory: Inventory,
+    records: BTreeMap<String, HostRecord>,
+    shown: Option<&'static str>,
+    wanted: Option<&'static str>,
+    version: u32,
+    seconds: i64,
+}
+
+impl Run {
+    fn now(&self) -> Timestamp {
+        at(self.seconds)
+    }
+
+    fn go(&mut self, op: &Op) {
+        self.version += 1;
+        let now = self.now();
+        match op {
+            Op::Apply { uid, region, cluster, display, phase, hold } => {
+                let names = ["a-1", "a-10", "ab-2", "xAbc", "b", "ünï a"];
+                let region = ["r1", "r2", ""][usize::from(*region)];
+                let cluster = ["c0", "c1", ""][usize::from(*cluster)];
+                let uid = format!("u{uid}");
+                let display = names[usize::from(*display)];
+                let mut new = record(&uid, region, cluster, display, self.version);
+                new.metadata.creation_timestamp = Some(Time(now));
+                new.status.phase = [Phase::Running, Phase::Gone, Phase::Stopped, Phase::Pending]
+                    .get(usize::from(*phase))
+                    .copied();
+                new.status.conditions.ready = Some(crate::model::record::ConditionRecord {
+                    status: Some(true),
+                    reason: None,
+                    since: Some(now),
+                });
+                if let Some((since, length)) = hold {
+                    let since = self.seconds + i64::from(*since) - 20;
+                    let hold = HoldRecord {
+                        reason: None,
+                        // Far enough away that the two minutes of slack begin a hold as well.
+                        since: Some(at(since + 120)),
+                        until: Some(at(since + i64::from(*length))),
+                        ..HoldRecord::default()
+                    };
+                    new.spec.maintenance.insert("alice".to_owned(), hold);
+                }
+                self.inventory.apply(new.clone(), now);
+                self.records.insert(uid, new);
+            }
+            Op::Delete(uid) => {
+                let uid = format!("u{uid}");
+                let was = self.records.remove(&uid).is_some();
+                assert_eq!(self.inventory.delete(&Uid::new(uid)), was);
+            }
+            Op::Tick(seconds) => {
+                self.seconds += i64::from(*seconds);
+                self.inventory.tick(self.now());
+            }
+            Op::Filter(number) => {
+                self.wanted = number.map(|number| FILTERS[number]);
+                let filter = self.wanted.map(|text| Filter::parse(text).unwrap());
+                self.inventory.set_filter(filter, now);
+                if self.wanted.is_none() {
+                    self.shown = None;
+                }
+            }
+            Op::Step(rows) => {
+                if self.inventory.filter_step(*rows) {
+                    self.shown = self.wanted;
+                }
+            }
+            Op::Finish => {
+                while !self.inventory.filter_step(4) {}
+                self.shown = self.wanted;
+            }
+            Op::Resync(mask) => {
+                self.inventory.begin_resync();
+                let mut number = 0;
+                let mut gone = 0;
+                let inventory = &mut self.inventory;
+                self.records.retain(|_, record| {
+                    number += 1;
+                    let kept = mask >> (number % 16) & 1 == 1;
+                    if kept {
+                        inventory.apply(record.clone(), now);
+                    } else {
+                        gone += 1;
+                    }
+                    kept
+                });
+                assert_eq!(self.inventory.end_resync(), gone);
+            }
+        }
+    }
+
+    fn check(&mut self) {
+        let now = self.now();
+        self.inventory.tick(now);
+        let mut fresh = Inventory::new();
+        for record in self.records.values() {
+            fresh.apply(record.clone(), now);
+        }
+        if let Some(text) = self.shown {
+            filter(&mut fresh, text, now);
+        }
+        assert_eq!(self.inventory.counts(), fresh.counts());
+        assert_eq!(self.inventory.len(), self.records.len());
+        let shown: Vec<&str> = fresh.matched_rows().map(|row| row.uid().as_str()).collect();
+        let real: Vec<&str> = self.inventory.matched_rows().map(|row| row.uid().as_str()).collect();
+        assert_eq!(real, shown);
+        for folds in [all_open(), Folds::default()] {
+            let show = |inventory: &Inventory| {
+                let first = inventory.first(&folds);
+                let lines = first.map(|first| inventory.window(&folds, &first, 10_000));
+                let lines = lines.unwrap_or_default();
+                lines
+                    .iter()
+                    .map(|line| {
+                        format!("{line:?}").replace(char::is_numeric, "")
+                            + &format!("{:?}", line.key())
+                            + &match line {
+                                Line::Region { counts, .. } | Line::Cluster { counts, .. } => {
+                                    format!("{counts:?}")
+                                }
+                                Line::Host { row } => {
+                                    format!("{:?} {:?}", row.phase(), row.health())
+                                }
+                            }
+                    })
+                    .map(|text| strip_symbols(&text))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(show(&self.inventory), show(&fresh));
+            super::moves::check_moves(&self.inventory, &folds);
+        }
+        // A fleet that has nothing has nothing left.
+        let uses: usize = self.inventory.interner.len();
+        assert_eq!(uses, fresh.interner.len());
+        assert_eq!(self.inventory.due.len(), self.inventory.due_of.len());
+    }
+}
+
+/// A row without the numbers of its symbols, which tell of the past.
+fn strip_symbols(text: &str) -> String {
+    text.split("pairs").next().unwrap_or_default().to_owned()
+        + text.rsplit("in_maintenance").next().unwrap_or_default()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_equals_a_rebuild(ops in proptest::collection::vec(op(), 1..60)) {
+        let mut run = Run::default();
+        for (number, op) in ops.iter().enumerate() {
+            run.go(op);
+            if number % 7 == 0 {
+                run.check();
+            }
+        }
+        run.check();
+        run.go(&Op::Finish);
+        run.check();
+    }
+}
