@@ -46,8 +46,9 @@ static PROGRESS: AtomicBool = AtomicBool::new(false);
 pub fn start(args: LogArgs, level: &str) -> Result<()> {
     let wanted = std::env::var(LEVEL).unwrap_or_default();
     let wanted = if wanted.trim().is_empty() { level } else { wanted.trim() };
-    // a level alone is for this program: libraries print whole requests when they may
-    let ours = format!("warn,inv_tui={wanted}");
+    // a level alone is for this program: libraries print whole requests when they may, and
+    // kube_client prints each failure that we tell in our own words once more
+    let ours = format!("warn,kube_client=off,inv_tui={wanted}");
     let wanted = if wanted.contains(['=', ',']) { wanted } else { &ours };
     let filter = EnvFilter::try_new(wanted).map_err(|cause| {
         Error::usage(format!("{LEVEL} is not a level: \"{wanted}\""))

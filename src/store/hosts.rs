@@ -20,9 +20,12 @@ use crate::model::diff::{Contested, Part, StoredHost, at, digest};
 use crate::model::host::{Phase, ScheduledEvent, SourceFacts};
 use crate::model::labels;
 
-/// How long an error of the watch counts. The watch tries again at least every 30 s; one that has
-/// not failed for longer than this is established, though an idle one sends nothing to tell so.
+/// Longest time that an error of the watch counts. The watch tries again at least every 30 s.
 const ERROR_COUNTS: Duration = Duration::from_secs(75);
+/// Shortest time: one attempt to connect, and some more.
+const ERROR_COUNTS_AT_LEAST: Duration = Duration::from_secs(8);
+/// Errors that are further apart than this do not belong together (the backoff begins anew).
+const SAME_TROUBLE: Duration = Duration::from_mins(2);
 
 /// What a fetcher must know of a stored host.
 #[derive(Clone, Debug)]
@@ -173,9 +176,26 @@ fn held_until(spec: &Value) -> Option<Timestamp> {
         .max()
 }
 
-/// Whether a failure of the watch, if there was one, is so long ago that it must have been mended.
-fn mended(failed: Option<Instant>, now: Instant) -> bool {
-    failed.is_none_or(|at| now.saturating_duration_since(at) > ERROR_COUNTS)
+/// A failure of the watch. A watch that works again says nothing while nothing changes; but the
+/// next attempt of a broken one comes after about twice the time since the last, and fails loudly.
+/// So one that has been silent for longer than that is established.
+#[derive(Clone, Copy, Debug)]
+struct Failure {
+    at: Instant,
+    counts: Duration,
+}
+
+impl Failure {
+    fn after(before: Option<Self>, now: Instant) -> Self {
+        let gap = before.map_or(Duration::ZERO, |b| now.saturating_duration_since(b.at));
+        let gap = if gap > SAME_TROUBLE { Duration::ZERO } else { gap };
+        let counts = (gap * 5 / 2 + ERROR_COUNTS_AT_LEAST).min(ERROR_COUNTS);
+        Self { at: now, counts }
+    }
+
+    fn is_mended(self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) > self.counts
+    }
 }
 
 /// Gives one shared copy of each of a few often repeated texts.
@@ -217,7 +237,7 @@ pub struct Hosts {
     selection: Arc<Selection>,
     table: Arc<Mutex<Table>>,
     sync: Arc<channel::Sender<Sync>>,
-    last_error: Arc<Mutex<Option<Instant>>>,
+    last_error: Arc<Mutex<Option<Failure>>>,
 }
 
 impl Hosts {
@@ -244,7 +264,8 @@ impl Hosts {
     /// Whether the table is complete and nothing says that the watch is broken.
     pub fn in_sync(&self) -> bool {
         let failed = *self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*self.sync.borrow(), Sync::Synced) && mended(failed, Instant::now())
+        matches!(*self.sync.borrow(), Sync::Synced)
+            && failed.is_none_or(|failure| failure.is_mended(Instant::now()))
     }
 
     /// What is known of a host.
@@ -326,7 +347,10 @@ impl Hosts {
     }
 
     fn failed(&self, problem: watcher::Error) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        {
+            let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some(Failure::after(*last, Instant::now()));
+        }
         let error = explain(problem);
         tracing::warn!(error = crate::error::chain(&error), "the watch on hosts failed");
         let error = Arc::new(error);

@@ -273,7 +273,9 @@ fn tell(context: &Context, report: &ScopeReport) {
     context.metrics.scope(report, start::now());
     let error = report.incomplete.as_ref().map(|i| chain(&i.error));
     let hint = report.incomplete.as_ref().and_then(|i| i.error.next_step());
-    if error.is_some() && !report.denied {
+    if context.stopped() {
+        tracing::info!(scope = report.name, "stopped before the end");
+    } else if error.is_some() && !report.denied {
         tracing::error!(
             scope = report.name,
             error,

@@ -64,19 +64,26 @@ async fn an_older_event_does_not_undo_the_answer_to_a_write() {
 }
 
 #[tokio::test]
-async fn readiness_returns_when_the_watch_has_not_failed_for_a_while() {
+async fn a_broken_watch_is_not_ready() {
     let hosts = hosts();
     feed(&hosts, vec![Event::Init, Event::InitDone]).await;
     hosts.consume(stream::iter([Err(watcher::Error::NoResourceVersion)])).await;
     assert!(!hosts.in_sync());
-    let failed = Instant::now();
-    assert!(!mended(Some(failed), failed + ERROR_COUNTS));
-    assert!(
-        mended(Some(failed), failed + ERROR_COUNTS + Duration::from_secs(1)),
-        "an idle watch is silent"
-    );
     feed(&hosts, vec![Event::Apply(guard(host("a", "1", 5)))]).await;
     assert!(hosts.in_sync());
+}
+
+#[test]
+fn a_silent_watch_is_taken_for_mended_after_about_two_attempts() {
+    let second = Duration::from_secs(1);
+    let start = Instant::now();
+    let first = Failure::after(None, start);
+    assert!(!first.is_mended(start + 8 * second) && first.is_mended(start + 9 * second));
+    let later = Failure::after(Some(first), start + 10 * second);
+    assert!(!later.is_mended(start + 40 * second) && later.is_mended(start + 44 * second));
+    let long = Failure::after(Some(later), start + 70 * second);
+    assert_eq!(long.counts, ERROR_COUNTS);
+    assert_eq!(Failure::after(Some(long), start + 300 * second).counts, ERROR_COUNTS_AT_LEAST);
 }
 
 #[test]

@@ -28,7 +28,8 @@ impl Moto {
         let client = Client::from_conf(config);
         let images = client.describe_images().send().await.unwrap();
         let image = images.images().iter().find_map(|image| image.image_id.clone());
-        let this = Self { url, region, client, image: image.unwrap_or("ami-12c6146b".to_owned()) };
+        let this =
+            Self { url, region, client, image: image.unwrap_or_else(|| "ami-12c6146b".to_owned()) };
         let old = this.running().await;
         if !old.is_empty() {
             this.terminate(&old).await;

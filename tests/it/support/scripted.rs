@@ -85,10 +85,10 @@ async fn answer(State(regions): State<Regions>, headers: HeaderMap, form: String
     let regions = regions.lock().unwrap();
     match field("Action") {
         "DescribeRegions" => {
-            let items: String = regions
-                .keys()
-                .map(|r| format!("<item><regionName>{r}</regionName></item>"))
-                .collect();
+            let mut items = String::new();
+            for name in regions.keys() {
+                let _ = write!(items, "<item><regionName>{name}</regionName></item>");
+            }
             xml("DescribeRegions", &format!("<regionInfo>{items}</regionInfo>"))
         }
         "DescribeInstanceStatus" => xml("DescribeInstanceStatus", "<instanceStatusSet/>"),
@@ -114,11 +114,11 @@ async fn answer(State(regions): State<Regions>, headers: HeaderMap, form: String
 fn reservations(hosts: &[Instance]) -> String {
     let mut body = String::from("<reservationSet>");
     for host in hosts {
-        let Instance { id, state: (code, state), owner, tags } = host;
-        let tags: String = tags
-            .iter()
-            .map(|(k, v)| format!("<item><key>{k}</key><value>{v}</value></item>"))
-            .collect();
+        let Instance { id, state: (code, state), owner, tags: all } = host;
+        let mut tags = String::new();
+        for (key, value) in all {
+            let _ = write!(tags, "<item><key>{key}</key><value>{value}</value></item>");
+        }
         let _ = write!(
             body,
             "<item><reservationId>r-{id}</reservationId><ownerId>{owner}</ownerId><instancesSet><item>\
