@@ -133,6 +133,9 @@ impl Inventory {
 
     /// Tests a host against the filter again, where it stands. True if the answer changed.
     fn retest(&mut self, slot: u32) -> bool {
+        if self.rows.get(slot).is_none() {
+            return false;
+        }
         let before = self.search.test(slot, &self.rows);
         let after = self.search.bits().is_some_and(|bits| bits.has(slot));
         if before != after {
@@ -169,7 +172,6 @@ impl Inventory {
 
     fn delete_slot(&mut self, slot: u32) {
         self.groups.remove(slot, self.search.bits(), &self.rows);
-        self.search.forget(slot);
         if let Some(row) = self.rows.remove(slot) {
             row.release(&mut self.interner);
         }

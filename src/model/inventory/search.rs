@@ -26,6 +26,7 @@ pub(super) struct Search {
 
 struct Active {
     matcher: Matcher,
+    /// The hosts that are chosen. The bit of a free slot means nothing.
     bits: Bits,
     /// When the answer for a host may change by itself, in seconds, with its slot. An entry may
     /// be out of date; testing a host once too often does no harm.
@@ -35,7 +36,6 @@ struct Active {
 struct Pending {
     matcher: Matcher,
     bits: Bits,
-    turns: Vec<Reverse<(i64, u32)>>,
     /// The hosts that can be chosen at all; none means all of them.
     candidates: Option<Bits>,
     /// The first slot that was not tested yet.
@@ -70,9 +70,6 @@ impl Search {
         let (Some(row), Some(facts)) = (rows.get(slot), rows.facts(slot)) else { return false };
         if let Some(pending) = &mut self.pending {
             pending.bits.set(slot, pending.matcher.matches(row, &facts.sketch));
-            let now = pending.matcher.now();
-            let turns = pending.matcher.turning_points(row).filter(|time| *time > now);
-            pending.turns.extend(turns.map(|time| Reverse((time, slot))));
         }
         let Some(active) = &mut self.active else { return false };
         let before = active.bits.has(slot);
@@ -88,18 +85,16 @@ impl Search {
         before
     }
 
-    /// Forgets a host.
-    pub(super) fn forget(&mut self, slot: u32) {
-        if let Some(active) = &mut self.active {
-            active.bits.set(slot, false);
-        }
-        if let Some(pending) = &mut self.pending {
-            pending.bits.set(slot, false);
-        }
-    }
-
     /// Lets time pass, and answers with the hosts that are to be tested again.
     pub(super) fn advance(&mut self, now: Timestamp) -> Vec<u32> {
+        if let Some(pending) = &mut self.pending
+            && pending.matcher.is_timed()
+            && pending.matcher.now() != now.as_second()
+        {
+            // What was tested so far was tested at another time: the pass begins anew.
+            pending.next = 0;
+            pending.candidates = None;
+        }
         for matcher in self.matchers() {
             matcher.set_now(now);
         }
@@ -120,7 +115,12 @@ impl Search {
 }
 
 impl Active {
+    /// Writes down when which host turns: all of them, also those that were not tested because
+    /// the filter before did not choose them.
     fn collect_turns(&mut self, rows: &Rows) {
+        if !self.matcher.is_timed() {
+            return;
+        }
         let now = self.matcher.now();
         let all = rows
             .iter()
@@ -157,7 +157,6 @@ impl Inventory {
         search.pending = Some(Pending {
             matcher: Matcher::new(&filter, interner, self.now),
             bits: Bits::default(),
-            turns: Vec::new(),
             candidates,
             next: 0,
         });
@@ -184,21 +183,17 @@ impl Inventory {
                 continue;
             };
             pending.bits.set(slot, pending.matcher.matches(row, &facts.sketch));
-            if pending.matcher.is_timed() {
-                let turns = pending.matcher.turning_points(row);
-                let now = pending.matcher.now();
-                let turns = turns.filter(|time| *time > now).map(|time| Reverse((time, slot)));
-                pending.turns.extend(turns);
-            }
         }
         false
     }
 
     /// Puts the filter whose pass is through in force.
     fn finish_filter(&mut self) -> bool {
-        if let Some(Pending { matcher, bits, turns, .. }) = self.search.pending.take() {
+        if let Some(Pending { matcher, bits, .. }) = self.search.pending.take() {
             self.groups.recount(&bits, &self.rows);
-            self.search.active = Some(Active { matcher, bits, turns: turns.into() });
+            let mut active = Active { matcher, bits, turns: BinaryHeap::new() };
+            active.collect_turns(&self.rows);
+            self.search.active = Some(active);
         }
         true
     }

@@ -204,8 +204,6 @@ fn strip_symbols(text: &str) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
-
     #[test]
     fn any_sequence_equals_a_rebuild(ops in proptest::collection::vec(op(), 1..60)) {
         let mut run = Run::default();
