@@ -39,7 +39,7 @@ struct Pending {
     /// The hosts that can be chosen at all; none means all of them.
     candidates: Option<Bits>,
     /// The first slot that was not tested yet.
-    next: u32,
+    next: usize,
 }
 
 impl Search {
@@ -67,13 +67,13 @@ impl Search {
     /// Tests a host that is new or has changed. Its bit is right afterwards; what it was before
     /// is the answer.
     pub(super) fn test(&mut self, slot: u32, rows: &Rows) -> bool {
-        let (Some(row), Some(facts)) = (rows.get(slot), rows.facts(slot)) else { return false };
+        let (Some(row), Some(host)) = (rows.get(slot), rows.subject(slot)) else { return false };
         if let Some(pending) = &mut self.pending {
-            pending.bits.set(slot, pending.matcher.matches(row, &facts.sketch));
+            pending.bits.set(slot, pending.matcher.matches(host));
         }
         let Some(active) = &mut self.active else { return false };
         let before = active.bits.has(slot);
-        active.bits.set(slot, active.matcher.matches(row, &facts.sketch));
+        active.bits.set(slot, active.matcher.matches(host));
         for time in active.matcher.turning_points(row) {
             if time > active.matcher.now() {
                 active.turns.push(Reverse((time, slot)));
@@ -114,6 +114,11 @@ impl Search {
     }
 }
 
+/// The bits of a word from this one on.
+fn from_bit(bit: usize) -> u64 {
+    u64::MAX << bit
+}
+
 impl Active {
     /// Writes down when which host turns: all of them, also those that were not tested because
     /// the filter before did not choose them.
@@ -147,8 +152,7 @@ impl Inventory {
         let narrows = |matcher: &Matcher| filter.narrows_given(matcher.filter(), &is_key);
         let slots = self.rows.slots();
         let candidates = match (&search.pending, &search.active) {
-            // With a time in it, what was tested a moment ago may have turned since.
-            (Some(pending), _) if !pending.matcher.is_timed() && narrows(&pending.matcher) => {
+            (Some(pending), _) if narrows(&pending.matcher) => {
                 Some(pending.bits.spliced(pending.next, pending.candidates.as_ref(), slots))
             }
             (_, Some(active)) if narrows(&active.matcher) => Some(active.bits.clone()),
@@ -166,25 +170,30 @@ impl Inventory {
     /// nothing left to do, and what is shown belongs to that filter.
     pub fn filter_step(&mut self, rows: usize) -> bool {
         let Some(pending) = &mut self.search.pending else { return true };
-        let slots = u32::try_from(self.rows.slots()).unwrap_or(u32::MAX);
+        let slots = self.rows.slots();
         let mut left = rows.max(1);
-        while left > 0 {
-            let slot = match &pending.candidates {
-                Some(candidates) => candidates.next_from(pending.next).unwrap_or(slots),
-                None => pending.next,
-            };
-            if slot >= slots {
-                pending.next = slots;
-                return self.finish_filter();
+        while pending.next < slots && left > 0 {
+            let word = pending.next / 64;
+            let candidates = pending.candidates.as_ref().map_or(u64::MAX, |bits| bits.word(word));
+            let mut rest = candidates & self.rows.live().word(word) & from_bit(pending.next % 64);
+            let (mut tested, mut found) = (0, 0);
+            while rest != 0 && left > 0 {
+                let bit = rest & rest.wrapping_neg();
+                let slot = word * 64 + rest.trailing_zeros() as usize;
+                let host = u32::try_from(slot).ok().and_then(|slot| self.rows.subject(slot));
+                if host.is_some_and(|host| pending.matcher.matches(host)) {
+                    found |= bit;
+                }
+                tested |= bit;
+                rest ^= bit;
+                left -= 1;
             }
-            pending.next = slot + 1;
-            left -= 1;
-            let (Some(row), Some(facts)) = (self.rows.get(slot), self.rows.facts(slot)) else {
-                continue;
-            };
-            pending.bits.set(slot, pending.matcher.matches(row, &facts.sketch));
+            // The others keep what an event may have made of them.
+            pending.bits.set_word(word, pending.bits.word(word) & !tested | found);
+            let next = if rest == 0 { 64 } else { rest.trailing_zeros() as usize };
+            pending.next = word * 64 + next;
         }
-        false
+        pending.next >= slots && self.finish_filter()
     }
 
     /// Puts the filter whose pass is through in force.
