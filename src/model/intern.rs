@@ -13,7 +13,7 @@ use super::filter::text_mask;
 use super::text;
 
 /// Number of a text in its [`Interner`]. It means nothing in another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Symbol(u32);
 
 impl Symbol {

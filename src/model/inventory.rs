@@ -15,7 +15,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::intern::{Atom, Interner, Symbol};
 use super::key::Uid;
 use super::record::HostRecord;
-use super::row::HostRow;
+use super::row::{Built, HostRow};
 
 mod bits;
 mod counts;
@@ -91,7 +91,7 @@ impl Inventory {
             self.rows.set_listing(slot, self.listing);
             return false;
         }
-        let Some(new) = HostRow::new(record, self.now, &mut self.interner) else { return false };
+        let Some(new) = HostRow::build(record, self.now, &mut self.interner) else { return false };
         self.search.learn(&mut self.interner);
         if let Some(slot) = slot {
             return self.replace(slot, new);
@@ -104,35 +104,36 @@ impl Inventory {
     }
 
     /// Puts a new version in the place of a row.
-    fn replace(&mut self, slot: u32, new: HostRow) -> bool {
+    fn replace(&mut self, slot: u32, new: Built) -> bool {
         let Some(old) = self.rows.get(slot) else { return false };
-        if old.looks_like(&new) {
-            if let Some(old) = self.rows.replace(slot, new, self.listing) {
-                old.release(&mut self.interner);
-            }
-            return false;
-        }
-        let stays = old.region() == new.region()
-            && old.cluster() == new.cluster()
-            && old.place() == new.place();
+        let pairs = self.rows.pairs(slot).to_vec();
+        let same = pairs == new.pairs && old.looks_like(&new.row);
+        let stays = old.region() == new.row.region()
+            && old.cluster() == new.row.cluster()
+            && old.place() == new.row.place();
         if !stays {
             self.groups.remove(slot, self.search.bits(), &self.rows);
         }
         let Some(old) = self.rows.replace(slot, new, self.listing) else { return false };
-        if stays {
-            self.groups.set_health(slot, old.health(), self.search.bits(), &self.rows);
-            self.retest(slot);
-        } else {
+        if !stays {
             self.search.test(slot, &self.rows);
             self.groups.add(slot, self.search.bits(), &self.rows);
+        } else if !same {
+            self.groups.set_health(slot, old.health(), self.search.bits(), &self.rows);
+            self.retest(slot);
         }
-        old.release(&mut self.interner);
-        self.note(slot);
-        true
+        old.release(&pairs, &mut self.interner);
+        if !same {
+            self.note(slot);
+        }
+        !same
     }
 
     /// Tests a host against the filter again, where it stands. True if the answer changed.
     fn retest(&mut self, slot: u32) -> bool {
+        if self.rows.get(slot).is_none() {
+            return false;
+        }
         let before = self.search.test(slot, &self.rows);
         let after = self.search.bits().is_some_and(|bits| bits.has(slot));
         if before != after {
@@ -169,9 +170,9 @@ impl Inventory {
 
     fn delete_slot(&mut self, slot: u32) {
         self.groups.remove(slot, self.search.bits(), &self.rows);
-        self.search.forget(slot);
+        let pairs = self.rows.pairs(slot).to_vec();
         if let Some(row) = self.rows.remove(slot) {
-            row.release(&mut self.interner);
+            row.release(&pairs, &mut self.interner);
         }
         self.note(slot);
     }
@@ -185,8 +186,7 @@ impl Inventory {
 
     /// Ends a list: deletes every host that was not applied since it began. How many those were.
     pub fn end_resync(&mut self) -> usize {
-        let old =
-            |slot: &u32| self.rows.facts(*slot).is_some_and(|facts| facts.listing != self.listing);
+        let old = |slot: &u32| self.rows.listing(*slot) != Some(self.listing);
         let gone: Vec<u32> = self.rows.iter().map(|(slot, _)| slot).filter(old).collect();
         for slot in &gone {
             self.delete_slot(*slot);
@@ -203,7 +203,7 @@ impl Inventory {
         while let Some((time, slot)) = self.due.first().copied().filter(|(time, _)| *time <= now) {
             // `note` takes it out, but only if it is still that host's.
             self.due.remove(&(time, slot));
-            let Some(old) = self.rows.facts(slot).map(|facts| facts.health) else { continue };
+            let Some(old) = self.rows.health(slot) else { continue };
             if self.rows.update(slot, |row| row.tick(now)) {
                 self.groups.set_health(slot, old, self.search.bits(), &self.rows);
                 self.retest(slot);
@@ -236,13 +236,19 @@ impl Inventory {
     }
 
     /// Labels of a row of this inventory, by key.
-    pub fn labels<'a>(
-        &'a self,
-        row: &'a HostRow,
-    ) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        row.labels().iter().filter_map(|(key, value)| {
+    pub fn labels(&self, row: &HostRow) -> impl Iterator<Item = (&str, &str)> + use<'_> {
+        let slot = self.rows.slot_of(row.uid());
+        let pairs = slot.map_or(&[] as &[_], |slot| self.rows.pairs(slot));
+        pairs.iter().take(row.label_count()).filter_map(|(key, value)| {
             Some((self.interner.get(*key)?.as_str(), self.interner.get(*value)?.as_str()))
         })
+    }
+
+    /// Every label of every host.
+    fn all_labels(&self) -> impl Iterator<Item = (Symbol, Symbol)> + use<'_> {
+        self.rows
+            .iter()
+            .flat_map(|(slot, row)| self.rows.pairs(slot).iter().take(row.label_count()).copied())
     }
 
     /// How many hosts there are.
@@ -290,8 +296,7 @@ impl Inventory {
     /// Every label key with the number of hosts that have it, by key. O(labels of the fleet):
     /// for completion, not for every frame.
     pub fn label_keys(&self) -> Vec<(&str, usize)> {
-        let keys = self.rows().flat_map(|row| row.labels().iter().map(|(key, _)| *key));
-        self.tally(keys)
+        self.tally(self.all_labels().map(|(key, _)| key))
     }
 
     /// Every value of the labels that `key` means in a filter (`env` is
@@ -304,8 +309,8 @@ impl Inventory {
             .filter(|atom| super::filter::is_meant(key, atom.raw()))
             .map(Atom::symbol)
             .collect();
-        let labels = self.rows().flat_map(HostRow::labels);
-        self.tally(labels.filter(|(key, _)| meant.contains(key)).map(|(_, value)| *value))
+        let labels = self.all_labels().filter(|(key, _)| meant.contains(key));
+        self.tally(labels.map(|(_, value)| value))
     }
 
     fn tally(&self, symbols: impl Iterator<Item = Symbol>) -> Vec<(&str, usize)> {

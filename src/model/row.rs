@@ -37,9 +37,6 @@ pub struct HostRow {
     environment: Atom,
     zone: Atom,
     ready_reason: Atom,
-    /// Labels, and behind them what the spec says and no label mirrors, as if it were a label.
-    pairs: Box<[(Symbol, Symbol)]>,
-    /// How many of `pairs` are labels.
     label_count: u32,
     holds: Box<[RowHold]>,
     problem: Option<Box<str>>,
@@ -58,6 +55,16 @@ pub struct HostRow {
     seen: Option<bool>,
     deleting: bool,
     in_maintenance: bool,
+}
+
+/// A row and its labels, which lie elsewhere: a pass over the fleet reads all labels and hardly
+/// any rows.
+pub(crate) struct Built {
+    /// The row.
+    pub(crate) row: HostRow,
+    /// Labels as numbers of the interner, in the order of their keys; behind them what the spec
+    /// says and no label mirrors, as if it were a label.
+    pub(crate) pairs: Vec<(Symbol, Symbol)>,
 }
 
 /// One hold on a host.
@@ -278,15 +285,10 @@ impl HostRow {
         self.run_state
     }
 
-    /// Labels as numbers of the inventory's interner, in the order of their keys.
-    /// [`Inventory::labels`](super::inventory::Inventory::labels) has them as text.
-    pub fn labels(&self) -> &[(Symbol, Symbol)] {
-        self.pairs.get(..self.label_count as usize).unwrap_or_default()
-    }
-
-    /// Labels, and what the spec says where no label mirrors it.
-    pub(crate) fn pairs(&self) -> &[(Symbol, Symbol)] {
-        &self.pairs
+    /// How many labels the host has.
+    /// [`Inventory::labels`](super::inventory::Inventory::labels) has them.
+    pub fn label_count(&self) -> usize {
+        self.label_count as usize
     }
 
     /// Name, address and provider id in lower case, in lines.

@@ -17,7 +17,10 @@ pub fn is_hostile(c: char) -> bool {
 
 /// The text with every hostile character shown as `\u{FFFD}`; borrowed where there is none.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_hostile) {
+    // Nearly every text is plain ASCII, and this is called for each text of each event.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        Cow::Borrowed(text)
+    } else if text.chars().any(is_hostile) {
         Cow::Owned(text.chars().map(|c| if is_hostile(c) { '\u{FFFD}' } else { c }).collect())
     } else {
         Cow::Borrowed(text)

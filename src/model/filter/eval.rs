@@ -13,13 +13,13 @@ use super::ast::Expr;
 mod leaf;
 mod sketch;
 
-pub use sketch::Sketch;
+pub(crate) use sketch::{Sketch, Subject};
 
 use leaf::Leaf;
 
 /// A filter for the hosts whose texts one [`Interner`] has.
 #[derive(Debug)]
-pub struct Matcher {
+pub(crate) struct Matcher {
     filter: Filter,
     root: Node,
     leaves: Vec<Leaf>,
@@ -37,7 +37,7 @@ enum Node {
 
 impl Matcher {
     /// Prepares a filter. O(terms × texts of the interner), a few nanoseconds each.
-    pub fn new(filter: &Filter, interner: &Interner, now: Timestamp) -> Self {
+    pub(crate) fn new(filter: &Filter, interner: &Interner, now: Timestamp) -> Self {
         let mut leaves = Vec::new();
         let root = compile(&filter.0, &mut leaves);
         let mut matcher = Self { filter: filter.clone(), root, leaves, now: 0 };
@@ -52,7 +52,7 @@ impl Matcher {
     }
 
     /// The filter that this is.
-    pub fn filter(&self) -> &Filter {
+    pub(crate) fn filter(&self) -> &Filter {
         &self.filter
     }
 
@@ -76,19 +76,18 @@ impl Matcher {
         self.now
     }
 
-    /// Whether the filter chooses this host. `sketch` is [`Sketch::of`] it; the row itself is
-    /// looked at only where that does not tell.
-    pub fn matches(&self, row: &HostRow, sketch: &Sketch) -> bool {
-        self.node(&self.root, row, sketch)
+    /// Whether the filter chooses this host.
+    pub(crate) fn matches(&self, host: Subject<'_>) -> bool {
+        self.node(&self.root, host)
     }
 
-    fn node(&self, node: &Node, row: &HostRow, sketch: &Sketch) -> bool {
+    fn node(&self, node: &Node, host: Subject<'_>) -> bool {
         match node {
-            Node::All(parts) => parts.iter().all(|part| self.node(part, row, sketch)),
-            Node::Any(parts) => parts.iter().any(|part| self.node(part, row, sketch)),
-            Node::Not(part) => !self.node(part, row, sketch),
+            Node::All(parts) => parts.iter().all(|part| self.node(part, host)),
+            Node::Any(parts) => parts.iter().any(|part| self.node(part, host)),
+            Node::Not(part) => !self.node(part, host),
             Node::Leaf(number) => {
-                self.leaves.get(*number).is_some_and(|leaf| leaf.matches(row, sketch, self.now))
+                self.leaves.get(*number).is_some_and(|leaf| leaf.matches(host, self.now))
             }
         }
     }

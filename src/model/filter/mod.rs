@@ -15,7 +15,7 @@ mod narrow;
 mod parse;
 
 pub(crate) use ast::TextField;
-pub use eval::{Matcher, Sketch};
+pub(crate) use eval::{Matcher, Sketch, Subject};
 pub(crate) use eval::{is_key_word, is_meant};
 pub(crate) use fuzzy::{fold, is_folded, text_mask};
 

@@ -165,8 +165,8 @@ impl Groups {
             for cluster in &mut region.clusters {
                 let mut tally = Tally::default();
                 cluster.roster.recount(bits, |slot| {
-                    if let Some(facts) = rows.facts(slot) {
-                        tally.add(facts.health);
+                    if let Some(health) = rows.health(slot) {
+                        tally.add(health);
                     }
                 });
                 region.tallies.matched.merge(&tally);

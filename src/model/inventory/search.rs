@@ -26,6 +26,7 @@ pub(super) struct Search {
 
 struct Active {
     matcher: Matcher,
+    /// The hosts that are chosen. The bit of a free slot means nothing.
     bits: Bits,
     /// When the answer for a host may change by itself, in seconds, with its slot. An entry may
     /// be out of date; testing a host once too often does no harm.
@@ -35,11 +36,10 @@ struct Active {
 struct Pending {
     matcher: Matcher,
     bits: Bits,
-    turns: Vec<Reverse<(i64, u32)>>,
     /// The hosts that can be chosen at all; none means all of them.
     candidates: Option<Bits>,
     /// The first slot that was not tested yet.
-    next: u32,
+    next: usize,
 }
 
 impl Search {
@@ -67,16 +67,13 @@ impl Search {
     /// Tests a host that is new or has changed. Its bit is right afterwards; what it was before
     /// is the answer.
     pub(super) fn test(&mut self, slot: u32, rows: &Rows) -> bool {
-        let (Some(row), Some(facts)) = (rows.get(slot), rows.facts(slot)) else { return false };
+        let (Some(row), Some(host)) = (rows.get(slot), rows.subject(slot)) else { return false };
         if let Some(pending) = &mut self.pending {
-            pending.bits.set(slot, pending.matcher.matches(row, &facts.sketch));
-            let now = pending.matcher.now();
-            let turns = pending.matcher.turning_points(row).filter(|time| *time > now);
-            pending.turns.extend(turns.map(|time| Reverse((time, slot))));
+            pending.bits.set(slot, pending.matcher.matches(host));
         }
         let Some(active) = &mut self.active else { return false };
         let before = active.bits.has(slot);
-        active.bits.set(slot, active.matcher.matches(row, &facts.sketch));
+        active.bits.set(slot, active.matcher.matches(host));
         for time in active.matcher.turning_points(row) {
             if time > active.matcher.now() {
                 active.turns.push(Reverse((time, slot)));
@@ -88,18 +85,16 @@ impl Search {
         before
     }
 
-    /// Forgets a host.
-    pub(super) fn forget(&mut self, slot: u32) {
-        if let Some(active) = &mut self.active {
-            active.bits.set(slot, false);
-        }
-        if let Some(pending) = &mut self.pending {
-            pending.bits.set(slot, false);
-        }
-    }
-
     /// Lets time pass, and answers with the hosts that are to be tested again.
     pub(super) fn advance(&mut self, now: Timestamp) -> Vec<u32> {
+        if let Some(pending) = &mut self.pending
+            && pending.matcher.is_timed()
+            && pending.matcher.now() != now.as_second()
+        {
+            // What was tested so far was tested at another time: the pass begins anew.
+            pending.next = 0;
+            pending.candidates = None;
+        }
         for matcher in self.matchers() {
             matcher.set_now(now);
         }
@@ -119,8 +114,18 @@ impl Search {
     }
 }
 
+/// The bits of a word from this one on.
+fn from_bit(bit: usize) -> u64 {
+    u64::MAX << bit
+}
+
 impl Active {
+    /// Writes down when which host turns: all of them, also those that were not tested because
+    /// the filter before did not choose them.
     fn collect_turns(&mut self, rows: &Rows) {
+        if !self.matcher.is_timed() {
+            return;
+        }
         let now = self.matcher.now();
         let all = rows
             .iter()
@@ -147,8 +152,7 @@ impl Inventory {
         let narrows = |matcher: &Matcher| filter.narrows_given(matcher.filter(), &is_key);
         let slots = self.rows.slots();
         let candidates = match (&search.pending, &search.active) {
-            // With a time in it, what was tested a moment ago may have turned since.
-            (Some(pending), _) if !pending.matcher.is_timed() && narrows(&pending.matcher) => {
+            (Some(pending), _) if narrows(&pending.matcher) => {
                 Some(pending.bits.spliced(pending.next, pending.candidates.as_ref(), slots))
             }
             (_, Some(active)) if narrows(&active.matcher) => Some(active.bits.clone()),
@@ -157,7 +161,6 @@ impl Inventory {
         search.pending = Some(Pending {
             matcher: Matcher::new(&filter, interner, self.now),
             bits: Bits::default(),
-            turns: Vec::new(),
             candidates,
             next: 0,
         });
@@ -167,38 +170,39 @@ impl Inventory {
     /// nothing left to do, and what is shown belongs to that filter.
     pub fn filter_step(&mut self, rows: usize) -> bool {
         let Some(pending) = &mut self.search.pending else { return true };
-        let slots = u32::try_from(self.rows.slots()).unwrap_or(u32::MAX);
+        let slots = self.rows.slots();
         let mut left = rows.max(1);
-        while left > 0 {
-            let slot = match &pending.candidates {
-                Some(candidates) => candidates.next_from(pending.next).unwrap_or(slots),
-                None => pending.next,
-            };
-            if slot >= slots {
-                pending.next = slots;
-                return self.finish_filter();
+        while pending.next < slots && left > 0 {
+            let word = pending.next / 64;
+            let candidates = pending.candidates.as_ref().map_or(u64::MAX, |bits| bits.word(word));
+            let mut rest = candidates & self.rows.live().word(word) & from_bit(pending.next % 64);
+            let (mut tested, mut found) = (0, 0);
+            while rest != 0 && left > 0 {
+                let bit = rest & rest.wrapping_neg();
+                let slot = word * 64 + rest.trailing_zeros() as usize;
+                let host = u32::try_from(slot).ok().and_then(|slot| self.rows.subject(slot));
+                if host.is_some_and(|host| pending.matcher.matches(host)) {
+                    found |= bit;
+                }
+                tested |= bit;
+                rest ^= bit;
+                left -= 1;
             }
-            pending.next = slot + 1;
-            left -= 1;
-            let (Some(row), Some(facts)) = (self.rows.get(slot), self.rows.facts(slot)) else {
-                continue;
-            };
-            pending.bits.set(slot, pending.matcher.matches(row, &facts.sketch));
-            if pending.matcher.is_timed() {
-                let turns = pending.matcher.turning_points(row);
-                let now = pending.matcher.now();
-                let turns = turns.filter(|time| *time > now).map(|time| Reverse((time, slot)));
-                pending.turns.extend(turns);
-            }
+            // The others keep what an event may have made of them.
+            pending.bits.set_word(word, pending.bits.word(word) & !tested | found);
+            let next = if rest == 0 { 64 } else { rest.trailing_zeros() as usize };
+            pending.next = word * 64 + next;
         }
-        false
+        pending.next >= slots && self.finish_filter()
     }
 
     /// Puts the filter whose pass is through in force.
     fn finish_filter(&mut self) -> bool {
-        if let Some(Pending { matcher, bits, turns, .. }) = self.search.pending.take() {
+        if let Some(Pending { matcher, bits, .. }) = self.search.pending.take() {
             self.groups.recount(&bits, &self.rows);
-            self.search.active = Some(Active { matcher, bits, turns: turns.into() });
+            let mut active = Active { matcher, bits, turns: BinaryHeap::new() };
+            active.collect_turns(&self.rows);
+            self.search.active = Some(active);
         }
         true
     }

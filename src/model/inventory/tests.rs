@@ -191,7 +191,11 @@ fn ages_cross_the_limit_of_the_filter() {
     assert!(!inventory.tick(at(59)));
     assert!(inventory.tick(at(60)));
     assert_eq!((inventory.matched(), inventory.next_tick()), (0, None));
+    // No tick in between: what the filter before chose is brought up to date first.
     filter(&mut inventory, "age>2m", at(60));
+    filter(&mut inventory, "age>2m a", at(130));
+    assert_eq!(inventory.matched(), 1);
+    filter(&mut inventory, "age>3m", at(60));
     assert!(inventory.tick(at(500)));
     assert_eq!(inventory.matched(), 1);
 }

@@ -12,7 +12,7 @@ use crate::model::intern::{Interner, Symbol};
 use crate::model::record::{HostRecord, StatusRecord};
 use crate::model::{labels, text};
 
-use super::{Health, HostRow, MAX_DISPLAY, Part, RowHold, Seconds, Texts};
+use super::{Built, Health, HostRow, MAX_DISPLAY, Part, RowHold, Seconds, Texts};
 
 /// Most characters of a name, an address, an id or a message that are kept. The API allows none
 /// that is longer; another server might.
@@ -21,7 +21,11 @@ const MAX_TEXT: usize = 600;
 impl HostRow {
     /// The row of this record as of `now`; none for an object with neither uid nor name. Its
     /// shared texts are counted in `interner` until [`HostRow::release`].
-    pub fn new(record: HostRecord, now: Timestamp, interner: &mut Interner) -> Option<Self> {
+    pub(crate) fn build(
+        record: HostRecord,
+        now: Timestamp,
+        interner: &mut Interner,
+    ) -> Option<Built> {
         let uid = record.uid()?;
         let texts = texts(&record, &uid);
         let HostRecord { metadata, spec, status, problem } = record;
@@ -90,7 +94,6 @@ impl HostRow {
         let label_count = labels.map_or(0, BTreeMap::len);
         let mut row = Self {
             texts,
-            pairs,
             label_count: u32::try_from(label_count).unwrap_or(u32::MAX),
             uid,
             namespace,
@@ -120,11 +123,11 @@ impl HostRow {
             in_maintenance: false,
         };
         row.tick(now);
-        Some(row)
+        Some(Built { row, pairs })
     }
 
-    /// Gives back the shared texts. The row is not to be shown any more.
-    pub fn release(&self, interner: &mut Interner) {
+    /// Gives back the shared texts of a row with these pairs, which is not to be shown any more.
+    pub(crate) fn release(&self, pairs: &[(Symbol, Symbol)], interner: &mut Interner) {
         for atom in [
             &self.namespace,
             &self.region,
@@ -138,7 +141,7 @@ impl HostRow {
         ] {
             interner.release(atom.symbol());
         }
-        for (key, value) in &self.pairs {
+        for (key, value) in pairs {
             interner.release_key(*key);
             interner.release(*value);
         }
@@ -165,8 +168,8 @@ impl HostRow {
         times.filter(|time| *time > now).min()
     }
 
-    /// Whether a person who looks at both could tell them apart. The resource version is not
-    /// seen, nor is a time that nothing shows.
+    /// Whether a person who looks at both could not tell them apart, labels aside. The resource
+    /// version is not seen.
     pub(crate) fn looks_like(&self, other: &Self) -> bool {
         let words = |row: &Self| {
             let Self { phase, health, service_state, run_state, ready, deleting, .. } = *row;
@@ -192,7 +195,6 @@ impl HostRow {
             && [Part::Name, Part::Address, Part::ProviderId, Part::Display]
                 .into_iter()
                 .all(|part| self.texts.get(part) == other.texts.get(part))
-            && self.pairs == other.pairs
             && self.label_count == other.label_count
             && self.holds == other.holds
             && self.problem == other.problem

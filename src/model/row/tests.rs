@@ -26,7 +26,7 @@ fn base() -> HostRecord {
 }
 
 fn row(record: HostRecord) -> HostRow {
-    HostRow::new(record, now(), &mut Interner::default()).unwrap()
+    HostRow::build(record, now(), &mut Interner::default()).unwrap().row
 }
 
 fn hold(since: i64, until: i64) -> HoldRecord {
@@ -58,15 +58,15 @@ fn texts_come_from_spec_then_from_labels() {
         ..SpecRecord::default()
     };
     let mut interner = Interner::default();
-    let row = HostRow::new(record, now(), &mut interner).unwrap();
+    let Built { row, pairs } = HostRow::build(record, now(), &mut interner).unwrap();
     let texts = [row.region(), row.zone(), row.cluster(), row.role(), row.team(), row.provider()];
     assert_eq!(texts, ["eu", "eu-1a", "c", "db", "", "aws"]);
     assert_eq!((row.name(), row.display(), row.namespace()), ("aws-i-1", "aws-i-1", ""));
     assert_eq!((row.address(), row.resource_version()), (None, ""));
-    assert_eq!(row.labels().len(), 4);
+    assert_eq!(row.label_count(), 4);
     // The cluster of the spec and the provider have no label of their own.
-    assert_eq!(row.pairs().len(), 6);
-    row.release(&mut interner);
+    assert_eq!(pairs.len(), 6);
+    row.release(&pairs, &mut interner);
     assert!(interner.is_empty());
 }
 

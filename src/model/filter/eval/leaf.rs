@@ -1,16 +1,18 @@
 //! One term, prepared.
 
+use std::net::IpAddr;
+
 use k8s_openapi::jiff::Timestamp;
 
 use crate::model::filter::ast::{
     IpTest, LabelTest, Pattern, RUN_WORDS, State, Term, TextField, TimeField, state_words,
 };
-use crate::model::filter::fuzzy::{Fuzzy, fold};
+use crate::model::filter::fuzzy::{Fuzzy, fold, text_mask};
 use crate::model::host::{Phase, RunState, ServiceState};
 use crate::model::intern::{Atom, Known, Symbol};
 use crate::model::row::{Health, HostRow};
 
-use super::sketch::Sketch;
+use super::sketch::{Grams, Sketch, Subject};
 use super::{is_key_word, is_meant};
 
 /// A set of symbols: one bit each, and one of 64 for all that share it.
@@ -47,15 +49,38 @@ impl Symbols {
     }
 }
 
+/// A text that is looked for as it is.
+#[derive(Debug)]
+pub(super) struct Part {
+    text: String,
+    mask: u64,
+    grams: Grams,
+}
+
+impl Part {
+    fn new(text: &str) -> Self {
+        let text = fold(text);
+        Self { mask: text_mask(&text), grams: Grams::of(&text), text }
+    }
+
+    fn may_be_in_display(&self, sketch: &Sketch) -> bool {
+        self.mask & !sketch.display == 0
+    }
+
+    fn may_be_in_ids(&self, sketch: &Sketch) -> bool {
+        self.mask & !sketch.ids == 0 && self.grams.may_be_in(sketch.grams)
+    }
+}
+
 /// A prepared term.
 #[derive(Debug)]
 pub(super) enum Leaf {
-    Word { word: Fuzzy, keys: Symbols, values: Symbols },
-    Exact { text: String, mask: u64, values: Symbols },
+    Word { word: Fuzzy, grams: Grams, keys: Symbols, values: Symbols },
+    Exact { part: Part, values: Symbols },
     Regex { pattern: Pattern, values: Symbols },
     Label { key: String, test: LabelTest, keys: Symbols, values: Symbols },
     Group { field: TextField, parts: Vec<String>, values: Symbols },
-    Name { parts: Vec<(String, u64)> },
+    Name { parts: Vec<Part> },
     State { phases: Vec<Phase>, health: Vec<Health>, service: Vec<ServiceState> },
     Run { states: Vec<Option<RunState>> },
     Ip(IpTest),
@@ -79,29 +104,19 @@ pub(super) fn cost(term: &Term) -> u8 {
 impl Leaf {
     pub(super) fn new(term: &Term) -> Self {
         match term.clone() {
-            Term::Word(word) => Self::Word {
-                word: Fuzzy::new(&word),
-                keys: Symbols::default(),
-                values: Symbols::default(),
-            },
-            Term::Exact(text) => {
-                let text = fold(&text);
-                let mask = crate::model::filter::text_mask(&text);
-                Self::Exact { text, mask, values: Symbols::default() }
+            Term::Word(word) => {
+                let word = Fuzzy::new(&word);
+                let grams = Grams::of(word.folded());
+                Self::Word { word, grams, keys: Symbols::default(), values: Symbols::default() }
             }
+            Term::Exact(text) => Self::Exact { part: Part::new(&text), values: Symbols::default() },
             Term::Regex(pattern) => Self::Regex { pattern, values: Symbols::default() },
             Term::Label { key, test } => {
                 Self::Label { key, test, keys: Symbols::default(), values: Symbols::default() }
             }
-            Term::Field { field: TextField::Name, values } => Self::Name {
-                parts: values
-                    .into_iter()
-                    .map(|part| {
-                        let mask = crate::model::filter::text_mask(&part);
-                        (part, mask)
-                    })
-                    .collect(),
-            },
+            Term::Field { field: TextField::Name, values } => {
+                Self::Name { parts: values.iter().map(|part| Part::new(part)).collect() }
+            }
             Term::Field { field, values } => {
                 Self::Group { field, parts: values, values: Symbols::default() }
             }
@@ -147,17 +162,17 @@ impl Leaf {
 
     /// Works out what the term means for a shared text.
     pub(super) fn learn(&mut self, known: &Known<'_>) {
-        let Known { atom, mask: text_mask, is_key } = *known;
+        let Known { atom, mask: characters, is_key } = *known;
         let symbol = atom.symbol();
         match self {
-            Self::Word { word, keys, values } => {
-                let may = word.may_fit(text_mask);
+            Self::Word { word, keys, values, .. } => {
+                let may = word.may_fit(characters);
                 values.set(symbol, may && (word.is_one_letter() || word.fits(atom.as_str())));
                 keys.set(symbol, is_key && may && is_key_word(word.folded(), atom));
             }
-            Self::Exact { text, mask, values } => {
-                let may = *mask & !text_mask == 0;
-                values.set(symbol, may && contains_folded(atom.as_str(), text));
+            Self::Exact { part, values } => {
+                let may = part.mask & !characters == 0;
+                values.set(symbol, may && contains_folded(atom.as_str(), &part.text));
             }
             Self::Regex { pattern, values } => {
                 values.set(symbol, pattern.regex.is_match(atom.as_str()));
@@ -186,67 +201,75 @@ impl Leaf {
         }
     }
 
-    pub(super) fn matches(&self, row: &HostRow, sketch: &Sketch, now: i64) -> bool {
+    pub(super) fn matches(&self, host: Subject<'_>, now: i64) -> bool {
+        let Subject { sketch, pairs, row } = host;
+        let has = |values: &Symbols| {
+            values.bloom & sketch.labels != 0 && pairs.iter().any(|(_, value)| values.has(*value))
+        };
+        // The row itself is looked at only from here on, and only where nothing else tells.
+        let with_row = |test: &dyn Fn(&HostRow) -> bool| row.as_ref().is_some_and(test);
         match self {
-            Self::Word { word, keys, values } => {
-                if word.may_fit(sketch.display)
-                    && (word.is_one_letter() || word.fits(row.display()))
-                {
+            Self::Word { word, grams, keys, values } => {
+                let in_display = word.may_fit(sketch.display);
+                let in_ids = word.may_fit(sketch.ids) && grams.may_be_in(sketch.grams);
+                if word.is_one_letter() && (in_display || in_ids) {
                     return true;
                 }
-                if (values.bloom | keys.bloom) & sketch.labels != 0
-                    && row.pairs().iter().any(|(k, v)| values.has(*v) || keys.has(*k))
-                {
-                    return true;
-                }
-                word.may_fit(sketch.ids)
-                    && (word.is_one_letter() || row.ids().contains(word.folded()))
+                has(values)
+                    || (keys.bloom & sketch.labels != 0
+                        && pairs.iter().any(|(key, _)| keys.has(*key)))
+                    || (in_display && with_row(&|row| word.fits(row.display())))
+                    || (in_ids && with_row(&|row| row.ids().contains(word.folded())))
             }
-            Self::Exact { text, mask, values } => {
-                (*mask & !sketch.display == 0 && contains_folded(row.display(), text))
-                    || (values.bloom & sketch.labels != 0
-                        && row.pairs().iter().any(|(_, value)| values.has(*value)))
-                    || (*mask & !sketch.ids == 0 && row.ids().contains(text.as_str()))
+            Self::Exact { part, values } => {
+                has(values)
+                    || (part.may_be_in_display(sketch)
+                        && with_row(&|row| contains_folded(row.display(), &part.text)))
+                    || (part.may_be_in_ids(sketch)
+                        && with_row(&|row| row.ids().contains(part.text.as_str())))
             }
             Self::Regex { pattern, values } => {
-                let own = [row.display(), row.name()];
-                let ids = [row.address(), row.provider_id()];
-                (values.bloom & sketch.labels != 0
-                    && row.pairs().iter().any(|(_, value)| values.has(*value)))
-                    || own
-                        .into_iter()
-                        .chain(ids.into_iter().flatten())
-                        .any(|text| pattern.regex.is_match(text))
+                let own = |row: &HostRow| {
+                    let ids = [row.address(), row.provider_id()].into_iter().flatten();
+                    let mut all = [row.display(), row.name()].into_iter().chain(ids);
+                    all.any(|text| pattern.regex.is_match(text))
+                };
+                has(values) || with_row(&own)
             }
             Self::Label { keys, values, .. } => {
                 keys.bloom & sketch.labels != 0
                     && values.bloom & sketch.labels != 0
-                    && row.pairs().iter().any(|(k, v)| values.has(*v) && keys.has(*k))
+                    && pairs.iter().any(|(key, value)| values.has(*value) && keys.has(*key))
             }
             Self::Group { field, values, .. } => {
-                row.group(*field).is_some_and(|atom| values.has(atom.symbol()))
+                with_row(&|row| row.group(*field).is_some_and(|atom| values.has(atom.symbol())))
             }
-            Self::Name { parts } => parts.iter().any(|(part, mask)| {
-                (*mask & !sketch.display == 0 && contains_folded(row.display(), part))
-                    || (*mask & !sketch.ids == 0 && contains_folded(row.name(), part))
+            Self::Name { parts } => parts.iter().any(|part| {
+                (part.may_be_in_display(sketch)
+                    && with_row(&|row| contains_folded(row.display(), &part.text)))
+                    || (part.may_be_in_ids(sketch)
+                        && with_row(&|row| contains_folded(row.name(), &part.text)))
             }),
-            Self::State { phases, health, service } => {
+            Self::State { phases, health, service } => with_row(&|row| {
                 phases.contains(&row.phase())
                     || health.contains(&row.health())
                     || service.contains(&row.service_state())
-            }
-            Self::Run { states } => states.contains(&row.run_state()),
-            Self::Ip(test) => row.address().is_some_and(|address| match test {
-                IpTest::Net(net) => {
-                    address.parse().is_ok_and(|ip: std::net::IpAddr| net.contains(&ip))
-                }
-                IpTest::Prefix(prefix) => fold(address).starts_with(prefix.as_str()),
             }),
-            Self::Time { field, older, seconds } => time_of(*field, row)
-                .and_then(|time| time.checked_add(*seconds))
-                .is_some_and(|turn| (turn <= now) == *older),
-            Self::Maintenance(on) => row.in_maintenance() == *on,
+            Self::Run { states } => with_row(&|row| states.contains(&row.run_state())),
+            Self::Ip(test) => with_row(&|row| row.address().is_some_and(|text| is_in(test, text))),
+            Self::Time { field, older, seconds } => with_row(&|row| {
+                let turn = time_of(*field, row).and_then(|time| time.checked_add(*seconds));
+                turn.is_some_and(|turn| (turn <= now) == *older)
+            }),
+            Self::Maintenance(on) => with_row(&|row| row.in_maintenance() == *on),
         }
+    }
+}
+
+fn is_in(test: &IpTest, address: &str) -> bool {
+    match test {
+        IpTest::Net(net) => address.parse().is_ok_and(|ip: IpAddr| net.contains(&ip)),
+        IpTest::Prefix(prefix) => fold(address).starts_with(prefix.as_str()),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::model::host::{AddressType, Phase, RunState, ServiceState};
 use crate::model::record::{
     AddressRecord, ConditionRecord, HoldRecord, HostRecord, SourceRecord, SpecRecord,
 };
+use crate::model::row::Built;
 
 fn now() -> Timestamp {
     "2026-01-10T00:00:00Z".parse().unwrap()
@@ -77,14 +78,16 @@ fn host() -> HostRecord {
 
 fn finds(record: HostRecord, text: &str) -> bool {
     let mut interner = Interner::default();
-    let row = HostRow::new(record, now(), &mut interner).unwrap();
+    let Built { row, pairs } = HostRow::build(record, now(), &mut interner).unwrap();
+    let (sketch, row) = (Sketch::of(&row, &pairs), Some(row));
+    let subject = Subject { sketch: &sketch, pairs: &pairs, row: &row };
     let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
-    let found = Matcher::new(&filter, &interner, now()).matches(&row, &Sketch::of(&row));
+    let found = Matcher::new(&filter, &interner, now()).matches(subject);
     // Texts that come later are as good as those that were there.
     let mut late = Matcher::new(&filter, &Interner::default(), now());
     let fresh = interner.take_fresh();
     late.learn(&fresh, &interner);
-    assert_eq!(late.matches(&row, &Sketch::of(&row)), found, "{text}");
+    assert_eq!(late.matches(subject), found, "{text}");
     found
 }
 
@@ -227,7 +230,7 @@ fn a_host_that_says_nothing_is_found_by_what_it_lacks() {
 #[test]
 fn a_time_turns_on_its_second() {
     let mut interner = Interner::default();
-    let row = HostRow::new(host(), now(), &mut interner).unwrap();
+    let row = HostRow::build(host(), now(), &mut interner).unwrap().row;
     let filter = Filter::parse("age<3h seen>2h").unwrap();
     let matcher = Matcher::new(&filter, &interner, now());
     assert!(matcher.is_timed());

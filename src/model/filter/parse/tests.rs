@@ -239,8 +239,6 @@ fn flat(parts: Vec<Expr>, any: bool) -> Expr {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
-
     #[test]
     fn what_is_written_is_read_as_the_same(expr in expr()) {
         let filter = Filter::new(expr);

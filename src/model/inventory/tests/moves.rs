@@ -62,6 +62,21 @@ fn a_long_cluster_is_walked_in_chunks() {
     check(&inventory, &(0..3000).filter(|number| number % 16 == 0).collect::<Vec<_>>());
 }
 
+#[test]
+fn a_long_cluster_that_comes_in_under_a_filter() {
+    let mut inventory = Inventory::new();
+    filter(&mut inventory, "/7$/", at(0));
+    for number in (0..2000_u32).map(|number| number * 1237 % 2000) {
+        let display = format!("h-{number}");
+        inventory.apply(record(&number.to_string(), "r", "c", &display, 1), at(0));
+    }
+    let folds = all_open();
+    let last = inventory.last(&folds).unwrap();
+    assert_eq!(last, NodeKey::Host("1997".into()));
+    assert_eq!(inventory.position(&folds, &last), (201, 202));
+    assert_eq!(inventory.step(&folds, &last, -200), cluster("r", "c"));
+}
+
 fn small() -> Inventory {
     let mut inventory = Inventory::new();
     for (uid, region, cluster, display) in [
