@@ -12,9 +12,11 @@ fn the_files_are_what_the_types_say() {
     let files = inv_tui::tasks::crds::files().unwrap();
     for (name, wanted) in &files {
         let found = std::fs::read_to_string(root.join(name)).unwrap_or_default();
-        assert_eq!(
-            found, *wanted,
-            "crds/{name}: write it anew with \"cargo run -- --headless crds --write crds\""
+        let differs = found.lines().zip(wanted.lines()).position(|(found, wanted)| found != wanted);
+        assert!(
+            found == *wanted,
+            "crds/{name} differs from line {} on: write it anew with \"cargo run -- --headless crds --write crds\"",
+            differs.map_or(0, |line| line + 1)
         );
     }
     assert_eq!(
