@@ -158,7 +158,7 @@ fn delete_and_add(bencher: Bencher<'_, '_>, hosts: u32) {
 
 /// One key press: from the filter before to the one after, all of it.
 #[divan::bench(args = [
-    " > w", "w > we", "we > web", "web > web-", "web- > web-1", " > web-1", " > e", " > 7",
+    " > w", " > web", "w > we", "we > web", "web > web-", "web- > web-1", " > web-1", " > e", " > 7",
     " > env=prod", "env=prod > env=prod w", "env=prod w > env=prod web", " > env=prod web",
     " > !web", " > /^web-.*7$/", " > \"prod-1\"", " > i-0abc", " > age<2h", " > ip:10.2.0.0/16",
     " > state:bad", " > web || db || env=dev", "web > ",

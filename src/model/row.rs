@@ -146,6 +146,10 @@ impl Texts {
         self.all.get(start..self.end(number)).unwrap_or_default()
     }
 
+    fn lines(&self) -> &str {
+        self.all.get(..self.end(Part::Display as usize)).unwrap_or_default()
+    }
+
     /// Name, address and provider id in lower case.
     fn ids(&self) -> &str {
         let folded = self.get(Part::FoldedIds);
@@ -289,6 +293,11 @@ impl HostRow {
     /// [`Inventory::labels`](super::inventory::Inventory::labels) has them.
     pub fn label_count(&self) -> usize {
         self.label_count as usize
+    }
+
+    /// Name, address, provider id and display name (if it is another than the name), in lines.
+    pub(crate) fn lines(&self) -> &str {
+        self.texts.lines()
     }
 
     /// Name, address and provider id in lower case, in lines.

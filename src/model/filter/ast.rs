@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use ipnet::IpNet;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use crate::model::host::{Phase, RunState, ServiceState};
 use crate::model::labels::is_label_value;
@@ -50,6 +50,25 @@ pub(super) enum Term {
 pub(super) struct Pattern {
     pub(super) source: String,
     pub(super) regex: Regex,
+    /// The same where each line is a text of its own: it finds something in the lines of several
+    /// texts at least if `regex` finds something in one of them. None where that is not so.
+    pub(super) lines: Option<Regex>,
+}
+
+/// Largest compiled regular expression in bytes: it is compiled while somebody types.
+const REGEX_SIZE: usize = 1 << 18;
+
+impl Pattern {
+    /// Compiles a regular expression, in upper or lower case.
+    pub(super) fn new(source: String) -> Result<Self, regex::Error> {
+        let mut builder = RegexBuilder::new(&source);
+        builder.case_insensitive(true).size_limit(REGEX_SIZE);
+        let regex = builder.build()?;
+        // These can ask for the ends of the whole text, whatever the mode.
+        let whole = ["(?", "\\A", "\\z"].iter().any(|sign| source.contains(sign));
+        let lines = if whole { None } else { builder.multi_line(true).build().ok() };
+        Ok(Self { source, regex, lines })
+    }
 }
 
 impl PartialEq for Pattern {

@@ -60,8 +60,11 @@ impl Matcher {
     pub(crate) fn learn(&mut self, fresh: &[Symbol], interner: &Interner) {
         for leaf in &mut self.leaves {
             leaf.reserve(interner.capacity());
-            for known in fresh.iter().filter_map(|symbol| interner.known(*symbol)) {
-                leaf.learn(&known);
+            for symbol in fresh {
+                leaf.forget(*symbol);
+                if let Some(known) = interner.known(*symbol) {
+                    leaf.learn(&known);
+                }
             }
         }
     }

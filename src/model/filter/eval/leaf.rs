@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::model::filter::ast::{
@@ -31,15 +32,16 @@ impl Symbols {
         }
     }
 
-    fn set(&mut self, symbol: Symbol, is_in: bool) {
-        let bit = 1 << (symbol.index() % 64);
+    fn insert(&mut self, symbol: Symbol) {
         if let Some(word) = self.bits.get_mut(symbol.index() / 64) {
-            if is_in {
-                *word |= bit;
-                self.bloom |= symbol.bloom();
-            } else {
-                *word &= !bit;
-            }
+            *word |= 1 << (symbol.index() % 64);
+            self.bloom |= symbol.bloom();
+        }
+    }
+
+    fn remove(&mut self, symbol: Symbol) {
+        if let Some(word) = self.bits.get_mut(symbol.index() / 64) {
+            *word &= !(1 << (symbol.index() % 64));
         }
     }
 
@@ -78,12 +80,12 @@ pub(super) enum Leaf {
     Word { word: Fuzzy, grams: Grams, keys: Symbols, values: Symbols },
     Exact { part: Part, values: Symbols },
     Regex { pattern: Pattern, values: Symbols },
-    Label { key: String, test: LabelTest, keys: Symbols, values: Symbols },
-    Group { field: TextField, parts: Vec<String>, values: Symbols },
+    Label { key: String, test: LabelTest, masks: Vec<u64>, keys: Symbols, values: Symbols },
+    Group { field: TextField, parts: Vec<Part>, values: Symbols },
     Name { parts: Vec<Part> },
     State { phases: Vec<Phase>, health: Vec<Health>, service: Vec<ServiceState> },
     Run { states: Vec<Option<RunState>> },
-    Ip(IpTest),
+    Ip { test: IpTest, begin: Part },
     Time { field: TimeField, older: bool, seconds: i64 },
     Maintenance(bool),
 }
@@ -112,13 +114,19 @@ impl Leaf {
             Term::Exact(text) => Self::Exact { part: Part::new(&text), values: Symbols::default() },
             Term::Regex(pattern) => Self::Regex { pattern, values: Symbols::default() },
             Term::Label { key, test } => {
-                Self::Label { key, test, keys: Symbols::default(), values: Symbols::default() }
+                let masks = match &test {
+                    LabelTest::In(values) => values.iter().map(|value| text_mask(value)).collect(),
+                    _ => Vec::new(),
+                };
+                let (keys, values) = (Symbols::default(), Symbols::default());
+                Self::Label { key, test, masks, keys, values }
             }
             Term::Field { field: TextField::Name, values } => {
                 Self::Name { parts: values.iter().map(|part| Part::new(part)).collect() }
             }
             Term::Field { field, values } => {
-                Self::Group { field, parts: values, values: Symbols::default() }
+                let parts = values.iter().map(|part| Part::new(part)).collect();
+                Self::Group { field, parts, values: Symbols::default() }
             }
             Term::State(words) => Self::state(&words),
             Term::Run(words) => {
@@ -126,7 +134,7 @@ impl Leaf {
                 let states = RUN_WORDS.iter().filter(|(word, _)| meant(word));
                 Self::Run { states: states.map(|(_, state)| *state).collect() }
             }
-            Term::Ip(test) => Self::Ip(test),
+            Term::Ip(test) => Self::Ip { begin: Part::new(&begin_of(&test)), test },
             Term::Time { field, older, seconds } => Self::Time { field, older, seconds },
             Term::Maintenance(on) => Self::Maintenance(on),
         }
@@ -146,44 +154,72 @@ impl Leaf {
         Self::State { phases, health, service }
     }
 
-    /// Makes room for this many symbols.
-    pub(super) fn reserve(&mut self, symbols: usize) {
+    /// What the term knows of shared texts: of keys, of values.
+    fn symbols(&mut self) -> [Option<&mut Symbols>; 2] {
         match self {
             Self::Word { keys, values, .. } | Self::Label { keys, values, .. } => {
-                keys.reserve(symbols);
-                values.reserve(symbols);
+                [Some(keys), Some(values)]
             }
             Self::Exact { values, .. }
             | Self::Regex { values, .. }
-            | Self::Group { values, .. } => values.reserve(symbols),
-            _ => {}
+            | Self::Group { values, .. } => [None, Some(values)],
+            _ => [None, None],
         }
     }
 
-    /// Works out what the term means for a shared text.
+    /// Makes room for this many symbols.
+    pub(super) fn reserve(&mut self, count: usize) {
+        for symbols in self.symbols().into_iter().flatten() {
+            symbols.reserve(count);
+        }
+    }
+
+    /// Forgets what a number meant.
+    pub(super) fn forget(&mut self, symbol: Symbol) {
+        for symbols in self.symbols().into_iter().flatten() {
+            symbols.remove(symbol);
+        }
+    }
+
+    /// Works out what the term means for a shared text of which nothing is known so far.
     pub(super) fn learn(&mut self, known: &Known<'_>) {
         let Known { atom, mask: characters, is_key } = *known;
         let symbol = atom.symbol();
         match self {
-            Self::Word { word, keys, values, .. } => {
-                let may = word.may_fit(characters);
-                values.set(symbol, may && (word.is_one_letter() || word.fits(atom.as_str())));
-                keys.set(symbol, is_key && may && is_key_word(word.folded(), atom));
+            Self::Word { word, keys, values, .. } if word.may_fit(characters) => {
+                if word.is_one_letter() || word.fits(atom.as_str()) {
+                    values.insert(symbol);
+                }
+                if is_key && is_key_word(word.folded(), atom) {
+                    keys.insert(symbol);
+                }
             }
             Self::Exact { part, values } => {
-                let may = part.mask & !characters == 0;
-                values.set(symbol, may && contains_folded(atom.as_str(), &part.text));
+                if part.mask & !characters == 0 && contains_folded(atom.as_str(), &part.text) {
+                    values.insert(symbol);
+                }
             }
             Self::Regex { pattern, values } => {
-                values.set(symbol, pattern.regex.is_match(atom.as_str()));
+                if pattern.regex.is_match(atom.as_str()) {
+                    values.insert(symbol);
+                }
             }
-            Self::Label { key, test, keys, values } => {
-                keys.set(symbol, is_key && is_meant(key, atom.raw()));
-                values.set(symbol, passes(test, atom));
+            Self::Label { key, test, masks, keys, values } => {
+                if is_key && is_meant(key, atom.raw()) {
+                    keys.insert(symbol);
+                }
+                // No two texts are the same unless their characters are.
+                if (masks.is_empty() || masks.contains(&characters)) && passes(test, atom) {
+                    values.insert(symbol);
+                }
             }
             Self::Group { parts, values, .. } => {
-                let within = |part: &String| contains_folded(atom.as_str(), part);
-                values.set(symbol, parts.iter().any(within));
+                let within = |part: &Part| {
+                    part.mask & !characters == 0 && contains_folded(atom.as_str(), &part.text)
+                };
+                if parts.iter().any(within) {
+                    values.insert(symbol);
+                }
             }
             _ => {}
         }
@@ -230,6 +266,9 @@ impl Leaf {
             }
             Self::Regex { pattern, values } => {
                 let own = |row: &HostRow| {
+                    if pattern.lines.as_ref().is_some_and(|lines| !lines.is_match(row.lines())) {
+                        return false;
+                    }
                     let ids = [row.address(), row.provider_id()].into_iter().flatten();
                     let mut all = [row.display(), row.name()].into_iter().chain(ids);
                     all.any(|text| pattern.regex.is_match(text))
@@ -256,7 +295,14 @@ impl Leaf {
                     || service.contains(&row.service_state())
             }),
             Self::Run { states } => with_row(&|row| states.contains(&row.run_state())),
-            Self::Ip(test) => with_row(&|row| row.address().is_some_and(|text| is_in(test, text))),
+            Self::Ip { test, begin } => {
+                begin.may_be_in_ids(sketch)
+                    && with_row(&|row| {
+                        let address = row.address().unwrap_or_default();
+                        address.get(..begin.text.len()).is_some_and(|text| fold(text) == begin.text)
+                            && is_in(test, address)
+                    })
+            }
             Self::Time { field, older, seconds } => with_row(&|row| {
                 let turn = time_of(*field, row).and_then(|time| time.checked_add(*seconds));
                 turn.is_some_and(|turn| (turn <= now) == *older)
@@ -266,10 +312,26 @@ impl Leaf {
     }
 }
 
+/// What every address begins with that passes, as far as that can be said.
+fn begin_of(test: &IpTest) -> String {
+    match test {
+        IpTest::Prefix(prefix) => prefix.clone(),
+        IpTest::Net(IpNet::V4(net)) => {
+            let octets = net.addr().octets();
+            let whole = octets.iter().take(usize::from(net.prefix_len() / 8));
+            let begin: Vec<String> = whole.map(u8::to_string).collect();
+            // `10.2` also begins `10.20.0.1`, of which the rest of the test takes care.
+            begin.join(".")
+        }
+        // An IPv6 address can be written in several ways.
+        IpTest::Net(IpNet::V6(_)) => String::new(),
+    }
+}
+
 fn is_in(test: &IpTest, address: &str) -> bool {
     match test {
         IpTest::Net(net) => address.parse().is_ok_and(|ip: IpAddr| net.contains(&ip)),
-        IpTest::Prefix(prefix) => fold(address).starts_with(prefix.as_str()),
+        IpTest::Prefix(_) => !address.is_empty(),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use regex::RegexBuilder;
 
 use crate::model::filter::ast::{
     Expr, IpTest, LabelTest, Pattern, RUN_WORDS, Term, TextField, TimeField, UNITS, state_words,
@@ -51,8 +50,6 @@ const STATES: &[&str] = &[
     "retired",
 ];
 const RUNS: &[&str] = &["queued", "running", "succeeded", "failed", "unknown", "canceled", "none"];
-/// Largest compiled regular expression in bytes: it is compiled while somebody types.
-const REGEX_SIZE: usize = 1 << 18;
 
 impl<'a> Parser<'a> {
     pub(super) fn term(&mut self) -> Parsed<Expr> {
@@ -164,10 +161,8 @@ impl<'a> Parser<'a> {
         if source.is_empty() {
             return Err(error(start..self.at, "nothing between the slashes", &[]));
         }
-        let built =
-            RegexBuilder::new(&source).case_insensitive(true).size_limit(REGEX_SIZE).build();
-        match built {
-            Ok(regex) => Ok(Term::Regex(Pattern { source, regex })),
+        match Pattern::new(source) {
+            Ok(pattern) => Ok(Term::Regex(pattern)),
             Err(problem) => {
                 let text = problem.to_string();
                 let last = text.lines().last().unwrap_or_default().trim();

@@ -196,8 +196,7 @@ fn term() -> impl Strategy<Value = Term> {
                     "x[a-z]://[a-z/]{1,4}", "[a-z]{1,3}!", "[|&]"].prop_map(Term::Word),
         1 => "[ a-z\"\\\\/!()é]{1,6}".prop_map(Term::Exact),
         1 => "([a-z/ ]|\\\\\\\\|\\\\d|\\.\\*){1,5}".prop_filter_map("a regex", |source| {
-            let regex = regex::Regex::new(&source).ok()?;
-            Some(Term::Regex(Pattern { source, regex }))
+            Pattern::new(source).ok().map(Term::Regex)
         }),
         3 => (key, test).prop_map(|(key, test)| Term::Label { key, test }),
         2 => (0..TextField::ALL.len(), many(field_value().boxed())).prop_map(|(number, values)| {
