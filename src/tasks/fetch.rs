@@ -297,6 +297,7 @@ fn tell(context: &Context, report: &ScopeReport) {
         removed = report.removed,
         kept = report.kept,
         failed = report.failures.count(),
+        listing_seconds = report.listing.as_secs_f64(),
         seconds = report.duration.as_secs_f64(),
         "scope"
     );

@@ -86,6 +86,8 @@ pub(super) struct ScopeReport {
     pub(super) failures: Failures,
     /// Too many hosts would have been lost.
     pub(super) breaker: Option<Trip>,
+    /// How much of the time pages were waited for.
+    pub(super) listing: Duration,
     /// How long it took.
     pub(super) duration: Duration,
 }

@@ -31,6 +31,13 @@ enum Done {
     Postponed,
 }
 
+/// A host that a complete listing does not have alive.
+struct Judged {
+    name: String,
+    known: Known,
+    verdict: Verdict,
+}
+
 type Writes<'a> = FuturesUnordered<BoxFuture<'a, (String, Result<Done>)>>;
 
 struct Pass<'a> {
@@ -97,6 +104,7 @@ impl<'a> Pass<'a> {
         let mut pages = guarded(scope, context.provider.list(scope));
         let mut stop = context.stop.clone();
         loop {
+            let asked = Instant::now();
             let page = loop {
                 tokio::select! {
                     biased;
@@ -107,6 +115,7 @@ impl<'a> Pass<'a> {
                     page = pages.next() => break page,
                 }
             };
+            self.report.listing += asked.elapsed();
             match page {
                 None => break,
                 Some(Ok(page)) => self.take(page).await?,
@@ -116,11 +125,8 @@ impl<'a> Pass<'a> {
                 }
             }
         }
-        while let Some((name, done)) = self.writes.next().await {
-            self.tally(&name, done);
-            self.check()?;
-        }
-        Ok(())
+        self.drain().await;
+        self.check()
     }
 
     async fn take(&mut self, page: Page) -> Result<(), Incomplete> {
@@ -164,7 +170,7 @@ impl<'a> Pass<'a> {
                 self.ended.push(host);
                 continue;
             }
-            self.room().await;
+            self.room().await?;
             self.writes.push(Box::pin(async move {
                 let done = context.writer.put(&host, now).await.map(Done::Put);
                 (host.name, done)
@@ -173,13 +179,17 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Waits until one more write may begin.
-    async fn room(&mut self) {
+    /// Waits until one more write may begin, or none may any more.
+    async fn room(&mut self) -> Result<(), Incomplete> {
+        let mut stop = self.context.stop.clone();
         while self.writes.len() >= self.context.writes {
-            if let Some((name, done)) = self.writes.next().await {
-                self.tally(&name, done);
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some((name, done)) = self.writes.next() => self.tally(&name, done),
             }
         }
+        self.check()
     }
 
     /// Ends the listing when it makes no sense to go on.
@@ -195,7 +205,8 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Marks what a complete listing lacks, and removes what is gone for long enough.
+    /// Marks what a complete listing lacks, and removes what is gone for long enough. `known`: how
+    /// many hosts of the scope were not gone before.
     async fn lose(&mut self, scope: &'a str, known: usize) {
         if self.anonymous {
             let error =
@@ -203,28 +214,42 @@ impl<'a> Pass<'a> {
             self.report.incomplete = Some(Incomplete { kind: None, error });
             return;
         }
-        let context = self.context;
-        let (policy, now) = (&context.policy, self.now);
+        self.report.complete = true;
+        let verdicts = self.judge(scope);
+        if !self.believes(scope, known, &verdicts) {
+            return;
+        }
+        self.context.loss_accepted(scope);
+        self.carry_out(verdicts).await;
+        self.drain().await;
+        if let Err(problem) = self.check() {
+            self.report.complete = false;
+            self.report.incomplete = Some(problem);
+        }
+    }
+
+    /// What is to become of each host that the listing lacks or calls terminated.
+    fn judge(&self, scope: &str) -> Vec<Judged> {
+        let (policy, now) = (&self.context.policy, self.now);
         let mut others = 0;
-        let verdicts: Vec<(String, Known, Verdict)> =
-            context.writer.hosts().select(scope, |name, known| {
-                // what appeared since the listing began may be younger than the listing
-                if known.appeared >= self.began {
+        let judged = self.context.writer.hosts().select(scope, |name, known| {
+            // what appeared since the listing began may be younger than the listing
+            if known.appeared >= self.began {
+                return None;
+            }
+            let ours = self.accounts.is_empty() || self.accounts.contains(&*known.account);
+            let verdict = match self.listed.get(name) {
+                Some(true) => return None,
+                Some(false) => lost::terminated(known, policy, now),
+                None if ours => lost::absent(known, policy, now),
+                None => {
+                    others += 1;
                     return None;
                 }
-                let verdict = match self.listed.get(name) {
-                    Some(true) => return None,
-                    Some(false) => lost::terminated(known, policy, now),
-                    None if !self.accounts.is_empty()
-                        && !self.accounts.contains(&*known.account) =>
-                    {
-                        others += 1;
-                        return None;
-                    }
-                    None => lost::absent(known, policy, now),
-                };
-                (verdict != Verdict::Leave).then(|| (name.to_owned(), known.clone(), verdict))
-            });
+            };
+            let judged = || Judged { name: name.to_owned(), known: known.clone(), verdict };
+            (verdict != Verdict::Leave).then(judged)
+        });
         if others > 0 {
             tracing::warn!(
                 scope,
@@ -232,29 +257,36 @@ impl<'a> Pass<'a> {
                 "hosts of another account were left alone: give each account a source of its own"
             );
         }
-        let newly = |(_, known, verdict): &&(String, Known, Verdict)| {
-            matches!(verdict, Verdict::Mark(..)) && !lost::is_lost(known.state)
+        judged
+    }
+
+    /// Whether the listing is believed: it does not lose too many hosts, or somebody accepts that.
+    fn believes(&mut self, scope: &str, known: usize, verdicts: &[Judged]) -> bool {
+        let newly = |judged: &&Judged| {
+            matches!(judged.verdict, Verdict::Mark(..)) && !lost::is_lost(judged.known.state)
         };
         let lost = self.ended.len() + verdicts.iter().filter(newly).count();
-        if let Some(trip) = lost::breaker(lost, known, policy) {
-            if context.accepts_loss(scope) {
-                tracing::warn!(scope, lost, known, "a loss beyond the breaker is accepted");
-            } else {
-                tracing::error!(
-                    scope,
-                    lost = trip.lost,
-                    known = trip.known,
-                    limit = trip.limit,
-                    "breaker open: the listing is not believed, nothing is marked; \
-                     check the account and its permissions, or run once with --accept-loss {scope}"
-                );
-                self.report.complete = true;
-                self.report.breaker = Some(trip);
-                return;
-            }
+        let Some(trip) = lost::breaker(lost, known, &self.context.policy) else {
+            return true;
+        };
+        if self.context.accepts_loss(scope) {
+            tracing::warn!(scope, lost, known, "a loss beyond the breaker is accepted");
+            return true;
         }
-        self.report.complete = true;
-        context.loss_accepted(scope);
+        tracing::error!(
+            scope,
+            lost,
+            known,
+            limit = trip.limit,
+            "breaker open: the listing is not believed, nothing is marked; \
+             check the account and its permissions, or run once with --accept-loss {scope}"
+        );
+        self.report.breaker = Some(trip);
+        false
+    }
+
+    async fn carry_out(&mut self, verdicts: Vec<Judged>) {
+        let (context, now) = (self.context, self.now);
         for host in std::mem::take(&mut self.ended) {
             self.write(async move {
                 let done = context.writer.put(&host, now).await.map(Done::Put);
@@ -262,11 +294,16 @@ impl<'a> Pass<'a> {
             })
             .await;
         }
-        for (name, known, verdict) in verdicts {
+        for Judged { name, known, verdict } in verdicts {
             match verdict {
                 Verdict::Leave => {}
                 Verdict::Keep(reason) => {
-                    tracing::info!(scope, host = name, ?reason, "gone for long, but kept");
+                    tracing::info!(
+                        scope = &*known.scope,
+                        host = name,
+                        ?reason,
+                        "gone for long, but kept"
+                    );
                     self.report.kept += 1;
                 }
                 Verdict::Mark(state, missed) => {
@@ -291,19 +328,12 @@ impl<'a> Pass<'a> {
                 }
             }
         }
-        self.drain().await;
-        if let Err(problem) = self.check() {
-            self.report.complete = false;
-            self.report.incomplete = Some(problem);
-        }
     }
 
     async fn write(&mut self, work: impl Future<Output = (String, Result<Done>)> + Send + 'a) {
-        if self.check().is_err() {
-            return;
+        if self.room().await.is_ok() {
+            self.writes.push(Box::pin(work));
         }
-        self.room().await;
-        self.writes.push(Box::pin(work));
     }
 
     /// Waits for the writes that are under way; after a stop, not for ever.
