@@ -1,5 +1,10 @@
 //! What an event, a key press and a frame cost at 1,000 and at 100,000 hosts. `cargo bench`
 //! runs all; DESIGN.md section 6 has the goals.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark: it prints, and a panic is how it fails"
+)]
 
 use std::cell::RefCell;
 use std::hint::black_box;

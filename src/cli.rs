@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::{self, Config};
+use crate::error::Result;
 use crate::store::client::ConnectOptions;
 use crate::tasks;
 
@@ -49,6 +51,7 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
 )]
 pub struct Explorer {
+    /// Options that every way of starting the program knows.
     #[command(flatten)]
     pub global: Global,
     /// Filter to begin with, for example 'env=prod web'
@@ -65,12 +68,31 @@ pub struct Explorer {
     pub ascii: bool,
 }
 
+impl Explorer {
+    /// The configuration file with the command line laid over it.
+    ///
+    /// # Errors
+    /// The file cannot be read or is malformed.
+    pub fn config(&self) -> Result<Config> {
+        let mut config = config::load(self.global.config.as_deref())?;
+        let Self { global, filter, theme, read_only, ascii } = self.clone();
+        config.namespace = global.namespace.or(config.namespace);
+        config.filter = filter.or(config.filter);
+        config.theme = theme.or(config.theme);
+        config.read_only |= read_only;
+        config.ascii |= ascii;
+        Ok(config)
+    }
+}
+
 /// Services and one-shot tasks without a screen.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "inv-tui --headless", version)]
+#[command(name = "inv-tui --headless", bin_name = "inv-tui --headless", version)]
 pub struct Headless {
+    /// Options that every way of starting the program knows.
     #[command(flatten)]
     pub global: Global,
+    /// Which task.
     #[command(subcommand)]
     pub task: Task,
 }
@@ -80,6 +102,8 @@ pub struct Headless {
 pub enum Task {
     /// Print the resource definitions, or install them
     Crds(tasks::crds::CrdsArgs),
+    /// Read hosts from a provider into the API server
+    Fetch(Box<tasks::fetch::FetchArgs>),
 }
 
 /// What the command line asks for.
@@ -96,7 +120,9 @@ pub enum Invocation {
 ///
 /// # Errors
 /// Wrong usage, or a request for help or the version, as clap reports them.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+) -> std::result::Result<Invocation, clap::Error> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     let flag = args
         .iter()
@@ -115,7 +141,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, cla
 mod tests {
     use super::*;
 
-    fn parse_words(words: &str) -> Result<Invocation, clap::Error> {
+    fn parse_words(words: &str) -> std::result::Result<Invocation, clap::Error> {
         parse(words.split(' ').map(OsString::from))
     }
 

@@ -50,6 +50,13 @@ impl Error {
         self
     }
 
+    /// The same error as one of usage or set-up.
+    #[must_use]
+    pub fn as_usage(mut self) -> Self {
+        self.exit = EXIT_USAGE;
+        self
+    }
+
     /// What to do next: of this error, else of the nearest cause that knows.
     pub fn next_step(&self) -> Option<&str> {
         self.hint.as_deref().or_else(|| hint_in(self.source()?))

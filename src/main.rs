@@ -33,10 +33,20 @@ fn run(invocation: Invocation) -> Result<u8> {
         .build()
         .map_err(|cause| Error::new("cannot start the runtime").because(cause))?;
     match invocation {
-        Invocation::Explore(_) => Err(Error::usage("the explorer is not built yet")),
+        Invocation::Explore(explorer) => {
+            let config = explorer.config()?;
+            runtime.block_on(inv_tui::ui::start::explore(config, explorer.global.connect_options()))
+        }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
             match task {
-                Task::Crds(args) => inv_tui::tasks::crds::run(args, &global).await,
+                Task::Crds(args) => {
+                    inv_tui::tasks::crds::run(args, &global.connect_options(), global.namespace())
+                        .await
+                }
+                Task::Fetch(args) => {
+                    inv_tui::tasks::fetch::run(*args, &global.connect_options(), global.namespace())
+                        .await
+                }
             }
         }),
     }

@@ -1,4 +1,9 @@
 //! The Cluster: hosts that serve together, and how many of them may be away at once.
+#![allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "kube's derive makes modules and repeats attributes of its own"
+)]
 
 use std::collections::BTreeMap;
 
@@ -162,6 +167,7 @@ pub struct ScrapeJob {
 
 /// Scheme of a scrape.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[allow(missing_docs, reason = "the words are the API's own")]
 pub enum Scheme {
     #[default]
     #[serde(rename = "http")]

@@ -1,4 +1,9 @@
 //! The Host: one machine. `spec` is what people want, `status` what is.
+#![allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "kube's derive makes modules and repeats attributes of its own"
+)]
 
 use std::collections::BTreeMap;
 
@@ -77,7 +82,7 @@ pub struct HostSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub environment: Option<String>,
-    /// Whether the host takes part in service. Ansible leaves out what is not InService.
+    /// Whether the host takes part in service. Ansible leaves out what is not `InService`.
     #[serde(default)]
     pub service_state: ServiceState,
     /// Holds that keep the host in maintenance, by holder. The host is in maintenance while any of
@@ -100,6 +105,7 @@ pub struct HostSpec {
 
 /// Whether a host takes part in service.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[allow(missing_docs, reason = "the words are the API's own")]
 pub enum ServiceState {
     #[default]
     InService,
@@ -135,6 +141,7 @@ pub struct Hold {
 
 /// What a hold does to the host.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[allow(missing_docs, reason = "the words are the API's own")]
 pub enum HoldMode {
     #[default]
     Drain,
@@ -204,6 +211,7 @@ pub struct OsRequest {
 
 /// Whether a host may reboot for an upgrade.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[allow(missing_docs, reason = "the words are the API's own")]
 pub enum RebootPolicy {
     Never,
     #[default]
@@ -278,6 +286,7 @@ pub struct HostStatus {
     Ord,
     JsonSchema,
 )]
+#[allow(missing_docs, reason = "the words are the API's own")]
 pub enum Phase {
     Planned,
     Pending,
@@ -390,6 +399,7 @@ pub struct Address {
 #[derive(
     Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema,
 )]
+#[allow(missing_docs, reason = "the words are the API's own")]
 pub enum AddressType {
     Hostname,
     InternalIP,
@@ -539,6 +549,7 @@ pub struct AnsibleStatus {
 
 /// How far an Ansible run is. Unknown: the executor died in the middle and tells the truth.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[allow(missing_docs, reason = "the words are the API's own")]
 pub enum RunState {
     Queued,
     Running,

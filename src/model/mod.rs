@@ -3,8 +3,11 @@
 //! Nothing here knows a client, a clock, a file or a screen. `kube` and `k8s-openapi` are used for
 //! their types only.
 
+pub mod change;
 pub mod cluster;
 pub mod condition;
+pub mod diff;
+pub mod duration;
 pub mod filter;
 pub mod host;
 pub mod intern;

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::condition;
-use super::host::{AddressType, Host, Phase, RunState, ServiceState};
+use super::host::{AddressType, HoldMode, Host, Phase, RunState, ServiceState};
 use super::key::Uid;
 use super::{GROUP, VERSION, labels, text};
 
@@ -68,6 +68,10 @@ pub struct HoldRecord {
     pub since: Option<Timestamp>,
     /// End.
     pub until: Option<Timestamp>,
+    /// Ticket that tells more.
+    pub ticket: Option<String>,
+    /// What it does to the host.
+    pub mode: Option<HoldMode>,
 }
 
 /// The part of `status` that a row needs.
@@ -234,7 +238,13 @@ loose_object!(SpecRecord {
     "serviceState" => service_state,
     "maintenance" => maintenance,
 });
-loose_object!(HoldRecord { "reason" => reason, "since" => since, "until" => until });
+loose_object!(HoldRecord {
+    "reason" => reason,
+    "since" => since,
+    "until" => until,
+    "ticket" => ticket,
+    "mode" => mode,
+});
 loose_object!(StatusRecord {
     "phase" => phase,
     "sources" => sources,
@@ -336,6 +346,8 @@ impl From<&Host> for HostRecord {
                 reason: Some(hold.reason.clone()),
                 since: Some(hold.since.0),
                 until: Some(hold.until.0),
+                ticket: hold.ticket.clone(),
+                mode: Some(hold.mode),
             };
             (holder.clone(), record)
         });

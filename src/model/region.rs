@@ -1,4 +1,9 @@
 //! The Region: where clusters are, and which provider regions make it up.
+#![allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "kube's derive makes modules and repeats attributes of its own"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};

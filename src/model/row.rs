@@ -7,7 +7,7 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::filter::TextField;
-use super::host::{Phase, RunState, ServiceState};
+use super::host::{Hold, Phase, RunState, ServiceState};
 use super::intern::{Atom, Symbol};
 use super::key::{HostKey, Place, Uid};
 
@@ -68,7 +68,7 @@ pub(crate) struct Built {
 }
 
 /// One hold on a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RowHold {
     /// Who holds it.
     pub holder: Box<str>,
@@ -78,6 +78,8 @@ pub struct RowHold {
     pub since: Timestamp,
     /// End.
     pub until: Timestamp,
+    /// The hold as it stands in the object, for whoever puts it back.
+    pub exact: Box<Hold>,
 }
 
 impl RowHold {

@@ -1,5 +1,10 @@
 //! The Source: where hosts come from, and what its fetcher last saw. Times of passes live here,
 //! so that no Host changes when nothing changed.
+#![allow(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "kube's derive makes modules and repeats attributes of its own"
+)]
 
 use std::collections::BTreeMap;
 
@@ -76,6 +81,7 @@ pub struct SourceSpec {
 
 /// Kind of provider behind a source.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[allow(missing_docs, reason = "the words are the API's own")]
 pub enum SourceType {
     AWS,
     NetBox,

@@ -109,7 +109,7 @@ fn in_cluster(options: &ConnectOptions) -> Result<(Config, String)> {
         ))
         .hint("name the file with --kubeconfig or KUBECONFIG"));
     }
-    Config::incluster().map(|config| (config, "in-cluster".to_owned())).map_err(|_| {
+    Config::incluster().ok().map(|config| (config, "in-cluster".to_owned())).ok_or_else(|| {
         Error::usage("no API server is configured: no --kubeconfig, no KUBECONFIG, no ~/.kube/config, and not inside a cluster")
             .hint("name a kubeconfig with --kubeconfig FILE")
     })

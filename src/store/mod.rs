@@ -2,3 +2,7 @@
 //! this program knows of the fleet passes through here, whichever back end serves it.
 
 pub mod client;
+pub mod hosts;
+pub mod send;
+pub mod watch;
+pub mod write;

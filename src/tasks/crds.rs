@@ -11,7 +11,7 @@ use kube::{CustomResourceExt, ResourceExt};
 
 use crate::error::{Error, Result};
 use crate::model::{cluster::Cluster, host::Host, region::Region, source::Source};
-use crate::store::client::{Connection, DEADLINE, OPERATOR, call};
+use crate::store::client::{ConnectOptions, Connection, DEADLINE, OPERATOR, call, connect};
 
 /// Options of the task.
 #[derive(clap::Args, Clone, Debug)]
@@ -173,14 +173,14 @@ async fn wait_until_served(
 ///
 /// # Errors
 /// As [`print`], [`write`] and [`apply`].
-pub async fn run(args: CrdsArgs, global: &crate::cli::Global) -> Result<u8> {
+pub async fn run(args: CrdsArgs, server: &ConnectOptions, namespace: &str) -> Result<u8> {
     if args.apply {
-        let connection = crate::store::client::connect(&global.connect_options()).await?;
+        let connection = connect(server).await?;
         let mut err = std::io::stderr();
         let say = |line: &str| {
             let _ = writeln!(err, "{line}");
         };
-        apply(&connection, global.namespace(), Duration::from_secs(args.timeout), say).await?;
+        apply(&connection, namespace, Duration::from_secs(args.timeout), say).await?;
     } else if let Some(dir) = args.write {
         write(&dir)?;
     } else {

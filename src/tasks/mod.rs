@@ -1,3 +1,5 @@
 //! The headless tasks: one file each, started by `inv-tui --headless TASK`.
 
 pub mod crds;
+pub mod fetch;
+pub mod http;

@@ -155,6 +155,7 @@ fn holds_begin_and_end_by_themselves() {
         reason: Some("disk".to_owned()),
         since: Some(at(since)),
         until: Some(at(until)),
+        ..HoldRecord::default()
     };
     host.spec.maintenance.insert("alice".to_owned(), hold(0, 100));
     host.spec.maintenance.insert("bob".to_owned(), hold(1000, 2000));

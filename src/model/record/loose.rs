@@ -14,7 +14,7 @@ use serde::de::{
     value,
 };
 
-use crate::model::host::{AddressType, Phase, RunState, ServiceState};
+use crate::model::host::{AddressType, HoldMode, Phase, RunState, ServiceState};
 
 /// The first thing that could not be read.
 #[derive(Default)]
@@ -276,7 +276,7 @@ macro_rules! loose_optional_words {
         }
     )*};
 }
-loose_optional_words!(Phase, RunState, AddressType);
+loose_optional_words!(Phase, RunState, AddressType, HoldMode);
 
 impl<T: Loose> Loose for Vec<T> {
     const WANT: &'static str = "a list";

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use crate::model::filter::{fold, is_folded};
-use crate::model::host::{AddressType, Phase};
+use crate::model::host::{AddressType, Hold, Phase};
 use crate::model::intern::{Interner, Symbol};
 use crate::model::record::{HostRecord, StatusRecord};
 use crate::model::{labels, text};
@@ -54,11 +55,20 @@ impl HostRow {
             &conditions.agent_ready,
         ];
         let holds = spec.maintenance.iter().filter_map(|(holder, hold)| {
+            let (since, until) = (hold.since.unwrap_or(Timestamp::MIN), hold.until?);
+            let reason = hold.reason.clone().unwrap_or_default();
             Some(RowHold {
                 holder: fit(holder, MAX_TEXT).into(),
-                reason: fit(hold.reason.as_deref().unwrap_or_default(), MAX_TEXT).into(),
-                since: hold.since.unwrap_or(Timestamp::MIN),
-                until: hold.until?,
+                reason: fit(&reason, MAX_TEXT).into(),
+                since,
+                until,
+                exact: Box::new(Hold {
+                    reason,
+                    since: Time(since),
+                    until: Time(until),
+                    ticket: hold.ticket.clone(),
+                    mode: hold.mode.unwrap_or_default(),
+                }),
             })
         });
         let labels = metadata.labels.as_ref();

@@ -31,7 +31,12 @@ fn row(record: HostRecord) -> HostRow {
 
 fn hold(since: i64, until: i64) -> HoldRecord {
     let at = |minutes| Some(now() + SignedDuration::from_mins(minutes));
-    HoldRecord { reason: Some("disk".to_owned()), since: at(since), until: at(until) }
+    HoldRecord {
+        reason: Some("disk".to_owned()),
+        since: at(since),
+        until: at(until),
+        ..HoldRecord::default()
+    }
 }
 
 #[test]

@@ -58,7 +58,12 @@ fn host() -> HostRecord {
     };
     record.spec.maintenance.insert(
         "alice".to_owned(),
-        HoldRecord { reason: None, since: Some(ago(1)), until: Some(ago(-1)) },
+        HoldRecord {
+            reason: None,
+            since: Some(ago(1)),
+            until: Some(ago(-1)),
+            ..HoldRecord::default()
+        },
     );
     record.status.sources.insert("aws".to_owned(), SourceRecord { state: Some(Phase::Running) });
     record.status.addresses = vec![AddressRecord {

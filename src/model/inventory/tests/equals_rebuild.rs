@@ -98,6 +98,7 @@ impl Run {
                         // Far enough away that the two minutes of slack begin a hold as well.
                         since: Some(at(since + 120)),
                         until: Some(at(since + i64::from(*length))),
+                        ..HoldRecord::default()
                     };
                     new.spec.maintenance.insert("alice".to_owned(), hold);
                 }

@@ -1,0 +1,120 @@
+use super::*;
+use futures::stream;
+use serde_json::json;
+
+fn hosts() -> Hosts {
+    Hosts::new(Selection {
+        namespace: "inventory".into(),
+        source: "aws".into(),
+        manager: "inv-tui-fetch-aws".into(),
+    })
+}
+
+fn host(name: &str, uid: &str, version: u64) -> Value {
+    json!({
+        "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Host",
+        "metadata": {"name": name, "uid": uid, "resourceVersion": version.to_string(),
+            "labels": {"topology.kubernetes.io/region": "eu-west-1"}},
+    })
+}
+
+fn guard(value: Value) -> StoredHost {
+    serde_json::from_value(value).unwrap()
+}
+
+async fn feed(hosts: &Hosts, events: Vec<Event<StoredHost>>) {
+    hosts.consume(stream::iter(events.into_iter().map(Ok))).await;
+}
+
+#[tokio::test]
+async fn a_list_replaces_and_nothing_is_shown_before_it_ends() {
+    let hosts = hosts();
+    feed(&hosts, vec![Event::Init, Event::InitApply(guard(host("a", "1", 5)))]).await;
+    assert!(hosts.is_empty() && !hosts.in_sync());
+    feed(&hosts, vec![Event::InitDone]).await;
+    assert!(hosts.get("a").is_some() && hosts.in_sync());
+    let appeared = hosts.get("a").unwrap().appeared;
+    feed(
+        &hosts,
+        vec![
+            Event::Apply(guard(host("b", "2", 6))),
+            Event::Init,
+            Event::InitApply(guard(host("a", "1", 7))),
+            Event::InitDone,
+        ],
+    )
+    .await;
+    assert!(hosts.get("b").is_none(), "deleted while the watch was broken");
+    assert_eq!(hosts.get("a").unwrap().appeared, appeared, "it is not new");
+}
+
+#[tokio::test]
+async fn an_older_event_does_not_undo_the_answer_to_a_write() {
+    let hosts = hosts();
+    let stored: StoredHost = serde_json::from_value(host("a", "1", 9)).unwrap();
+    hosts.put(&stored);
+    feed(&hosts, vec![Event::Apply(guard(host("a", "1", 8)))]).await;
+    assert_eq!(&*hosts.get("a").unwrap().resource_version, "9");
+    feed(&hosts, vec![Event::Apply(guard(host("a", "1", 10)))]).await;
+    assert_eq!(&*hosts.get("a").unwrap().resource_version, "10");
+    feed(&hosts, vec![Event::Apply(guard(host("a", "2", 3)))]).await;
+    assert_eq!(&*hosts.get("a").unwrap().uid, "2", "another object of the same name");
+    feed(&hosts, vec![Event::Delete(guard(host("a", "2", 11)))]).await;
+    assert!(hosts.is_empty());
+}
+
+#[tokio::test]
+async fn a_broken_watch_is_not_ready() {
+    let hosts = hosts();
+    feed(&hosts, vec![Event::Init, Event::InitDone]).await;
+    hosts.consume(stream::iter([Err(watcher::Error::NoResourceVersion)])).await;
+    assert!(!hosts.in_sync());
+    feed(&hosts, vec![Event::Apply(guard(host("a", "1", 5)))]).await;
+    assert!(hosts.in_sync());
+}
+
+#[test]
+fn a_silent_watch_is_taken_for_mended_after_about_two_attempts() {
+    let second = Duration::from_secs(1);
+    let start = Instant::now();
+    let first = Failure::after(None, start);
+    assert!(!first.is_mended(start + 8 * second) && first.is_mended(start + 9 * second));
+    let later = Failure::after(Some(first), start + 10 * second);
+    assert!(!later.is_mended(start + 40 * second) && later.is_mended(start + 44 * second));
+    let long = Failure::after(Some(later), start + 70 * second);
+    assert_eq!(long.counts, ERROR_COUNTS);
+    assert_eq!(Failure::after(Some(long), start + 300 * second).counts, ERROR_COUNTS_AT_LEAST);
+}
+
+#[test]
+fn holds_pause_protection_and_other_sources_keep_a_host() {
+    let selection = hosts().selection().clone();
+    let read = |changes: Value| {
+        let mut value = host("a", "1", 1);
+        for (key, change) in changes.as_object().unwrap() {
+            match (value.get_mut(key).and_then(Value::as_object_mut), change) {
+                (Some(into), Value::Object(from)) => into.extend(from.clone()),
+                _ => value[key] = change.clone(),
+            }
+        }
+        selection.read(&serde_json::from_value(value).unwrap(), &mut Interner::default())
+    };
+    assert_eq!(read(json!({})).kept, None);
+    let protect = json!({"metadata": {"annotations": {"inventory.inv-tui.dev/protect": "why"}}});
+    assert_eq!(read(protect).kept, Some(Kept::Protected));
+    assert_eq!(read(json!({"spec": {"paused": true}})).kept, Some(Kept::Paused));
+    let other = |state: &str| json!({"status": {"sources": {"aws": {"state": "Gone"}, "capi": {"state": state}}}});
+    assert_eq!(read(other("Running")).kept, Some(Kept::Shared));
+    assert_eq!(read(other("Gone")).kept, None);
+    let held = json!({"spec": {"maintenance": {
+        "ann": {"until": "2026-01-01T00:00:00Z"}, "bob": {"until": "2027-01-01T00:00:00Z"}}}});
+    assert_eq!(read(held).held_until, Some("2027-01-01T00:00:00Z".parse().unwrap()));
+    let unreadable = json!({"spec": {"maintenance": {"ann": {"until": "soon"}}}});
+    assert_eq!(read(unreadable).held_until, Some(Timestamp::MAX), "rather too long than too short");
+}
+
+#[test]
+fn a_known_host_is_small() {
+    let size = size_of::<Known>();
+    assert!(size <= 288, "{size} bytes, beside two short texts");
+}

@@ -1,0 +1,259 @@
+//! The fleet as a stream of events: a first page at once, then everything, then changes, for ever.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kube::api::{Api, ListParams};
+use kube::runtime::watcher;
+use tokio::sync::{mpsc, watch};
+
+use crate::error::{Error, Result};
+use crate::model::key::Uid;
+use crate::model::record::HostRecord;
+use crate::store::client::{Connection, DEADLINE, call, explain};
+
+/// Rows of the first page, which is on the screen before the rest has been asked for.
+const FIRST_PAGE: u32 = 200;
+/// Rows of a page where the server cannot stream a list.
+const PAGE: u32 = 500;
+/// Events passed on together at most, so that the screen gets its turn.
+const BATCH: usize = 512;
+/// Without an event for this long, the server is asked whether it is still there: a dead network
+/// does not close a connection.
+const QUIET: Duration = Duration::from_secs(15);
+/// First and longest pause between two attempts to reach a server that is gone.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// What happens to the fleet, in order.
+#[derive(Debug)]
+pub enum FleetEvent {
+    /// A listing begins. Hosts that it does not bring are gone when it ends.
+    Begin {
+        /// Hosts that the server says it will bring, where it says so.
+        expected: Option<usize>,
+    },
+    /// Hosts that are new, changed or gone.
+    Changes(Vec<HostChange>),
+    /// The listing is complete; from here on it is changes only.
+    Synced,
+    /// The server is out of reach; the reason. Attempts go on.
+    Lost(String),
+    /// The server answers again.
+    Recovered,
+}
+
+/// One host that is new, changed or gone.
+#[derive(Debug)]
+pub enum HostChange {
+    /// As it is now.
+    Apply(Box<HostRecord>),
+    /// No longer there.
+    Delete(Uid),
+}
+
+/// The hosts of one namespace, or of all of them.
+fn hosts(connection: &Connection, namespace: Option<&str>) -> Api<HostRecord> {
+    match namespace {
+        Some(namespace) => Api::namespaced(connection.client.clone(), namespace),
+        None => Api::all(connection.client.clone()),
+    }
+}
+
+/// Asks for one host, which tells whether the server is there, serves hosts, and lets us list them.
+///
+/// # Errors
+/// Whatever is in the way, in words, with the exit code for set-up.
+pub async fn check(connection: &Connection, namespace: Option<&str>) -> Result<()> {
+    let one = ListParams::default().limit(1);
+    let what =
+        format!("cannot list hosts on {} (context \"{}\")", connection.server, connection.context);
+    call(&what, "list hosts", DEADLINE, hosts(connection, namespace).list(&one))
+        .await
+        .map(|_| ())
+        .map_err(Error::as_usage)
+}
+
+/// Whether the server streams lists: on in 1.32 and from 1.34 on, off in 1.33
+/// (`apiserver/pkg/features/kube_features.go`, gate `WatchList`).
+async fn streams_lists(connection: &Connection) -> bool {
+    let version = tokio::time::timeout(DEADLINE, connection.client.apiserver_version()).await;
+    let minor = version
+        .ok()
+        .and_then(std::result::Result::ok)
+        .and_then(|v| v.minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok());
+    minor.is_some_and(|minor| minor == 32 || minor >= 34)
+}
+
+/// Follows the hosts until the receiver of `events` is gone. A change of `reconnect` makes it try
+/// again at once. Never ends by itself; every failure is an event.
+pub async fn follow(
+    connection: Connection,
+    namespace: Option<String>,
+    events: mpsc::Sender<FleetEvent>,
+    mut reconnect: watch::Receiver<u64>,
+) {
+    let api = hosts(&connection, namespace.as_deref());
+    let mut streaming = streams_lists(&connection).await;
+    if first_page(&api, &events).await.is_none() {
+        return;
+    }
+    loop {
+        let config = watcher::Config::default().page_size(PAGE);
+        let config = if streaming { config.streaming_lists() } else { config };
+        let stream = watcher(api.clone(), config).boxed();
+        match follow_stream(&api, stream, &events, &mut reconnect).await {
+            Ended::ReceiverGone => return,
+            Ended::NoStreamingLists => streaming = false,
+            Ended::Restart => {}
+        }
+    }
+}
+
+/// The first page, so that there is something to see while the rest is on its way. `None` when the
+/// receiver is gone; a failure is left to the watcher, which meets it too.
+async fn first_page(api: &Api<HostRecord>, events: &mpsc::Sender<FleetEvent>) -> Option<()> {
+    let params = ListParams::default().limit(FIRST_PAGE);
+    let Ok(Ok(page)) = tokio::time::timeout(DEADLINE, api.list(&params)).await else {
+        return Some(());
+    };
+    let rest = page.metadata.remaining_item_count.unwrap_or(0);
+    let expected = page.items.len().saturating_add(usize::try_from(rest).unwrap_or(0));
+    events.send(FleetEvent::Begin { expected: Some(expected) }).await.ok()?;
+    let changes = page.items.into_iter().map(|r| HostChange::Apply(Box::new(r))).collect();
+    events.send(FleetEvent::Changes(changes)).await.ok()
+}
+
+enum Ended {
+    ReceiverGone,
+    NoStreamingLists,
+    Restart,
+}
+
+type Events = BoxStream<'static, watcher::Result<watcher::Event<HostRecord>>>;
+
+async fn follow_stream(
+    api: &Api<HostRecord>,
+    stream: Events,
+    events: &mpsc::Sender<FleetEvent>,
+    reconnect: &mut watch::Receiver<u64>,
+) -> Ended {
+    let mut stream = stream.ready_chunks(BATCH);
+    loop {
+        let chunk = tokio::select! {
+            chunk = stream.next() => chunk,
+            changed = reconnect.changed() => {
+                return if changed.is_ok() { Ended::Restart } else { Ended::ReceiverGone };
+            }
+            () = tokio::time::sleep(QUIET) => {
+                if let Err(reason) = probe(api).await {
+                    if wait_for_server(api, reason, events, reconnect).await.is_none() {
+                        return Ended::ReceiverGone;
+                    }
+                    return Ended::Restart;
+                }
+                continue;
+            }
+            () = events.closed() => return Ended::ReceiverGone,
+        };
+        let Some(chunk) = chunk else { return Ended::Restart };
+        let mut changes = Vec::new();
+        for event in chunk {
+            let (flush, after) = match event {
+                Ok(watcher::Event::Apply(record) | watcher::Event::InitApply(record)) => {
+                    changes.push(HostChange::Apply(Box::new(record)));
+                    continue;
+                }
+                Ok(watcher::Event::Delete(record)) => {
+                    if let Some(uid) = record.uid() {
+                        changes.push(HostChange::Delete(uid));
+                    }
+                    continue;
+                }
+                Ok(watcher::Event::Init) => (true, FleetEvent::Begin { expected: None }),
+                Ok(watcher::Event::InitDone) => (true, FleetEvent::Synced),
+                Err(cause) if refuses_streaming(&cause) => return Ended::NoStreamingLists,
+                Err(cause) => {
+                    if send_changes(events, &mut changes).await.is_none()
+                        || wait_for_server(api, reason(cause), events, reconnect).await.is_none()
+                    {
+                        return Ended::ReceiverGone;
+                    }
+                    continue;
+                }
+            };
+            if flush && send_changes(events, &mut changes).await.is_none()
+                || events.send(after).await.is_err()
+            {
+                return Ended::ReceiverGone;
+            }
+        }
+        if send_changes(events, &mut changes).await.is_none() {
+            return Ended::ReceiverGone;
+        }
+    }
+}
+
+async fn send_changes(
+    events: &mpsc::Sender<FleetEvent>,
+    changes: &mut Vec<HostChange>,
+) -> Option<()> {
+    if changes.is_empty() {
+        return Some(());
+    }
+    events.send(FleetEvent::Changes(std::mem::take(changes))).await.ok()
+}
+
+/// A server without the gate answers 422 to `sendInitialEvents`.
+fn refuses_streaming(cause: &watcher::Error) -> bool {
+    matches!(cause, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 422)
+}
+
+/// A watch that is too old (410) or that the server closed is no loss: the watcher lists again.
+fn reason(cause: watcher::Error) -> Option<String> {
+    let cause = match cause {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => cause,
+        watcher::Error::WatchError(status) if status.code == 410 => return None,
+        watcher::Error::WatchError(status) => kube::Error::Api(status),
+        watcher::Error::NoResourceVersion => {
+            return Some("the server sent an object without a version".into());
+        }
+    };
+    Some(crate::error::chain(&explain("cannot follow hosts", "watch hosts", cause)))
+}
+
+/// One short request.
+async fn probe(api: &Api<HostRecord>) -> Result<(), Option<String>> {
+    let one = ListParams::default().limit(1);
+    call("cannot list hosts", "list hosts", Duration::from_secs(5), api.list(&one))
+        .await
+        .map(|_| ())
+        .map_err(|error| Some(crate::error::chain(&error)))
+}
+
+/// Says that the server is lost, and comes back when it answers. `None` when the receiver is gone.
+async fn wait_for_server(
+    api: &Api<HostRecord>,
+    reason: Option<String>,
+    events: &mpsc::Sender<FleetEvent>,
+    reconnect: &mut watch::Receiver<u64>,
+) -> Option<()> {
+    let Some(mut reason) = reason else { return Some(()) };
+    let (mut pause, longest) = RETRY;
+    loop {
+        events.send(FleetEvent::Lost(reason)).await.ok()?;
+        let jitter = Duration::from_millis(fastrand::u64(0..=250));
+        tokio::select! {
+            () = tokio::time::sleep(pause + jitter) => {}
+            changed = reconnect.changed() => changed.ok()?,
+            () = events.closed() => return None,
+        }
+        match probe(api).await {
+            Ok(()) => return events.send(FleetEvent::Recovered).await.ok(),
+            Err(again) => reason = again.unwrap_or_default(),
+        }
+        pause = (pause * 2).min(longest);
+    }
+}

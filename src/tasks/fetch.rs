@@ -1,0 +1,303 @@
+//! `inv-tui --headless fetch`: reads hosts from a provider and writes what changed.
+//!
+//! # A pass
+//! Each scope (a region) is listed page by page. For each host the full set of fields that should
+//! be there is worked out ([`project`]) and compared, as a digest, with what this source's field
+//! manager owns of the stored host ([`crate::model::diff`], kept up to date by a watch in
+//! [`crate::store::hosts`]). Equal: nothing is sent. After a *complete* listing, and only then,
+//! hosts that it lacks are marked missing, later gone, later removed ([`lost`]). When all scopes
+//! are done the times and counts of the pass go into the Source object, once, so that no Host
+//! changes when nothing changed.
+//!
+//! # Writing
+//! Server-side apply only, under the manager `inv-tui-fetch-<source>`, always with the full set of
+//! its fields, because a field that it owned and leaves out is removed. Two documents: the object
+//! itself, and its status.
+//!
+//! *Facts* (provider labels, annotations, `spec.providerID`, everything in status) are the
+//! fetcher's: they are forced. *People's fields* (`spec.cluster`, `role`, `team`, `environment`,
+//! and every label made of a tag) are only given a default and never forced:
+//!
+//! 1. A field that exists and that our manager does not own is *contested*: somebody set it. It is
+//!    left out of the set, for good. This is read from `managedFields` of the stored host, so it
+//!    holds across restarts and needs no request that fails. (Somebody who removes the field
+//!    altogether gives it back: the default returns. The empty text keeps it empty.)
+//! 2. The object is applied **without** force. A new host, and one whose facts nobody touched, is
+//!    done with this one request.
+//! 3. Only on a conflict (409) the live host is read, contested fields are worked out anew,
+//!    including those that another manager shares and that would change, and the rest is applied
+//!    with force **and the resourceVersion that was read**: whoever changes the host in between
+//!    makes that fail, and it begins again. So force never hits a field that a person has just set.
+//! 4. Status is applied with force: it holds facts only. `status.phase` is left to whoever else
+//!    owns it (the lifecycle controller, once there is one).
+//!
+//! `spec.maintenance`, `ansible`, `os`, `serviceState` and `paused` are never in the set.
+//! No finalizer is put on hosts: the decommission task that would take it off does not exist yet,
+//! and a host with a finalizer that nobody removes could never be deleted.
+
+mod lost;
+mod mapping;
+mod metrics;
+mod options;
+mod progress;
+mod project;
+mod report;
+mod scope;
+mod source;
+mod start;
+#[cfg(test)]
+mod testing;
+mod write;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::store::client::ConnectOptions;
+
+pub use self::options::{FetchArgs, duration};
+
+use self::lost::Policy;
+use self::metrics::Metrics;
+use self::progress::{Drawing, Progress};
+use self::report::ScopeReport;
+use self::source::SourceObject;
+use self::write::Writer;
+use crate::error::{EXIT_DONE, Error, Result, chain};
+use crate::providers::{Provider, ProviderErrorKind};
+
+/// Scopes that are listed at once.
+const SCOPES: usize = 4;
+/// Part of the interval by which a pass may begin earlier or later, so that many fetchers do not
+/// meet at the provider.
+const JITTER: f64 = 0.1;
+
+/// Everything that a pass needs.
+struct Context {
+    provider: Arc<dyn Provider>,
+    writer: Writer,
+    writes: usize,
+    policy: Policy,
+    /// Scopes whose next complete listing is believed, however little it has.
+    accept_loss: Mutex<BTreeSet<String>>,
+    source: SourceObject,
+    dry_run: bool,
+    metrics: Metrics,
+    progress: Arc<Progress>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Context {
+    fn accepts_loss(&self, scope: &str) -> bool {
+        self.accept_loss.lock().unwrap_or_else(PoisonError::into_inner).contains(scope)
+    }
+
+    fn loss_accepted(&self, scope: &str) {
+        self.accept_loss.lock().unwrap_or_else(PoisonError::into_inner).remove(scope);
+    }
+
+    fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+}
+
+/// What came of a pass.
+#[derive(Default)]
+struct PassReport {
+    scopes: Vec<ScopeReport>,
+    /// What failed beside the scopes.
+    problem: Option<Error>,
+}
+
+impl PassReport {
+    fn is_fine(&self) -> bool {
+        self.problem.is_none()
+            && self.scopes.iter().all(ScopeReport::is_fine)
+            && !self.scopes.iter().all(|scope| scope.denied)
+    }
+}
+
+/// Runs the task.
+///
+/// # Errors
+/// What keeps it from starting: wrong usage, no credentials, no API server, missing definitions or
+/// permissions. Later failures are logged, counted and end in the exit code.
+pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> Result<u8> {
+    let options = args.options()?;
+    let interactive = args.log.interactive() && options.interval.is_none();
+    crate::telemetry::start(args.log, if interactive { "warn" } else { "info" })?;
+    let stop = start::signals()?;
+    let Some((context, _background)) =
+        start::context(&args, &options, server, namespace, stop.clone()).await?
+    else {
+        return Ok(EXIT_DONE); // stopped while it waited for the server
+    };
+    let context = Arc::new(context);
+    match options.interval {
+        None => once(&context, interactive).await,
+        Some(interval) => {
+            every(&context, interval, stop).await;
+            Ok(EXIT_DONE)
+        }
+    }
+}
+
+async fn once(context: &Arc<Context>, interactive: bool) -> Result<u8> {
+    let drawing = interactive.then(|| Drawing::start(&context.progress));
+    let report = pass(context).await;
+    drop(drawing);
+    let mut stderr = std::io::stderr();
+    for scope in &report.scopes {
+        if interactive {
+            let _ = writeln!(stderr, "{}", crate::model::text::clean(&scope.summary()));
+        }
+    }
+    for scope in report.scopes.iter().filter(|scope| scope.failures.count() > 0) {
+        let named = scope.failures.named();
+        let _ = writeln!(stderr, "inv-tui: {}: {}", scope.name, scope.failures);
+        for (name, why) in named {
+            let _ = writeln!(stderr, "  {}", crate::model::text::clean(&format!("{name}: {why}")));
+        }
+        if scope.failures.count() > named.len() {
+            let _ = writeln!(stderr, "  and {} more", scope.failures.count() - named.len());
+        }
+    }
+    if report.is_fine() {
+        return Ok(EXIT_DONE);
+    }
+    Err(once_failed(report))
+}
+
+/// The error that a single pass ends with. The set-up is to blame only if nothing at all worked.
+fn once_failed(report: PassReport) -> Error {
+    if let Some(problem) = report.problem {
+        return problem;
+    }
+    let total = report.scopes.len();
+    let setup = report.scopes.iter().all(|scope| {
+        scope.incomplete.as_ref().and_then(|i| i.kind).is_some_and(ProviderErrorKind::is_setup)
+    });
+    let bad: Vec<String> =
+        report.scopes.iter().filter(|s| !s.is_fine() || s.denied).map(|s| s.name.clone()).collect();
+    let first = report.scopes.into_iter().filter(|s| !s.is_fine() || s.denied).find_map(|scope| {
+        let trip = scope.breaker.map(|trip| {
+            Error::new(format!("breaker open: {trip}")).hint(format!(
+                "if the hosts are really gone, run once with --accept-loss {}",
+                scope.name
+            ))
+        });
+        scope.incomplete.map(|i| i.error).or(trip)
+    });
+    let named = bad.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+    let error = Error::new(format!("{} of {total} scopes not fully done ({named})", bad.len()));
+    let error = match first {
+        Some(cause) => error.because(cause),
+        None => error,
+    };
+    if setup { error.as_usage() } else { error }
+}
+
+async fn every(context: &Arc<Context>, interval: Duration, mut stop: watch::Receiver<bool>) {
+    loop {
+        let began = Instant::now();
+        let report = pass(context).await;
+        if let Some(problem) = &report.problem {
+            tracing::error!(error = chain(problem), hint = problem.next_step(), "pass failed");
+        }
+        let jitter = fastrand::f64().mul_add(2.0 * JITTER, 1.0 - JITTER);
+        let next = (began + interval.mul_f64(jitter)).max(Instant::now() + Duration::from_secs(1));
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            () = tokio::time::sleep_until(next) => {}
+        }
+    }
+    tracing::info!("stopped");
+}
+
+/// One pass over every scope.
+async fn pass(context: &Arc<Context>) -> PassReport {
+    let began = Instant::now();
+    let now = start::now();
+    context.writer.begin();
+    let mut report = PassReport::default();
+    match context.provider.scopes().await {
+        Err(problem) => {
+            context.metrics.provider_error("", problem.kind);
+            report.problem = Some(problem.into());
+        }
+        Ok(scopes) => {
+            let places = Arc::new(Semaphore::new(SCOPES));
+            let mut running = JoinSet::new();
+            for scope in scopes {
+                let (context, places) = (Arc::clone(context), Arc::clone(&places));
+                running.spawn(async move {
+                    let _place = places.acquire_owned().await;
+                    let report = scope::run(&context, &scope, now).await;
+                    tell(&context, &report);
+                    report
+                });
+            }
+            while let Some(done) = running.join_next().await {
+                match done {
+                    Ok(scope) => report.scopes.push(scope),
+                    Err(cause) => {
+                        report.problem =
+                            Some(Error::new("a scope broke off; this is a bug").because(cause));
+                    }
+                }
+            }
+        }
+    }
+    report.scopes.sort_by(|a, b| a.name.cmp(&b.name));
+    if !context.stopped() && !context.dry_run && report.problem.is_none() {
+        report.problem = context.source.write(&report.scopes, start::now()).await.err();
+    }
+    let duration = began.elapsed();
+    context.metrics.pass(duration, report.is_fine(), start::now());
+    tracing::info!(
+        scopes = report.scopes.len(),
+        writes = context.metrics.writes_sent(),
+        seconds = duration.as_secs_f64(),
+        done = report.is_fine(),
+        "pass"
+    );
+    report
+}
+
+fn tell(context: &Context, report: &ScopeReport) {
+    context.metrics.scope(report, start::now());
+    let error = report.incomplete.as_ref().map(|i| chain(&i.error));
+    let hint = report.incomplete.as_ref().and_then(|i| i.error.next_step());
+    if context.stopped() {
+        tracing::info!(scope = report.name, "stopped before the end");
+    } else if error.is_some() && !report.denied {
+        tracing::error!(
+            scope = report.name,
+            error,
+            hint,
+            "scope incomplete: nothing was marked missing"
+        );
+    } else if report.denied {
+        tracing::warn!(scope = report.name, error, "scope denied, left out");
+    }
+    tracing::info!(
+        scope = report.name,
+        complete = report.complete,
+        pages = report.pages,
+        seen = report.seen,
+        created = report.created,
+        changed = report.changed,
+        missing = report.marked_missing,
+        gone = report.marked_gone,
+        removed = report.removed,
+        kept = report.kept,
+        failed = report.failures.count(),
+        seconds = report.duration.as_secs_f64(),
+        "scope"
+    );
+}

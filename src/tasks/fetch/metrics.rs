@@ -1,0 +1,203 @@
+//! What the task counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::report::ScopeReport;
+use crate::providers::ProviderErrorKind;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Scope {
+    scope: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ScopeOutcome {
+    scope: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ScopeKind {
+    scope: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// The metrics of the task; a clone counts into the same ones.
+#[derive(Clone, Debug)]
+pub(super) struct Metrics {
+    passes: Family<Outcome, Counter>,
+    pass_seconds: Histogram,
+    last_pass: Seconds,
+    scope_seconds: Family<Scope, Seconds>,
+    hosts: Family<ScopeOutcome, Counter>,
+    listed: Family<Scope, Gauge<i64, AtomicI64>>,
+    missing: Family<Scope, Gauge<i64, AtomicI64>>,
+    breaker: Family<Scope, Gauge<i64, AtomicI64>>,
+    last_complete: Family<Scope, Seconds>,
+    errors: Family<ScopeKind, Counter>,
+    writes: Family<Outcome, Counter>,
+    skipped: Counter,
+}
+
+impl Metrics {
+    /// The metrics, and the registry that shows them.
+    pub(super) fn new(source: &str) -> (Self, Arc<Registry>) {
+        let this = Self {
+            passes: Family::default(),
+            pass_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0]),
+            last_pass: Gauge::default(),
+            scope_seconds: Family::default(),
+            hosts: Family::default(),
+            listed: Family::default(),
+            missing: Family::default(),
+            breaker: Family::default(),
+            last_complete: Family::default(),
+            errors: Family::default(),
+            writes: Family::default(),
+            skipped: Counter::default(),
+        };
+        let label = |key: &'static str, value: &str| (key.into(), value.to_owned().into());
+        let mut root = Registry::with_prefix_and_labels(
+            "inv_tui_fetch",
+            std::iter::once(label("source", source)),
+        );
+        let r = &mut root;
+        r.register(
+            "build",
+            "Which program this is",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        r.register("passes", "Passes, by outcome", this.passes.clone());
+        r.register_with_unit(
+            "pass_duration",
+            "How long a pass took",
+            Unit::Seconds,
+            this.pass_seconds.clone(),
+        );
+        r.register_with_unit(
+            "last_pass_timestamp",
+            "End of the last pass",
+            Unit::Seconds,
+            this.last_pass.clone(),
+        );
+        r.register_with_unit(
+            "scope_duration",
+            "How long the last pass over a scope took",
+            Unit::Seconds,
+            this.scope_seconds.clone(),
+        );
+        r.register(
+            "hosts",
+            "Hosts seen, created, changed, marked missing or gone, removed, failed",
+            this.hosts.clone(),
+        );
+        r.register(
+            "hosts_listed",
+            "Hosts in the last complete listing of a scope",
+            this.listed.clone(),
+        );
+        r.register("hosts_missing", "Hosts of a scope that are missing now", this.missing.clone());
+        r.register(
+            "breaker_open",
+            "1 while a scope would lose too many hosts",
+            this.breaker.clone(),
+        );
+        r.register_with_unit(
+            "last_complete_timestamp",
+            "End of the last complete listing of a scope",
+            Unit::Seconds,
+            this.last_complete.clone(),
+        );
+        r.register("provider_errors", "Listings that failed, by class", this.errors.clone());
+        r.register("writes", "Writes sent to the API server, by outcome", this.writes.clone());
+        r.register("writes_skipped", "Hosts that stood as they should", this.skipped.clone());
+        (this, Arc::new(root))
+    }
+
+    /// Whether any pass is finished.
+    pub(super) fn any_pass(&self) -> bool {
+        self.last_pass.get() > 0.0
+    }
+
+    /// One write was answered.
+    pub(super) fn write(&self, done: bool) {
+        let outcome = if done { "done" } else { "refused" };
+        self.writes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// One host needed no write.
+    pub(super) fn skipped(&self) {
+        self.skipped.inc();
+    }
+
+    /// Writes that were sent so far, whatever their answer.
+    pub(super) fn writes_sent(&self) -> u64 {
+        ["done", "refused"]
+            .map(|outcome| self.writes.get_or_create(&Outcome { outcome }).get())
+            .iter()
+            .sum()
+    }
+
+    /// A provider could not be asked.
+    pub(super) fn provider_error(&self, scope: &str, kind: ProviderErrorKind) {
+        let labels = ScopeKind { scope: scope.to_owned(), kind: kind.as_str() };
+        self.errors.get_or_create(&labels).inc();
+    }
+
+    /// A scope is done.
+    pub(super) fn scope(&self, report: &ScopeReport, now: Timestamp) {
+        let scope = || Scope { scope: report.name.clone() };
+        let count = |outcome: &'static str, number: usize| {
+            let labels = ScopeOutcome { scope: report.name.clone(), outcome };
+            self.hosts.get_or_create(&labels).inc_by(number as u64);
+        };
+        count("seen", report.seen);
+        count("created", report.created);
+        count("changed", report.changed);
+        count("missing", report.marked_missing);
+        count("gone", report.marked_gone);
+        count("removed", report.removed);
+        count("failed", report.failures.count());
+        self.scope_seconds.get_or_create(&scope()).set(report.duration.as_secs_f64());
+        self.missing.get_or_create(&scope()).set(gauge(report.missing_now));
+        self.breaker.get_or_create(&scope()).set(i64::from(report.breaker.is_some()));
+        if report.complete {
+            self.listed.get_or_create(&scope()).set(gauge(report.seen));
+            self.last_complete.get_or_create(&scope()).set(seconds(now));
+        }
+    }
+
+    /// A pass is done.
+    pub(super) fn pass(&self, duration: Duration, done: bool, now: Timestamp) {
+        let outcome = if done { "done" } else { "partly" };
+        self.passes.get_or_create(&Outcome { outcome }).inc();
+        self.pass_seconds.observe(duration.as_secs_f64());
+        self.last_pass.set(seconds(now));
+    }
+}
+
+fn gauge(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.as_duration().as_secs_f64()
+}

@@ -1,0 +1,266 @@
+//! The command line of the task, and what it means.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::lost::Policy;
+use super::mapping::Mapping;
+use crate::error::{Error, Result};
+use crate::model::labels;
+use crate::providers::aws::{AwsOptions, Regions};
+use crate::telemetry::LogArgs;
+
+/// Where health and metrics are served while the task runs as a service.
+const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9417);
+
+/// Read hosts from a provider into the API server
+///
+/// Writes what changed and nothing else, by server-side apply under the field manager
+/// inv-tui-fetch-SOURCE. Exit codes: 0 done, 1 partly or not done, 2 wrong usage or set-up.
+#[derive(clap::Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct FetchArgs {
+    /// Name of the source: its Source object, the label of its hosts, its field manager
+    #[arg(long, value_name = "NAME", default_value = "aws")]
+    pub source: String,
+    /// AWS regions, repeated or separated by commas; default: the configured one
+    #[arg(long, value_name = "REGION", value_delimiter = ',', conflicts_with = "all_regions")]
+    pub region: Vec<String>,
+    /// Every AWS region that is enabled for the account
+    #[arg(long)]
+    pub all_regions: bool,
+    /// Profile of the AWS configuration files
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Endpoint of EC2 instead of the configured one; REGION=URL for a single region
+    #[arg(long, value_name = "[REGION=]URL")]
+    pub endpoint_url: Vec<String>,
+    /// Do not ask for status checks and scheduled events (half the requests)
+    #[arg(long)]
+    pub no_status_checks: bool,
+    /// Take a field from a tag: cluster, role, team, environment, display-name or a label key.
+    /// The first tag that is there counts; TAG* takes what follows in the tag's name; nothing
+    /// after = turns the field off
+    #[arg(long = "map", value_name = "FIELD=TAG[|TAG...]")]
+    pub map: Vec<String>,
+    /// Make a label of this tag; repeatable
+    #[arg(long, value_name = "TAG")]
+    pub label_tag: Vec<String>,
+    /// One pass, then exit
+    #[arg(long, conflicts_with = "interval")]
+    pub once: bool,
+    /// Time between two passes, such as 90s or 1h30m
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    pub interval: Duration,
+    /// Complete listings in a row without a host until it counts as gone
+    #[arg(long, value_name = "PASSES", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=1000))]
+    pub gone_after: i32,
+    /// How long a host that is gone is kept
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
+    pub grace: Duration,
+    /// Hosts of a scope that may always go missing in one pass
+    #[arg(long, value_name = "HOSTS", default_value_t = 5)]
+    pub breaker_min: usize,
+    /// Percent of a scope's hosts that may go missing in one pass
+    #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub breaker_percent: u8,
+    /// Believe the next complete pass of this scope, however many hosts it lacks; repeatable
+    #[arg(long, value_name = "SCOPE")]
+    pub accept_loss: Vec<String>,
+    /// Writes under way at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub writes: u16,
+    /// Print what one pass would write, and write nothing
+    #[arg(long, conflicts_with = "interval")]
+    pub dry_run: bool,
+    /// Address of /healthz, /readyz and /metrics [default: 127.0.0.1:9417, none with --once]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Form of the log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// What the command line means.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    /// Name of the source.
+    pub(super) source: String,
+    /// How tags become fields.
+    pub(super) mapping: Mapping,
+    /// Time between passes. None: one pass only.
+    pub(super) interval: Option<Duration>,
+    /// When a host is lost.
+    pub(super) policy: Policy,
+    /// Scopes whose next complete pass is believed.
+    pub(super) accept_loss: BTreeSet<String>,
+    /// Writes under way at once.
+    pub(super) writes: usize,
+    /// Write nothing.
+    pub(super) dry_run: bool,
+    /// Where to serve health and metrics.
+    pub(super) listen: Option<SocketAddr>,
+}
+
+impl FetchArgs {
+    /// Checks what clap cannot check.
+    ///
+    /// # Errors
+    /// A value that is not legal; the exit code is for usage.
+    pub(super) fn options(&self) -> Result<Options> {
+        let legal = labels::to_object_name(&self.source, "") == self.source;
+        if !legal {
+            return Err(Error::usage(format!("\"{}\" cannot name a source", self.source)).hint(
+                "use at most 63 of a-z, 0-9 and -, and begin and end with a letter or digit",
+            ));
+        }
+        let once = self.once || self.dry_run;
+        let grace = self
+            .grace
+            .try_into()
+            .map_err(|cause| Error::usage("the value of --grace is too long").because(cause))?;
+        Ok(Options {
+            source: self.source.clone(),
+            mapping: Mapping::new(&self.map, &self.label_tag)?,
+            interval: (!once).then_some(self.interval),
+            policy: Policy {
+                gone_after: self.gone_after,
+                grace,
+                breaker_min: self.breaker_min,
+                breaker_percent: usize::from(self.breaker_percent),
+            },
+            accept_loss: self.accept_loss.iter().cloned().collect(),
+            writes: usize::from(self.writes),
+            dry_run: self.dry_run,
+            listen: self.listen.or_else(|| (!once).then_some(LISTEN)),
+        })
+    }
+
+    /// The options of the AWS provider.
+    ///
+    /// # Errors
+    /// An endpoint that is no URL, a region that cannot be one; the exit code is for usage.
+    pub fn aws(&self) -> Result<AwsOptions> {
+        let mut regions: Vec<String> = Vec::new();
+        for region in self.region.iter().map(|r| r.trim()) {
+            let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            if region.is_empty() || region.len() > 40 || !region.chars().all(word) {
+                return Err(Error::usage(format!("\"{region}\" is not the name of a region"))
+                    .hint("regions are written like eu-west-1"));
+            }
+            if !regions.iter().any(|known| known == region) {
+                regions.push(region.to_owned());
+            }
+        }
+        let mut endpoint = None;
+        let mut region_endpoints = BTreeMap::new();
+        for text in &self.endpoint_url {
+            let is_url = |text: &str| text.starts_with("http://") || text.starts_with("https://");
+            if is_url(text) {
+                endpoint = Some(text.clone());
+            } else if let Some((region, url)) = text.split_once('=')
+                && is_url(url)
+            {
+                region_endpoints.insert(region.to_owned(), url.to_owned());
+            } else {
+                return Err(Error::usage(format!("\"{text}\" is not an endpoint"))
+                    .hint("write --endpoint-url https://HOST[:PORT] or --endpoint-url REGION=https://HOST[:PORT]"));
+            }
+        }
+        Ok(AwsOptions {
+            regions: if self.all_regions {
+                Regions::All
+            } else if regions.is_empty() {
+                Regions::Configured
+            } else {
+                Regions::Named(regions)
+            },
+            profile: self.profile.clone(),
+            endpoint,
+            region_endpoints,
+            status_checks: !self.no_status_checks,
+        })
+    }
+}
+
+/// A time such as `90s`, `5m`, `1h30m` or `2d`.
+///
+/// # Errors
+/// Anything else, in words for clap.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is not a time; write it like 90s, 5m, 1h30m or 2d");
+    let mut total: u64 = 0;
+    let mut number: Option<u64> = None;
+    for c in text.trim().chars() {
+        if let Some(digit) = c.to_digit(10) {
+            let next =
+                number.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(digit.into()));
+            number = Some(next.ok_or_else(wrong)?);
+            continue;
+        }
+        let unit = match c {
+            's' => 1,
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            _ => return Err(wrong()),
+        };
+        let seconds = number.take().and_then(|n| n.checked_mul(unit)).ok_or_else(wrong)?;
+        total = total.checked_add(seconds).filter(|t| *t <= 10 * 366 * 86_400).ok_or_else(wrong)?;
+    }
+    if number.is_some() || text.trim().is_empty() {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: FetchArgs,
+    }
+
+    fn args(words: &str) -> FetchArgs {
+        Cli::try_parse_from(format!("fetch {words}").split_whitespace()).unwrap().args
+    }
+
+    #[test]
+    fn times() {
+        for (text, seconds) in
+            [("90s", 90), ("5m", 300), ("1h30m", 5400), ("0s", 0), ("2d", 172_800)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "m", "5x", "-5m", "99999999999999999999s", "9999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_listens_and_a_single_pass_does_not() {
+        assert_eq!(args("").options().unwrap().listen, Some(LISTEN));
+        let once = args("--once").options().unwrap();
+        assert_eq!((once.listen, once.interval), (None, None));
+        assert!(args("--dry-run").options().unwrap().interval.is_none());
+        assert!(Cli::try_parse_from(["fetch", "--once", "--interval", "5m"]).is_err());
+    }
+
+    #[test]
+    fn regions_and_endpoints() {
+        let aws = args("--region eu-west-1,eu-west-2 --region eu-west-1 --endpoint-url http://a --endpoint-url eu-west-2=https://b").aws().unwrap();
+        assert_eq!(aws.regions, Regions::Named(vec!["eu-west-1".into(), "eu-west-2".into()]));
+        assert_eq!(aws.endpoint.as_deref(), Some("http://a"));
+        assert_eq!(aws.region_endpoints["eu-west-2"], "https://b");
+        assert_eq!(args("").aws().unwrap().regions, Regions::Configured);
+        assert!(args("--region EU/west").aws().is_err());
+        assert!(args("--endpoint-url localhost:1").aws().is_err());
+        assert!(args("--source Not_Legal").options().is_err());
+    }
+}

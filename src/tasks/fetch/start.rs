@@ -1,0 +1,281 @@
+//! What happens before the first pass: signals, connection, checks, watch, health and metrics.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ListParams, PostParams};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::Context;
+use super::metrics::Metrics;
+use super::options::{FetchArgs, Options};
+use super::progress::Progress;
+use super::project::Rules;
+use super::source::SourceObject;
+use super::write::Writer;
+use crate::error::{EXIT_USAGE, Error, Result, chain};
+use crate::model::GROUP;
+use crate::model::diff::StoredHost;
+use crate::model::source::Source;
+use crate::providers::Provider;
+use crate::providers::aws::Aws;
+use crate::store::client::{ConnectOptions, Connection, DEADLINE, connect, explain, fetch_manager};
+use crate::store::hosts::{Hosts, Selection, Sync};
+use crate::store::send::Sender;
+use crate::tasks::http;
+
+/// How long a single pass waits for the first list of the hosts that are known already.
+const LISTING: Duration = Duration::from_mins(3);
+/// Longest wait between two tries to reach the server at the start of a service.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The time, to the second: Kubernetes keeps no more, so more would never compare equal.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
+}
+
+/// Becomes true on SIGTERM or SIGINT. A second signal ends the process at once.
+pub(super) fn signals() -> Result<watch::Receiver<bool>> {
+    let fail = |cause| Error::new("cannot listen for signals").because(cause);
+    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first {
+                tracing::info!("stopping: no further write is begun");
+                sender.send_replace(true);
+            } else {
+                #[expect(clippy::exit, reason = "a person asked twice")]
+                std::process::exit(i32::from(crate::error::EXIT_FAILED));
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Tasks that end with the fetcher: the watch, and the server of health and metrics.
+#[derive(Default)]
+pub(super) struct Background(Vec<tokio::task::JoinHandle<()>>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// Connects to both sides, checks what can be checked, and waits until the known hosts are read.
+/// None: a stop was asked for in the meantime.
+pub(super) async fn context(
+    args: &FetchArgs,
+    options: &Options,
+    server: &ConnectOptions,
+    namespace: &str,
+    stop: watch::Receiver<bool>,
+) -> Result<Option<(Context, Background)>> {
+    let aws = args.aws()?;
+    let listener = match options.listen {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
+    let connection = connect(server).await?;
+    let provider: Arc<dyn Provider> = Arc::new(Aws::connect(aws).await?);
+    let manager = fetch_manager(&options.source);
+    let hosts = Hosts::new(Selection {
+        namespace: namespace.to_owned(),
+        source: options.source.clone(),
+        manager: manager.clone(),
+    });
+    let (metrics, registry) = Metrics::new(&options.source);
+    let mut background = Background::default();
+    if let Some(listener) = listener {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "health and metrics");
+        }
+        let ready = ready(hosts.clone(), metrics.clone());
+        background.0.push(tokio::spawn(http::serve(listener, registry, ready, stop.clone())));
+    }
+    let source = SourceObject::new(
+        Api::<Source>::namespaced(connection.client.clone(), namespace),
+        &options.source,
+        &manager,
+        provider.source_type(),
+    );
+    let service = options.interval.is_some();
+    let checks = async || {
+        check(&connection, namespace).await?;
+        if options.dry_run { Ok(()) } else { source.ensure().await.map(drop) }
+    };
+    if !until_reachable(service, stop.clone(), checks).await? {
+        return Ok(None);
+    }
+    let (watched, client) = (hosts.clone(), connection.client.clone());
+    background.0.push(tokio::spawn(async move { watched.follow(client).await }));
+    if !listed(&hosts, service, stop.clone()).await? {
+        return Ok(None);
+    }
+    let rules = Rules {
+        source: options.source.clone(),
+        provider: provider.name(),
+        mapping: options.mapping.clone(),
+    };
+    let sender = Sender::new(connection.client.clone());
+    let writer =
+        Writer::new(sender, hosts, rules, options.writes, options.dry_run, metrics.clone());
+    let context = Context {
+        provider,
+        writer,
+        writes: options.writes,
+        policy: options.policy.clone(),
+        accept_loss: Mutex::new(options.accept_loss.clone()),
+        source,
+        dry_run: options.dry_run,
+        metrics,
+        progress: Arc::new(Progress::default()),
+        stop,
+    };
+    Ok(Some((context, background)))
+}
+
+fn ready(hosts: Hosts, metrics: Metrics) -> http::Ready {
+    Arc::new(move || {
+        if !metrics.any_pass() {
+            return Err("the first pass is not finished".to_owned());
+        }
+        if !hosts.in_sync() {
+            return Err("the watch on hosts is broken".to_owned());
+        }
+        Ok(())
+    })
+}
+
+/// Runs the checks. A service tries again for ever while the server is out of reach; what the
+/// server says no to ends it, as anything ends a single pass.
+async fn until_reachable(
+    service: bool,
+    mut stop: watch::Receiver<bool>,
+    checks: impl AsyncFn() -> Result<()>,
+) -> Result<bool> {
+    let mut wait = Duration::from_secs(1);
+    loop {
+        match checks().await {
+            Ok(()) => return Ok(true),
+            Err(problem) if !service || problem.exit_code() == EXIT_USAGE => return Err(problem),
+            Err(problem) => {
+                tracing::warn!(error = chain(&problem), hint = problem.next_step(), "tries again");
+            }
+        }
+        let jittered = wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return Ok(false),
+            () = tokio::time::sleep(jittered) => {}
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Whether the server serves hosts, has the namespace, and lets us write.
+async fn check(connection: &Connection, namespace: &str) -> Result<()> {
+    let client = &connection.client;
+    let hosts: Api<StoredHost> = Api::namespaced(client.clone(), namespace);
+    let one = ListParams::default().limit(1);
+    let what = format!("cannot list hosts on {}", connection.server);
+    match tokio::time::timeout(DEADLINE, hosts.list(&one)).await {
+        Ok(Ok(_)) => {}
+        // 429 and the 5xx pass; anything else that the server says stays true
+        Ok(Err(kube::Error::Api(status))) if status.code < 429 => {
+            return Err(explain(what, "list hosts", kube::Error::Api(status)).as_usage());
+        }
+        Ok(Err(cause)) => return Err(explain(what, "list hosts", cause)),
+        Err(_) => {
+            return Err(Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()))
+                .hint("the server is overloaded or out of reach"));
+        }
+    }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    // who may not read namespaces learns it from the first write
+    let found = tokio::time::timeout(DEADLINE, namespaces.get(namespace)).await;
+    if let Ok(Err(kube::Error::Api(status))) = found
+        && status.is_not_found()
+    {
+        return Err(Error::usage(format!("there is no namespace \"{namespace}\""))
+            .hint(format!("make it with \"inv-tui --headless crds --apply -n {namespace}\" or \"kubectl create namespace {namespace}\", or name another one with -n")));
+    }
+    for (verb, subresource) in [("patch", None), ("create", None), ("patch", Some("status"))] {
+        allowed(client, namespace, verb, subresource).await?;
+    }
+    Ok(())
+}
+
+/// Asks whether we may do this to hosts. A server that does not answer such questions is taken for
+/// a yes: the first write will tell.
+async fn allowed(
+    client: &kube::Client,
+    namespace: &str,
+    verb: &str,
+    subresource: Option<&str>,
+) -> Result<()> {
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(ResourceAttributes {
+                group: Some(GROUP.to_owned()),
+                resource: Some("hosts".to_owned()),
+                subresource: subresource.map(str::to_owned),
+                verb: Some(verb.to_owned()),
+                namespace: Some(namespace.to_owned()),
+                ..ResourceAttributes::default()
+            }),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    let params = PostParams::default();
+    let answer = reviews.create(&params, &review);
+    let Ok(Ok(answer)) = tokio::time::timeout(DEADLINE, answer).await else {
+        return Ok(());
+    };
+    if answer.status.is_some_and(|status| !status.allowed) {
+        let resource = subresource.map_or_else(|| "hosts".to_owned(), |sub| format!("hosts/{sub}"));
+        return Err(Error::usage(format!(
+            "cannot fetch: your user may not {verb} {resource} in namespace \"{namespace}\""
+        ))
+        .hint("ask for a role with get, list, watch, create, patch, delete on hosts, patch on hosts/status, and get, create, patch on sources and sources/status"));
+    }
+    Ok(())
+}
+
+/// Waits until the watch has read what is there. False: a stop was asked for.
+async fn listed(hosts: &Hosts, service: bool, mut stop: watch::Receiver<bool>) -> Result<bool> {
+    let mut progress = hosts.progress();
+    let synced = progress.wait_for(|sync| matches!(sync, Sync::Synced));
+    let patience = async {
+        if service {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(LISTING).await;
+    };
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => return Ok(false),
+        _ = synced => return Ok(true),
+        () = patience => {}
+    }
+    let error = Error::new(format!("the known hosts were not read after {} s", LISTING.as_secs()));
+    Err(match &*hosts.progress().borrow() {
+        Sync::Listing(Some(cause)) => error.because(chain(&**cause)),
+        _ => error,
+    })
+}

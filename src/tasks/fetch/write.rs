@@ -1,0 +1,386 @@
+//! Writes hosts, by server-side apply only. The algorithm is in the documentation of
+//! [`super`](super#writing).
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::Resource;
+use kube::api::{DeleteParams, GetParams, Patch, PatchParams, Preconditions};
+use kube::core::Request;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::metrics::Metrics;
+use super::project::Rules;
+use crate::error::{Error, Result};
+use crate::model::diff::{Contested, Part, StoredHost, digest};
+use crate::model::host::Phase;
+use crate::model::{GROUP, VERSION, labels};
+use crate::providers::Observed;
+use crate::store::client::explain;
+use crate::store::hosts::{Hosts, Known};
+use crate::store::send::{Sender, yaml_safe};
+
+/// Tries to write a host that others change at the same time.
+const TRIES: u32 = 5;
+/// Failures without one success between them after which a pass gives up: the reason lies with
+/// the server then, not with a host.
+const GIVE_UP: usize = 100;
+
+/// What came of one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Nothing had to be written.
+    Same,
+    /// The host is new.
+    Created,
+    /// Something in it changed.
+    Changed,
+    /// It was left alone: it is being deleted, or is gone and was never known.
+    Left,
+}
+
+/// Writes the hosts of one source.
+pub(super) struct Writer {
+    sender: Sender,
+    hosts: Hosts,
+    rules: Rules,
+    request: Request,
+    permits: Semaphore,
+    dry_run: bool,
+    metrics: Metrics,
+    failures: AtomicUsize,
+}
+
+impl Writer {
+    /// A writer with at most `permits` requests under way.
+    pub(super) fn new(
+        sender: Sender,
+        hosts: Hosts,
+        rules: Rules,
+        permits: usize,
+        dry_run: bool,
+        metrics: Metrics,
+    ) -> Self {
+        let namespace = &hosts.selection().namespace;
+        let request = Request::new(StoredHost::url_path(&(), Some(namespace)));
+        Self {
+            request,
+            sender,
+            hosts,
+            rules,
+            permits: Semaphore::new(permits),
+            dry_run,
+            metrics,
+            failures: AtomicUsize::new(0),
+        }
+    }
+
+    /// The hosts that it knows.
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// Whether so many writes failed in a row that trying on is pointless.
+    pub(super) fn given_up(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= GIVE_UP
+    }
+
+    /// Begins a new pass: earlier failures do not count any more.
+    pub(super) fn begin(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether this host stands as it should; if so, nothing needs to be sent.
+    pub(super) fn settled(&self, host: &Observed, now: Timestamp) -> Option<Outcome> {
+        let Some(known) = self.hosts.get(&host.name) else {
+            // what is gone already is not taken in
+            return (host.state == Phase::Gone).then_some(Outcome::Left);
+        };
+        if known.deleting {
+            return Some(Outcome::Left);
+        }
+        let desired = self.rules.desired(host, Some(&known), now);
+        let same = digest(&desired.main) == known.main && digest(&desired.status) == known.status;
+        if same {
+            self.metrics.skipped();
+        }
+        same.then_some(Outcome::Same)
+    }
+
+    /// Writes what differs in a host.
+    ///
+    /// # Errors
+    /// The server refuses it, or does not answer.
+    pub(super) async fn put(&self, host: &Observed, now: Timestamp) -> Result<Outcome> {
+        let outcome = async {
+            let _permit = self.permits.acquire().await;
+            self.put_now(host, now).await
+        }
+        .await;
+        self.count(&outcome);
+        outcome
+    }
+
+    async fn put_now(&self, host: &Observed, now: Timestamp) -> Result<Outcome> {
+        let name = &host.name;
+        let mut known = self.hosts.get(name);
+        let mut desired = self.rules.desired(host, known.as_ref(), now);
+        let mut outcome = Outcome::Changed;
+        let main_differs = known.as_ref().is_none_or(|k| k.main != digest(&desired.main));
+        if self.dry_run {
+            say(if known.is_some() { "change" } else { "create" }, name);
+            return Ok(if known.is_some() { Outcome::Changed } else { Outcome::Created });
+        }
+        if main_differs {
+            let body = envelope(name, &desired.main, None);
+            let (stored, created) = match self.apply(Part::Main, name, &body, false).await {
+                Err(kube::Error::Api(status)) if status.is_conflict() => {
+                    match self.settle(host, now).await? {
+                        Some(stored) => (stored, false),
+                        None => return Ok(Outcome::Left),
+                    }
+                }
+                other => other.map_err(|cause| {
+                    explain(format!("cannot write host \"{name}\""), "patch hosts", cause)
+                })?,
+            };
+            if created {
+                outcome = Outcome::Created;
+            }
+            let answered = self.hosts.put(&stored);
+            let same = |k: &Known| answered.as_ref().is_none_or(|a| a.uid == k.uid);
+            if !known.as_ref().is_some_and(same) {
+                // it existed without our knowledge: what stands there counts
+                known = answered;
+                desired = self.rules.desired(host, known.as_ref(), now);
+            }
+        }
+        if known.is_none_or(|k| k.status != digest(&desired.status)) {
+            let body = envelope(name, &desired.status, None);
+            match self.apply(Part::Status, name, &body, true).await {
+                Ok((stored, _)) => {
+                    self.hosts.put(&stored);
+                }
+                Err(kube::Error::Api(status)) if status.is_not_found() => self.hosts.forget(name),
+                Err(cause) => {
+                    let what = format!("cannot write the status of host \"{name}\"");
+                    return Err(explain(what, "patch hosts/status", cause));
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// After a conflict: looks at who owns what, leaves to others what is theirs, and takes the
+    /// facts. The version of the object goes with it, so that nothing that somebody changes in
+    /// between is overridden.
+    async fn settle(&self, host: &Observed, now: Timestamp) -> Result<Option<StoredHost>> {
+        let name = &host.name;
+        let what = || format!("cannot write host \"{name}\"");
+        let selection = self.hosts.selection();
+        let mut last = None;
+        for _ in 0..TRIES {
+            let live = self.get(name).await?;
+            let body = match &live {
+                None => envelope(name, &self.rules.desired(host, None, now).main, None),
+                Some(live) => {
+                    if live.metadata.deletion_timestamp.is_some() {
+                        return Ok(None);
+                    }
+                    if let Some(other) = live.other_fetcher(&selection.manager, labels::SOURCE)
+                        && label(live, labels::SOURCE) != Some(&selection.source)
+                    {
+                        return Err(Error::new(format!("host \"{name}\" belongs to source \"{other}\""))
+                            .hint("two sources read the same machines; name different regions or accounts"));
+                    }
+                    let mut known = self.hosts.read(live);
+                    known.contested = Contested::default();
+                    let full = self.rules.desired(host, Some(&known), now).main;
+                    known.contested = live.contested(&selection.manager, Some(&full));
+                    let main = self.rules.desired(host, Some(&known), now).main;
+                    envelope(name, &main, live.metadata.resource_version.as_deref())
+                }
+            };
+            match self.apply(Part::Main, name, &body, live.is_some()).await {
+                Ok((stored, _)) => return Ok(Some(stored)),
+                Err(kube::Error::Api(status)) if status.is_conflict() => last = Some(status),
+                Err(cause) => return Err(explain(what(), "patch hosts", cause)),
+            }
+        }
+        let error = Error::new(format!("{}: others change it all the time", what()));
+        Err(match last {
+            Some(status) => error.because(status.message),
+            None => error,
+        })
+    }
+
+    /// Marks a host as missing or gone.
+    ///
+    /// # Errors
+    /// The server refuses it, or does not answer.
+    pub(super) async fn mark(
+        &self,
+        name: &str,
+        state: Phase,
+        missed: i32,
+        now: Timestamp,
+    ) -> Result<Outcome> {
+        let outcome = async {
+            let _permit = self.permits.acquire().await;
+            if self.dry_run {
+                say(&format!("mark {}", state.as_str()), name);
+                return Ok(Outcome::Changed);
+            }
+            self.mark_now(name, state, missed, now).await
+        }
+        .await;
+        self.count(&outcome);
+        outcome
+    }
+
+    async fn mark_now(
+        &self,
+        name: &str,
+        state: Phase,
+        missed: i32,
+        now: Timestamp,
+    ) -> Result<Outcome> {
+        let manager = &self.hosts.selection().manager;
+        let what = format!("cannot mark host \"{name}\" as {}", state.as_str());
+        for _ in 0..TRIES {
+            let Some(live) = self.get(name).await? else {
+                self.hosts.forget(name);
+                return Ok(Outcome::Left);
+            };
+            if live.metadata.deletion_timestamp.is_some() {
+                return Ok(Outcome::Left);
+            }
+            let known = self.hosts.read(&live);
+            let owned = live.owned(manager, Part::Status);
+            let body = self.rules.lost(owned, &known, state, missed, now);
+            let body = envelope(name, &body, live.metadata.resource_version.as_deref());
+            match self.apply(Part::Status, name, &body, true).await {
+                Ok((stored, _)) => {
+                    self.hosts.put(&stored);
+                    return Ok(Outcome::Changed);
+                }
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(cause) => return Err(explain(what, "patch hosts/status", cause)),
+            }
+        }
+        Err(Error::new(format!("{what}: others change it all the time")))
+    }
+
+    /// Deletes a host, if it is still the one that `known` describes. Gives whether it is away.
+    ///
+    /// # Errors
+    /// The server refuses it, or does not answer.
+    pub(super) async fn remove(&self, name: &str, known: &Known) -> Result<bool> {
+        let outcome = async {
+            let _permit = self.permits.acquire().await;
+            if self.dry_run {
+                say("remove", name);
+                return Ok(true);
+            }
+            self.remove_now(name, known).await
+        }
+        .await;
+        self.count(&outcome);
+        outcome
+    }
+
+    async fn remove_now(&self, name: &str, known: &Known) -> Result<bool> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(known.uid.to_string()),
+                resource_version: Some(known.resource_version.to_string()),
+            }),
+            ..DeleteParams::default()
+        };
+        let request = self.request.delete(name, &params).map_err(broken)?;
+        match self.send::<Value>(request).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(true),
+            // somebody changed it since: the next pass looks again
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(false),
+            Err(cause) => {
+                Err(explain(format!("cannot remove host \"{name}\""), "delete hosts", cause))
+            }
+        }
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<StoredHost>> {
+        let request = self.request.get(name, &GetParams::default()).map_err(broken)?;
+        match self.sender.send(request).await {
+            Ok((host, _)) => Ok(Some(host)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(cause) => Err(explain(format!("cannot read host \"{name}\""), "get hosts", cause)),
+        }
+    }
+
+    async fn apply(
+        &self,
+        part: Part,
+        name: &str,
+        body: &Value,
+        force: bool,
+    ) -> kube::Result<(StoredHost, bool)> {
+        let params = PatchParams { force, ..PatchParams::apply(&self.hosts.selection().manager) };
+        let patch = Patch::Apply(body);
+        let request = match part {
+            Part::Main => self.request.patch(name, &params, &patch),
+            Part::Status => self.request.patch_subresource("status", name, &params, &patch),
+        };
+        self.send(request.map_err(kube::Error::BuildRequest)?.map(yaml_safe)).await
+    }
+
+    async fn send<T: serde::de::DeserializeOwned>(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> kube::Result<(T, bool)> {
+        let answer = self.sender.send(request).await;
+        self.metrics.write(answer.is_ok());
+        answer
+    }
+
+    fn count<T>(&self, outcome: &Result<T>) {
+        match outcome {
+            Ok(_) => self.failures.store(0, Ordering::Relaxed),
+            Err(_) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// What a dry run would do.
+fn say(verb: &str, name: &str) {
+    let _ = writeln!(std::io::stdout(), "would {verb} host \"{name}\"");
+}
+
+fn label<'a>(host: &'a StoredHost, key: &str) -> Option<&'a String> {
+    host.metadata.labels.as_ref()?.get(key)
+}
+
+fn broken(cause: kube::core::request::Error) -> Error {
+    Error::new("cannot build a request").because(cause)
+}
+
+/// The body of an apply.
+fn envelope(name: &str, part: &Value, resource_version: Option<&str>) -> Value {
+    let mut body = part.as_object().cloned().unwrap_or_default();
+    let mut metadata = match body.remove("metadata") {
+        Some(Value::Object(metadata)) => metadata,
+        _ => serde_json::Map::new(),
+    };
+    metadata.insert("name".to_owned(), json!(name));
+    if let Some(version) = resource_version {
+        metadata.insert("resourceVersion".to_owned(), json!(version));
+    }
+    body.insert("metadata".to_owned(), metadata.into());
+    body.insert("apiVersion".to_owned(), json!(format!("{GROUP}/{VERSION}")));
+    body.insert("kind".to_owned(), json!("Host"));
+    Value::Object(body)
+}

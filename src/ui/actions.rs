@@ -1,0 +1,335 @@
+//! The one table of actions and keys. Key lookup, hint bar, help screen, palette and the README's
+//! table come from it; nothing about a key is written anywhere else.
+
+use std::fmt::Write as _;
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+/// What a person can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the table below says what each one is")]
+pub enum Action {
+    Down,
+    Up,
+    Top,
+    Bottom,
+    HalfPageDown,
+    HalfPageUp,
+    PageDown,
+    PageUp,
+    Fold,
+    Unfold,
+    ToggleFold,
+    FoldAll,
+    UnfoldAll,
+    Open,
+    Back,
+    NextPane,
+    PreviousPane,
+    Palette,
+    Filter,
+    Everything,
+    Problems,
+    CopyName,
+    CopyMenu,
+    Maintenance,
+    Undo,
+    Redo,
+    Arm,
+    Theme,
+    Reconnect,
+    Help,
+    Cancel,
+    Quit,
+}
+
+/// What an action needs before it can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing.
+    Nothing,
+    /// Writing armed, and the permission (verb, resource).
+    Write(&'static str, &'static str),
+}
+
+/// The group that an action is shown under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Group {
+    Move,
+    Tree,
+    Find,
+    Copy,
+    Change,
+    Program,
+}
+
+impl Group {
+    /// The groups in the order of the help screen, with their headings.
+    pub const ALL: [(Self, &'static str); 6] = [
+        (Self::Move, "Move"),
+        (Self::Tree, "Tree"),
+        (Self::Find, "Find"),
+        (Self::Change, "Change"),
+        (Self::Copy, "Copy"),
+        (Self::Program, "Program"),
+    ];
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct ActionRow {
+    /// The action.
+    pub action: Action,
+    /// Its one name: palette, configuration, help, log and tests. Kebab-case.
+    pub name: &'static str,
+    /// Its keys. A space separates the keys of a sequence.
+    pub keys: &'static [&'static str],
+    /// Where it is shown.
+    pub group: Group,
+    /// What it needs.
+    pub needs: Needs,
+    /// What it does, at most 40 columns.
+    pub help: &'static str,
+    /// The word in the hint bar; empty: not shown there.
+    pub hint: &'static str,
+}
+
+const fn row(
+    action: Action,
+    name: &'static str,
+    keys: &'static [&'static str],
+    group: Group,
+    help: &'static str,
+    hint: &'static str,
+) -> ActionRow {
+    ActionRow { action, name, keys, group, needs: Needs::Nothing, help, hint }
+}
+
+const fn change(
+    action: Action,
+    name: &'static str,
+    keys: &'static [&'static str],
+    help: &'static str,
+    hint: &'static str,
+) -> ActionRow {
+    ActionRow {
+        action,
+        name,
+        keys,
+        group: Group::Change,
+        needs: Needs::Write("patch", "hosts"),
+        help,
+        hint,
+    }
+}
+
+/// Every action there is.
+pub const ACTIONS: &[ActionRow] = &[
+    row(Action::Down, "down", &["j", "down"], Group::Move, "Down; 10j moves ten", ""),
+    row(Action::Up, "up", &["k", "up"], Group::Move, "Up", ""),
+    row(Action::Top, "top", &["g g", "home"], Group::Move, "To the first line", ""),
+    row(Action::Bottom, "bottom", &["G", "end"], Group::Move, "To the last line", ""),
+    row(Action::HalfPageDown, "half-page-down", &["ctrl-d"], Group::Move, "Half a page down", ""),
+    row(Action::HalfPageUp, "half-page-up", &["ctrl-u"], Group::Move, "Half a page up", ""),
+    row(Action::PageDown, "page-down", &["ctrl-f", "pagedown"], Group::Move, "A page down", ""),
+    row(Action::PageUp, "page-up", &["ctrl-b", "pageup"], Group::Move, "A page up", ""),
+    row(
+        Action::Open,
+        "open",
+        &["enter"],
+        Group::Tree,
+        "Open or close; a host: its details",
+        "open",
+    ),
+    row(Action::Fold, "fold", &["h", "left"], Group::Tree, "Close, or go to the parent", ""),
+    row(Action::Unfold, "unfold", &["l", "right"], Group::Tree, "Open", ""),
+    row(Action::ToggleFold, "toggle-fold", &["z a"], Group::Tree, "Open or close", ""),
+    row(Action::FoldAll, "fold-all", &["z M"], Group::Tree, "Close everything", ""),
+    row(Action::UnfoldAll, "unfold-all", &["z R"], Group::Tree, "Open everything", ""),
+    row(Action::NextPane, "next-pane", &["tab"], Group::Tree, "Next pane", ""),
+    row(Action::PreviousPane, "previous-pane", &["backtab"], Group::Tree, "Previous pane", ""),
+    row(
+        Action::Back,
+        "back",
+        &["esc", "q"],
+        Group::Tree,
+        "Back; clears the filter, closes panes",
+        "",
+    ),
+    row(
+        Action::Filter,
+        "filter",
+        &["/"],
+        Group::Find,
+        "Filter as you type; ? in it: grammar",
+        "filter",
+    ),
+    row(
+        Action::Everything,
+        "everything",
+        &["0"],
+        Group::Find,
+        "Show everything: clear the filter",
+        "",
+    ),
+    row(Action::Problems, "problems", &["P"], Group::Find, "Only hosts with a problem", "problems"),
+    row(Action::Palette, "palette", &[":"], Group::Find, "Any action or theme by name", "commands"),
+    change(Action::Maintenance, "maintenance", &["m"], "Maintenance on or off", "maintenance"),
+    change(Action::Undo, "undo", &["u"], "Take the last change back", "undo"),
+    change(Action::Redo, "redo", &["U"], "Make the undone change again", ""),
+    row(Action::Arm, "arm", &["W"], Group::Change, "Arm or disarm writing", ""),
+    row(Action::CopyName, "copy-name", &["c"], Group::Copy, "Copy the name", "copy"),
+    row(
+        Action::CopyMenu,
+        "copy-menu",
+        &["Y"],
+        Group::Copy,
+        "Copy address, ssh command, YAML...",
+        "",
+    ),
+    row(Action::Theme, "theme", &[], Group::Program, "Next theme", ""),
+    row(
+        Action::Reconnect,
+        "reconnect",
+        &["ctrl-r"],
+        Group::Program,
+        "Try to reach the server now",
+        "",
+    ),
+    row(Action::Help, "help", &["?"], Group::Program, "This help", "help"),
+    row(Action::Cancel, "cancel", &["ctrl-c"], Group::Program, "Cancel; twice: quit", ""),
+    row(Action::Quit, "quit", &[], Group::Program, "Quit, also :q", ""),
+];
+
+/// The row of an action.
+pub fn find(action: Action) -> Option<&'static ActionRow> {
+    ACTIONS.iter().find(|row| row.action == action)
+}
+
+/// The name of a key press in the form of the table: `j`, `G`, `ctrl-d`, `enter`.
+pub fn key_name(key: KeyEvent) -> String {
+    let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    let base = match key.code {
+        KeyCode::Char(' ') => "space".to_owned(),
+        KeyCode::Char(c) => c.to_string(),
+        KeyCode::Enter => "enter".to_owned(),
+        KeyCode::Esc => "esc".to_owned(),
+        KeyCode::Tab => "tab".to_owned(),
+        KeyCode::BackTab => "backtab".to_owned(),
+        KeyCode::Backspace => "backspace".to_owned(),
+        KeyCode::Delete => "delete".to_owned(),
+        KeyCode::Left => "left".to_owned(),
+        KeyCode::Right => "right".to_owned(),
+        KeyCode::Up => "up".to_owned(),
+        KeyCode::Down => "down".to_owned(),
+        KeyCode::Home => "home".to_owned(),
+        KeyCode::End => "end".to_owned(),
+        KeyCode::PageUp => "pageup".to_owned(),
+        KeyCode::PageDown => "pagedown".to_owned(),
+        KeyCode::F(n) => format!("f{n}"),
+        _ => return String::new(),
+    };
+    match (ctrl, alt) {
+        (true, _) => format!("ctrl-{}", base.to_lowercase()),
+        (false, true) => format!("alt-{base}"),
+        (false, false) => base,
+    }
+}
+
+/// What a sequence of keys means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// An action.
+    Action(Action),
+    /// The begin of a longer sequence.
+    Prefix,
+    /// Nothing.
+    Nothing,
+}
+
+/// Looks a sequence of keys up, keys separated by spaces.
+pub fn lookup(sequence: &str) -> Lookup {
+    let mut prefix = false;
+    for row in ACTIONS {
+        for keys in row.keys {
+            if *keys == sequence {
+                return Lookup::Action(row.action);
+            }
+            prefix |= keys.strip_prefix(sequence).is_some_and(|rest| rest.starts_with(' '));
+        }
+    }
+    if prefix { Lookup::Prefix } else { Lookup::Nothing }
+}
+
+/// The table as Markdown, for the README.
+pub fn markdown() -> String {
+    let mut out = String::from("| keys | action | what it does |\n| --- | --- | --- |\n");
+    for (group, _) in Group::ALL {
+        for row in ACTIONS.iter().filter(|row| row.group == group) {
+            let keys: Vec<String> =
+                row.keys.iter().map(|k| format!("`{}`", k.replace(' ', ""))).collect();
+            let keys = if keys.is_empty() { format!("`:{}`", row.name) } else { keys.join(" ") };
+            let _ = writeln!(out, "| {keys} | {} | {} |", row.name, row.help);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_twice_and_none_begins_another() {
+        let all: Vec<&str> = ACTIONS.iter().flat_map(|r| r.keys.iter().copied()).collect();
+        for (i, key) in all.iter().enumerate() {
+            for other in &all[i + 1..] {
+                assert_ne!(key, other);
+                assert!(
+                    !other.starts_with(&format!("{key} "))
+                        && !key.starts_with(&format!("{other} ")),
+                    "{key} {other}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_kebab_case_and_unique_and_help_fits() {
+        for (i, row) in ACTIONS.iter().enumerate() {
+            assert!(row.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", row.name);
+            assert!(ACTIONS[i + 1..].iter().all(|r| r.name != row.name && r.action != row.action));
+            assert!(
+                !row.help.is_empty() && row.help.len() <= 40,
+                "{}: {}",
+                row.name,
+                row.help.len()
+            );
+        }
+    }
+
+    #[test]
+    fn no_change_on_ctrl_enter_space_or_a_motion() {
+        for row in ACTIONS.iter().filter(|r| r.needs != Needs::Nothing) {
+            for key in row.keys {
+                assert!(
+                    !key.starts_with("ctrl-") && !["enter", "space", "tab"].contains(key),
+                    "{key}"
+                );
+                assert!(!"hjklgGz".contains(key), "{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn sequences_are_found() {
+        assert_eq!(lookup("g g"), Lookup::Action(Action::Top));
+        assert_eq!(lookup("g"), Lookup::Prefix);
+        assert_eq!(lookup("g x"), Lookup::Nothing);
+        assert_eq!(lookup("m"), Lookup::Action(Action::Maintenance));
+        let ctrl_d = KeyEvent::new(KeyCode::Char('d'), KeyModifiers::CONTROL);
+        assert_eq!(lookup(&key_name(ctrl_d)), Lookup::Action(Action::HalfPageDown));
+    }
+}

@@ -1,0 +1,378 @@
+//! The state of the explorer, and the one function that changes it.
+
+pub mod detail;
+pub mod filter;
+pub mod input;
+mod keys;
+pub mod palette;
+pub mod strip;
+mod tree;
+mod writing;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use ratatui::layout::Rect;
+
+use crate::config::Config;
+use crate::model::inventory::{Folds, Inventory};
+use crate::model::key::NodeKey;
+use crate::store::watch::{FleetEvent, HostChange};
+use crate::ui::msg::{Command, Msg};
+use crate::ui::view::layout::{self, Areas};
+
+pub use detail::Detail;
+pub use filter::FilterLine;
+pub use keys::copy_choices;
+pub use palette::Palette;
+pub use strip::Strip;
+pub use writing::Writing;
+
+/// Rows that a filter pass tests before it looks at the keyboard again.
+const FILTER_STEP: usize = 16_384;
+
+/// What the explorer is told once, at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configuration with the command line laid over it.
+    pub config: Config,
+    /// Name of the context.
+    pub context: String,
+    /// URL of the server.
+    pub server: String,
+    /// The context is marked as production.
+    pub production: bool,
+    /// Name of the theme.
+    pub theme: String,
+    /// Draw with ASCII characters only.
+    pub ascii: bool,
+    /// Zone of the times on the screen.
+    pub time_zone: TimeZone,
+}
+
+/// How the connection is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Nothing has come yet.
+    Connecting,
+    /// The list is on its way.
+    Listing,
+    /// Changes come as they happen.
+    Live,
+    /// The server is out of reach; the data is as old as `since`.
+    Lost {
+        /// When it was lost.
+        since: Timestamp,
+        /// Why.
+        reason: String,
+        /// Attempts so far.
+        attempts: u32,
+    },
+}
+
+/// Something that lies over the tree and takes the keys.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Overlay {
+    /// Nothing.
+    None,
+    /// The filter line is being edited; the second is true while its grammar is shown.
+    Filter,
+    /// The grammar of the filter, over the filter line.
+    Grammar,
+    /// The change strip.
+    Strip(Box<Strip>),
+    /// The palette.
+    Palette(Palette),
+    /// The copy menu.
+    Copy,
+    /// The help, scrolled down by lines.
+    Help(usize),
+}
+
+/// Which pane has the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pane {
+    /// The tree.
+    Tree,
+    /// The detail pane.
+    Detail,
+}
+
+/// A line for the person. An error stays until it is dismissed or replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The text.
+    pub text: String,
+    /// Whether it is an error.
+    pub error: bool,
+    /// When it came.
+    pub at: Timestamp,
+    /// How often the same text has come.
+    pub times: u32,
+}
+
+/// The whole state.
+pub struct Model {
+    /// What was told at the start.
+    pub settings: Settings,
+    /// The time, as the last tick told it.
+    pub now: Timestamp,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// The fleet.
+    pub inventory: Inventory,
+    /// Which nodes of the tree are open.
+    pub folds: Folds,
+    /// The node under the cursor.
+    pub cursor: Option<NodeKey>,
+    /// The node on the first line of the tree pane.
+    pub top: Option<NodeKey>,
+    /// How the connection is.
+    pub link: Link,
+    /// Hosts that the running list will bring, where the server says so.
+    pub expected: Option<usize>,
+    /// The list has been complete once.
+    pub synced: bool,
+    /// What lies over the tree.
+    pub overlay: Overlay,
+    /// Which pane has the keys.
+    pub pane: Pane,
+    /// The filter line.
+    pub filter: FilterLine,
+    /// The detail pane.
+    pub detail: Detail,
+    /// The line for the person.
+    pub notice: Option<Notice>,
+    /// Whether and as whom we may write, and what can be taken back.
+    pub writing: Writing,
+    /// Digits typed before a motion, and the begin of a key sequence.
+    pub pending: keys::Pending,
+    /// When `ctrl-c` was pressed; again within three seconds quits.
+    quit_armed: Option<Timestamp>,
+    /// Something behind the screen broke: the reason to end with.
+    pub broken: Option<String>,
+    /// Something visible has changed since the last frame.
+    pub dirty: bool,
+}
+
+impl Model {
+    /// The state at the start.
+    pub fn new(settings: Settings, now: Timestamp, size: (u16, u16)) -> Self {
+        let armed = !settings.config.read_only && !settings.production;
+        let text = settings.config.filter.clone().unwrap_or_default();
+        let mut model = Self {
+            now,
+            size,
+            inventory: Inventory::new(),
+            folds: Folds::default(),
+            cursor: None,
+            top: None,
+            link: Link::Connecting,
+            expected: None,
+            synced: false,
+            overlay: Overlay::None,
+            pane: Pane::Tree,
+            filter: FilterLine::new(&text),
+            detail: Detail::default(),
+            notice: None,
+            writing: Writing::new(armed),
+            pending: keys::Pending::default(),
+            quit_armed: None,
+            broken: None,
+            dirty: true,
+            settings,
+        };
+        model.apply_filter();
+        model
+    }
+
+    /// Where everything is on the screen.
+    pub fn areas(&self) -> Areas {
+        layout::areas(self, Rect::new(0, 0, self.size.0, self.size.1))
+    }
+
+    /// Shows a line of information.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.notice = Some(Notice { text: text.into(), error: false, at: self.now, times: 1 });
+    }
+
+    /// Shows an error; the same error again is counted.
+    pub fn fail(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        let times = match &self.notice {
+            Some(old) if old.error && old.text == text => old.times + 1,
+            _ => 1,
+        };
+        self.notice = Some(Notice { text, error: true, at: self.now, times });
+    }
+
+    /// Whether a filter pass has to go on ([`Model::filter_step`]).
+    pub fn filtering(&self) -> bool {
+        self.filter.running
+    }
+
+    /// Goes on with the filter pass; the frame is due when it is done.
+    pub fn filter_step(&mut self) -> Vec<Command> {
+        if self.filter.running && self.inventory.filter_step(FILTER_STEP) {
+            self.filter.running = false;
+            self.dirty = true;
+            self.settle();
+            return self.wanted_detail();
+        }
+        Vec::new()
+    }
+}
+
+/// Takes a message, changes the state, and returns what is to be done outside.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
+    let mut commands = match msg {
+        Msg::Key(key) => {
+            model.dirty = true;
+            keys::key(model, key)
+        }
+        Msg::Paste(text) => {
+            model.dirty = true;
+            keys::paste(model, &text);
+            Vec::new()
+        }
+        Msg::Resize(width, height) => {
+            model.dirty = true;
+            model.size = (width, height);
+            Vec::new()
+        }
+        Msg::Tick(now) => {
+            tick(model, now);
+            Vec::new()
+        }
+        Msg::Fleet(event) => {
+            let recovered = matches!(event, FleetEvent::Recovered);
+            fleet(model, event);
+            let unknown = model.writing.holder.is_none() || model.writing.may.is_none();
+            if recovered && unknown { vec![Command::AskWho] } else { Vec::new() }
+        }
+        Msg::HostRead { generation, result } => {
+            model.detail.read(generation, result);
+            model.dirty = true;
+            Vec::new()
+        }
+        Msg::Changed { change, result } => {
+            model.dirty = true;
+            writing::changed(model, &change, result);
+            Vec::new()
+        }
+        Msg::User(result) => {
+            model.writing.user(result);
+            model.dirty = true;
+            Vec::new()
+        }
+        Msg::MayWrite(result) => {
+            model.writing.may = result.ok();
+            model.dirty = true;
+            Vec::new()
+        }
+        Msg::NoDesktop(text) => vec![Command::CopyToTerminal(text)],
+        Msg::Copied(result) => {
+            match result {
+                Ok(place) => model.say(format!("copied to {place}")),
+                Err(problem) => model.fail(format!("cannot copy: {problem}")),
+            }
+            model.dirty = true;
+            Vec::new()
+        }
+        Msg::TaskEnded { name, problem } => {
+            model.broken = Some(format!("the {name} task ended: {problem}"));
+            vec![Command::Quit]
+        }
+    };
+    if model.dirty {
+        model.settle();
+        commands.extend(model.wanted_detail());
+    }
+    commands
+}
+
+/// Seconds after which a line of information goes away.
+const NOTICE_SECONDS: i64 = 6;
+
+fn tick(model: &mut Model, now: Timestamp) {
+    let before = model.now;
+    model.now = now;
+    model.dirty |= model.inventory.tick(now);
+    // Ages on the screen move: every second while something counts down, else every ten.
+    let counting = matches!(model.link, Link::Lost { .. })
+        || matches!(model.overlay, Overlay::Strip(_))
+        || model.writing.armed_until.is_some();
+    model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
+    if model
+        .notice
+        .as_ref()
+        .is_some_and(|n| !n.error && now.as_second() - n.at.as_second() >= NOTICE_SECONDS)
+    {
+        model.notice = None;
+        model.dirty = true;
+    }
+    if model.writing.armed_until.is_some_and(|until| until <= now) {
+        model.writing.disarm();
+        model.say("writing is disarmed again");
+        model.dirty = true;
+    }
+}
+
+fn fleet(model: &mut Model, event: FleetEvent) {
+    match event {
+        FleetEvent::Begin { expected } => {
+            model.inventory.begin_resync();
+            model.expected = expected.or(model.expected);
+            model.link = Link::Listing;
+            model.dirty = true;
+        }
+        FleetEvent::Changes(changes) => {
+            for change in changes {
+                model.dirty |= host_changed(model, change);
+            }
+        }
+        FleetEvent::Synced => {
+            model.inventory.end_resync();
+            model.expected = None;
+            model.synced = true;
+            model.link = Link::Live;
+            model.dirty = true;
+        }
+        FleetEvent::Lost(reason) => {
+            let (since, attempts) = match model.link {
+                Link::Lost { since, attempts, .. } => (since, attempts + 1),
+                _ => (model.now, 1),
+            };
+            model.link = Link::Lost { since, reason, attempts };
+            model.dirty = true;
+        }
+        FleetEvent::Recovered => {
+            if matches!(model.link, Link::Lost { .. }) {
+                model.link = if model.synced { Link::Live } else { Link::Listing };
+                model.say("the server answers again");
+            }
+            model.dirty = true;
+        }
+    }
+}
+
+fn host_changed(model: &mut Model, change: HostChange) -> bool {
+    match change {
+        HostChange::Apply(record) => {
+            let uid = record.uid();
+            let changed = model.inventory.apply(*record, model.now);
+            if let Some(uid) = uid.filter(|_| changed) {
+                writing::target_moved(model, &uid);
+            }
+            changed
+        }
+        HostChange::Delete(uid) => {
+            model.before_delete(&uid);
+            let deleted = model.inventory.delete(&uid);
+            writing::target_gone(model, &uid);
+            deleted
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The detail pane: the whole object under the cursor, read when the cursor rests on it.
+
+use super::{Link, Model};
+use crate::model::host::Host;
+use crate::model::key::Uid;
+use crate::ui::msg::Command;
+
+/// The detail pane.
+#[derive(Clone, Debug, Default)]
+pub struct Detail {
+    /// Shown over the tree, on terminals that are too narrow for both.
+    pub over: bool,
+    /// The object that was read last.
+    pub host: Option<Box<Host>>,
+    /// Why the object under the cursor could not be read.
+    pub problem: Option<String>,
+    /// First line that is shown.
+    pub scroll: usize,
+    /// The question that was asked last: the object and its version.
+    asked: Option<(Uid, String)>,
+    generation: u64,
+    waiting: bool,
+}
+
+impl Detail {
+    /// The object, if it is the one with this identity.
+    pub fn of(&self, uid: &Uid) -> Option<&Host> {
+        self.host.as_deref().filter(|host| host.metadata.uid.as_deref() == Some(uid.as_str()))
+    }
+
+    pub(super) fn scroll_by(&mut self, lines: isize) {
+        self.scroll = self.scroll.saturating_add_signed(lines);
+    }
+
+    pub(super) fn read(&mut self, generation: u64, result: Result<Option<Box<Host>>, String>) {
+        if generation != self.generation {
+            return;
+        }
+        self.waiting = false;
+        match result {
+            Ok(host) => {
+                self.host = host;
+                self.problem = None;
+            }
+            Err(problem) => self.problem = Some(problem),
+        }
+    }
+}
+
+impl Model {
+    /// Asks for the object under the cursor when it is shown, is not the one at hand, and no other
+    /// question is open: while the cursor runs, one question at a time follows it.
+    pub(super) fn wanted_detail(&mut self) -> Vec<Command> {
+        if self.detail.waiting
+            || matches!(self.link, Link::Lost { .. })
+            || self.areas().detail.is_empty()
+        {
+            return Vec::new();
+        }
+        let Some(row) = self.host() else { return Vec::new() };
+        let wanted = (row.uid().clone(), row.resource_version().to_owned());
+        if self.detail.asked.as_ref() == Some(&wanted) {
+            return Vec::new();
+        }
+        let (namespace, name) = (row.namespace().to_owned(), row.name().to_owned());
+        let detail = &mut self.detail;
+        if detail.asked.as_ref().is_none_or(|(uid, _)| *uid != wanted.0) {
+            detail.scroll = 0;
+            detail.problem = None;
+        }
+        detail.generation += 1;
+        detail.waiting = true;
+        detail.asked = Some(wanted.clone());
+        vec![Command::ReadHost { generation: detail.generation, uid: wanted.0, namespace, name }]
+    }
+}

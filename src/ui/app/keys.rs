@@ -1,0 +1,391 @@
+//! What each key does, in each place that can have the keys.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::palette::{Entry, Palette};
+use super::strip::Reply;
+use super::{Model, Overlay, Pane};
+use crate::model::key::NodeKey;
+use crate::ui::actions::{self, Action, Lookup};
+use crate::ui::msg::Command;
+use crate::ui::theme;
+
+/// Seconds within which a second `ctrl-c` quits.
+const QUIT_SECONDS: i64 = 3;
+/// Largest count before a motion.
+const MAX_COUNT: usize = 1_000_000;
+
+/// Digits typed before a motion, and the begin of a key sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// The count; none: one.
+    pub count: Option<usize>,
+    /// Keys so far, separated by spaces.
+    pub sequence: String,
+}
+
+pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
+    if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
+        return cancel(model);
+    }
+    model.quit_armed = None;
+    if key.modifiers.contains(KeyModifiers::ALT) {
+        // Esc and a key that arrive together look like alt and that key; we have no alt keys.
+        let mut commands = self::key(model, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+        commands
+            .extend(self::key(model, KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT)));
+        return commands;
+    }
+    match std::mem::replace(&mut model.overlay, Overlay::None) {
+        Overlay::None => normal(model, key),
+        Overlay::Filter => filter(model, key),
+        Overlay::Grammar => {
+            model.overlay = Overlay::Filter;
+            Vec::new()
+        }
+        Overlay::Strip(mut strip) => {
+            let reply = strip.key(key, model.now);
+            match reply {
+                Reply::Stay => model.overlay = Overlay::Strip(strip),
+                Reply::Cancel => model.say("cancelled, nothing was changed"),
+                Reply::Send(change) => {
+                    model.overlay = Overlay::Strip(strip);
+                    return model.send(*change);
+                }
+            }
+            Vec::new()
+        }
+        Overlay::Palette(palette) => in_palette(model, palette, key),
+        Overlay::Copy => copy_menu(model, key),
+        Overlay::Help(scroll) => {
+            match key.code {
+                KeyCode::Char('j') | KeyCode::Down => model.overlay = Overlay::Help(scroll + 1),
+                KeyCode::Char('k') | KeyCode::Up => {
+                    model.overlay = Overlay::Help(scroll.saturating_sub(1));
+                }
+                KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') => {}
+                _ => model.overlay = Overlay::Help(scroll),
+            }
+            Vec::new()
+        }
+    }
+}
+
+/// Pasted text goes into a field that takes text, and nowhere else.
+pub(super) fn paste(model: &mut Model, text: &str) {
+    match &mut model.overlay {
+        Overlay::Filter => {
+            model.filter.input.insert(text);
+            model.apply_filter();
+        }
+        Overlay::Strip(strip) => strip.paste(text),
+        Overlay::Palette(palette) => palette.input.insert(text),
+        Overlay::None | Overlay::Grammar | Overlay::Copy | Overlay::Help(_) => {}
+    }
+}
+
+fn cancel(model: &mut Model) -> Vec<Command> {
+    if model.overlay != Overlay::None {
+        if model.overlay == Overlay::Filter {
+            leave_filter(model);
+        }
+        model.overlay = Overlay::None;
+        return Vec::new();
+    }
+    let armed = model.quit_armed.take();
+    if armed.is_some_and(|at| model.now.as_second() - at.as_second() <= QUIT_SECONDS) {
+        return vec![Command::Quit];
+    }
+    model.quit_armed = Some(model.now);
+    model.say("ctrl-c again quits");
+    Vec::new()
+}
+
+fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
+    if model.pending.sequence.is_empty()
+        && let KeyCode::Char(digit) = key.code
+        && key.modifiers.is_empty()
+        && let Some(value) = digit.to_digit(10).and_then(|d| usize::try_from(d).ok())
+        && (value > 0 || model.pending.count.is_some())
+    {
+        let count = model.pending.count.unwrap_or(0).saturating_mul(10).saturating_add(value);
+        model.pending.count = Some(count.min(MAX_COUNT));
+        return Vec::new();
+    }
+    let name = actions::key_name(key);
+    if name == "esc" && model.pending != Pending::default() {
+        model.pending = Pending::default();
+        return Vec::new();
+    }
+    let sequence = match model.pending.sequence.as_str() {
+        "" => name,
+        before => format!("{before} {name}"),
+    };
+    match actions::lookup(&sequence) {
+        Lookup::Action(action) => {
+            let count = std::mem::take(&mut model.pending).count;
+            run(model, action, count)
+        }
+        Lookup::Prefix => {
+            model.pending.sequence = sequence;
+            Vec::new()
+        }
+        Lookup::Nothing => {
+            model.pending = Pending::default();
+            Vec::new()
+        }
+    }
+}
+
+/// Runs an action, whether a key or the palette asked for it.
+pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
+    let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    let page = model.page();
+    match action {
+        Action::Down => model.step(times),
+        Action::Up => model.step(-times),
+        Action::Top => model.go_to_end(false),
+        Action::Bottom => model.go_to_end(true),
+        Action::HalfPageDown => model.step(times * (page / 2).max(1)),
+        Action::HalfPageUp => model.step(-times * (page / 2).max(1)),
+        Action::PageDown => model.step(times * page),
+        Action::PageUp => model.step(-times * page),
+        Action::Fold => model.fold(),
+        Action::Unfold => model.unfold(),
+        Action::ToggleFold => model.toggle_fold(),
+        Action::FoldAll => model.folds.close_all(model.inventory.is_filtered()),
+        Action::UnfoldAll => model.folds.open_all(model.inventory.is_filtered()),
+        Action::Open => open(model),
+        Action::Back => back(model),
+        Action::NextPane | Action::PreviousPane => {
+            let both = !model.areas().detail.is_empty() && !model.detail.over;
+            model.pane = if both && model.pane == Pane::Tree { Pane::Detail } else { Pane::Tree };
+        }
+        Action::Palette => model.overlay = Overlay::Palette(Palette::default()),
+        Action::Filter => {
+            model.filter.before = model.filter.input.text().to_owned();
+            model.overlay = Overlay::Filter;
+        }
+        Action::Everything => model.clear_filter(),
+        Action::Problems => {
+            model.filter.problems = !model.filter.problems;
+            model.apply_filter();
+        }
+        Action::CopyName => return copy_name(model),
+        Action::CopyMenu => {
+            if model.host().is_some() {
+                model.overlay = Overlay::Copy;
+            } else {
+                return copy_name(model);
+            }
+        }
+        Action::Maintenance => model.maintenance(),
+        Action::Undo => model.undo(false),
+        Action::Redo => model.undo(true),
+        Action::Arm => model.arm(),
+        Action::Theme => {
+            let names = theme::BUILT_IN.map(|(name, _)| name);
+            let at = names.iter().position(|n| *n == model.settings.theme).map_or(0, |i| i + 1);
+            let name = names.get(at % names.len()).copied().unwrap_or("night");
+            name.clone_into(&mut model.settings.theme);
+            model.say(format!("theme {name}"));
+        }
+        Action::Reconnect => {
+            model.say("trying to reach the server");
+            return vec![Command::Reconnect];
+        }
+        Action::Help => model.overlay = Overlay::Help(0),
+        Action::Cancel => return cancel(model),
+        Action::Quit => return vec![Command::Quit],
+    }
+    Vec::new()
+}
+
+fn open(model: &mut Model) {
+    match model.cursor {
+        Some(NodeKey::Host(_)) => {
+            if model.areas().detail.is_empty() {
+                model.detail.over = true;
+            }
+            model.pane = Pane::Detail;
+        }
+        Some(_) => model.toggle_fold(),
+        None => {}
+    }
+}
+
+/// One step back: the detail pane, then an error, then the filter.
+fn back(model: &mut Model) {
+    if model.detail.over || model.pane == Pane::Detail {
+        model.detail.over = false;
+        model.pane = Pane::Tree;
+    } else if model.notice.as_ref().is_some_and(|n| n.error) {
+        model.notice = None;
+    } else if model.filter.active() {
+        model.clear_filter();
+    } else {
+        model.say(":q quits, or ctrl-c twice");
+    }
+}
+
+fn filter(model: &mut Model, key: KeyEvent) -> Vec<Command> {
+    model.overlay = Overlay::Filter;
+    match key.code {
+        KeyCode::Enter => {
+            leave_filter(model);
+            model.overlay = Overlay::None;
+        }
+        KeyCode::Esc => {
+            model.filter.input = super::input::Input::new(model.filter.before.clone());
+            model.apply_filter();
+            model.overlay = Overlay::None;
+        }
+        KeyCode::Char('?') => model.overlay = Overlay::Grammar,
+        KeyCode::Down => model.step(1),
+        KeyCode::Up => model.step(-1),
+        _ => {
+            if model.filter.input.key(key) {
+                model.apply_filter();
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// A filter that is wrong does not stay on the line: what is shown is what is in force.
+fn leave_filter(model: &mut Model) {
+    if let Some(error) = model.filter.error.take() {
+        model.fail(format!("filter not changed: {error}"));
+        model.filter.input = super::input::Input::new(model.filter.before.clone());
+        model.apply_filter();
+    }
+}
+
+fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Command> {
+    match key.code {
+        KeyCode::Esc => return Vec::new(),
+        KeyCode::Enter => {
+            let Some(found) = palette.chosen() else {
+                model.fail(format!("there is no command \"{}\"", palette.input.text()));
+                return Vec::new();
+            };
+            return match found.entry {
+                Entry::Action(action) => run(model, action, None),
+                Entry::Theme(name) => {
+                    model.settings.theme = name;
+                    Vec::new()
+                }
+            };
+        }
+        KeyCode::Down | KeyCode::Tab => {
+            palette.chosen = (palette.chosen + 1).min(palette.found().len().saturating_sub(1));
+        }
+        KeyCode::Up | KeyCode::BackTab => palette.chosen = palette.chosen.saturating_sub(1),
+        _ => {
+            if palette.input.key(key) {
+                palette.chosen = 0;
+            }
+        }
+    }
+    model.overlay = Overlay::Palette(palette);
+    Vec::new()
+}
+
+fn copy_name(model: &mut Model) -> Vec<Command> {
+    let text = match &model.cursor {
+        Some(NodeKey::Region(region)) => region.to_string(),
+        Some(NodeKey::Cluster(_, cluster)) => cluster.to_string(),
+        Some(NodeKey::Host(_)) => match model.host() {
+            Some(row) => row.name().to_owned(),
+            None => return Vec::new(),
+        },
+        None => return Vec::new(),
+    };
+    vec![Command::Copy(text)]
+}
+
+/// What the copy menu offers: key, what it is, and the text for the host under the cursor.
+pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> {
+    let Some(row) = model.host() else { return Vec::new() };
+    let address = row.address().map(ToOwned::to_owned);
+    // An address that begins with a dash would be an option of ssh.
+    let ssh = address.as_ref().filter(|address| !address.starts_with('-')).map(|address| {
+        model
+            .settings
+            .config
+            .ssh
+            .replace("{address}", &shell_word(address))
+            .replace("{name}", &shell_word(row.name()))
+            .replace("{display}", &shell_word(row.display()))
+    });
+    let line = [
+        Some(row.name().to_owned()),
+        Some(row.display().to_owned()),
+        Some(row.phase().as_str().to_owned()),
+        address.clone(),
+    ];
+    let line: Vec<String> = line.into_iter().flatten().collect();
+    let yaml = model.detail.of(row.uid()).and_then(yaml_of);
+    vec![
+        ('n', "name", Some(row.name().to_owned())),
+        ('d', "display name", Some(row.display().to_owned())),
+        ('a', "address", address),
+        ('s', "ssh command", ssh),
+        ('p', "provider id", row.provider_id().map(ToOwned::to_owned)),
+        ('r', "row", Some(line.join("\t"))),
+        ('y', "YAML", yaml),
+        ('l', "Ansible --limit", Some(row.name().to_owned())),
+    ]
+}
+
+/// The object as `kubectl get -o yaml` shows it, without the managed fields.
+fn yaml_of(host: &crate::model::host::Host) -> Option<String> {
+    let mut host = host.clone();
+    host.metadata.managed_fields = None;
+    serde_saphyr::to_string(&host).ok()
+}
+
+/// One word of a shell command: object text never becomes shell syntax.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%_+=:,./-".contains(c);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+fn copy_menu(model: &mut Model, key: KeyEvent) -> Vec<Command> {
+    if matches!(key.code, KeyCode::Esc | KeyCode::Char('q')) {
+        return Vec::new();
+    }
+    let KeyCode::Char(letter) = key.code else {
+        model.overlay = Overlay::Copy;
+        return Vec::new();
+    };
+    match copy_choices(model).into_iter().find(|(key, ..)| *key == letter) {
+        Some((_, _, Some(text))) => vec![Command::Copy(text)],
+        Some((_, what, None)) => {
+            model.fail(format!("this host has no {what}"));
+            Vec::new()
+        }
+        None => {
+            model.overlay = Overlay::Copy;
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_text_is_one_shell_word() {
+        assert_eq!(shell_word("10.0.0.1"), "10.0.0.1");
+        assert_eq!(shell_word("a; rm -rf /"), "'a; rm -rf /'");
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        assert_eq!(shell_word("-oProxyCommand=x"), "'-oProxyCommand=x'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

@@ -1,0 +1,99 @@
+//! The palette: any action or theme by name, found fuzzily.
+
+use fuzzy_matcher::FuzzyMatcher;
+use fuzzy_matcher::skim::SkimMatcherV2;
+
+use super::input::Input;
+use crate::ui::actions::{ACTIONS, Action};
+use crate::ui::theme;
+
+/// What an entry of the palette does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Runs an action.
+    Action(Action),
+    /// Switches to a theme.
+    Theme(String),
+}
+
+/// One entry that matches what is typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it does.
+    pub entry: Entry,
+    /// Its name.
+    pub name: String,
+    /// What it does, for people.
+    pub help: String,
+    /// Which characters of the name matched.
+    pub matched: Vec<usize>,
+}
+
+/// An open palette.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Palette {
+    /// What is typed.
+    pub input: Input,
+    /// Which of the found entries is chosen.
+    pub chosen: usize,
+}
+
+impl Palette {
+    /// The entries that match, best first; all of them while nothing is typed.
+    pub fn found(&self) -> Vec<Found> {
+        let typed = self.input.text().trim();
+        let typed = match typed {
+            "q" | "q!" | "quit" | "exit" => "quit",
+            other => other,
+        };
+        let skim = SkimMatcherV2::default().ignore_case();
+        let actions = ACTIONS
+            .iter()
+            .map(|row| (Entry::Action(row.action), row.name.to_owned(), row.help.to_owned()));
+        let themes = theme::BUILT_IN.iter().map(|(name, _)| {
+            (
+                Entry::Theme((*name).to_owned()),
+                format!("theme {name}"),
+                "Switch to this theme".to_owned(),
+            )
+        });
+        let mut found: Vec<(i64, Found)> = actions
+            .chain(themes)
+            .filter_map(|(entry, name, help)| {
+                let (score, matched) = if typed.is_empty() {
+                    (0, Vec::new())
+                } else {
+                    skim.fuzzy_indices(&name, typed)?
+                };
+                let score = if name == typed { i64::MAX } else { score };
+                Some((score, Found { entry, name, help, matched }))
+            })
+            .collect();
+        found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+        found.into_iter().map(|(_, found)| found).collect()
+    }
+
+    /// The chosen entry.
+    pub fn chosen(&self) -> Option<Found> {
+        self.found().into_iter().nth(self.chosen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first(typed: &str) -> Entry {
+        Palette { input: Input::new(typed), chosen: 0 }.chosen().unwrap().entry
+    }
+
+    #[test]
+    fn names_are_found_by_a_few_letters() {
+        assert_eq!(first("q"), Entry::Action(Action::Quit));
+        assert_eq!(first("maint"), Entry::Action(Action::Maintenance));
+        assert_eq!(first("theme day"), Entry::Theme("day".into()));
+        assert_eq!(first("undo"), Entry::Action(Action::Undo));
+        assert!(Palette { input: Input::new("zzzz"), chosen: 0 }.chosen().is_none());
+        assert_eq!(Palette::default().found().len(), ACTIONS.len() + theme::BUILT_IN.len());
+    }
+}

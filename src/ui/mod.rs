@@ -1,0 +1,15 @@
+//! The explorer: state, update, view. Messages change the state in one pure function; views are
+//! pure functions of the state; effects are commands that run outside and come back as messages.
+
+pub mod actions;
+pub mod app;
+pub mod clipboard;
+pub mod msg;
+pub mod run;
+pub mod start;
+pub mod terminal;
+pub mod theme;
+pub mod view;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,0 +1,95 @@
+//! All that can happen to the explorer, and all that it can ask for.
+
+use jiff::Timestamp;
+use ratatui::crossterm::event::KeyEvent;
+
+use crate::model::change::HoldChange;
+use crate::model::host::Host;
+use crate::model::key::Uid;
+use crate::store::watch::FleetEvent;
+
+/// One thing that has happened. Plain data; no secret ever travels in it.
+#[derive(Debug)]
+pub enum Msg {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// Text was pasted; it never confirms anything.
+    Paste(String),
+    /// The terminal has another size.
+    Resize(u16, u16),
+    /// Time has passed.
+    Tick(Timestamp),
+    /// Something happened to the fleet.
+    Fleet(FleetEvent),
+    /// An answer to [`Command::ReadHost`].
+    HostRead {
+        /// The question's number; late answers are dropped by it.
+        generation: u64,
+        /// The object, or that it is gone, or why it could not be read.
+        result: Result<Option<Box<Host>>, String>,
+    },
+    /// An answer to [`Command::Change`].
+    Changed {
+        /// The change.
+        change: Box<HoldChange>,
+        /// What came of it.
+        result: ChangeResult,
+    },
+    /// The name under which the server knows us.
+    User(Result<String, String>),
+    /// Whether we may change hosts.
+    MayWrite(Result<bool, String>),
+    /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
+    NoDesktop(String),
+    /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
+    Copied(Result<&'static str, String>),
+    /// A task behind the screen has ended that never should.
+    TaskEnded {
+        /// Which one.
+        name: &'static str,
+        /// Why, where that is known.
+        problem: String,
+    },
+}
+
+/// What came of a change.
+#[derive(Debug)]
+pub enum ChangeResult {
+    /// Done; the object as it is now.
+    Done(Box<Host>),
+    /// Not done: somebody else changed the same value first.
+    Conflict(Box<Host>),
+    /// Not done: the object is gone.
+    Gone,
+    /// Not done, and why, and what to do next.
+    Failed(String),
+}
+
+/// One thing that the explorer asks for. Each runs outside and ends in one message, but for
+/// `AskWho` (two), `Reconnect` and `Quit` (none).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Read the whole object under the cursor.
+    ReadHost {
+        /// Number of the question.
+        generation: u64,
+        /// Identity of the object.
+        uid: Uid,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Send a change.
+    Change(Box<HoldChange>),
+    /// Put text on the clipboard.
+    Copy(String),
+    /// Hand text to the terminal's clipboard.
+    CopyToTerminal(String),
+    /// Ask the server who we are and what we may do.
+    AskWho,
+    /// Try to reach the server now.
+    Reconnect,
+    /// Leave.
+    Quit,
+}

@@ -1,0 +1,293 @@
+//! The event loop: takes what happens, updates the state, draws when something visible changed,
+//! and runs the commands outside.
+
+use std::io;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use ratatui::crossterm::event::Event;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::app::{Model, update};
+use super::clipboard::{self, Place};
+use super::msg::{ChangeResult, Command, Msg};
+use super::theme::Theme;
+use super::view;
+use crate::error::{self, Error, Result};
+use crate::store::client::Connection;
+use crate::store::watch::FleetEvent;
+use crate::store::write::{self, Outcome};
+
+/// Time between two frames while nobody types: 30 a second.
+const FRAME: Duration = Duration::from_millis(33);
+/// Time between two frames after a key: 60 a second.
+const KEY_FRAME: Duration = Duration::from_millis(16);
+/// Messages taken together before the keyboard gets its turn. Each can hold a batch of 512 hosts,
+/// at about 2 µs each.
+const BATCH: usize = 8;
+/// Messages that wait at most: the watch is held back before memory grows. Each can hold a batch
+/// of 512 hosts.
+pub const QUEUE: usize = 64;
+
+/// Runs commands. Each ends in one message.
+pub trait Executor {
+    /// Begins a command; its message comes through the queue.
+    fn start(&mut self, command: Command);
+}
+
+/// The clock that the loop reads; tests bring their own.
+pub trait Clock {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Finds a theme by name.
+pub type FindTheme = Box<dyn Fn(&str) -> Option<Theme> + Send>;
+
+/// The theme in use, and how another one is found.
+pub struct Look {
+    /// The theme in use.
+    pub theme: Theme,
+    /// Finds a theme by name.
+    pub find: FindTheme,
+}
+
+/// Runs the explorer until it is left. Returns the state that it ended with.
+///
+/// # Errors
+/// The terminal cannot be read or written, or a task behind the screen has ended.
+pub async fn run<B: Backend>(
+    terminal: &mut Terminal<B>,
+    mut model: Model,
+    mut look: Look,
+    events: impl Stream<Item = io::Result<Event>>,
+    messages: &mut mpsc::Receiver<Msg>,
+    executor: &mut impl Executor,
+    clock: &impl Clock,
+) -> Result<Model>
+where
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let fail = |cause: B::Error| Error::new("cannot draw on the terminal").because(cause);
+    let mut events = std::pin::pin!(events.fuse());
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut last_frame = Instant::now() - FRAME;
+    let mut typing = false;
+    loop {
+        if model.settings.theme != look.theme.name
+            && let Some(next) = (look.find)(&model.settings.theme)
+        {
+            look.theme = next;
+        }
+        let gap = if typing { KEY_FRAME } else { FRAME };
+        let due = last_frame + gap;
+        if model.dirty && !model.filtering() && Instant::now() >= due {
+            let mut cursor = None;
+            terminal
+                .draw(|frame| {
+                    let area = frame.area();
+                    cursor = view::draw(&model, &look.theme, area, frame.buffer_mut());
+                    if let Some(position) = cursor {
+                        frame.set_cursor_position(position);
+                    }
+                })
+                .map_err(fail)?;
+            model.dirty = false;
+            typing = false;
+            last_frame = Instant::now();
+        }
+        let commands = tokio::select! {
+            biased;
+            event = events.next() => match event {
+                Some(Ok(event)) => {
+                    let Some(msg) = terminal_event(event) else { continue };
+                    typing |= matches!(msg, Msg::Key(_) | Msg::Paste(_));
+                    update(&mut model, msg)
+                }
+                Some(Err(cause)) => return Err(Error::new("cannot read the terminal").because(cause)),
+                None => return Ok(model),
+            },
+            () = tokio::time::sleep_until(due), if model.dirty && !model.filtering() => continue,
+            _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
+            () = std::future::ready(()), if model.filtering() => model.filter_step(),
+            count = messages.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    return Ok(model);
+                }
+                batch.drain(..).flat_map(|msg| update(&mut model, msg)).collect()
+            }
+        };
+        for command in commands {
+            match command {
+                Command::Quit => {
+                    return match model.broken.take() {
+                        Some(why) => Err(Error::new(why)),
+                        None => Ok(model),
+                    };
+                }
+                other => executor.start(other),
+            }
+        }
+    }
+}
+
+/// What a terminal event means to us; releases of keys and the like mean nothing.
+fn terminal_event(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) if !key.is_release() => Some(Msg::Key(key)),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(width, height) => Some(Msg::Resize(width, height)),
+        _ => None,
+    }
+}
+
+/// Runs commands against the API server and the clipboard.
+pub struct Effects {
+    connection: Connection,
+    namespace: Option<String>,
+    messages: mpsc::Sender<Msg>,
+    reconnect: watch::Sender<u64>,
+    tasks: JoinSet<()>,
+}
+
+impl Effects {
+    /// Starts what runs behind the screen: the watch, and the questions who we are and what we
+    /// may do.
+    pub fn start(
+        connection: Connection,
+        namespace: Option<String>,
+        messages: mpsc::Sender<Msg>,
+    ) -> Self {
+        let (reconnect, retry) = watch::channel(0);
+        let mut tasks = JoinSet::new();
+        let (fleet, mut events) = mpsc::channel::<FleetEvent>(QUEUE);
+        let watching = tokio::spawn(crate::store::watch::follow(
+            connection.clone(),
+            namespace.clone(),
+            fleet,
+            retry,
+        ));
+        let forward = messages.clone();
+        tasks.spawn(async move {
+            while let Some(event) = events.recv().await {
+                if forward.send(Msg::Fleet(event)).await.is_err() {
+                    return;
+                }
+            }
+            let problem = match watching.await {
+                Ok(()) => "it returned".to_owned(),
+                Err(cause) => cause.to_string(),
+            };
+            let _ = forward.send(Msg::TaskEnded { name: "watch", problem }).await;
+        });
+        let mut effects = Self { connection, namespace, messages, reconnect, tasks };
+        effects.ask_who();
+        effects
+    }
+
+    fn ask_who(&mut self) {
+        let (connection, messages) = (self.connection.clone(), self.messages.clone());
+        let namespace = self.namespace.clone();
+        self.tasks.spawn(async move {
+            let user = write::user(&connection).await.map_err(|error| error::chain(&error));
+            let _ = messages.send(Msg::User(user)).await;
+            let may = write::may(&connection, "patch", "hosts", namespace.as_deref()).await;
+            let _ = messages.send(Msg::MayWrite(may.map_err(|error| error::chain(&error)))).await;
+        });
+    }
+}
+
+impl Executor for Effects {
+    fn start(&mut self, command: Command) {
+        while self.tasks.try_join_next().is_some() {}
+        let (connection, messages) = (self.connection.clone(), self.messages.clone());
+        match command {
+            Command::ReadHost { generation, namespace, name, .. } => {
+                self.tasks.spawn(async move {
+                    let result = write::read_host(&connection, &namespace, &name)
+                        .await
+                        .map(|host| host.map(Box::new))
+                        .map_err(|error| error::chain(&error));
+                    let _ = messages.send(Msg::HostRead { generation, result }).await;
+                });
+            }
+            Command::Change(change) => {
+                self.tasks.spawn(async move {
+                    let result = match write::change_hold(&connection, &change).await {
+                        Outcome::Done(host) => ChangeResult::Done(host),
+                        Outcome::Conflict(host) => ChangeResult::Conflict(host),
+                        Outcome::Gone => ChangeResult::Gone,
+                        Outcome::Failed(error) => {
+                            let hint =
+                                error.next_step().map(|h| format!(" · {h}")).unwrap_or_default();
+                            ChangeResult::Failed(format!("{}{hint}", error::chain(&error)))
+                        }
+                    };
+                    let _ = messages.send(Msg::Changed { change, result }).await;
+                });
+            }
+            Command::Copy(text) => match clipboard::place(|name| std::env::var(name).ok()) {
+                Place::Terminal => self.start(Command::CopyToTerminal(text)),
+                Place::Desktop => {
+                    self.tasks.spawn_blocking(move || {
+                        let msg = match clipboard::to_desktop(&text) {
+                            Ok(place) => Msg::Copied(Ok(place)),
+                            Err(_) => Msg::NoDesktop(text),
+                        };
+                        let _ = messages.blocking_send(msg);
+                    });
+                }
+            },
+            // Written here, between two frames, so that it never lands inside a sequence of theirs.
+            Command::CopyToTerminal(text) => {
+                let tmux = std::env::var("TMUX").is_ok_and(|v| !v.is_empty());
+                let result = clipboard::to_terminal(&text, tmux, &mut io::stdout());
+                self.tasks.spawn(async move {
+                    let _ = messages.send(Msg::Copied(result)).await;
+                });
+            }
+            Command::AskWho => self.ask_who(),
+            Command::Reconnect => self.reconnect.send_modify(|times| *times += 1),
+            Command::Quit => {}
+        }
+    }
+}
+
+/// Ends when the program is asked to end from outside: SIGTERM, SIGHUP, SIGINT or SIGQUIT.
+/// Returns the signal's number.
+///
+/// # Errors
+/// The handlers cannot be installed.
+#[cfg(unix)]
+pub fn ended_from_outside() -> io::Result<impl Future<Output = u8>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => 15,
+            _ = hangup.recv() => 1,
+            _ = interrupt.recv() => 2,
+            _ = quit.recv() => 3,
+        }
+    })
+}

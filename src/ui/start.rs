@@ -1,0 +1,81 @@
+//! Starts the explorer: checks everything that can be wrong before the screen is taken, and gives
+//! the screen back on every way out.
+
+use jiff::tz::TimeZone;
+use ratatui::crossterm::event::EventStream;
+use tokio::sync::mpsc;
+
+use super::app::{Model, Settings};
+use super::run::{Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, run};
+use super::terminal::{Abilities, Screen, give_back};
+use super::theme::Theme;
+use crate::config::{self, Config};
+use crate::error::{EXIT_DONE, Error, Result};
+use crate::model::filter::Filter;
+use crate::store::client::{ConnectOptions, connect};
+use crate::store::watch;
+
+/// Runs the explorer until it is left; the exit code. A signal ends it with 128 and its number.
+///
+/// # Errors
+/// An unknown theme, a malformed filter, a server that cannot be used: all before the screen is
+/// taken and with the exit code for set-up; afterwards a terminal that cannot be used.
+pub async fn explore(config: Config, mut options: ConnectOptions) -> Result<u8> {
+    let abilities = Abilities::read(|name| std::env::var(name).ok());
+    let name = config
+        .theme
+        .clone()
+        .unwrap_or_else(|| if abilities.true_colour { "night" } else { "terminal" }.to_owned());
+    let load = move |name: &str| {
+        let folder = config::themes_folder();
+        Theme::load(name, folder.as_deref())
+            .map(|theme| if abilities.no_colour { theme.without_colour() } else { theme })
+    };
+    let theme = load(&name)?;
+    if let Some(text) = &config.filter {
+        Filter::parse(text).map_err(|problem| {
+            Error::usage(format!(
+                "the filter \"{text}\" is malformed at column {}: {problem}",
+                column(text, problem.at.start)
+            ))
+            .hint("in the explorer, ? while filtering shows the grammar")
+        })?;
+    }
+    options.context = options.context.or_else(|| config.context.clone());
+    let connection = connect(&options).await?;
+    let namespace = config.namespace.clone();
+    watch::check(&connection, namespace.as_deref()).await?;
+
+    let mut screen = Screen::take()?;
+    let size = screen
+        .terminal
+        .size()
+        .map_err(|cause| Error::usage("cannot read the terminal's size").because(cause))?;
+    let settings = Settings {
+        production: config.production_contexts.contains(&connection.context),
+        context: connection.context.clone(),
+        server: connection.server.clone(),
+        theme: theme.name.clone(),
+        ascii: config.ascii || abilities.ascii,
+        time_zone: TimeZone::system(),
+        config,
+    };
+    let model = Model::new(settings, SystemClock.now(), (size.width, size.height));
+    let (sender, mut messages) = mpsc::channel(QUEUE);
+    let mut effects = Effects::start(connection, namespace, sender);
+    let ended = ended_from_outside()
+        .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
+    let look = Look { theme, find: Box::new(move |name| load(name).ok()) };
+    let result = tokio::select! {
+        result = run(&mut screen.terminal, model, look, EventStream::new(), &mut messages, &mut effects, &SystemClock) => {
+            result.map(|_| EXIT_DONE)
+        }
+        signal = ended => Ok(128 + signal),
+    };
+    give_back();
+    result
+}
+
+fn column(text: &str, at: usize) -> usize {
+    text.get(..at).map_or(0, |before| before.chars().count()) + 1
+}

@@ -1,0 +1,122 @@
+//! Takes the terminal over, and gives it back on every way out: return, error, panic, signal.
+
+use std::io::{self, IsTerminal, Stdout, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+
+use crate::error::{Error, Result};
+
+/// Whether the terminal is ours now.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal while it is ours; dropping it gives it back.
+pub struct Screen {
+    /// The terminal to draw on.
+    pub terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal over. From here on a panic anywhere gives it back before it is printed.
+    ///
+    /// # Errors
+    /// Standard input or output is no terminal, or the terminal refuses.
+    pub fn take() -> Result<Self> {
+        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+            return Err(Error::usage("the explorer needs a terminal for its input and output")
+                .hint("for scripts there is \"inv-tui --headless\""));
+        }
+        let fail = |cause: io::Error| Error::usage("cannot take over the terminal").because(cause);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            give_back();
+            before(info);
+        }));
+        enable_raw_mode().map_err(fail)?;
+        TAKEN.store(true, Ordering::SeqCst);
+        let made = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        match made {
+            Ok(terminal) => Ok(Self { terminal }),
+            Err(cause) => {
+                give_back();
+                Err(fail(cause))
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Gives the terminal back, once; what cannot be written (a closed terminal) is let go.
+pub fn give_back() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+        let _ = io::stdout().flush();
+    }
+}
+
+/// What the terminal can show, from the environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// 24-bit colour is announced.
+    pub true_colour: bool,
+    /// Colour is not wanted (<https://no-color.org>).
+    pub no_colour: bool,
+    /// Only ASCII can be shown.
+    pub ascii: bool,
+}
+
+impl Abilities {
+    /// Reads them from environment variables.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| variable(name).filter(|v| !v.is_empty());
+        let locale =
+            set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
+        let locale = locale.to_lowercase();
+        Self {
+            true_colour: set("COLORTERM").is_some_and(|v| v == "truecolor" || v == "24bit"),
+            no_colour: set("NO_COLOR").is_some(),
+            ascii: set("TERM").is_some_and(|t| t == "linux" || t == "dumb")
+                || locale == "c"
+                || locale == "posix",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Abilities {
+        Abilities::read(|name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn abilities_come_from_the_environment() {
+        let rich = read(&[
+            ("COLORTERM", "truecolor"),
+            ("LANG", "en_GB.UTF-8"),
+            ("TERM", "xterm-256color"),
+        ]);
+        assert_eq!(rich, Abilities { true_colour: true, no_colour: false, ascii: false });
+        let plain = read(&[("NO_COLOR", "1"), ("LC_ALL", "C"), ("TERM", "xterm")]);
+        assert_eq!(plain, Abilities { true_colour: false, no_colour: true, ascii: true });
+        assert!(!read(&[("NO_COLOR", "")]).no_colour);
+        assert!(read(&[("TERM", "linux"), ("LANG", "en_GB.UTF-8")]).ascii);
+    }
+}

@@ -1,0 +1,179 @@
+//! For tests: a model with a small fleet, keys as text, and the screen as text.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::Rect;
+use serde_json::{Value, json};
+
+use super::app::{Model, Settings, update};
+use super::msg::{Command, Msg};
+use super::theme::Theme;
+use super::view;
+use crate::config::Config;
+use crate::model::host::Host;
+use crate::model::record::HostRecord;
+use crate::store::watch::{FleetEvent, HostChange};
+
+pub(crate) const NOW: i64 = 1_800_000_000;
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_second(NOW).unwrap()
+}
+
+pub(crate) fn settings(config: Config) -> Settings {
+    Settings {
+        config,
+        context: "test".into(),
+        server: "https://127.0.0.1:6443".into(),
+        production: false,
+        theme: "night".into(),
+        ascii: false,
+        time_zone: TimeZone::UTC,
+    }
+}
+
+pub(crate) fn empty(width: u16, height: u16) -> Model {
+    Model::new(settings(Config::default()), now(), (width, height))
+}
+
+/// A host object: `n` makes name, uid and address; one hour old.
+pub(crate) fn host(n: usize, display: &str, region: &str, cluster: &str) -> Value {
+    json!({
+        "apiVersion": "inventory.inv-tui.dev/v1alpha1",
+        "kind": "Host",
+        "metadata": {
+            "name": format!("aws-i-{n:04}"),
+            "namespace": "inventory",
+            "uid": format!("uid-{n}"),
+            "resourceVersion": format!("{}", 100 + n),
+            "creationTimestamp": Timestamp::from_second(NOW - 3_600).unwrap().to_string(),
+            "labels": {
+                "topology.kubernetes.io/region": region,
+                "inventory.inv-tui.dev/cluster": cluster,
+                "inventory.inv-tui.dev/environment": "test",
+            },
+            "annotations": { "inventory.inv-tui.dev/display-name": display },
+        },
+        "spec": { "providerID": format!("aws:///{region}a/i-{n:04}"), "cluster": cluster, "role": "web" },
+        "status": {
+            "phase": "Running",
+            "addresses": [{ "type": "InternalIP", "address": format!("10.0.{}.{}", n / 250, n % 250) }],
+        },
+    })
+}
+
+pub(crate) fn apply(host: Value) -> HostChange {
+    HostChange::Apply(Box::new(serde_json::from_value::<HostRecord>(host).unwrap()))
+}
+
+/// Two regions, three clusters, nine hosts; everything has been listed.
+pub(crate) fn fleet(width: u16, height: u16) -> Model {
+    with_hosts(empty(width, height), hosts())
+}
+
+pub(crate) fn hosts() -> Vec<Value> {
+    let mut hosts = Vec::new();
+    for (region, cluster) in [("eu-west-1", "db"), ("eu-west-1", "web"), ("us-east-1", "web")] {
+        for i in 1..=3 {
+            let n = hosts.len() + 1;
+            hosts.push(host(n, &format!("{cluster}-{}-{i}", &region[..2]), region, cluster));
+        }
+    }
+    hosts
+}
+
+pub(crate) fn with_hosts(mut model: Model, hosts: Vec<Value>) -> Model {
+    send(&mut model, Msg::User(Ok("ann".into())));
+    send(&mut model, Msg::MayWrite(Ok(true)));
+    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Fleet(FleetEvent::Changes(hosts.into_iter().map(apply).collect())));
+    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    model
+}
+
+/// Sends a message and lets the filter finish.
+pub(crate) fn send(model: &mut Model, msg: Msg) -> Vec<Command> {
+    let mut commands = update(model, msg);
+    while model.filtering() {
+        commands.extend(model.filter_step());
+    }
+    commands
+}
+
+/// Presses keys: `jjm<tab>`, with names in angle brackets.
+pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Command> {
+    let mut commands = Vec::new();
+    let mut rest = keys;
+    while let Some(first) = rest.chars().next() {
+        let (name, after) = match rest.strip_prefix('<').and_then(|r| r.split_once('>')) {
+            Some((name, after)) => (name.to_owned(), after),
+            None => (first.to_string(), &rest[first.len_utf8()..]),
+        };
+        rest = after;
+        commands.extend(send(model, Msg::Key(key(&name))));
+    }
+    commands
+}
+
+pub(crate) fn key(name: &str) -> KeyEvent {
+    let (name, modifiers) = match name.strip_prefix("ctrl-") {
+        Some(name) => (name, KeyModifiers::CONTROL),
+        None => (name, KeyModifiers::NONE),
+    };
+    let code = match name {
+        "enter" => KeyCode::Enter,
+        "esc" => KeyCode::Esc,
+        "tab" => KeyCode::Tab,
+        "backtab" => KeyCode::BackTab,
+        "up" => KeyCode::Up,
+        "down" => KeyCode::Down,
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
+        "backspace" => KeyCode::Backspace,
+        "space" => KeyCode::Char(' '),
+        "home" => KeyCode::Home,
+        "end" => KeyCode::End,
+        "pageup" => KeyCode::PageUp,
+        "pagedown" => KeyCode::PageDown,
+        other => KeyCode::Char(other.chars().next().unwrap()),
+    };
+    KeyEvent::new(code, modifiers)
+}
+
+/// The whole object that a host value describes.
+pub(crate) fn object(host: Value) -> Box<Host> {
+    Box::new(serde_json::from_value(host).unwrap())
+}
+
+pub(crate) fn frame(model: &Model) -> Buffer {
+    let area = Rect::new(0, 0, model.size.0, model.size.1);
+    let mut buffer = Buffer::empty(area);
+    view::draw(model, &Theme::load(&model.settings.theme, None).unwrap(), area, &mut buffer);
+    buffer
+}
+
+/// The screen as text, lines without trailing spaces.
+pub(crate) fn screen(model: &Model) -> String {
+    let buffer = frame(model);
+    let width = usize::from(buffer.area.width.max(1));
+    let lines: Vec<String> = buffer
+        .content()
+        .chunks(width)
+        .map(|cells| {
+            let mut line = String::new();
+            let mut skip = 0;
+            for cell in cells {
+                if skip == 0 {
+                    line.push_str(cell.symbol());
+                    skip = unicode_width::UnicodeWidthStr::width(cell.symbol()).saturating_sub(1);
+                } else {
+                    skip -= 1;
+                }
+            }
+            line.trim_end().to_owned()
+        })
+        .collect();
+    lines.join("\n")
+}

@@ -1,0 +1,72 @@
+//! Views: pure functions of the state to a frame. Each file draws one region of the screen.
+//!
+//! ```text
+//! header      inv-tui · context · server                5,000 hosts   live
+//! filter      / env=prod web                            42 of 5,000
+//! titles      NAME          STATE      ADDRESS  │ web-eu-001
+//! rows        ▾ eu-west-1   1,667 hosts         │ state    Running
+//!               ▸ prod-web  200 hosts           │ address  10.0.0.1
+//! notice      web-eu-001 is in maintenance until Sat 14:00 · u takes it back
+//! footer      m maintenance  / filter  ? help           (or the change strip)
+//! ```
+
+pub mod layout;
+
+mod detail;
+mod footer;
+mod header;
+mod overlay;
+mod pen;
+mod tree;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use crate::ui::app::Model;
+use crate::ui::theme::{Role, Theme};
+
+/// Draws the whole screen; returns where the text cursor is, if there is one.
+pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Option<Position> {
+    buffer.set_style(area, theme.style(Role::Text));
+    let areas = layout::areas(model, area);
+    header::draw(model, theme, areas.header, buffer);
+    let in_filter = header::draw_filter(model, theme, areas.filter, buffer);
+    tree::draw(model, theme, &areas, buffer);
+    detail::draw(model, theme, areas.detail, buffer);
+    footer::draw_notice(model, theme, areas.notice, buffer);
+    let in_footer = footer::draw(model, theme, areas.footer, buffer);
+    let in_overlay = overlay::draw(model, theme, areas.body, buffer);
+    if model.settings.ascii {
+        to_ascii(buffer);
+    }
+    in_overlay.or(in_footer).or(in_filter)
+}
+
+/// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
+fn to_ascii(buffer: &mut Buffer) {
+    const SIGNS: [(&str, &str); 13] = [
+        ("●", "o"),
+        ("◆", "m"),
+        ("○", "."),
+        ("▲", "^"),
+        ("✖", "X"),
+        ("▾", "-"),
+        ("▸", "+"),
+        ("│", "|"),
+        ("…", "~"),
+        ("·", "-"),
+        ("→", ">"),
+        ("↑", "^"),
+        ("↓", "v"),
+    ];
+    for cell in &mut buffer.content {
+        if !cell.symbol().is_ascii() {
+            let plain =
+                SIGNS.iter().find(|(sign, _)| *sign == cell.symbol()).map_or("?", |(_, p)| p);
+            cell.set_symbol(plain);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

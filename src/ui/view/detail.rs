@@ -1,0 +1,267 @@
+//! The detail pane: everything of the host under the cursor that a person asks first; of a region
+//! or cluster, its counts.
+
+use jiff::Timestamp;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use super::pen::{Pen, number, wrap};
+use super::tree::sign;
+use crate::model::duration;
+use crate::model::host::Host;
+use crate::model::inventory::Counts;
+use crate::model::inventory::Line;
+use crate::model::key::NodeKey;
+use crate::model::labels;
+use crate::model::row::{Health, HostRow};
+use crate::ui::app::{Model, Pane};
+use crate::ui::theme::{Role, Theme};
+
+/// Columns of the names on the left.
+const NAME: usize = 15;
+
+/// One line: a name, a text, and the style of the text.
+struct Row {
+    name: String,
+    text: String,
+    style: Style,
+}
+
+/// The lines of the pane, collected before they are cut to the screen.
+struct Rows<'a> {
+    theme: &'a Theme,
+    rows: Vec<Row>,
+}
+
+impl Rows<'_> {
+    fn add(&mut self, name: &str, text: impl Into<String>) {
+        self.styled(name, text, Role::Text);
+    }
+
+    fn styled(&mut self, name: &str, text: impl Into<String>, role: Role) {
+        let text = text.into();
+        if !text.is_empty() {
+            self.rows.push(Row { name: name.to_owned(), text, style: self.theme.style(role) });
+        }
+    }
+
+    fn maybe(&mut self, name: &str, text: Option<&str>) {
+        self.add(name, text.unwrap_or_default());
+    }
+
+    fn heading(&mut self, text: &str) {
+        self.rows.push(Row { name: String::new(), text: String::new(), style: Style::default() });
+        self.rows.push(Row {
+            name: text.to_owned(),
+            text: String::new(),
+            style: self.theme.style(Role::Title),
+        });
+    }
+}
+
+pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    if area.width < 8 || area.is_empty() {
+        return;
+    }
+    let border = theme.style(if model.pane == Pane::Detail { Role::Key } else { Role::Border });
+    for y in 0..area.height {
+        Pen::new(buffer, area, y).put("│", border);
+    }
+    let inner = Rect { x: area.x + 2, width: area.width - 2, ..area };
+    let mut rows = Rows { theme, rows: Vec::new() };
+    let title = match &model.cursor {
+        Some(NodeKey::Host(_)) => {
+            let Some(row) = model.host() else { return };
+            host(model, row, &mut rows);
+            row.display().to_owned()
+        }
+        Some(node) => {
+            let line = model.inventory.line(&model.folds, node);
+            let Some(Line::Region { name, counts, .. } | Line::Cluster { name, counts, .. }) = line
+            else {
+                return;
+            };
+            group(model, counts, &mut rows);
+            name.to_owned()
+        }
+        None => return,
+    };
+    Pen::new(buffer, inner, 0).put(&title, theme.style(Role::Title));
+    let body = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
+    paint(theme, &rows.rows, model.detail.scroll, body, buffer);
+}
+
+/// Breaks the lines to the width and draws those from `scroll` on.
+fn paint(theme: &Theme, rows: &[Row], scroll: usize, area: Rect, buffer: &mut Buffer) {
+    let width = usize::from(area.width).saturating_sub(NAME + 1).max(4);
+    let muted = theme.style(Role::Muted);
+    let mut lines: Vec<(&str, String, Style)> = Vec::new();
+    for row in rows {
+        if row.text.is_empty() {
+            lines.push((&row.name, String::new(), row.style));
+            continue;
+        }
+        for (i, part) in wrap(&row.text, width).into_iter().enumerate() {
+            lines.push((if i == 0 { &row.name } else { "" }, part, row.style));
+        }
+    }
+    let last = lines.len().saturating_sub(usize::from(area.height));
+    for (y, (name, text, style)) in (0_u16..area.height).zip(lines.iter().skip(scroll.min(last))) {
+        let mut pen = Pen::new(buffer, area, y);
+        if text.is_empty() {
+            pen.put(name, *style);
+        } else {
+            pen.cell(name, NAME, muted).skip(1).put(text, *style);
+        }
+    }
+}
+
+fn group(model: &Model, counts: Counts, rows: &mut Rows<'_>) {
+    rows.add("hosts", number(counts.total as usize));
+    if model.filter.filter.is_some() {
+        rows.add("matching", number(counts.matched as usize));
+    }
+    for health in Health::ALL {
+        let n = counts.with(health);
+        if n > 0 {
+            let (role, sign) = sign(health);
+            rows.styled(&format!("{sign} {}", health.as_str()), number(n as usize), role);
+        }
+    }
+}
+
+fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
+    let (role, sign) = sign(row.health());
+    let reason = match row.ready_reason() {
+        "" => String::new(),
+        reason => format!(" · {reason}"),
+    };
+    rows.styled("state", format!("{sign} {}{reason}", row.phase().as_str()), role);
+    if let Some(problem) = row.problem() {
+        rows.styled("unreadable", problem, Role::Bad);
+    }
+    for hold in row.holds() {
+        let until = hold
+            .until
+            .to_zoned(model.settings.time_zone.clone())
+            .strftime("%a %d %b %H:%M")
+            .to_string();
+        let left = hold.until.as_second() - model.now.as_second();
+        let when = if left > 0 {
+            format!("until {until} (in {})", duration::short(left))
+        } else {
+            format!("ran out {until}")
+        };
+        rows.styled(
+            "held by",
+            format!("{} {when}: {}", hold.holder, hold.reason),
+            Role::Maintenance,
+        );
+    }
+    rows.add("name", row.name());
+    rows.add("region", row.region());
+    rows.add("cluster", row.cluster());
+    rows.add("role", row.role());
+    rows.add("team", row.team());
+    rows.add("environment", row.environment());
+    match (model.detail.of(row.uid()), &model.detail.problem) {
+        (Some(host), _) => whole(model, host, rows),
+        (None, Some(problem)) => rows.styled("details", problem.as_str(), Role::Warning),
+        (None, None) => {
+            rows.maybe("address", row.address());
+            rows.maybe("provider id", row.provider_id());
+            rows.styled("details", "loading…", Role::Muted);
+        }
+    }
+}
+
+/// What only the whole object knows.
+fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
+    let ago = |time: Timestamp| {
+        let age = duration::short(model.now.as_second() - time.as_second());
+        let at = time.to_zoned(model.settings.time_zone.clone());
+        format!("{} ({age} ago)", at.strftime("%Y-%m-%d %H:%M"))
+    };
+    let status = host.status.clone().unwrap_or_default();
+    rows.add("service", format!("{:?}", host.spec.service_state));
+    for address in &status.addresses {
+        rows.add(&format!("{:?}", address.type_), address.address.clone());
+    }
+    rows.maybe("provider id", host.spec.provider_id.as_deref());
+    if let Some(hardware) = &status.hardware {
+        let parts = [
+            hardware.instance_type.clone(),
+            hardware.arch.clone(),
+            hardware.cpus.map(|n| format!("{n} CPUs")),
+            hardware.memory_mib.map(|n| format!("{n} MiB")),
+        ];
+        rows.add("hardware", parts.into_iter().flatten().collect::<Vec<_>>().join(" · "));
+        rows.maybe("serial", hardware.serial.as_deref());
+    }
+    if let Some(time) = &status.launch_time {
+        rows.add("launched", ago(time.0));
+    }
+    if let Some(time) = &host.metadata.creation_timestamp {
+        rows.add("first seen", ago(time.0));
+    }
+    if let Some(run) = &status.ansible {
+        rows.add("ansible", format!("{:?} ({})", run.state, run.request_id));
+    }
+    for event in &status.scheduled_events {
+        let when =
+            event.not_before.as_ref().map(|t| format!(" from {}", ago(t.0))).unwrap_or_default();
+        rows.styled("planned", format!("{}{when}", event.code), Role::Warning);
+    }
+    if !status.conditions.is_empty() {
+        rows.heading("Conditions");
+        for c in &status.conditions {
+            let message =
+                if c.message.is_empty() { String::new() } else { format!(": {}", c.message) };
+            rows.add(
+                &c.type_,
+                format!(
+                    "{} · {}{message}, since {}",
+                    c.status,
+                    c.reason,
+                    ago(c.last_transition_time.0)
+                ),
+            );
+        }
+    }
+    if !status.sources.is_empty() {
+        rows.heading("Sources");
+        for (name, facts) in &status.sources {
+            let raw = facts.raw_state.as_deref().map(|r| format!(" ({r})")).unwrap_or_default();
+            let since =
+                facts.since.as_ref().map(|t| format!(" since {}", ago(t.0))).unwrap_or_default();
+            rows.add(name, format!("{}{raw}{since}", facts.state.as_str()));
+            rows.maybe("", facts.url.as_deref());
+        }
+    }
+    if let Some(own) = host.metadata.labels.as_ref().filter(|l| !l.is_empty()) {
+        rows.heading("Labels");
+        for (key, value) in own {
+            let short = key.rsplit_once('/').map_or(key.as_str(), |(_, name)| name);
+            rows.add(short, if value.is_empty() { "\"\"".to_owned() } else { value.clone() });
+        }
+    }
+    let annotations = host.metadata.annotations.clone().unwrap_or_default();
+    if let Some(tags) = annotations.get(labels::TAGS) {
+        rows.heading("Tags");
+        match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(tags) {
+            Ok(tags) => {
+                for (key, value) in tags {
+                    rows.add(
+                        &key,
+                        value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned),
+                    );
+                }
+            }
+            Err(_) => rows.add("tags", tags.clone()),
+        }
+    }
+    if let Some(reason) = annotations.get(labels::PROTECT) {
+        rows.styled("protected", reason.clone(), Role::Warning);
+    }
+}

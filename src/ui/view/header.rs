@@ -1,0 +1,108 @@
+//! The line at the top: where we are and how the connection is; and the filter line.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use super::pen::{Pen, number};
+use crate::model::duration;
+use crate::ui::app::{Link, Model, Overlay};
+use crate::ui::theme::{Role, Theme};
+
+pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let base = theme.style(Role::Header);
+    let alert = theme.style(Role::Alert);
+    let mut pen = Pen::new(buffer, area, 0);
+    pen.fill(base);
+    let (link, lost) = link_text(model);
+    pen.right(&format!(" {link} "), if lost { alert } else { base });
+    if !model.writing.armed {
+        pen.right(" READ-ONLY ", alert);
+    } else if let Some(until) = model.writing.armed_until {
+        let left = until.as_second() - model.now.as_second();
+        pen.right(&format!(" armed {} ", duration::short(left)), alert);
+    }
+    pen.put(" inv-tui ", base.patch(theme.style(Role::Title)));
+    if model.settings.production {
+        pen.put(" PROD ", alert).put(" ", base);
+    }
+    pen.put(&model.settings.context, base);
+    if area.width >= 80 {
+        pen.put(" · ", base).put(&model.settings.server, base);
+    }
+    if let Some(namespace) = &model.settings.config.namespace {
+        pen.put(" · ", base).put(namespace, base);
+    }
+}
+
+/// How the connection is, and whether it is lost.
+fn link_text(model: &Model) -> (String, bool) {
+    let hosts = model.inventory.len();
+    match &model.link {
+        Link::Connecting => ("connecting".to_owned(), false),
+        Link::Listing => {
+            let text = match model.expected.filter(|expected| *expected > hosts) {
+                Some(expected) => format!("loading {} of {}", number(hosts), number(expected)),
+                None => format!("loading, {} hosts", number(hosts)),
+            };
+            (text, false)
+        }
+        Link::Live => (format!("{} hosts · live", number(hosts)), false),
+        Link::Lost { since, .. } => {
+            let age = model.now.as_second() - since.as_second();
+            (format!("LOST · data is {} old", duration::short(age)), true)
+        }
+    }
+}
+
+/// The filter line, and under it what is wrong with it.
+pub(super) fn draw_filter(
+    model: &Model,
+    theme: &Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
+    if area.is_empty() {
+        return None;
+    }
+    let editing = matches!(model.overlay, Overlay::Filter | Overlay::Grammar);
+    let style = if editing { theme.style(Role::Input) } else { theme.style(Role::Text) };
+    let muted = theme.style(Role::Muted);
+    let mut pen = Pen::new(buffer, area, 0);
+    pen.fill(style);
+    let count =
+        format!(" {} of {} ", number(model.inventory.matched()), number(model.inventory.len()));
+    pen.right(if model.filter.running { " … " } else { &count }, muted);
+    if model.filter.problems {
+        pen.put(" problems ", theme.style(Role::Alert)).put(" ", style);
+    }
+    pen.put(" / ", theme.style(Role::Key));
+    let (before, after) = model.filter.input.halves();
+    // Of a long text the end before the cursor is shown.
+    let room = pen.left().saturating_sub(2);
+    let mut from = before;
+    while unicode_width::UnicodeWidthStr::width(from) > room {
+        let mut rest = from.chars();
+        rest.next();
+        from = rest.as_str();
+    }
+    let start = pen.column();
+    pen.put(from, style);
+    let cursor = Position { x: pen.column(), y: area.y };
+    pen.put(after, style);
+    if let Some(error) = &model.filter.error {
+        let hidden = before.chars().count() - from.chars().count();
+        let typed = model.filter.input.text();
+        let at = typed.get(..error.at.start.min(typed.len())).map_or(0, |t| t.chars().count());
+        let column = usize::from(start.saturating_sub(area.x)) + at.saturating_sub(hidden);
+        let mut pen = Pen::new(buffer, area, 1);
+        let column = u16::try_from(column).unwrap_or(0).min(area.width.saturating_sub(24));
+        pen.skip(column)
+            .put("^ ", theme.style(Role::Bad))
+            .put(&error.to_string(), theme.style(Role::Bad));
+    } else if editing && model.filter.input.text().is_empty() {
+        let mut pen = Pen::new(buffer, area, 0);
+        pen.skip(cursor.x.saturating_sub(area.x) + 1)
+            .put("web env=prod … (? shows the grammar)", style.patch(muted));
+    }
+    editing.then_some(cursor)
+}

@@ -1,0 +1,117 @@
+//! What lies over the tree: help, the filter's grammar, the palette.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+
+use super::pen::Pen;
+use crate::model::filter::GRAMMAR_HELP;
+use crate::ui::actions::{ACTIONS, Group};
+use crate::ui::app::{Model, Overlay, Palette};
+use crate::ui::theme::{Role, Theme};
+
+pub(super) fn draw(
+    model: &Model,
+    theme: &Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Option<Position> {
+    match &model.overlay {
+        Overlay::Help(scroll) => table(theme, area, "Keys", &help(), *scroll, buffer),
+        Overlay::Grammar => {
+            let rows: Vec<(String, String)> = GRAMMAR_HELP
+                .iter()
+                .map(|(form, help)| ((*form).to_owned(), (*help).to_owned()))
+                .collect();
+            table(theme, area, "The filter", &rows, 0, buffer);
+        }
+        Overlay::Palette(palette) => return Some(draw_palette(theme, palette, area, buffer)),
+        Overlay::None | Overlay::Filter | Overlay::Strip(_) | Overlay::Copy => {}
+    }
+    None
+}
+
+/// The lines of the help: headings have no second column.
+fn help() -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    for (group, heading) in Group::ALL {
+        rows.push((heading.to_owned(), String::new()));
+        for row in ACTIONS.iter().filter(|row| row.group == group) {
+            let keys: Vec<String> = row.keys.iter().map(|k| k.replace(' ', "")).collect();
+            let keys = if keys.is_empty() { format!(":{}", row.name) } else { keys.join(" ") };
+            rows.push((format!("  {keys}"), row.help.to_owned()));
+        }
+    }
+    rows.push(("Signs".to_owned(), String::new()));
+    rows.push(("  ● ◆ ○".to_owned(), "ok, in maintenance, stopped".to_owned()));
+    rows.push(("  ▲ ✖ ?".to_owned(), "look at it, broken, not known".to_owned()));
+    rows
+}
+
+fn table(
+    theme: &Theme,
+    area: Rect,
+    title: &str,
+    rows: &[(String, String)],
+    scroll: usize,
+    buffer: &mut Buffer,
+) {
+    clear(theme, area, buffer);
+    let widest = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    let first = widest.min(usize::from(area.width / 2));
+    Pen::new(buffer, area, 0)
+        .put(" ", theme.style(Role::Text))
+        .put(title, theme.style(Role::Title));
+    let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
+    let last = rows.len().saturating_sub(usize::from(body.height));
+    for (y, (left, right)) in (0_u16..body.height).zip(rows.iter().skip(scroll.min(last))) {
+        let style =
+            if right.is_empty() { theme.style(Role::Title) } else { theme.style(Role::Key) };
+        let mut pen = Pen::new(buffer, body, y);
+        pen.skip(1).cell(left, first, style).skip(2).put(right, theme.style(Role::Text));
+    }
+}
+
+fn draw_palette(theme: &Theme, palette: &Palette, area: Rect, buffer: &mut Buffer) -> Position {
+    let found = palette.found();
+    let wanted = u16::try_from(found.len().min(12) + 1).unwrap_or(13);
+    let height = wanted.max(2).min(area.height);
+    let area = Rect { y: area.bottom().saturating_sub(height), height, ..area };
+    clear(theme, area, buffer);
+    let list = Rect { height: area.height.saturating_sub(1), ..area };
+    let skip = (palette.chosen + 1).saturating_sub(usize::from(list.height));
+    for (y, (i, entry)) in (0_u16..list.height).zip(found.iter().enumerate().skip(skip)) {
+        let line = Rect { y: list.y + y, height: 1, ..list };
+        let mut pen = Pen::new(buffer, line, 0);
+        pen.skip(1);
+        let start = pen.column();
+        pen.cell(&entry.name, 18, theme.style(Role::Key))
+            .skip(2)
+            .put(&entry.help, theme.style(Role::Muted));
+        for at in &entry.matched {
+            let x = start.saturating_add(u16::try_from(*at).unwrap_or(u16::MAX));
+            if x < line.right() {
+                buffer.set_style(Rect { x, width: 1, ..line }, theme.style(Role::Match));
+            }
+        }
+        if i == palette.chosen {
+            buffer.set_style(line, theme.style(Role::Selected));
+        }
+    }
+    let (before, after) = palette.input.halves();
+    let style = theme.style(Role::Input);
+    let mut pen =
+        Pen::new(buffer, Rect { y: area.bottom().saturating_sub(1), height: 1, ..area }, 0);
+    pen.fill(style).put(" : ", theme.style(Role::Key)).put(before, style);
+    let cursor = Position { x: pen.column(), y: area.bottom().saturating_sub(1) };
+    pen.put(after, style);
+    cursor
+}
+
+fn clear(theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    for position in area.positions() {
+        if let Some(cell) = buffer.cell_mut(position) {
+            cell.reset();
+        }
+    }
+    buffer.set_style(area, theme.style(Role::Text));
+}

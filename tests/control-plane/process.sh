@@ -1,0 +1,131 @@
+# shellcheck shell=bash disable=SC2154 # label, timeout and dir come from the script
+# Sourced by the run scripts of control-plane and moto: detached processes on ports of
+# 127.0.0.1. Needs Linux (/proc) and bash 5.1.
+# A process NAME of the folder $dir has NAME.pid, NAME.identity and NAME.log there.
+# Set by the script that sources this: label, timeout (seconds), usage(), dir, end_all().
+
+say() { printf '%s: %s\n' "$label" "$*" >&2; }
+die() { say "$*"; exit 1; }
+misuse() { say "$*"; usage >&2; exit 2; }
+missing() { say "$*"; exit 3; }
+
+now() { date +%s%N; }
+since() { local ms=$((($(now) - $1) / 1000000)); printf '%d.%d s' $((ms / 1000)) $((ms % 1000 / 100)); }
+expired() { (($(now) > $1)); }
+deadline() { echo $(($(now) + $1 * 1000000000)); }
+
+identity() { # PID: boot and start time, so that a reused number is not taken for ours
+    local stat
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    stat=${stat##*) }
+    [[ $stat != Z* && $stat != X* ]] || return 1
+    # shellcheck disable=SC2086 # split into fields; the 22nd of all is the 20th here
+    set -- $stat
+    echo "${20} $(cat /proc/sys/kernel/random/boot_id)"
+}
+
+running() { # NAME: prints the pid while the process that we started lives
+    local pid
+    pid=$(cat "$dir/$1.pid" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
+    [[ -s $dir/$1.identity && $(identity "$pid") == "$(<"$dir/$1.identity")" ]] || return 1
+    echo "$pid"
+}
+
+launch() { # NAME PROGRAM ARGUMENT...: detached, with no open file of ours but its log
+    local name=$1 pid identity
+    shift
+    (
+        cd "$dir" || exit
+        for fd in /proc/self/fd/*; do
+            fd=${fd##*/}
+            if ((fd > 2)); then eval "exec $fd>&-"; fi
+        done 2>/dev/null
+        exec setsid "$@" </dev/null >>"$dir/$name.log" 2>&1
+    ) &
+    pid=$!
+    identity=$(identity "$pid") || identity=gone
+    echo "$identity" >"$dir/$name.identity"
+    echo "$pid" >"$dir/$name.pid"
+}
+
+end() { # NAME SIGNAL SECONDS: end it; SIGKILL when it is still there after SECONDS
+    local name=$1 signal=$2 until pid killed=
+    if pid=$(running "$name"); then
+        kill -s "$signal" "$pid" 2>/dev/null || true
+        until=$(deadline "$3")
+        while running "$name" >/dev/null; do
+            if expired "$until"; then
+                [[ ! $killed ]] || die "$name (pid $pid) does not end, not even by SIGKILL"
+                say "$name (pid $pid) did not end within $3 s: SIGKILL"
+                kill -s KILL "$pid" 2>/dev/null || true
+                killed=yes until=$(deadline 10)
+            fi
+            sleep 0.05
+        done
+    fi
+    rm -f "$dir/$name.pid" "$dir/$name.identity"
+}
+
+listens() { # PID PORT: does this very process listen on 127.0.0.1:PORT?
+    local port fd inode line
+    printf -v port '0100007F:%04X' "$2"
+    inode=$(awk -v port="$port" '$2 == port && $4 == "0A" { print $10; exit }' /proc/net/tcp)
+    [[ $inode ]] || return 1
+    for fd in "/proc/$1/fd"/*; do
+        line=$(readlink "$fd" 2>/dev/null) || continue
+        [[ $line != "socket:[$inode]" ]] || return 0
+    done
+    return 1
+}
+
+port_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+free_port() { # below the range from which the kernel takes ports for outgoing connections
+    local port
+    for _ in {1..200}; do
+        port=$((10240 + SRANDOM % 22000))
+        if port_free "$port"; then
+            echo "$port"
+            return
+        fi
+    done
+    die 'no free port on 127.0.0.1'
+}
+
+lost_port() { grep -qi "address already in use" "$dir/$1.log" 2>/dev/null; }
+
+tail_log() { # NAME: the last lines of its log, for a failure
+    say "the end of $dir/$1.log:"
+    tail -n 25 "$dir/$1.log" >&2 2>/dev/null || say '(no log)'
+}
+
+wait_listening() { # NAME PORT UNTIL: 0 listening, 4 the port was lost to another process
+    local name=$1 port=$2 until=$3 pid
+    while :; do
+        if ! pid=$(running "$name"); then
+            lost_port "$name" && return 4
+            tail_log "$name"
+            die "$name ended while it was starting"
+        fi
+        listens "$pid" "$port" && return 0
+        if expired "$until"; then
+            tail_log "$name"
+            die "$name does not listen on port $port after $timeout s"
+        fi
+        sleep 0.05
+    done
+}
+
+give_up() { # as EXIT trap: a start that did not end well leaves no process behind
+    local status=$?
+    trap - EXIT
+    say "not started; ending what runs (the logs stay in $dir)"
+    end_all
+    exit "$status"
+}
+
+guard_start() { # until `trap - EXIT`; the script has end_all()
+    trap give_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+}

@@ -1,0 +1,148 @@
+//! As a service: signals, health, readiness, metrics.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::Child;
+
+use crate::support::scripted::{Scripted, instances};
+use crate::support::{World, ended, wait_for};
+
+/// The answer to a GET: code, head and body.
+async fn get(address: &str, path: &str) -> Option<(u16, String, String)> {
+    let mut stream = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let code = head.split(' ').nth(1)?.parse().ok()?;
+    Some((code, head.to_lowercase(), body.to_owned()))
+}
+
+/// Starts the program with JSON logs and reads the address from them. The rest of the log is read
+/// and dropped, so that the program never waits for us.
+async fn address(child: &mut Child) -> String {
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    loop {
+        let line = lines.next_line().await.unwrap().expect("the program ended");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if line["message"] == "health and metrics" {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return line["address"].as_str().unwrap().to_owned();
+        }
+    }
+}
+
+fn terminate(child: &Child) {
+    let pid = child.id().unwrap().to_string();
+    let done = std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(done.success());
+}
+
+#[tokio::test]
+async fn health_readiness_and_metrics() {
+    let Some(world) = World::begin("metrics").await else { return };
+    let ec2 = Scripted::begin().await;
+    ec2.hosts("eu-north-1", instances(0..3));
+    let words = [
+        "fetch",
+        "--interval",
+        "1s",
+        "--listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--endpoint-url",
+        &ec2.url,
+        "--region",
+        "eu-north-1",
+    ];
+    let mut child = world.program(&words).spawn().unwrap();
+    let address = address(&mut child).await;
+    let (code, ..) = wait_for("/healthz", async || get(&address, "/healthz").await).await;
+    assert_eq!(code, 200);
+    let ready = async || get(&address, "/readyz").await.filter(|(code, ..)| *code == 200);
+    wait_for("/readyz", ready).await;
+    assert_eq!(world.all_hosts().await.len(), 3, "ready means that a pass is finished");
+    let passes = async || {
+        let (_, head, body) = get(&address, "/metrics").await?;
+        body.contains("inv_tui_fetch_passes_total{source=\"aws\",outcome=\"done\"} 2")
+            .then_some((head, body))
+    };
+    let (head, body) = wait_for("two passes", passes).await;
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    for line in [
+        "inv_tui_fetch_build_info{source=\"aws\",version=",
+        "inv_tui_fetch_hosts_total{source=\"aws\",scope=\"eu-north-1\",outcome=\"created\"} 3",
+        "inv_tui_fetch_hosts_listed{source=\"aws\",scope=\"eu-north-1\"} 3",
+        "inv_tui_fetch_writes_total{source=\"aws\",outcome=\"done\"} 6",
+        "inv_tui_fetch_writes_skipped_total{source=\"aws\"} 3",
+        "inv_tui_fetch_pass_duration_seconds_count{source=\"aws\"} 2",
+        "inv_tui_fetch_last_complete_timestamp_seconds{source=\"aws\",scope=\"eu-north-1\"} ",
+    ] {
+        assert!(body.contains(line), "no {line} in\n{body}");
+    }
+    assert!(body.ends_with("# EOF\n"));
+    assert_eq!(get(&address, "/nothing").await.unwrap().0, 404);
+
+    // a second one on the same port says so
+    let other =
+        ["fetch", "--listen", &address, "--endpoint-url", &ec2.url, "--region", "eu-north-1"];
+    let other = crate::support::run(world.program(&other)).await.with(2);
+    other.says(&["cannot listen on", "--listen"]);
+
+    terminate(&child);
+    assert_eq!(ended(child).await.code, 0);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_in_the_middle_leaves_whole_hosts() {
+    let Some(world) = World::begin("stop").await else { return };
+    let ec2 = Scripted::begin().await;
+    ec2.hosts("eu-north-1", instances(0..3000));
+    let words =
+        ["fetch", "--once", "--writes", "4", "--endpoint-url", &ec2.url, "--region", "eu-north-1"];
+    let child = world.program(&words).spawn().unwrap();
+    let some = async || (world.all_hosts().await.len() > 20).then_some(());
+    wait_for("the first hosts", some).await;
+    terminate(&child);
+    let stopped = tokio::time::Instant::now();
+    let run = ended(child).await.with(1).says(&["stopped before the end"]);
+    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
+    assert!(!run.stderr.contains("missing=1"));
+    let hosts = world.all_hosts().await;
+    assert!(hosts.len() < 3000, "it was stopped in time");
+    assert!(hosts.iter().all(|host| host.status.as_ref().is_some_and(|s| !s.sources.is_empty())));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_idle_service_stops_at_once() {
+    let Some(world) = World::begin("idle-stop").await else { return };
+    let ec2 = Scripted::begin().await;
+    let words = [
+        "fetch",
+        "--interval",
+        "1h",
+        "--listen",
+        "127.0.0.1:0",
+        "--log-format",
+        "json",
+        "--endpoint-url",
+        &ec2.url,
+        "--region",
+        "eu-north-1",
+    ];
+    let mut child = world.program(&words).spawn().unwrap();
+    let address = address(&mut child).await;
+    let ready = async || get(&address, "/readyz").await.filter(|(code, ..)| *code == 200);
+    wait_for("/readyz", ready).await;
+    terminate(&child);
+    let stopped = tokio::time::Instant::now();
+    assert_eq!(ended(child).await.code, 0);
+    assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
+    world.end().await;
+}

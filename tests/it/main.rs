@@ -1,0 +1,18 @@
+//! The integration tests: the built program against a real API server and a real (moto) or scripted
+//! EC2. One test program, because each one links kube and the AWS SDK.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    clippy::string_slice,
+    reason = "a test program: a panic is how a test fails"
+)]
+
+mod architecture;
+mod crds;
+mod fetch;
+mod pty;
+mod support;
+mod tui;

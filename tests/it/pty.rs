@@ -1,0 +1,184 @@
+//! The real program in a real terminal (a PTY), its screen read by a terminal emulator.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{ChildKiller, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// How long anything may take to show on the screen.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A program that runs in a terminal of its own.
+pub(crate) struct Pty {
+    master: Box<dyn MasterPty + Send>,
+    pid: u32,
+    killer: Box<dyn ChildKiller + Send + Sync>,
+    ended: Receiver<u32>,
+    code: Option<u32>,
+    writer: Box<dyn Write + Send>,
+    /// What the program has written; the second tells that there is more.
+    seen: Arc<(Mutex<Seen>, Condvar)>,
+}
+
+struct Seen {
+    parser: vt100::Parser,
+    raw: Vec<u8>,
+}
+
+impl Pty {
+    /// Starts a program with these arguments and additional environment variables; of ours, only
+    /// PATH and HOME go with it.
+    pub(crate) fn start(
+        program: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+        size: (u16, u16),
+    ) -> Self {
+        let (cols, rows) = size;
+        let pair = native_pty_system()
+            .openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 })
+            .expect("a PTY");
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
+        command.env_clear();
+        for name in ["PATH", "HOME"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.env("TERM", "xterm-256color");
+        command.env("COLORTERM", "truecolor");
+        command.env("LANG", "C.UTF-8");
+        command.env("TZ", "UTC");
+        for (name, value) in env {
+            command.env(name, value);
+        }
+        let mut child = pair.slave.spawn_command(command).expect("the program starts");
+        drop(pair.slave);
+        let (pid, killer) = (child.process_id().expect("a process"), child.clone_killer());
+        let (tell, ended) = channel();
+        std::thread::spawn(move || {
+            if let Ok(status) = child.wait() {
+                let _ = tell.send(status.exit_code());
+            }
+        });
+        let writer = pair.master.take_writer().expect("a writer");
+        let mut reader = pair.master.try_clone_reader().expect("a reader");
+        let seen =
+            Seen { parser: vt100::Parser::new(nonzero(rows), nonzero(cols), 0), raw: Vec::new() };
+        let seen = Arc::new((Mutex::new(seen), Condvar::new()));
+        let sink = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                let mut seen = sink.0.lock().unwrap();
+                seen.parser.process(&buffer[..count]);
+                seen.raw.extend_from_slice(&buffer[..count]);
+                sink.1.notify_all();
+            }
+        });
+        Self { master: pair.master, pid, killer, ended, code: None, writer, seen }
+    }
+
+    /// Types this, byte for byte.
+    pub(crate) fn send(&mut self, keys: &str) {
+        self.writer.write_all(keys.as_bytes()).expect("the program reads its keys");
+        self.writer.flush().expect("the program reads its keys");
+    }
+
+    /// What is on the screen.
+    pub(crate) fn screen(&self) -> String {
+        self.seen.0.lock().unwrap().parser.screen().contents()
+    }
+
+    /// Every byte that the program has written.
+    pub(crate) fn raw(&self) -> Vec<u8> {
+        self.seen.0.lock().unwrap().raw.clone()
+    }
+
+    /// Whether the screen is the program's own (the alternate one).
+    pub(crate) fn is_taken(&self) -> bool {
+        self.seen.0.lock().unwrap().parser.screen().alternate_screen()
+    }
+
+    /// Waits until the screen shows this.
+    pub(crate) fn shows(&self, text: &str) -> String {
+        self.until(&format!("shows \"{text}\""), |screen| screen.contains(text))
+    }
+
+    /// Waits until what is on the screen is as wanted; fails with the screen at the deadline.
+    pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.wait(what, |screen| wanted(&screen.contents()))
+    }
+
+    /// Waits until the program has given the screen back.
+    pub(crate) fn given_back(&self) {
+        self.wait("gives the screen back", |screen| !screen.alternate_screen());
+    }
+
+    fn wait(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> String {
+        let end = Instant::now() + DEADLINE;
+        let (seen, more) = &*self.seen;
+        let mut seen = seen.lock().unwrap();
+        loop {
+            let screen = seen.parser.screen();
+            if wanted(screen) {
+                return screen.contents();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "never: {what}\n{}", screen.contents());
+            seen = more.wait_timeout(seen, left).unwrap().0;
+        }
+    }
+
+    /// Gives the terminal another size.
+    pub(crate) fn resize(&self, cols: u16, rows: u16) {
+        self.seen.0.lock().unwrap().parser.screen_mut().set_size(nonzero(rows), nonzero(cols));
+        self.master
+            .resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 })
+            .expect("a new size");
+    }
+
+    /// Sends a signal by its name, for example `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid.to_string();
+        let status = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits until the program has ended; its exit code.
+    pub(crate) fn ends(&mut self) -> u32 {
+        if let Some(code) = self.code {
+            return code;
+        }
+        let Ok(code) = self.ended.recv_timeout(DEADLINE) else {
+            panic!("it never ended\n{}", self.screen())
+        };
+        self.code = Some(code);
+        code
+    }
+
+    /// Whether the program still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        if self.code.is_none() {
+            self.code = self.ended.try_recv().ok();
+        }
+        self.code.is_none()
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        if self.runs() {
+            let _ = self.killer.kill();
+            let _ = self.ended.recv_timeout(DEADLINE);
+        }
+    }
+}
+
+fn nonzero(n: u16) -> NonZero<u16> {
+    NonZero::new(n).unwrap_or(NonZero::<u16>::MIN)
+}
