@@ -65,6 +65,11 @@ impl Part {
         Self { mask: text_mask(&text), grams: Grams::of(&text), text }
     }
 
+    /// Whether it stands in a shared text with these characters.
+    fn is_in(&self, atom: &Atom, characters: u64) -> bool {
+        self.mask & !characters == 0 && contains_folded(atom.as_str(), &self.text)
+    }
+
     fn may_be_in_display(&self, sketch: &Sketch) -> bool {
         self.mask & !sketch.display == 0
     }
@@ -194,15 +199,9 @@ impl Leaf {
                     keys.insert(symbol);
                 }
             }
-            Self::Exact { part, values } => {
-                if part.mask & !characters == 0 && contains_folded(atom.as_str(), &part.text) {
-                    values.insert(symbol);
-                }
-            }
-            Self::Regex { pattern, values } => {
-                if pattern.regex.is_match(atom.as_str()) {
-                    values.insert(symbol);
-                }
+            Self::Exact { part, values } if part.is_in(atom, characters) => values.insert(symbol),
+            Self::Regex { pattern, values } if pattern.regex.is_match(atom.as_str()) => {
+                values.insert(symbol);
             }
             Self::Label { key, test, masks, keys, values } => {
                 if is_key && is_meant(key, atom.raw()) {
@@ -213,13 +212,10 @@ impl Leaf {
                     values.insert(symbol);
                 }
             }
-            Self::Group { parts, values, .. } => {
-                let within = |part: &Part| {
-                    part.mask & !characters == 0 && contains_folded(atom.as_str(), &part.text)
-                };
-                if parts.iter().any(within) {
-                    values.insert(symbol);
-                }
+            Self::Group { parts, values, .. }
+                if parts.iter().any(|part| part.is_in(atom, characters)) =>
+            {
+                values.insert(symbol);
             }
             _ => {}
         }
