@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
@@ -20,7 +21,9 @@ use inv_tui::model::sample;
 use k8s_openapi::jiff::Timestamp;
 
 fn main() {
-    memory();
+    // What must hold is checked before what is only measured.
+    check_memory();
+    check_ratio();
     divan::main();
 }
 
@@ -51,7 +54,7 @@ fn filtered(inventory: &mut Inventory, text: &str) {
 }
 
 /// Resident memory of a fleet, on Linux: what the process has more after it was built.
-fn memory() {
+fn check_memory() {
     let resident = || {
         let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
         pages.split(' ').nth(1)?.parse::<usize>().ok().map(|pages| pages * 4096)
@@ -61,16 +64,31 @@ fn memory() {
     for host in sample::fleet(ALL, now()) {
         inventory.apply(HostRecord::from(&host), now());
     }
-    if let Some(after) = resident() {
-        let used = after.saturating_sub(before);
-        println!(
-            "memory: {} hosts in {} MB, {} bytes each",
-            inventory.len(),
-            used / 1_000_000,
-            used / inventory.len()
-        );
-    }
-    drop(inventory);
+    let used = resident().unwrap_or(0).saturating_sub(before);
+    println!("memory: {} MB, {} bytes a host", used / 1_000_000, used / inventory.len());
+    assert!(used < 100_000_000, "100,000 hosts must stay well below 100 MB");
+}
+
+/// An event costs about the same in a small and in a large fleet.
+fn check_ratio() {
+    let [small, large] = SIZES.map(|hosts| {
+        let mut inventory = fleet(hosts);
+        let mut times: Vec<Duration> = (0..2_000_u32)
+            .map(|number| {
+                let mut record = RECORDS[(number * 7919 % hosts) as usize].clone();
+                record.metadata.resource_version = Some(format!("{}", 10_000_000 + number));
+                record.spec.cluster = Some(format!("web-prod-{}", number % 50));
+                let start = Instant::now();
+                inventory.apply(record, now());
+                start.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    let ratio = large.as_secs_f64() / small.as_secs_f64();
+    println!("event: {small:?} at 1,000 hosts, {large:?} at 100,000, ratio {ratio:.1}");
+    assert!(ratio < 10.0, "an event must not get dearer with the fleet");
 }
 
 /// The whole first load.
