@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Result with our [`enum@Error`].
+/// Result with our [`struct@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The whole thing was done.

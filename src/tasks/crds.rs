@@ -172,7 +172,7 @@ async fn wait_until_served(
 /// Runs the task.
 ///
 /// # Errors
-/// As [`print`], [`write`] and [`apply`].
+/// As [`print()`], [`write()`] and [`apply`].
 pub async fn run(args: CrdsArgs, server: &ConnectOptions, namespace: &str) -> Result<u8> {
     if args.apply {
         let connection = connect(server).await?;

@@ -331,7 +331,7 @@ fn fleet(model: &mut Model, event: FleetEvent) {
             }
         }
         FleetEvent::Synced => {
-            model.inventory.end_resync();
+            model.removing(Inventory::end_resync);
             model.expected = None;
             model.synced = true;
             model.link = Link::Live;
@@ -366,8 +366,7 @@ fn host_changed(model: &mut Model, change: HostChange) -> bool {
             changed
         }
         HostChange::Delete(uid) => {
-            model.before_delete(&uid);
-            let deleted = model.inventory.delete(&uid);
+            let deleted = model.removing(|inventory| inventory.delete(&uid));
             writing::target_gone(model, &uid);
             deleted
         }

@@ -374,6 +374,12 @@ fn a_relist_never_blanks_the_screen_and_drops_what_is_gone() {
     send(&mut model, Msg::Fleet(FleetEvent::Synced));
     assert_eq!(model.inventory.len(), 8);
     assert_eq!(cursor_name(&model), "db-eu-2");
+    // A list that no longer has the host under the cursor leaves the cursor where it stood.
+    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(7) }));
+    let rest = hosts().into_iter().skip(2).map(apply).collect();
+    send(&mut model, Msg::Fleet(FleetEvent::Changes(rest)));
+    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    assert_eq!(cursor_name(&model), "db-eu-3");
 }
 
 #[test]

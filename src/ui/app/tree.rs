@@ -1,7 +1,8 @@
 //! Moving in the tree. The cursor and the first line are nodes, never row numbers.
 
 use super::{Model, Pane};
-use crate::model::key::{NodeKey, Uid};
+use crate::model::inventory::{Anchor, Inventory};
+use crate::model::key::NodeKey;
 use crate::model::row::HostRow;
 
 impl Model {
@@ -69,17 +70,17 @@ impl Model {
         }
     }
 
-    /// Before a host is deleted: a cursor on it goes to the next line, else to the one before.
-    pub(super) fn before_delete(&mut self, uid: &Uid) {
-        let gone = NodeKey::Host(uid.clone());
-        for place in [&mut self.cursor, &mut self.top] {
-            if place.as_ref() == Some(&gone) {
-                let next = self.inventory.step(&self.folds, &gone, 1);
-                let next =
-                    if next == gone { self.inventory.step(&self.folds, &gone, -1) } else { next };
-                *place = (next != gone).then_some(next);
-            }
-        }
+    /// Does something that may remove hosts. A cursor or first line that stood on one of them goes
+    /// to where it stood.
+    pub(super) fn removing<T>(&mut self, remove: impl FnOnce(&mut Inventory) -> T) -> T {
+        let anchor = |node: &Option<NodeKey>| self.inventory.anchor_of(node.as_ref()?);
+        let (cursor, top) = (anchor(&self.cursor), anchor(&self.top));
+        let result = remove(&mut self.inventory);
+        let settle = |anchor: Option<Anchor>| self.inventory.settle(&self.folds, &anchor?);
+        let (cursor, top) = (settle(cursor), settle(top));
+        self.cursor = cursor;
+        self.top = top;
+        result
     }
 
     /// Brings the cursor to a visible node and the first line to where the cursor can be seen.
