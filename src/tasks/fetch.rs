@@ -60,7 +60,7 @@ use tokio::time::Instant;
 
 use crate::store::client::ConnectOptions;
 
-pub use self::options::{FetchArgs, duration};
+pub use self::options::FetchArgs;
 
 use self::lost::Policy;
 use self::metrics::Metrics;

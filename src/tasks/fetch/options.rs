@@ -52,13 +52,13 @@ pub struct FetchArgs {
     #[arg(long, conflicts_with = "interval")]
     pub once: bool,
     /// Time between two passes, such as 90s or 1h30m
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5m")]
+    #[arg(long, value_name = "TIME", value_parser = crate::model::duration::parse, default_value = "5m")]
     pub interval: Duration,
     /// Complete listings in a row without a host until it counts as gone
     #[arg(long, value_name = "PASSES", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub gone_after: i32,
     /// How long a host that is gone is kept
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "24h")]
+    #[arg(long, value_name = "TIME", value_parser = crate::model::duration::parse, default_value = "24h")]
     pub grace: Duration,
     /// Hosts of a scope that may always go missing in one pass
     #[arg(long, value_name = "HOSTS", default_value_t = 5)]
@@ -185,37 +185,6 @@ impl FetchArgs {
     }
 }
 
-/// A time such as `90s`, `5m`, `1h30m` or `2d`.
-///
-/// # Errors
-/// Anything else, in words for clap.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is not a time; write it like 90s, 5m, 1h30m or 2d");
-    let mut total: u64 = 0;
-    let mut number: Option<u64> = None;
-    for c in text.trim().chars() {
-        if let Some(digit) = c.to_digit(10) {
-            let next =
-                number.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(digit.into()));
-            number = Some(next.ok_or_else(wrong)?);
-            continue;
-        }
-        let unit = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return Err(wrong()),
-        };
-        let seconds = number.take().and_then(|n| n.checked_mul(unit)).ok_or_else(wrong)?;
-        total = total.checked_add(seconds).filter(|t| *t <= 10 * 366 * 86_400).ok_or_else(wrong)?;
-    }
-    if number.is_some() || text.trim().is_empty() {
-        return Err(wrong());
-    }
-    Ok(Duration::from_secs(total))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,18 +198,6 @@ mod tests {
 
     fn args(words: &str) -> FetchArgs {
         Cli::try_parse_from(format!("fetch {words}").split_whitespace()).unwrap().args
-    }
-
-    #[test]
-    fn times() {
-        for (text, seconds) in
-            [("90s", 90), ("5m", 300), ("1h30m", 5400), ("0s", 0), ("2d", 172_800)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "5", "m", "5x", "-5m", "99999999999999999999s", "9999999d"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
     }
 
     #[test]
