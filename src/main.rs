@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use inv_tui::cli::{self, Headless, Invocation, Task};
-use inv_tui::error::{self, Error, Result};
+use inv_tui::error::{self, Error};
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
@@ -21,18 +22,19 @@ fn main() -> ExitCode {
     match run(invocation) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{}", error::report(&error));
-            ExitCode::from(error.exit_code())
+            let _ = writeln!(std::io::stderr(), "{}", error::report(error.as_ref()));
+            let ours = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
+            ExitCode::from(ours.map_or(error::EXIT_FAILED, Error::exit_code))
         }
     }
 }
 
-fn run(invocation: Invocation) -> Result<u8> {
+fn run(invocation: Invocation) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|cause| Error::new("cannot start the runtime").because(cause))?;
-    match invocation {
+        .context("cannot start the runtime")?;
+    let code = match invocation {
         Invocation::Explore(explorer) => {
             let config = explorer.config()?;
             runtime.block_on(inv_tui::ui::start::explore(config, explorer.global.connect_options()))
@@ -49,5 +51,6 @@ fn run(invocation: Invocation) -> Result<u8> {
                 }
             }
         }),
-    }
+    }?;
+    Ok(code)
 }
