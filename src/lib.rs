@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 pub mod model;
 pub mod providers;
+pub mod server;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

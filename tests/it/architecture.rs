@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const ROWS: [&[&str]; 5] = [
     &["model", "error"],
     &["config", "telemetry"],
-    &["store", "providers"],
+    &["store", "providers", "server"],
     &["tasks", "ui"],
     &["cli", "lib", "main"],
 ];
