@@ -16,3 +16,4 @@ pub mod fields;
 pub mod kind;
 pub mod schema;
 pub mod status;
+pub mod storage;
