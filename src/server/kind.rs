@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::schema::Schema;
 
 /// One resource in one version, built in or defined by a CRD.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kind {
     /// API group; empty for the core group.
     pub group: String,

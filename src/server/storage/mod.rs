@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::disk::{backup, default_file};
-pub use self::object::{Draft, Stored};
+pub use self::object::{Draft, Marks, Stored};
 pub use self::shelf::{Event, Key, Objects, Shelf, TooOld, frame};
 use crate::error::{Error, Result};
 use disk::Disk;
@@ -149,7 +149,9 @@ impl Store {
     /// Forgets an empty resource; who watches it sees the end.
     pub fn drop_shelf(&self, resource: &ResourceId) {
         let mut shelves = self.shared.shelves.write().unwrap_or_else(PoisonError::into_inner);
-        shelves.remove(resource);
+        if let Some(shelf) = shelves.remove(resource) {
+            shelf.close();
+        }
     }
 
     /// Waits until everybody can see `revision`.

@@ -17,8 +17,17 @@ pub struct Stored {
     pub bytes: Bytes,
     version_at: Range<usize>,
     labels_at: Range<usize>,
-    /// Whether it has owner references (garbage collection looks at no others).
+    /// What garbage collection needs to know before it reads the object.
+    pub marks: Marks,
+}
+
+/// Whether anything outside the object itself may have to happen with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// It has owner references.
     pub owned: bool,
+    /// It is being deleted.
+    pub deleting: bool,
 }
 
 /// An object on its way into the store: everything but its revision.
@@ -27,7 +36,7 @@ pub struct Draft {
     bytes: Vec<u8>,
     version_at: usize,
     labels_at: Range<usize>,
-    owned: bool,
+    marks: Marks,
 }
 
 /// Only what is looked for, borrowed from the text.
@@ -46,6 +55,8 @@ struct Metadata<'a> {
     labels: Option<&'a RawValue>,
     #[serde(borrow, default)]
     owner_references: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    deletion_timestamp: Option<&'a RawValue>,
 }
 
 fn place(text: &[u8], part: &RawValue) -> Range<usize> {
@@ -53,12 +64,16 @@ fn place(text: &[u8], part: &RawValue) -> Range<usize> {
     start..start + part.get().len()
 }
 
-/// Where `resourceVersion` (with its quotes) and the labels are, and whether there are owners.
-fn places(bytes: &[u8]) -> Result<(Range<usize>, Range<usize>, bool), serde_json::Error> {
+/// Where `resourceVersion` (with its quotes) and the labels are, and the marks.
+fn places(bytes: &[u8]) -> Result<(Range<usize>, Range<usize>, Marks), serde_json::Error> {
     let Places { metadata } = serde_json::from_slice(bytes)?;
     let version = place(bytes, metadata.resource_version);
     let labels = metadata.labels.map_or(0..0, |labels| place(bytes, labels));
-    Ok((version, labels, metadata.owner_references.is_some_and(|r| r.get() != "[]")))
+    let marks = Marks {
+        owned: metadata.owner_references.is_some_and(|r| r.get() != "[]"),
+        deleting: metadata.deletion_timestamp.is_some(),
+    };
+    Ok((version, labels, marks))
 }
 
 impl Draft {
@@ -71,8 +86,8 @@ impl Draft {
             metadata.insert("resourceVersion".to_owned(), Value::String(String::new()));
         }
         let bytes = serde_json::to_vec(object)?;
-        let (version, labels_at, owned) = places(&bytes)?;
-        Ok(Self { version_at: version.start + 1, labels_at, owned, bytes })
+        let (version, labels_at, marks) = places(&bytes)?;
+        Ok(Self { version_at: version.start + 1, labels_at, marks, bytes })
     }
 
     /// The same object, stored at `revision`.
@@ -86,7 +101,7 @@ impl Draft {
             bytes: bytes.into(),
             version_at: self.version_at - 1..self.version_at + digits.len() + 1,
             labels_at: self.labels_at.start + moved..self.labels_at.end + moved,
-            owned: self.owned,
+            marks: self.marks,
         }
     }
 }
@@ -97,8 +112,8 @@ impl Stored {
     /// # Errors
     /// It is no JSON object with a resourceVersion.
     pub fn read(revision: u64, bytes: Bytes) -> Result<Self, serde_json::Error> {
-        let (version_at, labels_at, owned) = places(&bytes)?;
-        Ok(Self { revision, version_at, labels_at, owned, bytes })
+        let (version_at, labels_at, marks) = places(&bytes)?;
+        Ok(Self { revision, version_at, labels_at, marks, bytes })
     }
 
     /// The same object with another revision: a deleted object carries that of its deletion.
@@ -120,7 +135,7 @@ impl Stored {
             bytes: bytes.into(),
             version_at: self.version_at.start..self.version_at.start + digits.len(),
             labels_at: shift(self.labels_at.start)..shift(self.labels_at.end),
-            owned: self.owned,
+            marks: self.marks,
         }
     }
 

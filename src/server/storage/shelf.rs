@@ -150,9 +150,14 @@ impl Shelf {
         })
     }
 
-    /// Tells of each new revision. Closed when the resource itself is gone.
+    /// Tells of each new revision; [`u64::MAX`] when the resource itself is gone.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.last.subscribe()
+    }
+
+    /// Tells those who watch that nothing more will come.
+    pub(super) fn close(&self) {
+        self.last.send_replace(u64::MAX);
     }
 
     /// An object as it was read at the start.

@@ -73,9 +73,9 @@ fn a_draft_gets_its_revision_and_finds_its_labels() {
 #[test]
 fn owners_are_noticed_and_nonsense_is_refused() {
     let mut owned = json!({"metadata": {"name": "a", "ownerReferences": [{"uid": "1"}]}});
-    assert!(Draft::new(&mut owned).unwrap().at(1).owned);
+    assert!(Draft::new(&mut owned).unwrap().at(1).marks.owned);
     let mut free = json!({"metadata": {"name": "a", "ownerReferences": []}});
-    assert!(!Draft::new(&mut free).unwrap().at(1).owned);
+    assert!(!Draft::new(&mut free).unwrap().at(1).marks.owned);
     assert!(Draft::new(&mut json!([1])).is_err());
     assert!(Stored::read(1, "{\"metadata\":{}}".into()).is_err());
     assert!(Stored::read(1, "nonsense".into()).is_err());
