@@ -1,9 +1,26 @@
 //! Structural schemas: the part of `OpenAPI` v3 that a `CustomResourceDefinition` may use.
+//!
+//! A write goes through [`prune`], [`default`] and [`validate`], in this order. [`structural`]
+//! checks the schema itself when its CRD is written.
+
+mod cel;
+mod default;
+mod format;
+mod prune;
+pub mod structural;
+#[cfg(test)]
+mod tests;
+mod validate;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use default::default;
+pub use prune::prune;
+pub use validate::validate;
 
 /// A structural schema, or a part of one. Field names are those of `JSONSchemaProps`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -99,6 +116,8 @@ pub struct Limits {
     pub max_length: Option<u64>,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub pattern: String,
+    #[serde(skip)]
+    pub regex: Once<regex::Regex>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_items: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,4 +159,57 @@ pub struct Rule {
     /// Whether a transition rule also runs when there is no old value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optional_old_self: Option<bool>,
+    /// The compiled form.
+    #[serde(skip)]
+    pub program: Once<cel::Programs>,
 }
+
+/// A compiled form beside its source: made at the first use, shared by clones, and no part of
+/// what its owner says (so it takes no part in comparisons).
+pub struct Once<T>(Arc<OnceLock<Option<T>>>);
+
+impl<T> Once<T> {
+    /// The compiled form; `None` if the source does not compile.
+    fn get(&self, compile: impl FnOnce() -> Option<T>) -> Option<&T> {
+        self.0.get_or_init(compile).as_ref()
+    }
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T> Clone for Once<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> PartialEq for Once<T> {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl<T> Eq for Once<T> {}
+
+impl<T> std::fmt::Debug for Once<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.get().is_some() { "compiled" } else { "not compiled" })
+    }
+}
+
+/// `path.name`, or the name alone at the root.
+fn child(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// Whether `value` is null where null is no value.
+fn dropped_null(schema: &Schema, value: &Value) -> bool {
+    value.is_null() && !schema.nullable
+}
+
+/// Fields that every object at the root (and every embedded one) has.
+const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
