@@ -10,9 +10,17 @@
 //! | [`kind`] | what a served resource is: names, scope, schema, columns |
 //! | [`schema`] | structural schemas of CRDs: check, prune, default, validate, CEL |
 //! | [`fields`] | managed fields and server-side apply |
+//! | [`selector`] | label and field selectors |
+//! | [`body`] | request bodies and what the answer is written as |
+//! | [`protobuf`] | protobuf bodies of built-in kinds |
+//! | [`builtin`] | the kinds that are served without a CRD |
+//! | [`table`] | objects as kubectl prints them, and their metadata alone |
+//! | [`discovery`] | which kinds there are |
+//! | [`openapi`] | what they look like |
 
 pub mod auth;
 pub mod fields;
 pub mod kind;
 pub mod schema;
+pub mod selector;
 pub mod status;
