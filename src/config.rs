@@ -118,6 +118,11 @@ pub fn themes_folder() -> Option<PathBuf> {
     folders().map(|dirs| dirs.config_dir().join("themes"))
 }
 
+/// Where the embedded server keeps its store, for example `~/.local/share/inv-tui`.
+pub fn data_folder() -> Option<PathBuf> {
+    folders().map(|dirs| dirs.data_local_dir().to_owned())
+}
+
 /// Reads `file`, or the default one where there is one.
 ///
 /// # Errors

@@ -62,7 +62,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 
 use self::auth::authority::Authority;
-use self::auth::{Action, User, roles};
+use self::auth::{Action, Authenticator, Peer, User, roles};
 use self::catalog::{Catalog, Served};
 use self::http::Response;
 use self::options::Query;
@@ -157,6 +157,14 @@ impl Server {
         self.0.closing.send_replace(true);
     }
 
+    /// Resolves when the server is closed.
+    pub fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut closing = self.0.closing.subscribe();
+        async move {
+            let _ = closing.wait_for(|closing| *closing).await;
+        }
+    }
+
     /// Resolves when the store is closed, which it is after the last copy of the server is gone.
     pub fn ended(self) -> impl Future<Output = ()> {
         self.close();
@@ -171,8 +179,25 @@ impl Server {
         kube::Client::new(InProcess { server: self.clone(), user }, namespace)
     }
 
-    /// Answers one request. None: nobody that we know.
-    pub async fn handle<B>(&self, user: Option<User>, request: Request<B>) -> Response
+    /// Answers one request of whoever is at the other end of a connection.
+    pub async fn authenticate(
+        &self,
+        authenticator: &Authenticator,
+        peer: &Peer,
+        request: Request<hyper::body::Incoming>,
+    ) -> Response {
+        match authenticator.authenticate(peer, request.headers(), Timestamp::now()) {
+            Ok(user) => self.handle(user, request).await,
+            Err(error) => {
+                let mut response = http::error(&error);
+                http::finish(&mut response);
+                response
+            }
+        }
+    }
+
+    /// Answers one request of a user.
+    pub async fn handle<B>(&self, user: User, request: Request<B>) -> Response
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -194,17 +219,13 @@ impl Server {
         if gzip && !watches { http::gzip(response).await } else { response }
     }
 
-    async fn answer<B>(&self, user: Option<User>, request: Request<B>, query: Query) -> ApiResult<Response>
+    async fn answer<B>(&self, user: User, request: Request<B>, query: Query) -> ApiResult<Response>
     where
         B: http_body::Body<Data = Bytes> + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = request.into_parts();
         let target = Target::of(parts.uri.path());
-        if parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-")) {
-            return Err(ApiError::new(403, "Forbidden", "impersonation is not served here"));
-        }
-        let user = user.unwrap_or_else(User::anonymous);
         let Target::Resource(at) = target else {
             let action = Action {
                 verb: parts.method.as_str().to_lowercase(),
@@ -216,14 +237,15 @@ impl Server {
         };
         let Some(served) = self.0.catalog().find(&at.group, &at.version, &at.plural) else {
             // Who may not ask about it does not learn that it is not there.
-            allow(&user, &rest::action(rest::verb(&parts.method, &at, &query).unwrap_or("get"), &at))?;
+            let verb = rest::verb(&parts.method, &at, &query).unwrap_or("get");
+            allow(&user, &rest::action(verb, &at, &query))?;
             return Ok(http::plain(404, "404 page not found\n"));
         };
         if !at.namespace.is_empty() && !served.kind.namespaced {
             return Ok(http::plain(404, "404 page not found\n"));
         }
         let verb = rest::verb(&parts.method, &at, &query)?;
-        allow(&user, &rest::action(verb, &at))?;
+        let own = allow(&user, &rest::action(verb, &at, &query))?.own;
         if !at.subresource.is_empty() && at.subresource == "status" && !served.kind.has_status() {
             return Ok(http::plain(404, "404 page not found\n"));
         }
@@ -242,6 +264,7 @@ impl Server {
             agent: header(USER_AGENT).unwrap_or_default(),
             body,
             now: Timestamp::now(),
+            own,
         };
         call.run(verb).await
     }
@@ -322,8 +345,9 @@ fn accept(headers: &HeaderMap) -> Option<String> {
     if all.is_empty() { None } else { Some(all.join(",")) }
 }
 
-fn allow(user: &User, action: &Action) -> ApiResult<()> {
-    if roles::allows(user, action).allowed { Ok(()) } else { Err(roles::forbidden(user, action)) }
+fn allow(user: &User, action: &Action) -> ApiResult<roles::Decision> {
+    let decision = roles::allows(user, action);
+    if decision.allowed { Ok(decision) } else { Err(roles::forbidden(user, action)) }
 }
 
 async fn read_body<B>(body: B) -> ApiResult<Bytes>
@@ -395,7 +419,7 @@ impl Inner {
         let served = self.catalog().find(&at.group, &at.version, &at.plural)?;
         Some(Call {
             server: self.clone(),
-            user: User::system(),
+            user: User::owner(),
             served,
             at,
             method: Method::GET,
@@ -405,6 +429,7 @@ impl Inner {
             agent: "inv-tui-server".to_owned(),
             body: Bytes::new(),
             now: Timestamp::now(),
+            own: false,
         })
     }
 }
@@ -437,6 +462,6 @@ impl tower_service::Service<Request<kube::client::Body>> for InProcess {
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         let Self { server, user } = self.clone();
-        Box::pin(async move { Ok(server.handle(Some(user), request).await) })
+        Box::pin(async move { Ok(server.handle(user, request).await) })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
+use super::embedded;
 use crate::error::{Error, Result};
 
 /// Field manager of what a person changes here.
@@ -21,6 +22,10 @@ pub struct ConnectOptions {
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig. None: its current one.
     pub context: Option<String>,
+    /// The embedded server, whatever else is configured.
+    pub embedded: bool,
+    /// Where the embedded server keeps its store. None: the usual folder.
+    pub data_folder: Option<PathBuf>,
 }
 
 /// A client, and where it leads.
@@ -32,6 +37,8 @@ pub struct Connection {
     pub context: String,
     /// URL of the server.
     pub server: String,
+    /// What a person should know about the choice of this server.
+    pub note: Option<String>,
 }
 
 /// Field manager of the fetcher of one source: `inv-tui-fetch-<source>`.
@@ -39,13 +46,50 @@ pub fn fetch_manager(source: &str) -> String {
     format!("inv-tui-fetch-{source}")
 }
 
-/// Reads the configuration and builds a client; sends nothing yet.
+/// Chooses the server and builds a client for it: the one that is named; else the one that a
+/// kubeconfig or the in-cluster account leads to, if it serves our definitions; else the embedded one.
 ///
 /// # Errors
 /// A kubeconfig that cannot be read or is malformed, a context, cluster or user that it lacks, key
-/// material that does not parse, or no configuration at all. All with the exit code for usage.
+/// material that does not parse, an embedded store that cannot be used. What is wrong with the
+/// configuration has the exit code for usage.
 pub async fn connect(options: &ConnectOptions) -> Result<Connection> {
-    let (mut config, context) = configuration(options).await?;
+    let named = options.kubeconfig.is_some() || options.context.is_some();
+    if named || options.embedded {
+        return connect_to_cluster(options).await;
+    }
+    let Some(configured) = configuration(options).await? else {
+        return embedded::connect(options.data_folder.as_deref()).await;
+    };
+    let connection = client(configured)?;
+    // A server that does not answer may well be ours: the explorer says so and waits for it.
+    if !matches!(serves_us(&connection.client).await, Some(false)) {
+        return Ok(connection);
+    }
+    let mut embedded = embedded::connect(options.data_folder.as_deref()).await?;
+    let context = connection.context;
+    embedded.note = Some(format!(
+        "\"{context}\" has no inventory (install: inv-tui --headless crds --apply --context {context}); this is the embedded server"
+    ));
+    Ok(embedded)
+}
+
+/// As [`connect`], but never the embedded server unless it is asked for.
+///
+/// # Errors
+/// As [`connect`], and if no server is configured at all.
+pub async fn connect_to_cluster(options: &ConnectOptions) -> Result<Connection> {
+    if options.embedded {
+        return embedded::connect(options.data_folder.as_deref()).await;
+    }
+    let configured = configuration(options).await?.ok_or_else(|| {
+        Error::usage("no API server is configured: no --kubeconfig, no KUBECONFIG, no ~/.kube/config, and not inside a cluster")
+            .hint("name a kubeconfig with --kubeconfig FILE, or take the embedded server with --embedded")
+    })?;
+    client(configured)
+}
+
+fn client((mut config, context): (Config, String)) -> Result<Connection> {
     config.connect_timeout = Some(Duration::from_secs(5));
     config.default_retry = false;
     let server = config.cluster_url.to_string();
@@ -55,10 +99,21 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection> {
             .because(cause)
             .hint("check the certificate and key data of its user and cluster in the kubeconfig")
     })?;
-    Ok(Connection { client, context, server })
+    Ok(Connection { client, context, server, note: None })
 }
 
-async fn configuration(options: &ConnectOptions) -> Result<(Config, String)> {
+/// Whether a server has our definitions; none if it does not say.
+async fn serves_us(client: &Client) -> Option<bool> {
+    let group = http::Request::get(format!("/apis/{}", crate::model::GROUP)).body(Vec::new()).ok()?;
+    match tokio::time::timeout(DEADLINE, client.request_text(group)).await {
+        Ok(Ok(_)) => Some(true),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => Some(false),
+        _ => None,
+    }
+}
+
+/// What the kubeconfig, or the account inside a cluster, says; none if there is neither.
+async fn configuration(options: &ConnectOptions) -> Result<Option<(Config, String)>> {
     let (kubeconfig, place) = match &options.kubeconfig {
         Some(path) => {
             let place = format!("kubeconfig \"{}\"", path.display());
@@ -99,20 +154,17 @@ async fn configuration(options: &ConnectOptions) -> Result<(Config, String)> {
             .because(cause)
             .hint("check its cluster and user entries and the files that they name")
     })?;
-    Ok((config, context))
+    Ok(Some((config, context)))
 }
 
-fn in_cluster(options: &ConnectOptions) -> Result<(Config, String)> {
+fn in_cluster(options: &ConnectOptions) -> Result<Option<(Config, String)>> {
     if let Some(context) = &options.context {
         return Err(Error::usage(format!(
             "there is no kubeconfig to find context \"{context}\" in"
         ))
         .hint("name the file with --kubeconfig or KUBECONFIG"));
     }
-    Config::incluster().ok().map(|config| (config, "in-cluster".to_owned())).ok_or_else(|| {
-        Error::usage("no API server is configured: no --kubeconfig, no KUBECONFIG, no ~/.kube/config, and not inside a cluster")
-            .hint("name a kubeconfig with --kubeconfig FILE")
-    })
+    Ok(Config::incluster().ok().map(|config| (config, "in-cluster".to_owned())))
 }
 
 fn default_place() -> String {

@@ -2,6 +2,8 @@
 //! this program knows of the fleet passes through here, whichever back end serves it.
 
 pub mod client;
+pub mod definitions;
+pub mod embedded;
 pub mod hosts;
 pub mod send;
 pub mod watch;

@@ -13,15 +13,16 @@ use ::http::Method;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::auth::{Action, User, roles};
+use super::auth::{Action, User, reviews};
 use super::catalog::Served;
-use super::http::{self, Response};
+use super::http::Response;
 use super::options::{ListOptions, Query};
 use super::route::Resource;
 use super::status::{ApiError, ApiResult};
-use super::{Inner, body};
+use super::selector::Fields;
+use super::{Inner, body, meta};
 
-pub(super) use delete::Deleted;
+pub(super) use write::How;
 
 /// One request about a resource.
 pub(super) struct Call {
@@ -36,6 +37,8 @@ pub(super) struct Call {
     pub(super) agent: String,
     pub(super) body: Bytes,
     pub(super) now: Timestamp,
+    /// Only objects that the user made may be seen.
+    pub(super) own: bool,
 }
 
 /// The verb that a request needs the permission for, or why it makes no sense.
@@ -56,8 +59,13 @@ pub(super) fn verb(method: &Method, at: &Resource, query: &Query) -> ApiResult<&
 }
 
 /// The action that a request asks the permission for.
-pub(super) fn action(verb: &str, at: &Resource) -> Action {
-    let Resource { group, namespace, plural, name, subresource, .. } = at.clone();
+pub(super) fn action(verb: &str, at: &Resource, query: &Query) -> Action {
+    let Resource { group, namespace, plural, mut name, subresource, .. } = at.clone();
+    // A list or watch of one object by its name is about that object.
+    if name.is_empty() && matches!(verb, "list" | "watch") {
+        let wanted = Fields::parse(query.get("fieldSelector").unwrap_or_default(), true, &[]);
+        name = wanted.ok().and_then(|w| w.name().map(str::to_owned)).unwrap_or_default();
+    }
     Action {
         verb: verb.to_owned(),
         group,
@@ -116,12 +124,10 @@ impl Call {
     fn review(&self) -> ApiResult<Response> {
         let sent = body::decode(self.content_type.as_deref(), &self.body, true)?;
         let shape = shape::Shape::of_object(self)?;
-        let answer = roles::review(&self.served.kind, sent.object, &self.user)?;
-        Ok(shape.value(self, 201, &answer))
+        let mut object = sent.object;
+        meta::read(&mut object)?;
+        let spec = object.get("spec").cloned().unwrap_or_default();
+        object["status"] = reviews::review(&self.served.kind.kind, &spec, &self.user)?;
+        Ok(shape.value(self, 201, &object))
     }
-}
-
-/// An error as an answer.
-pub(super) fn refused(error: &ApiError) -> Response {
-    http::error(error)
 }

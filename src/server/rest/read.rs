@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 use super::Call;
 use super::shape::Shape;
+use crate::server::auth::roles;
+use crate::server::certificates;
 use crate::server::http::{self, Response};
 use crate::server::options::{Continue, ListOptions, Match, Revision, revision};
 use crate::server::selector::{Fields, Labels};
@@ -23,6 +25,7 @@ const AHEAD: Duration = Duration::from_secs(3);
 
 /// Which objects of a resource are asked for.
 pub(super) struct Filter {
+    own: bool,
     namespace: String,
     labels: Labels,
     fields: Fields,
@@ -42,12 +45,12 @@ impl Filter {
             Some(namespace) if call.at.namespace.is_empty() => namespace.to_owned(),
             _ => call.at.namespace.clone(),
         };
-        Ok(Self { namespace, labels: Labels::parse(&options.labels)?, fields })
+        Ok(Self { own: call.own, namespace, labels: Labels::parse(&options.labels)?, fields })
     }
 
     /// Whether every object of the namespace is meant.
     pub(super) fn takes_all(&self) -> bool {
-        self.labels.is_empty() && self.fields.is_empty()
+        self.labels.is_empty() && self.fields.is_empty() && !self.own
     }
 
     fn selects(&self) -> bool {
@@ -74,6 +77,9 @@ impl Filter {
             if !self.labels.matches(|key| labels.get(key).and_then(Value::as_str)) {
                 return false;
             }
+        }
+        if self.own && !certificates::is_own(&call.user, &stored.object()) {
+            return false;
         }
         self.fields.rest_is_empty() || self.fields.matches_rest(&call.served.object(stored))
     }
@@ -165,7 +171,11 @@ impl Call {
     /// One object as it is stored.
     pub(super) fn stored(&self) -> ApiResult<Arc<Stored>> {
         let key = self.served.key(&self.at.namespace, &self.at.name);
-        self.served.shelf.get(&key).ok_or_else(|| self.not_found())
+        let stored = self.served.shelf.get(&key).ok_or_else(|| self.not_found())?;
+        if self.own && !certificates::is_own(&self.user, &stored.object()) {
+            return Err(roles::forbidden(&self.user, &super::action("get", &self.at, &self.query)));
+        }
+        Ok(stored)
     }
 
     /// 404 of the object that the path names.
@@ -287,7 +297,7 @@ impl Shape {
     }
 
     /// A page of a list.
-    fn page(self, call: &Call, metadata: &Value, items: &[(Key, Arc<Stored>)]) -> Response {
+    pub(super) fn page(self, call: &Call, metadata: &Value, items: &[(Key, Arc<Stored>)]) -> Response {
         let (head, tail) = self.list_frame(call, metadata);
         let mut body = head.into_bytes();
         for (at, (_, stored)) in items.iter().enumerate() {

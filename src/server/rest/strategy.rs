@@ -101,7 +101,10 @@ pub(super) fn on_create(call: &Call, object: &mut Value) -> ApiResult<Vec<Cause>
             events::check(&core, strict)
         }
         Special::Lease => lease(object),
-        Special::Certificate => certificates::on_create(&call.user, object)?,
+        Special::Certificate => {
+            certificates::on_create(&call.user, object)?;
+            Vec::new()
+        }
         Special::Definition => {
             crd::default(object);
             let causes = crd::check(object);
@@ -142,14 +145,14 @@ pub(super) fn on_update(call: &Call, old: &Value, new: &mut Value) -> ApiResult<
             events::check_change(&was, &is, call.served.new_events)
         }
         Special::Lease => lease(new),
-        Special::Certificate => match subresource {
-            "approval" => certificates::on_approval(&call.user, old, new, call.now)?,
-            "status" => certificates::on_status(&call.user, old, new, call.now)?,
-            _ => {
-                certificates::on_update(old, new);
-                Vec::new()
+        Special::Certificate => {
+            match subresource {
+                "approval" => certificates::on_approval(&call.user, old, new, call.now)?,
+                "status" => certificates::on_status(&call.user, old, new, call.now)?,
+                _ => certificates::on_update(old, new),
             }
-        },
+            Vec::new()
+        }
         Special::Definition => {
             if subresource == "status" {
                 return Ok(Vec::new());

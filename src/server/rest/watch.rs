@@ -15,6 +15,7 @@ use super::Call;
 use super::read::{Filter, PIECE, Walk};
 use super::shape::Shape;
 use crate::server::http::{self, Response};
+use crate::server::listen::Endless;
 use crate::server::options::{ListOptions, Revision};
 use crate::server::status::{ApiError, ApiResult};
 use crate::server::storage::{Event, frame};
@@ -110,7 +111,9 @@ impl Call {
         let pieces = futures::stream::unfold(watching, |mut watching| async move {
             watching.next().await.map(|piece| (piece, watching))
         });
-        Ok(http::answer(200, "application/json", http::streamed(pieces)))
+        let mut response = http::answer(200, "application/json", http::streamed(pieces));
+        response.extensions_mut().insert(Endless);
+        Ok(response)
     }
 }
 
@@ -186,25 +189,22 @@ impl Watching {
 
     async fn wait(&mut self) -> Option<Bytes> {
         let bookmark = self.next_bookmark.min(self.last_bookmark);
-        tokio::select! {
-            _ = self.changed.changed() => None,
-            () = tokio::time::sleep_until(bookmark), if self.bookmarks => {
-                let now = Instant::now();
-                self.next_bookmark = now + BOOKMARK;
-                if now >= self.last_bookmark {
-                    self.last_bookmark = self.deadline + BOOKMARK;
-                }
-                Some(self.bookmark(false))
-            }
-            () = tokio::time::sleep_until(self.deadline) => {
-                self.stage = Stage::Ended;
-                None
-            }
-            _ = self.closing.wait_for(|closing| *closing) => {
-                self.stage = Stage::Ended;
-                None
-            }
+        let due = tokio::select! {
+            _ = self.changed.changed() => return None,
+            () = tokio::time::sleep_until(bookmark), if self.bookmarks => true,
+            () = tokio::time::sleep_until(self.deadline) => false,
+            _ = self.closing.wait_for(|closing| *closing) => false,
+        };
+        if !due {
+            self.stage = Stage::Ended;
+            return None;
         }
+        let now = Instant::now();
+        self.next_bookmark = now + BOOKMARK;
+        if now >= self.last_bookmark {
+            self.last_bookmark = self.deadline + BOOKMARK;
+        }
+        Some(self.bookmark(false))
     }
 
     fn bookmark(&mut self, initial: bool) -> Bytes {

@@ -19,7 +19,7 @@ const TRIES: usize = 100;
 const NAMES: usize = 8;
 
 /// What a change has come to.
-pub(super) enum Outcome {
+pub(in crate::server) enum Outcome {
     /// The object as it is stored now.
     Stored(Arc<Stored>),
     /// A dry run: the object as it would be.
@@ -27,11 +27,11 @@ pub(super) enum Outcome {
 }
 
 /// What makes a new object of the one that is there.
-type Make<'a> = dyn FnMut(&Value) -> ApiResult<Value> + Send + 'a;
+pub(in crate::server) type Make<'a> = dyn FnMut(&Value) -> ApiResult<Value> + Send + 'a;
 
 /// Who owns the fields that a change writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum How {
+pub(in crate::server) enum How {
     /// Whoever changes them.
     Update,
     /// Server-side apply has seen to it already.
@@ -157,7 +157,7 @@ impl Call {
     }
 
     /// Stores a new object.
-    pub(super) async fn create_object(
+    pub(in crate::server) async fn create_object(
         &self,
         mut object: Value,
         manager: &str,
@@ -371,7 +371,7 @@ impl Call {
 
     /// Changes the object of the path. `make` gets it as it is and says what it shall be; it is asked
     /// again if somebody else was quicker.
-    pub(super) async fn change(
+    pub(in crate::server) async fn change(
         &self,
         manager: &str,
         dry_run: bool,
