@@ -12,6 +12,7 @@
 //! | [`fields`] | managed fields and server-side apply |
 
 pub mod auth;
+pub mod certificates;
 pub mod fields;
 pub mod kind;
 pub mod schema;
