@@ -442,7 +442,9 @@ fn check_signer(object: &Value, causes: &mut Vec<Cause>) {
             "the legacy signerName is not allowed via this API version"
         }
         _ if signer.len() > LONGEST_SIGNER => "must be no more than 571 characters",
-        Some((domain, path)) if is_subdomain(domain) && domain.contains('.') && is_subdomain(path) => {
+        Some((domain, path))
+            if is_subdomain(domain) && domain.contains('.') && is_subdomain(path) =>
+        {
             return;
         }
         _ => "must be a fully qualified domain and path of the form 'example.com/signer-name'",
@@ -471,7 +473,11 @@ fn check_usages(object: &Value, causes: &mut Vec<Cause>) {
         if !usage.as_str().is_some_and(|usage| USAGES.contains(&usage)) {
             causes.push(unsupported(field, usage.as_str().unwrap_or_default()));
         } else if list.iter().take(at).any(|other| other == usage) {
-            causes.push(Cause::new("FieldValueDuplicate", field, format!("Duplicate value: {usage}")));
+            causes.push(Cause::new(
+                "FieldValueDuplicate",
+                field,
+                format!("Duplicate value: {usage}"),
+            ));
         }
     }
 }

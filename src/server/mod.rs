@@ -15,5 +15,6 @@ pub mod auth;
 pub mod certificates;
 pub mod fields;
 pub mod kind;
+pub mod listen;
 pub mod schema;
 pub mod status;

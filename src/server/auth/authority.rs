@@ -80,7 +80,8 @@ impl Authority {
         let restore = "restore ca.crt and ca.key from a backup, or move both away: a new authority \
                        is made then, and every client needs a new certificate";
         let bad = |path: &Path, why: String| {
-            let what = format!("the certificate authority in \"{}\" cannot be used", path.display());
+            let what =
+                format!("the certificate authority in \"{}\" cannot be used", path.display());
             Error::usage(what).because(why).hint(restore)
         };
         let key = match files::read_private(&key_path)? {
@@ -268,7 +269,8 @@ impl Authority {
             extensions.push(der::extension(der::KEY_USAGE, true, &der::key_usage(leaf.key_usage)));
         }
         if !leaf.purposes.is_empty() {
-            let list: Vec<Vec<u8>> = leaf.purposes.iter().map(|purpose| der::oid(purpose)).collect();
+            let list: Vec<Vec<u8>> =
+                leaf.purposes.iter().map(|purpose| der::oid(purpose)).collect();
             let list = der::sequence(&list.iter().map(Vec::as_slice).collect::<Vec<_>>());
             extensions.push(der::extension(der::EXTENDED_KEY_USAGE, false, &list));
         }

@@ -40,8 +40,9 @@ impl Kubeconfig<'_> {
         }
         if files::read(path)?.is_some_and(|text| !text.is_empty() && !text.starts_with(MARK)) {
             let what = format!("\"{}\" is there already and not ours", path.display());
-            return Err(Error::usage(what)
-                .hint("name another file; KUBECONFIG can list several, with a colon between them"));
+            return Err(Error::usage(what).hint(
+                "name another file; KUBECONFIG can list several, with a colon between them",
+            ));
         }
         files::write_private(path, &self.text())
     }
@@ -119,10 +120,10 @@ mod tests {
         assert_eq!(user.client_certificate_data.as_deref(), Some("Q0VSVA=="));
         assert!(user.client_key_data.is_some());
         let context = read.contexts[0].context.as_ref().unwrap();
-        assert_eq!((context.cluster.as_str(), context.user.as_deref()), (
-            "inv: \"x\"",
-            Some("inv: \"x\"")
-        ));
+        assert_eq!(
+            (context.cluster.as_str(), context.user.as_deref()),
+            ("inv: \"x\"", Some("inv: \"x\""))
+        );
     }
 
     #[test]

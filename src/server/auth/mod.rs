@@ -137,7 +137,12 @@ impl Authenticator {
     ///
     /// 401 if something was offered and nothing of it is valid; 403 for impersonation, which this
     /// server cannot do and must not ignore.
-    pub fn authenticate(&self, peer: &Peer, headers: &HeaderMap, now: Timestamp) -> ApiResult<User> {
+    pub fn authenticate(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> ApiResult<User> {
         let transport = match peer {
             Peer::Unix { uid, owner } => (uid == owner || *uid == 0).then(|| Ok(User::owner())),
             Peer::Tls(peer) if peer.certificates.is_empty() => None,

@@ -154,7 +154,9 @@ pub(in crate::server) mod tests {
         let (pem, _) = make("a", "b", &[]);
         let error = |text: &[u8]| Request::parse(text).unwrap_err();
         assert!(error(b"").contains("PEM"));
-        assert!(error(pem.replace("CERTIFICATE REQUEST", "CERTIFICATE").as_bytes()).contains("PEM"));
+        assert!(
+            error(pem.replace("CERTIFICATE REQUEST", "CERTIFICATE").as_bytes()).contains("PEM")
+        );
         let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).unwrap();
         let again = |der: &[u8]| der::pem("CERTIFICATE REQUEST", der);
         assert!(error(again(&der[..40]).as_bytes()).contains("PKCS#10"));

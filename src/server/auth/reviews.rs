@@ -50,7 +50,8 @@ fn access(kind: &str, spec: &Value, user: &User) -> ApiResult<Value> {
         },
         (both, _) => {
             let value = if both.is_some() { spec } else { &Value::Null };
-            let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            let why =
+                "exactly one of nonResourceAttributes or resourceAttributes must be specified";
             let cause = Cause::invalid("spec.resourceAttributes", value, why);
             return Err(ApiError::invalid("authorization.k8s.io", kind, "", vec![cause]));
         }

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Action, AUTHENTICATED, UNAUTHENTICATED, User};
+use super::{AUTHENTICATED, Action, UNAUTHENTICATED, User};
 use crate::server::status::{ApiError, qualified};
 
 /// Everything, as in any cluster.
@@ -73,7 +73,13 @@ const fn rule(
 const ALL: &[&str] = &["*"];
 const READERS: &[&str] = &[VIEWERS, OPERATORS, FETCHERS, APPROVERS];
 const INVENTORIES: &[&str] = &[
-    "hosts", "hosts/status", "clusters", "clusters/status", "regions", "regions/status", "sources",
+    "hosts",
+    "hosts/status",
+    "clusters",
+    "clusters/status",
+    "regions",
+    "regions/status",
+    "sources",
     "sources/status",
 ];
 const REQUESTS: &str = "certificatesigningrequests";

@@ -41,7 +41,8 @@ impl Tokens {
             let bad = |why: &str| format!("line {}: {why}", at + 1);
             let fields = fields(line).ok_or_else(|| bad("a quote is not closed"))?;
             let mut fields = fields.iter().map(|field| field.trim());
-            let (Some(token), Some(name), Some(uid)) = (fields.next(), fields.next(), fields.next())
+            let (Some(token), Some(name), Some(uid)) =
+                (fields.next(), fields.next(), fields.next())
             else {
                 return Err(bad("it has fewer than three columns"));
             };

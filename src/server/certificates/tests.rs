@@ -221,7 +221,10 @@ fn status_takes_a_certificate_once_and_no_decision() {
     let field = |result: ApiResult<Value>| wrong(result.map(|_| ())).1;
     let bad = vec![("FieldValueInvalid", "status.certificate".to_owned())];
     assert_eq!(field(set(&old, "nothing")), bad);
-    assert_eq!(field(set(&old, "-----BEGIN CERTIFICATE-----\neA==\n-----END CERTIFICATE-----\n")), bad);
+    assert_eq!(
+        field(set(&old, "-----BEGIN CERTIFICATE-----\neA==\n-----END CERTIFICATE-----\n")),
+        bad
+    );
     let signed = set(&old, authority.certificate()).unwrap();
     let other = Authority::in_memory(now()).unwrap();
     let modified = vec![("FieldValueForbidden", "status.certificate".to_owned())];
@@ -310,7 +313,10 @@ fn what_cannot_be_signed_fails_with_a_reason_and_only_once() {
         let failed = &status["conditions"][1];
         assert_eq!((&failed["type"], &failed["status"]), (&json!(FAILED), &json!("True")));
         assert_eq!(failed["reason"], "SignerValidationFailure");
-        assert_eq!(sign(&authority, &json!({"spec": object["spec"], "status": status}), now()), None);
+        assert_eq!(
+            sign(&authority, &json!({"spec": object["spec"], "status": status}), now()),
+            None
+        );
     }
 }
 

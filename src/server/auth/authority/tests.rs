@@ -121,7 +121,8 @@ fn a_signed_request_keeps_its_names_and_gets_only_what_was_granted() {
 #[test]
 fn nothing_outlives_the_authority() {
     let authority = authority();
-    let der = der(&authority.client_certificate("a", &[], HOUR * 24 * 36500, now()).unwrap().certificate);
+    let der =
+        der(&authority.client_certificate("a", &[], HOUR * 24 * 36500, now()).unwrap().certificate);
     let (_, parsed) = X509Certificate::from_der(&der).unwrap();
     assert_eq!(validity(&parsed).unwrap().1, authority.not_after);
     let end = authority.not_after;

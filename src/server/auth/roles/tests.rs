@@ -172,22 +172,21 @@ fn public_paths_and_the_others() {
 #[test]
 fn the_list_of_rules_names_the_own_host() {
     let (resources, paths) = rules(&agent(), "ns");
-    let named = |list: &[Value]| list.iter().filter(|r| r["resourceNames"] == json!(["web-1"])).count();
+    let named =
+        |list: &[Value]| list.iter().filter(|r| r["resourceNames"] == json!(["web-1"])).count();
     assert_eq!(named(&resources), 2);
     assert_eq!(named(&rules(&agent(), "other").0), 0);
     assert!(paths.iter().any(|rule| rule["nonResourceURLs"][0] == "/api"));
     let (resources, paths) = rules(&User::owner(), "ns");
-    assert_eq!(
-        resources[0],
-        json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
-    );
+    assert_eq!(resources[0], json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
     assert_eq!(paths[0], json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
 }
 
 #[test]
 fn a_refusal_says_who_cannot_do_what_and_where() {
     let bob = User::new("bob", &[]);
-    let error = forbidden(&bob, &action("create", "inv.example.com", "hosts/status", "default", "x"));
+    let error =
+        forbidden(&bob, &action("create", "inv.example.com", "hosts/status", "default", "x"));
     assert_eq!((error.code, error.reason), (403, "Forbidden"));
     assert_eq!(
         error.message,
@@ -195,7 +194,10 @@ fn a_refusal_says_who_cannot_do_what_and_where() {
          \"hosts/status\" in API group \"inv.example.com\" in the namespace \"default\""
     );
     let d = &error.details;
-    assert_eq!((d.name.as_str(), d.group.as_str(), d.kind.as_str()), ("x", "inv.example.com", "hosts"));
+    assert_eq!(
+        (d.name.as_str(), d.group.as_str(), d.kind.as_str()),
+        ("x", "inv.example.com", "hosts")
+    );
     assert_eq!(
         forbidden(&bob, &action("list", "", "secrets", "", "")).message,
         "secrets is forbidden: User \"bob\" cannot list resource \"secrets\" in API group \"\" at \
