@@ -1,0 +1,123 @@
+//! Files that only their owner may read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// Nothing that is read here is longer.
+const LONGEST: u64 = 1 << 20;
+
+/// Writes a file whole or not at all, with mode 0600.
+pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
+    let fail = |error: std::io::Error| {
+        Error::new(format!("cannot write \"{}\"", path.display())).because(error)
+    };
+    let Some(name) = path.file_name() else {
+        return Err(Error::usage(format!("\"{}\" is no name of a file", path.display())));
+    };
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let temporary = folder.join(format!(".{}.{}", name.to_string_lossy(), Uuid::new_v4().simple()));
+    let written = (|| {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        // The new name must survive a power cut too.
+        #[cfg(unix)]
+        File::open(folder)?.sync_all()?;
+        Ok(())
+    })();
+    written.map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        fail(error)
+    })
+}
+
+/// The text of a file, or none if it is not there.
+pub(super) fn read(path: &Path) -> Result<Option<String>> {
+    match File::open(path) {
+        Ok(file) => text(path, file).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_read(path).because(error)),
+    }
+}
+
+/// The text of a file that nobody else may read, or none if it is not there.
+///
+/// # Errors
+///
+/// Also if others may read or write it.
+pub(super) fn read_private(path: &Path) -> Result<Option<String>> {
+    #[cfg(unix)]
+    match std::fs::metadata(path) {
+        Ok(found) => {
+            let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o777;
+            if mode & 0o077 != 0 {
+                let shown = path.display();
+                let what = format!("\"{shown}\" holds a secret and is open to others ({mode:03o})");
+                return Err(Error::usage(what).hint(format!("chmod 600 {shown}")));
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(cannot_read(path).because(error)),
+    }
+    read(path)
+}
+
+fn text(path: &Path, file: File) -> Result<String> {
+    let mut text = String::new();
+    match file.take(LONGEST + 1).read_to_string(&mut text) {
+        Ok(_) if text.len() as u64 <= LONGEST => Ok(text),
+        Ok(_) => Err(cannot_read(path).because(format!("it is longer than {LONGEST} bytes"))),
+        Err(error) => Err(cannot_read(path).because(error)),
+    }
+}
+
+fn cannot_read(path: &Path) -> Error {
+    Error::new(format!("cannot read \"{}\"", path.display())).as_usage()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_private_file_is_written_whole_and_read_only_while_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert_eq!(read_private(&path).unwrap(), None);
+        write_private(&path, "old").unwrap();
+        write_private(&path, "new").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read_private(&path).unwrap().as_deref(), Some("new"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing left over");
+
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        let error = read_private(&path).unwrap_err();
+        assert!(error.to_string().contains("open to others (640)"), "{error}");
+        assert!(error.next_step().unwrap().starts_with("chmod 600 "));
+    }
+
+    #[test]
+    fn what_cannot_be_written_or_is_too_long_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write_private(&folder.path().join("no/such/key"), "x").unwrap_err();
+        assert!(error.to_string().starts_with("cannot write "), "{error}");
+        let path = folder.path().join("big");
+        write_private(&path, &"x".repeat(usize::try_from(LONGEST).unwrap() + 1)).unwrap();
+        assert!(read_private(&path).is_err());
+    }
+}
