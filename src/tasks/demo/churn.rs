@@ -152,9 +152,7 @@ impl Churn {
             self.broken.push_back(host); // it boots, and runs when it is mended
             return Turn::Arrive(host);
         }
-        if self.rng.bool()
-            && let Some(turn) = self.end(1)
-        {
+        if let Some(turn) = self.end(1) {
             return turn;
         }
         let kind = self.rng.u32(..100);
@@ -393,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_newcomer_boots_and_then_runs() {
-        let at = |second| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
         let mut host = newcomer(5, at(0));
         confirm::lifecycle(&mut host, at(1));
         assert_eq!(host.status.as_ref().unwrap().phase, Some(Phase::Pending));

@@ -63,7 +63,7 @@ fn maintenance(host: &Host, status: &mut HostStatus, now: Timestamp) {
         .iter()
         .filter(|(_, hold)| begin(hold) <= now && now < hold.until.0)
         .collect();
-    let before = status.maintenance.take().filter(|m| m.active);
+    let before = status.maintenance.clone().filter(|m| m.active);
     let names = || current.iter().map(|(holder, _)| holder.as_str()).collect::<Vec<_>>().join(",");
     let Some((_, first)) = current.first() else {
         if let Some(before) = before {

@@ -90,11 +90,17 @@ pub(super) async fn within<T>(request: impl Future<Output = kube::Result<T>>) ->
 }
 
 /// Sends a request until it is answered, with a growing pause after each failure that may pass.
-pub(super) async fn persist<T, F>(mut request: impl FnMut() -> F) -> kube::Result<T>
+pub(super) async fn persist<T, F>(request: impl FnMut() -> F) -> kube::Result<T>
 where
     F: Future<Output = kube::Result<T>>,
 {
-    let mut pause = Duration::from_millis(50);
+    attempt(request, Duration::from_millis(50)).await
+}
+
+async fn attempt<T, F>(mut request: impl FnMut() -> F, mut pause: Duration) -> kube::Result<T>
+where
+    F: Future<Output = kube::Result<T>>,
+{
     for _ in 1..ATTEMPTS {
         match within(request()).await {
             Err(Error::Api(status)) if status.code < 500 && status.code != 429 => {
@@ -152,22 +158,18 @@ mod tests {
         Error::Api(Box::new(status))
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_server_in_trouble_is_asked_again_and_a_refusal_is_final() {
-        let asked = AtomicU32::new(0);
-        let done = persist(|| async {
-            if asked.fetch_add(1, Ordering::SeqCst) < 3 { Err(answer(503)) } else { Ok(7) }
-        });
-        assert_eq!(done.await.unwrap(), 7);
-        assert_eq!(asked.swap(0, Ordering::SeqCst), 4);
-        for (code, times) in [(403, 1), (500, ATTEMPTS)] {
-            let refused: kube::Result<()> = persist(|| async {
-                asked.fetch_add(1, Ordering::SeqCst);
-                Err(answer(code))
-            })
-            .await;
-            assert!(refused.is_err());
-            assert_eq!(asked.swap(0, Ordering::SeqCst), times);
+        for (code, failures, asked, fine) in
+            [(503, 3, 4, true), (403, 9, 1, false), (429, 9, ATTEMPTS, false), (500, 1, 2, true)]
+        {
+            let times = AtomicU32::new(0);
+            let request = || async {
+                let done = times.fetch_add(1, Ordering::SeqCst) >= failures;
+                if done { Ok(()) } else { Err(answer(code)) }
+            };
+            assert_eq!(attempt(request, Duration::ZERO).await.is_ok(), fine, "{code}");
+            assert_eq!(times.into_inner(), asked, "{code}");
         }
     }
 }
