@@ -9,6 +9,7 @@ use crate::config::{self, Config};
 use crate::error::Result;
 use crate::store::client::ConnectOptions;
 use crate::tasks;
+use crate::ui::snapshot;
 
 /// Options that every way of starting the program knows.
 #[derive(Args, Clone, Debug, Default)]
@@ -66,7 +67,23 @@ pub struct Explorer {
     /// Draw with ASCII characters only
     #[arg(long)]
     pub ascii: bool,
+    /// Show a made-up fleet that lives, on a server inside the program: nothing else is needed
+    #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
+    pub demo: bool,
+    /// Hosts of the made-up fleet, 1 to 200000 [default: 1000]; implies --demo
+    #[arg(long, value_name = "N", conflicts_with_all = ["kubeconfig", "context"],
+        value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    pub demo_hosts: Option<u32>,
+    /// Print one settled frame of this size as text, 20x5 to 400x200, and exit
+    #[arg(long, value_name = "WxH")]
+    pub snapshot: Option<snapshot::Size>,
+    /// Keys to press before the frame is printed, for example 'j j enter' or '?'
+    #[arg(long, value_name = "KEYS", requires = "snapshot", allow_hyphen_values = true)]
+    pub keys: Option<snapshot::Keys>,
 }
+
+/// Hosts of the demo when nobody names a number.
+const DEMO_HOSTS: u32 = 1_000;
 
 impl Explorer {
     /// The configuration file with the command line laid over it.
@@ -75,13 +92,18 @@ impl Explorer {
     /// The file cannot be read or is malformed.
     pub fn config(&self) -> Result<Config> {
         let mut config = config::load(self.global.config.as_deref())?;
-        let Self { global, filter, theme, read_only, ascii } = self.clone();
+        let Self { global, filter, theme, read_only, ascii, .. } = self.clone();
         config.namespace = global.namespace.or(config.namespace);
         config.filter = filter.or(config.filter);
         config.theme = theme.or(config.theme);
         config.read_only |= read_only;
         config.ascii |= ascii;
         Ok(config)
+    }
+
+    /// How many hosts the demo has, if it is wanted.
+    pub fn demo(&self) -> Option<u32> {
+        self.demo_hosts.or_else(|| self.demo.then_some(DEMO_HOSTS))
     }
 }
 
@@ -157,6 +179,48 @@ mod tests {
             };
             assert_eq!(h.global.kubeconfig.unwrap().to_str(), Some("f"), "{words}");
             assert!(matches!(h.task, Task::Crds(c) if c.apply), "{words}");
+        }
+    }
+
+    fn explorer(words: &str) -> std::result::Result<Explorer, String> {
+        match parse_words(words) {
+            Ok(Invocation::Explore(explorer)) => Ok(explorer),
+            Ok(Invocation::Headless(_)) => panic!("{words}"),
+            Err(problem) => Err(problem.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_number_of_hosts_implies_the_demo() {
+        assert_eq!(explorer("inv-tui").unwrap().demo(), None);
+        assert_eq!(explorer("inv-tui --demo").unwrap().demo(), Some(1_000));
+        assert_eq!(explorer("inv-tui --demo-hosts 12").unwrap().demo(), Some(12));
+        for (words, why) in [
+            ("inv-tui --demo-hosts 0", "1..=200000"),
+            ("inv-tui --demo-hosts 200001", "1..=200000"),
+            ("inv-tui --demo --kubeconfig f", "cannot be used with"),
+            ("inv-tui --demo-hosts 5 --context c", "cannot be used with"),
+        ] {
+            let problem = explorer(words).unwrap_err();
+            assert!(problem.contains(why), "{words}: {problem}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_has_a_size_and_may_have_keys() {
+        let snapshot = explorer("inv-tui --snapshot 120x35").unwrap().snapshot.unwrap();
+        assert_eq!((snapshot.width, snapshot.height), (120, 35));
+        assert_eq!(explorer("inv-tui --snapshot 20x5 --keys -").unwrap().keys.unwrap().0.len(), 1);
+        for (words, why) in [
+            ("inv-tui --snapshot 120", "120x35"),
+            ("inv-tui --snapshot 120x-3", "120x35"),
+            ("inv-tui --snapshot 19x5", "at least 20x5"),
+            ("inv-tui --snapshot 400x201", "at most 400x200"),
+            ("inv-tui --keys j", "--snapshot"),
+            ("inv-tui --snapshot 20x5 --keys entr", "\"entr\" is no key"),
+        ] {
+            let problem = explorer(words).unwrap_err();
+            assert!(problem.contains(why), "{words}: {problem}");
         }
     }
 

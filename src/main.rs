@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use inv_tui::cli::{self, Headless, Invocation, Task};
 use inv_tui::error::{self, Error};
+use inv_tui::tasks::demo::Demo;
+use inv_tui::ui::start::{Show, explore};
+
+/// What happens in the demo follows from it.
+const DEMO_SEED: u64 = 1;
 
 fn main() -> ExitCode {
     let invocation = match cli::parse(std::env::args_os()) {
@@ -37,7 +42,12 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
     let code = match invocation {
         Invocation::Explore(explorer) => {
             let config = explorer.config()?;
-            runtime.block_on(inv_tui::ui::start::explore(config, explorer.global.connect_options()))
+            let demo = explorer.demo().map(|hosts| demo(hosts, explorer.global.namespace()));
+            let show = Show {
+                demo: demo.transpose()?,
+                snapshot: explorer.snapshot.map(|size| (size, explorer.keys.unwrap_or_default())),
+            };
+            runtime.block_on(explore(config, explorer.global.connect_options(), show))
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
             match task {
@@ -53,4 +63,15 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
         }),
     }?;
     Ok(code)
+}
+
+/// The demo fleet on a server of its own.
+fn demo(hosts: u32, namespace: &str) -> error::Result<Demo> {
+    let client = demo_client()?;
+    Ok(Demo { client, namespace: namespace.to_owned(), hosts, seed: DEMO_SEED })
+}
+
+/// THE PLACE where the demo's client comes in: the embedded server, in memory.
+fn demo_client() -> error::Result<kube::Client> {
+    Err(Error::usage("this build has no server of its own"))
 }

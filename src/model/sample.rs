@@ -7,24 +7,27 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use super::cluster::{AnsibleDefaults, Cluster, ClusterSpec, Disruption};
 use super::host::{
     Address, AddressType, AnsibleStatus, Hardware, Hold, HoldMode, Host, HostSpec, HostStatus,
-    OsStatus, Phase, RunState, ServiceState, SourceFacts,
+    MaintenanceStatus, OsStatus, Phase, RunState, ServiceState, SourceFacts,
 };
+use super::region::{Region, RegionMember, RegionSpec};
 use super::{DEFAULT_NAMESPACE, condition, labels};
 
-/// Regions with their provider and their zones.
-const REGIONS: [(&str, &str, &[&str]); 8] = [
-    ("eu-west-1", "aws", &["eu-west-1a", "eu-west-1b", "eu-west-1c"]),
-    ("eu-central-1", "aws", &["eu-central-1a", "eu-central-1b"]),
-    ("us-east-1", "aws", &["us-east-1a", "us-east-1b", "us-east-1d"]),
-    ("us-west-2", "aws", &["us-west-2a", "us-west-2b"]),
-    ("ap-south-1", "aws", &["ap-south-1a"]),
-    ("fra", "netbox", &["fra-1", "fra-2"]),
-    ("ams", "netbox", &["ams-1"]),
-    ("dal", "ibm", &["dal10", "dal12"]),
+/// Regions with their provider, their zones, and their name for people.
+const REGIONS: [(&str, &str, &[&str], &str); 8] = [
+    ("eu-west-1", "aws", &["eu-west-1a", "eu-west-1b", "eu-west-1c"], "Ireland"),
+    ("eu-central-1", "aws", &["eu-central-1a", "eu-central-1b"], "Frankfurt (AWS)"),
+    ("us-east-1", "aws", &["us-east-1a", "us-east-1b", "us-east-1d"], "Virginia"),
+    ("us-west-2", "aws", &["us-west-2a", "us-west-2b"], "Oregon"),
+    ("ap-south-1", "aws", &["ap-south-1a"], "Mumbai"),
+    ("fra", "netbox", &["fra-1", "fra-2"], "Frankfurt (own)"),
+    ("ams", "netbox", &["ams-1"], "Amsterdam (own)"),
+    ("dal", "ibm", &["dal10", "dal12"], "Dallas"),
 ];
 const ROLES: [(&str, &str, &str); 10] = [
     ("web", "storefront", "m5.large"),
@@ -39,8 +42,10 @@ const ROLES: [(&str, &str, &str); 10] = [
     ("gpu", "research", "p3.2xlarge"),
 ];
 const ENVIRONMENTS: [&str; 4] = ["prod", "prod", "staging", "dev"];
-const ENGINEERS: [&str; 5] = ["alice", "bob", "chandra", "dmitri", "eve"];
-const REASONS: [&str; 4] =
+/// People who hold hosts in maintenance.
+pub const ENGINEERS: [&str; 5] = ["alice", "bob", "chandra", "dmitri", "eve"];
+/// Why they do.
+pub const REASONS: [&str; 4] =
     ["disk replacement", "kernel upgrade", "network move in the rack", "memory errors"];
 /// Hosts of one cluster, about.
 const CLUSTER_SIZE: u32 = 80;
@@ -48,6 +53,54 @@ const CLUSTER_SIZE: u32 = 80;
 /// The hosts number 0 to `count` of the fleet, as of `now`.
 pub fn fleet(count: u32, now: Timestamp) -> impl Iterator<Item = Host> {
     (0..count).map(move |number| host(number, now))
+}
+
+/// The regions of the fleet, for hosts in `namespace`.
+pub fn regions(namespace: &str) -> Vec<Region> {
+    let region = |&(name, provider, zones, display): &(&str, &str, &[&str], &str)| {
+        let member =
+            RegionMember { provider: provider.into(), account: None, region: name.to_owned() };
+        let spec = RegionSpec {
+            display_name: Some(display.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            members: vec![member],
+            zones: zones.iter().map(|&zone| zone.to_owned()).collect(),
+        };
+        Region::new(name, spec)
+    };
+    REGIONS.iter().map(region).collect()
+}
+
+/// The clusters that a fleet of `count` hosts has, in the order of their names. One that spans
+/// regions names none.
+pub fn clusters(count: u32) -> Vec<Cluster> {
+    let mut all: BTreeMap<String, Cluster> = BTreeMap::new();
+    for number in 0..cluster_count(count.saturating_sub(1)) {
+        let place = Place::of_cluster(number);
+        let spec = ClusterSpec {
+            region: Some(place.region.to_owned()),
+            environment: Some(place.environment.to_owned()),
+            team: Some(place.team.to_owned()),
+            disruption: Disruption { max_unavailable: IntOrString::String("10%".to_owned()) },
+            ansible: Some(AnsibleDefaults {
+                playbook: Some("site.yml".to_owned()),
+                revision: Some("main".to_owned()),
+            }),
+            ..ClusterSpec::default()
+        };
+        let cluster = all
+            .entry(place.cluster.clone())
+            .or_insert_with(|| Cluster::new(&place.cluster, spec.clone()));
+        if cluster.spec.region != spec.region {
+            cluster.spec.region = None;
+        }
+    }
+    all.into_values().collect()
+}
+
+/// Name of the object of one host.
+pub fn name(number: u32) -> String {
+    identity(number, &Place::of(number)).0
 }
 
 /// One host of the fleet, as of `now`.
@@ -86,13 +139,16 @@ pub fn host(number: u32, now: Timestamp) -> Host {
         ..HostSpec::default()
     };
     let changed = now.saturating_sub(age / 3).unwrap_or(now);
-    Host { metadata, spec, status: Some(status(dice, &place, launched, changed)) }
+    let mut status = status(dice, &place, launched, changed);
+    hold_in_force(&spec.maintenance, &mut status);
+    Host { metadata, spec, status: Some(status) }
 }
 
 /// Where a host is and what it is for.
 struct Place {
     region: &'static str,
     provider: &'static str,
+    zones: &'static [&'static str],
     zone: &'static str,
     role: &'static str,
     team: &'static str,
@@ -101,19 +157,29 @@ struct Place {
     cluster: String,
 }
 
+/// How many clusters there are when the host with this number is made.
+fn cluster_count(number: u32) -> u32 {
+    (number / 1000 + 1) * 1000 / CLUSTER_SIZE
+}
+
 impl Place {
     fn of(number: u32) -> Self {
         // The fleet grows by clusters; hosts that are made one after the other are spread over
         // all that there are by then.
-        let cluster = Dice(number).roll(1, (number / 1000 + 1) * 1000 / CLUSTER_SIZE);
+        let place = Self::of_cluster(Dice(number).roll(1, cluster_count(number)));
+        Self { zone: *Dice(number).pick::<&str>(5, place.zones), ..place }
+    }
+
+    fn of_cluster(cluster: u32) -> Self {
         let dice = Dice(cluster);
-        let (region, provider, zones) = *dice.pick(2, &REGIONS);
+        let (region, provider, zones, _) = *dice.pick(2, &REGIONS);
         let (role, team, instance_type) = *dice.pick(3, &ROLES);
         let environment = *dice.pick(4, &ENVIRONMENTS);
         Self {
             region,
             provider,
-            zone: *Dice(number).pick(5, zones),
+            zones,
+            zone: "",
             role,
             team,
             instance_type,
@@ -169,8 +235,13 @@ fn status(dice: Dice, place: &Place, launched: Timestamp, changed: Timestamp) ->
     let (phase, ready, reason) = phase(dice.roll(9, 1000));
     let condition =
         |type_, status, reason, since| condition::condition(None, type_, status, reason, "", since);
-    let facts = SourceFacts { state: phase, since: Some(Time(launched)), ..SourceFacts::default() };
+    // A host that does not answer runs, as far as its provider knows.
+    let state = if phase == Phase::Unreachable { Phase::Running } else { phase };
+    let missed = (phase == Phase::Missing).then_some(2);
+    let facts =
+        SourceFacts { state, since: Some(Time(launched)), missed, ..SourceFacts::default() };
     HostStatus {
+        observed_generation: Some(1),
         phase: Some(phase),
         sources: BTreeMap::from([(place.provider.to_owned(), facts)]),
         addresses: addresses(dice, place.zone),
@@ -192,6 +263,7 @@ fn status(dice: Dice, place: &Place, launched: Timestamp, changed: Timestamp) ->
             condition(condition::READY, ready, reason, changed),
             condition(condition::SEEN, phase != Phase::Missing, "Listed", launched),
             condition(condition::AGENT_READY, phase != Phase::Unreachable, "Lease", changed),
+            condition(condition::PROVIDER_HEALTHY, reason != "ProviderImpaired", "Checks", changed),
         ],
         ..HostStatus::default()
     }
@@ -207,6 +279,25 @@ fn phase(roll: u32) -> (Phase, bool, &'static str) {
         40..45 => (Phase::Planned, false, "NotBuilt"),
         45..55 => (Phase::Running, false, "ProviderImpaired"),
         _ => (Phase::Running, true, "AllFine"),
+    }
+}
+
+/// What the holds do to the status.
+fn hold_in_force(holds: &BTreeMap<String, Hold>, status: &mut HostStatus) {
+    let Some((holder, hold)) = holds.first_key_value() else { return };
+    let since = hold.since.0;
+    status.phase = Some(Phase::Maintenance);
+    status.maintenance = Some(MaintenanceStatus {
+        active: true,
+        holders: Some(holder.clone()),
+        since: Some(hold.since.clone()),
+        until: Some(hold.until.clone()),
+        drained: Some(true),
+    });
+    status.conditions.retain(|condition| condition.type_ != condition::READY);
+    for (type_, status_is) in [(condition::READY, false), (condition::IN_MAINTENANCE, true)] {
+        let held = condition::condition(None, type_, status_is, "Held", &hold.reason, since);
+        status.conditions.push(held);
     }
 }
 
@@ -307,6 +398,31 @@ impl Dice {
 mod tests {
     use super::*;
     use crate::model::labels::{is_label_key, is_label_value};
+
+    #[test]
+    fn there_are_three_providers_and_every_host_is_in_a_known_region_and_cluster() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let regions: Vec<String> =
+            regions("n").into_iter().filter_map(|region| region.metadata.name).collect();
+        for count in [100, 2_500] {
+            let clusters = clusters(count);
+            let mut providers = std::collections::BTreeSet::new();
+            for (number, host) in (0..).zip(fleet(count, now)) {
+                assert_eq!(host.metadata.name, Some(name(number)));
+                let labels = host.metadata.labels.unwrap();
+                let cluster = clusters
+                    .iter()
+                    .find(|c| c.metadata.name == host.spec.cluster)
+                    .expect("a cluster for each host");
+                assert!(regions.contains(&labels[labels::REGION]));
+                if let Some(region) = &cluster.spec.region {
+                    assert_eq!(*region, labels[labels::REGION]);
+                }
+                providers.insert(labels[labels::PROVIDER].clone());
+            }
+            assert_eq!(providers.len(), 3, "{count}: {providers:?}");
+        }
+    }
 
     #[test]
     fn the_same_number_is_the_same_host_and_keeps_the_rules() {

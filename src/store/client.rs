@@ -11,6 +11,10 @@ use crate::error::{Error, Result};
 
 /// Field manager of what a person changes here.
 pub const OPERATOR: &str = "inv-tui";
+/// Field manager of the agent on a host.
+pub const AGENT: &str = "inv-tui-agent";
+/// Field manager of the lifecycle controller.
+pub const LIFECYCLE: &str = "inv-tui-lifecycle";
 
 /// How long a call that a person waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -238,6 +238,34 @@ pub fn key_name(key: KeyEvent) -> String {
     }
 }
 
+/// The key press with this name, the other way round; none for what is no name.
+pub fn parse_key(name: &str) -> Option<KeyEvent> {
+    let (base, modifiers) = match name.strip_prefix("ctrl-") {
+        Some(base) => (base, KeyModifiers::CONTROL),
+        None => (name, KeyModifiers::NONE),
+    };
+    let mut characters = base.chars();
+    let code = match base {
+        "space" => KeyCode::Char(' '),
+        "enter" => KeyCode::Enter,
+        "esc" => KeyCode::Esc,
+        "tab" => KeyCode::Tab,
+        "backtab" => KeyCode::BackTab,
+        "backspace" => KeyCode::Backspace,
+        "delete" => KeyCode::Delete,
+        "left" => KeyCode::Left,
+        "right" => KeyCode::Right,
+        "up" => KeyCode::Up,
+        "down" => KeyCode::Down,
+        "home" => KeyCode::Home,
+        "end" => KeyCode::End,
+        "pageup" => KeyCode::PageUp,
+        "pagedown" => KeyCode::PageDown,
+        _ => KeyCode::Char(characters.next().filter(|_| characters.as_str().is_empty())?),
+    };
+    Some(KeyEvent::new(code, modifiers))
+}
+
 /// What a sequence of keys means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
@@ -320,6 +348,17 @@ mod tests {
                 );
                 assert!(!"hjklgGz".contains(key), "{key}");
             }
+        }
+    }
+
+    #[test]
+    fn every_key_of_the_table_has_a_name_that_is_understood() {
+        let keys = ACTIONS.iter().flat_map(|row| row.keys.iter()).flat_map(|keys| keys.split(' '));
+        for name in keys.chain(["space", "ctrl-space", "delete", "é", "-", "ctrl--"]) {
+            assert_eq!(parse_key(name).map(key_name).as_deref(), Some(name));
+        }
+        for name in ["", "entr", "ctrl-", "ctrl-enterr", "jj", "alt-x"] {
+            assert_eq!(parse_key(name), None, "{name}");
         }
     }
 

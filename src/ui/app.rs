@@ -205,6 +205,18 @@ impl Model {
         self.notice = Some(Notice { text, error: true, at: self.now, times });
     }
 
+    /// Whether everything that was asked for is here: the list, the filter's matches, the detail,
+    /// the answer to a change, and who we are.
+    pub fn settled(&self) -> bool {
+        let known = self.writing.holder.is_some() || self.writing.holder_problem.is_some();
+        self.synced
+            && self.link == Link::Live
+            && known
+            && !self.filter.running
+            && !self.detail.is_waiting()
+            && !self.writing.sending
+    }
+
     /// Whether a filter pass has to go on ([`Model::filter_step`]).
     pub fn filtering(&self) -> bool {
         self.filter.running

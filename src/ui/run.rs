@@ -38,6 +38,9 @@ pub const QUEUE: usize = 64;
 pub trait Executor {
     /// Begins a command; its message comes through the queue.
     fn start(&mut self, command: Command);
+
+    /// Told after each frame, with what it showed.
+    fn drawn(&mut self, _model: &Model) {}
 }
 
 /// The clock that the loop reads; tests bring their own.
@@ -110,6 +113,7 @@ where
                 })
                 .map_err(fail)?;
             model.dirty = false;
+            executor.drawn(&model);
             typing = false;
             last_frame = Instant::now();
         }

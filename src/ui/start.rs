@@ -4,23 +4,35 @@
 use jiff::tz::TimeZone;
 use ratatui::crossterm::event::EventStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::app::{Model, Settings};
 use super::run::{Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, run};
+use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::Theme;
 use crate::config::{self, Config};
-use crate::error::{EXIT_DONE, Error, Result};
+use crate::error::{EXIT_DONE, Error, Result, chain};
 use crate::model::filter::Filter;
 use crate::store::client::{ConnectOptions, connect};
 use crate::store::watch;
+use crate::tasks::demo::Demo;
+
+/// What the explorer shows, and where.
+#[derive(Default)]
+pub struct Show {
+    /// The demo fleet instead of the one that the options lead to.
+    pub demo: Option<Demo>,
+    /// A picture on standard output instead of the terminal, after these keys.
+    pub snapshot: Option<(Size, Keys)>,
+}
 
 /// Runs the explorer until it is left; the exit code. A signal ends it with 128 and its number.
 ///
 /// # Errors
 /// An unknown theme, a malformed filter, a server that cannot be used: all before the screen is
 /// taken and with the exit code for set-up; afterwards a terminal that cannot be used.
-pub async fn explore(config: Config, mut options: ConnectOptions) -> Result<u8> {
+pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) -> Result<u8> {
     let abilities = Abilities::read(|name| std::env::var(name).ok());
     let name = config
         .theme
@@ -41,16 +53,27 @@ pub async fn explore(config: Config, mut options: ConnectOptions) -> Result<u8> 
             .hint("in the explorer, ? while filtering shows the grammar")
         })?;
     }
-    options.context = options.context.or_else(|| config.context.clone());
-    let connection = connect(&options).await?;
+    // Dropped, and thereby ended, with this function.
+    let mut background = JoinSet::new();
+    let connection = match show.demo {
+        Some(demo) => {
+            demo.install().await?;
+            let connection = demo.connection();
+            if show.snapshot.is_some() {
+                demo.fill(SystemClock.now()).await?; // and then it stands still
+            } else {
+                background.spawn(play(demo));
+            }
+            connection
+        }
+        None => {
+            options.context = options.context.or_else(|| config.context.clone());
+            connect(&options).await?
+        }
+    };
     let namespace = config.namespace.clone();
     watch::check(&connection, namespace.as_deref()).await?;
 
-    let mut screen = Screen::take()?;
-    let size = screen
-        .terminal
-        .size()
-        .map_err(|cause| Error::usage("cannot read the terminal's size").because(cause))?;
     let settings = Settings {
         production: config.production_contexts.contains(&connection.context),
         context: connection.context.clone(),
@@ -60,12 +83,26 @@ pub async fn explore(config: Config, mut options: ConnectOptions) -> Result<u8> 
         time_zone: TimeZone::system(),
         config,
     };
-    let model = Model::new(settings, SystemClock.now(), (size.width, size.height));
+    let look = Look { theme, find: Box::new(move |name| load(name).ok()) };
     let (sender, mut messages) = mpsc::channel(QUEUE);
+    if let Some((Size { width, height }, keys)) = show.snapshot {
+        let model = Model::new(settings, SystemClock.now(), (width, height));
+        let effects = Effects::start(connection, namespace, sender);
+        let to = (&mut std::io::stdout(), &mut std::io::stderr());
+        let patience = Patience::default();
+        let picture = (model, look, keys);
+        return snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to).await;
+    }
+
+    let mut screen = Screen::take()?;
+    let size = screen
+        .terminal
+        .size()
+        .map_err(|cause| Error::usage("cannot read the terminal's size").because(cause))?;
+    let model = Model::new(settings, SystemClock.now(), (size.width, size.height));
     let mut effects = Effects::start(connection, namespace, sender);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
-    let look = Look { theme, find: Box::new(move |name| load(name).ok()) };
     let result = tokio::select! {
         result = run(&mut screen.terminal, model, look, EventStream::new(), &mut messages, &mut effects, &SystemClock) => {
             result.map(|_| EXIT_DONE)
@@ -74,6 +111,14 @@ pub async fn explore(config: Config, mut options: ConnectOptions) -> Result<u8> 
     };
     give_back();
     result
+}
+
+/// Fills the demo fleet and keeps it alive; a failure never ends the explorer.
+async fn play(demo: Demo) {
+    if let Err(error) = demo.fill(SystemClock.now()).await {
+        tracing::warn!(error = %chain(&error), "the demo fleet is not complete");
+    }
+    demo.run().await;
 }
 
 fn column(text: &str, at: usize) -> usize {

@@ -3,12 +3,14 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 use serde_json::{Value, json};
 
+use super::actions::parse_key;
 use super::app::{Model, Settings, update};
 use super::msg::{Command, Msg};
+use super::snapshot::plain;
 use super::theme::Theme;
 use super::view;
 use crate::config::Config;
@@ -118,28 +120,7 @@ pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Command> {
 }
 
 pub(crate) fn key(name: &str) -> KeyEvent {
-    let (name, modifiers) = match name.strip_prefix("ctrl-") {
-        Some(name) => (name, KeyModifiers::CONTROL),
-        None => (name, KeyModifiers::NONE),
-    };
-    let code = match name {
-        "enter" => KeyCode::Enter,
-        "esc" => KeyCode::Esc,
-        "tab" => KeyCode::Tab,
-        "backtab" => KeyCode::BackTab,
-        "up" => KeyCode::Up,
-        "down" => KeyCode::Down,
-        "left" => KeyCode::Left,
-        "right" => KeyCode::Right,
-        "backspace" => KeyCode::Backspace,
-        "space" => KeyCode::Char(' '),
-        "home" => KeyCode::Home,
-        "end" => KeyCode::End,
-        "pageup" => KeyCode::PageUp,
-        "pagedown" => KeyCode::PageDown,
-        other => KeyCode::Char(other.chars().next().unwrap()),
-    };
-    KeyEvent::new(code, modifiers)
+    parse_key(name).unwrap()
 }
 
 /// The whole object that a host value describes.
@@ -156,24 +137,5 @@ pub(crate) fn frame(model: &Model) -> Buffer {
 
 /// The screen as text, lines without trailing spaces.
 pub(crate) fn screen(model: &Model) -> String {
-    let buffer = frame(model);
-    let width = usize::from(buffer.area.width.max(1));
-    let lines: Vec<String> = buffer
-        .content()
-        .chunks(width)
-        .map(|cells| {
-            let mut line = String::new();
-            let mut skip = 0;
-            for cell in cells {
-                if skip == 0 {
-                    line.push_str(cell.symbol());
-                    skip = unicode_width::UnicodeWidthStr::width(cell.symbol()).saturating_sub(1);
-                } else {
-                    skip -= 1;
-                }
-            }
-            line.trim_end().to_owned()
-        })
-        .collect();
-    lines.join("\n")
+    plain(&frame(model))
 }

@@ -28,6 +28,11 @@ impl Detail {
         self.host.as_deref().filter(|host| host.metadata.uid.as_deref() == Some(uid.as_str()))
     }
 
+    /// Whether an answer is still to come.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting
+    }
+
     pub(super) fn scroll_by(&mut self, lines: isize) {
         self.scroll = self.scroll.saturating_add_signed(lines);
     }

@@ -1,0 +1,83 @@
+//! `inv-tui --demo`: a made-up fleet that lives. It stands on any API server through a
+//! `kube::Client` and plays everybody else that works with a real one, each under its own field
+//! manager: the fetchers, the lifecycle controller, the agents on the hosts, and colleagues.
+//!
+//! ```text
+//! install  definitions, namespace, regions, clusters      before the explorer starts
+//! fill     hosts with their status, requests for certificates
+//! run      churn: hosts break, mend, come and go, are held ── change Hosts ──┐
+//!          agents: confirm holds, run Ansible, derive the rest ◄── watch ────┘
+//! ```
+//!
+//! What happens follows from the seed; only the times, and the keys of the certificate requests,
+//! are new each time.
+
+mod agents;
+mod certificates;
+mod churn;
+mod confirm;
+mod fill;
+mod write;
+
+use std::convert::Infallible;
+
+use jiff::Timestamp;
+use kube::Client;
+
+use crate::error::Result;
+use crate::store::client::Connection;
+
+/// A demo fleet on the server that `client` leads to.
+#[derive(Clone)]
+pub struct Demo {
+    /// Where it is kept.
+    pub client: Client,
+    /// Namespace of its hosts.
+    pub namespace: String,
+    /// How many hosts there are, more or less: they come and go.
+    pub hosts: u32,
+    /// What happens follows from it.
+    pub seed: u64,
+}
+
+impl Demo {
+    /// The way to its server, as the explorer wants it.
+    pub fn connection(&self) -> Connection {
+        Connection {
+            client: self.client.clone(),
+            context: "demo".to_owned(),
+            server: "in this program".to_owned(),
+        }
+    }
+
+    /// Installs what has to be there before anybody looks: the definitions, the namespace, the
+    /// regions and the clusters. What is there already is left as it is.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub async fn install(&self) -> Result<()> {
+        fill::install(self).await
+    }
+
+    /// Makes the hosts with their status, as of `now`, and the requests for certificates. What is
+    /// there already is left as it is. May be dropped at any time and called again.
+    ///
+    /// # Errors
+    /// What the server said, after several attempts.
+    pub async fn fill(&self, now: Timestamp) -> Result<()> {
+        fill::hosts(self, now).await?;
+        certificates::fill(self).await
+    }
+
+    /// Plays everybody else until it is dropped. Errors are logged and tried again.
+    pub async fn run(&self) -> Infallible {
+        let (never, _) = tokio::join!(churn::run(self), agents::run(self));
+        never
+    }
+}
+
+/// The time now in whole seconds, as the API writes times: what is written reads back the same.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}

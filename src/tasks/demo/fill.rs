@@ -1,0 +1,102 @@
+//! What the demo begins with.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::Demo;
+use super::write::{or_there, persist};
+use crate::error::{Error, Result};
+use crate::model::host::Host;
+use crate::model::sample;
+use crate::store::client::{OPERATOR, explain, fetch_manager};
+use crate::tasks::crds;
+
+/// Writers that fill the fleet at the same time.
+const WRITERS: u32 = 32;
+/// How long the definitions may take until they are served.
+const SERVED: Duration = Duration::from_mins(1);
+
+/// Definitions, namespace, regions, clusters.
+pub(super) async fn install(demo: &Demo) -> Result<()> {
+    crds::apply(&demo.connection(), &demo.namespace, SERVED, |_| {}).await?;
+    let regions = Api::all(demo.client.clone());
+    for region in sample::regions(&demo.namespace) {
+        create(&regions, &region, OPERATOR).await?;
+    }
+    let clusters = Api::namespaced(demo.client.clone(), &demo.namespace);
+    for cluster in sample::clusters(demo.hosts) {
+        create(&clusters, &cluster, OPERATOR).await?;
+    }
+    Ok(())
+}
+
+/// The hosts, several at a time.
+pub(super) async fn hosts(demo: &Demo, now: Timestamp) -> Result<()> {
+    let api: Api<Host> = Api::namespaced(demo.client.clone(), &demo.namespace);
+    let next = Arc::new(AtomicU32::new(0));
+    let mut writers: JoinSet<Result<()>> = JoinSet::new();
+    for _ in 0..WRITERS.min(demo.hosts) {
+        let (api, next, count) = (api.clone(), Arc::clone(&next), demo.hosts);
+        writers.spawn(async move {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return Ok(());
+                }
+                host(&api, sample::host(number, now)).await?;
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.map_err(|cause| Error::new("cannot fill the demo fleet").because(cause))??;
+    }
+    Ok(())
+}
+
+/// One host with its status, written as its fetcher would.
+pub(super) async fn host(api: &Api<Host>, mut host: Host) -> Result<()> {
+    let manager = fetcher(&host.name_any());
+    let status = host.status.take();
+    host.metadata = ObjectMeta {
+        name: host.metadata.name,
+        labels: host.metadata.labels,
+        annotations: host.metadata.annotations,
+        ..ObjectMeta::default()
+    };
+    if !create(api, &host, &manager).await? {
+        return Ok(());
+    }
+    let params = PatchParams { field_manager: Some(manager), ..PatchParams::default() };
+    let name = host.name_any();
+    let status = Patch::Merge(json!({ "status": status }));
+    persist(|| api.patch_status(&name, &params, &status))
+        .await
+        .map(|_| ())
+        .map_err(|cause| explain(format!("cannot make \"{name}\""), "patch hosts/status", cause))
+}
+
+/// Field manager of the fetcher that a host of this name comes from.
+pub(super) fn fetcher(name: &str) -> String {
+    fetch_manager(name.split_once('-').map_or(name, |(provider, _)| provider))
+}
+
+/// Creates an object; false: it was there already.
+pub(super) async fn create<K>(api: &Api<K>, object: &K, manager: &str) -> Result<bool>
+where
+    K: kube::Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+    let made = or_there(persist(|| api.create(&params, object)).await);
+    made.map(|object| object.is_some())
+        .map_err(|cause| explain(format!("cannot make \"{}\"", object.name_any()), "create", cause))
+}

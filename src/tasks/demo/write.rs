@@ -1,0 +1,175 @@
+//! One way to change a Host: read it, say how it should be, send the difference as a merge patch
+//! against the version that was read. Whoever was faster makes it begin again.
+
+use std::time::Duration;
+
+use kube::Error;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Map, Value, json};
+
+use crate::model::host::Host;
+use crate::store::client::DEADLINE;
+
+/// How often a change begins again when somebody else was faster.
+const TRIES: usize = 5;
+/// How often a request is tried that meets a server in trouble.
+const ATTEMPTS: u32 = 6;
+
+/// Which part of an object a writer changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Metadata and spec.
+    Object,
+    /// The status subresource.
+    Status,
+}
+
+/// Changes one part of a Host as `edit` says. A host that is gone is left in peace, and a change
+/// that changes nothing sends nothing.
+pub(super) async fn change(
+    hosts: &Api<Host>,
+    name: &str,
+    manager: &str,
+    part: Part,
+    edit: impl Fn(&mut Host),
+) -> kube::Result<()> {
+    let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+    let mut tries = 0;
+    loop {
+        let Some(host) = within(hosts.get_opt(name)).await? else { return Ok(()) };
+        let mut wanted = host.clone();
+        edit(&mut wanted);
+        let Some(mut patch) = difference(&host, &wanted, part)? else { return Ok(()) };
+        patch["metadata"]["resourceVersion"] = json!(host.metadata.resource_version);
+        let patch = Patch::Merge(patch);
+        let sent = match part {
+            Part::Object => within(hosts.patch(name, &params, &patch)).await,
+            Part::Status => within(hosts.patch_status(name, &params, &patch)).await,
+        };
+        tries += 1;
+        match sent {
+            Err(Error::Api(status)) if status.is_conflict() && tries < TRIES => {}
+            Err(Error::Api(status)) if status.is_not_found() => return Ok(()),
+            other => return other.map(|_| ()),
+        }
+    }
+}
+
+/// The merge patch of one part; none: nothing differs.
+fn difference(old: &Host, new: &Host, part: Part) -> kube::Result<Option<Value>> {
+    let body = |host: &Host| match part {
+        Part::Object => serde_json::to_value((&host.metadata, &host.spec))
+            .map(|pair| json!({"metadata": pair[0], "spec": pair[1]})),
+        Part::Status => serde_json::to_value(&host.status).map(|status| json!({"status": status})),
+    };
+    let (old, new) = (body(old).map_err(Error::SerdeError)?, body(new).map_err(Error::SerdeError)?);
+    Ok(merge_patch(&old, &new))
+}
+
+/// The JSON merge patch (RFC 7386) that makes `new` of `old`; none: they are equal. The depth is
+/// that of our own types.
+fn merge_patch(old: &Value, new: &Value) -> Option<Value> {
+    if old == new {
+        return None;
+    }
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return Some(new.clone()) };
+    let gone = old.keys().filter(|key| !new.contains_key(*key)).map(|k| (k.clone(), Value::Null));
+    let changed = new.iter().filter_map(|(key, value)| {
+        let before = old.get(key);
+        Some((key.clone(), before.map_or_else(|| Some(value.clone()), |b| merge_patch(b, value))?))
+    });
+    Some(Value::Object(gone.chain(changed).collect::<Map<_, _>>()))
+}
+
+/// A request with a deadline.
+pub(super) async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(answer) => answer,
+        Err(cause) => Err(Error::Service(Box::new(cause))),
+    }
+}
+
+/// Sends a request until it is answered, with a growing pause after each failure that may pass.
+pub(super) async fn persist<T, F>(request: impl FnMut() -> F) -> kube::Result<T>
+where
+    F: Future<Output = kube::Result<T>>,
+{
+    attempt(request, Duration::from_millis(50)).await
+}
+
+async fn attempt<T, F>(mut request: impl FnMut() -> F, mut pause: Duration) -> kube::Result<T>
+where
+    F: Future<Output = kube::Result<T>>,
+{
+    for _ in 1..ATTEMPTS {
+        match within(request()).await {
+            Err(Error::Api(status)) if status.code < 500 && status.code != 429 => {
+                return Err(Error::Api(status));
+            }
+            Err(cause) => tracing::debug!(%cause, "the demo tries again"),
+            done => return done,
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    within(request()).await
+}
+
+/// Leaves an object alone that is there already.
+pub(super) fn or_there<T>(made: kube::Result<T>) -> kube::Result<Option<T>> {
+    match made {
+        Ok(object) => Ok(Some(object)),
+        Err(Error::Api(status)) if status.is_already_exists() => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::sample;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn the_patch_has_only_what_differs_and_removes_what_is_gone() {
+        let old = json!({"a": 1, "b": {"c": 1, "d": 2}, "e": [1], "f": {"g": 1}});
+        let new = json!({"a": 1, "b": {"c": 1, "d": 3}, "e": [1, 2], "h": {"i": 1}});
+        let patch = json!({"b": {"d": 3}, "e": [1, 2], "f": null, "h": {"i": 1}});
+        assert_eq!(merge_patch(&old, &new), Some(patch.clone()));
+        let mut merged = old;
+        json_patch::merge(&mut merged, &patch);
+        assert_eq!(merged, new);
+        assert_eq!(merge_patch(&new, &new), None);
+    }
+
+    #[test]
+    fn each_part_has_its_own_patch() {
+        let old = sample::host(3, "2026-01-01T00:00:00Z".parse().unwrap());
+        let mut new = old.clone();
+        new.spec.paused = true;
+        new.status.as_mut().unwrap().phase = None;
+        let patch = |part| difference(&old, &new, part).unwrap().unwrap();
+        assert_eq!(patch(Part::Object), json!({"spec": {"paused": true}}));
+        assert_eq!(patch(Part::Status), json!({"status": {"phase": null}}));
+    }
+
+    fn answer(code: u16) -> Error {
+        let status = kube::core::Status { code, ..Default::default() };
+        Error::Api(Box::new(status))
+    }
+
+    #[tokio::test]
+    async fn a_server_in_trouble_is_asked_again_and_a_refusal_is_final() {
+        for (code, failures, asked, fine) in
+            [(503, 3, 4, true), (403, 9, 1, false), (429, 9, ATTEMPTS, false), (500, 1, 2, true)]
+        {
+            let times = AtomicU32::new(0);
+            let request = || async {
+                let done = times.fetch_add(1, Ordering::SeqCst) >= failures;
+                if done { Ok(()) } else { Err(answer(code)) }
+            };
+            assert_eq!(attempt(request, Duration::ZERO).await.is_ok(), fine, "{code}");
+            assert_eq!(times.into_inner(), asked, "{code}");
+        }
+    }
+}
