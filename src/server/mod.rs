@@ -7,11 +7,13 @@
 //! | --- | --- |
 //! | [`auth`] | who asks, and what they may do |
 //! | [`status`] | errors as the `Status` objects that clients read |
+//! | [`crd`] | `CustomResourceDefinition`s: check, default, establish |
 //! | [`kind`] | what a served resource is: names, scope, schema, columns |
 //! | [`schema`] | structural schemas of CRDs: check, prune, default, validate, CEL |
 //! | [`fields`] | managed fields and server-side apply |
 
 pub mod auth;
+pub mod crd;
 pub mod fields;
 pub mod kind;
 pub mod schema;
