@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use default::default;
+pub(crate) use format::{dns_label, dns_name};
 pub use prune::prune;
 pub use validate::validate;
 
@@ -199,6 +200,12 @@ impl<T> std::fmt::Debug for Once<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.0.get().is_some() { "compiled" } else { "not compiled" })
     }
+}
+
+/// The schema of the field at a simple path such as `.spec.role` or `.spec['a-b']`.
+pub(crate) fn property_at<'a>(schema: &'a Schema, path: &str) -> Option<&'a Schema> {
+    let names = cel::segments(path)?;
+    names.iter().try_fold(schema, |here, name| here.properties.get(name))
 }
 
 /// `path.name`, or the name alone at the root.

@@ -56,6 +56,7 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, out: &
                 }
             }
             Value::Array(list) => {
+                unique(schema, list, path, out);
                 if let Some(items) = &schema.items {
                     let olds = Correlated::new(schema, old);
                     for (i, value) in list.iter().enumerate() {
@@ -69,9 +70,6 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, out: &
     // Comparing only where something is wrong keeps this linear for good objects.
     if out.len() > before && old == Some(value) {
         out.truncate(before);
-    } else if let Value::Array(list) = value {
-        // An added list type is not ratcheted: field ownership relies on it.
-        unique(schema, list, path, out);
     }
 }
 
@@ -355,13 +353,15 @@ pub(super) fn at(path: &str) -> &str {
 
 fn of_type(path: &str, wanted: &str, got: &str) -> Cause {
     let got = if got.starts_with('"') { got.to_owned() } else { format!("\"{got}\"") };
-    let message = format!("Invalid value: {got}: {path} in body must be of type {wanted}: {got}");
-    Cause::new("FieldValueTypeInvalid", at(path), message)
+    let name = at(path);
+    let message = format!("Invalid value: {got}: {name} in body must be of type {wanted}: {got}");
+    Cause::new("FieldValueTypeInvalid", name, message)
 }
 
 fn body(path: &str, value: &Value, text: &str) -> Cause {
-    let message = format!("Invalid value: {}: {path} in body {text}", shown(value));
-    Cause::new("FieldValueInvalid", at(path), message)
+    let name = at(path);
+    let message = format!("Invalid value: {}: {name} in body {text}", shown(value));
+    Cause::new("FieldValueInvalid", name, message)
 }
 
 /// A value in a message: scalars as JSON, the rest by its type.
