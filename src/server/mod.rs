@@ -19,8 +19,10 @@
 //! | [`openapi`] | what they look like |
 
 pub mod auth;
+pub mod body;
 pub mod fields;
 pub mod kind;
+pub mod protobuf;
 pub mod schema;
 pub mod selector;
 pub mod status;
