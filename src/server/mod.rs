@@ -14,15 +14,19 @@
 //! | [`body`] | request bodies and what the answer is written as |
 //! | [`protobuf`] | protobuf bodies of built-in kinds |
 //! | [`builtin`] | the kinds that are served without a CRD |
+//! | [`jsonpath`] | paths of printer columns |
 //! | [`table`] | objects as kubectl prints them, and their metadata alone |
 //! | [`discovery`] | which kinds there are |
 //! | [`openapi`] | what they look like |
 
 pub mod auth;
 pub mod body;
+pub mod builtin;
 pub mod fields;
+pub mod jsonpath;
 pub mod kind;
 pub mod protobuf;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod table;
