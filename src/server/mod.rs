@@ -6,6 +6,8 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`auth`] | who asks, and what they may do |
+//! | [`certificates`] | rules and signer of certificate requests |
+//! | [`listen`] | the ways in: TLS and a Unix socket |
 //! | [`status`] | errors as the `Status` objects that clients read |
 //! | [`kind`] | what a served resource is: names, scope, schema, columns |
 //! | [`schema`] | structural schemas of CRDs: check, prune, default, validate, CEL |
