@@ -189,19 +189,21 @@ pub fn sign(authority: &Authority, object: &Value, now: Timestamp) -> Option<Val
     if !wanted {
         return None;
     }
-    let mut status = object.get("status").cloned().unwrap_or_else(|| json!({}));
+    // Approved is in it, so it is an object with a list of conditions.
+    let mut status = object.get("status")?.as_object()?.clone();
     match certify(authority, object, now) {
-        Ok(pem) => status["certificate"] = STANDARD.encode(pem).into(),
+        Ok(pem) => {
+            status.insert("certificate".to_owned(), STANDARD.encode(pem).into());
+        }
         Err((reason, message)) => {
             let failed = json!({
                 "type": FAILED, "status": "True", "reason": reason, "message": message,
                 "lastUpdateTime": time(now), "lastTransitionTime": time(now),
             });
-            // Approved is in it, so it is a list.
-            status["conditions"].as_array_mut()?.push(failed);
+            status.get_mut("conditions")?.as_array_mut()?.push(failed);
         }
     }
-    Some(status)
+    Some(status.into())
 }
 
 fn certify(
@@ -289,7 +291,7 @@ fn request(object: &Value) -> Result<Request, String> {
 /// Base64 as Go reads it: line ends count for nothing.
 fn decode(text: &str) -> Result<Vec<u8>, String> {
     let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    STANDARD.decode(text).map_err(|_| "it is not base64".to_owned())
+    STANDARD.decode(text).map_err(|_why| "it is not base64".to_owned())
 }
 
 fn is_master(request: &Request) -> bool {
@@ -334,15 +336,16 @@ fn keep(old: &Value, new: &mut Value, field: &str) {
 
 fn set_conditions(object: &mut Value, conditions: Value) {
     let Some(object) = object.as_object_mut() else { return };
-    let status = object.entry("status").or_insert_with(|| json!({}));
-    if !status.is_object() {
-        *status = json!({});
-    }
+    let mut status = match object.remove("status") {
+        Some(Value::Object(status)) => status,
+        _ => Map::new(),
+    };
     if conditions.is_null() {
-        status.as_object_mut().map(|status| status.remove("conditions"));
+        status.remove("conditions");
     } else {
-        status["conditions"] = conditions;
+        status.insert("conditions".to_owned(), conditions);
     }
+    object.insert("status".to_owned(), status.into());
 }
 
 /// Fills in the times that a condition came without.
@@ -424,8 +427,9 @@ fn check_certificate(text: &str) -> Result<(), String> {
     let pem = decode(text)?;
     let mut any = false;
     for block in CertificateDer::pem_slice_iter(&pem) {
-        let der = block.map_err(|_| "it is not PEM")?;
-        X509Certificate::from_der(&der).map_err(|_| "it holds something else than certificates")?;
+        let der = block.map_err(|_why| "it is not PEM")?;
+        X509Certificate::from_der(&der)
+            .map_err(|_why| "it holds something else than certificates")?;
         any = true;
     }
     if any { Ok(()) } else { Err("it must hold at least one CERTIFICATE in PEM".to_owned()) }

@@ -71,7 +71,7 @@ impl Default for Limits {
             handshakes: 256,
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(90),
-            stall: Duration::from_secs(60),
+            stall: Duration::from_mins(1),
             streams: 250,
             ping: Duration::from_secs(30),
             grace: Duration::from_secs(3),
@@ -118,21 +118,21 @@ pub async fn serve_tls<S, F, B>(
     let (stop, stopped) = watch::channel(false);
     let (mut handshakes, mut connections) = (JoinSet::new(), JoinSet::new());
     let mut pending: VecDeque<AbortHandle> = VecDeque::new();
+    let mut full = false;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             Some(done) = handshakes.join_next() => {
-                if let Ok(Some((stream, peer))) = done {
+                if let Ok(Some((stream, peer))) = done && connections.len() < limits.connections {
                     let (limits, handler) = (limits.clone(), handler.clone());
                     connections.spawn(connection(stream, peer, limits, handler, stopped.clone()));
                 }
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    if connections.len() >= limits.connections {
-                        tracing::warn!(%address, "connection refused: there are too many");
+                    if is_full(&mut full, connections.len(), &limits) {
                         continue;
                     }
                     pending.retain(|handshake| !handshake.is_finished());
@@ -177,6 +177,7 @@ pub async fn serve_unix<S, F, B>(
     let UnixSocket { listener, owner } = socket;
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let mut full = false;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
@@ -185,8 +186,7 @@ pub async fn serve_unix<S, F, B>(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let Ok(credentials) = stream.peer_cred() else { continue };
-                    if connections.len() >= limits.connections {
-                        tracing::warn!("connection refused: there are too many");
+                    if is_full(&mut full, connections.len(), &limits) {
                         continue;
                     }
                     let peer = Peer::Unix { uid: credentials.uid(), owner };
@@ -240,6 +240,16 @@ pub fn bind_unix(path: &std::path::Path) -> Result<UnixSocket> {
     let _ = std::fs::remove_file(&inside);
     let _ = std::fs::remove_dir(&private);
     bound.map_err(fail)
+}
+
+/// Whether there is no place for one more. Said once, or whoever fills the places fills the log too.
+fn is_full(said: &mut bool, connections: usize, limits: &Limits) -> bool {
+    let full = connections >= limits.connections;
+    if full && !*said {
+        tracing::warn!(connections, "new connections are refused: there are too many");
+    }
+    *said = full;
+    full
 }
 
 /// A connection could not be accepted. The usual reason is that there are no file descriptors left:

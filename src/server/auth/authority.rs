@@ -1,7 +1,7 @@
 //! The server's own certificate authority: who it is, and who its clients are.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -88,7 +88,9 @@ impl Authority {
             Some(text) => {
                 let key = KeyPair::from_pem(&text);
                 // The cause would only tell the parts of a key.
-                key.map_err(|_| bad(&key_path, "it is not a PKCS#8 private key in PEM".to_owned()))?
+                key.map_err(|_why| {
+                    bad(&key_path, "it is not a PKCS#8 private key in PEM".to_owned())
+                })?
             }
             None if path.exists() => return Err(bad(&key_path, "it is missing".to_owned())),
             None => {
@@ -112,6 +114,10 @@ impl Authority {
     }
 
     /// An authority that nothing is left of when the program ends.
+    ///
+    /// # Errors
+    ///
+    /// If there is no randomness for a key.
     pub fn in_memory(now: Timestamp) -> Result<Self> {
         let key = new_key()?;
         let pem = self_signed(&key, now)?;
@@ -121,9 +127,9 @@ impl Authority {
 
     fn new(pem: &str, key: KeyPair, now: Timestamp) -> Result<Self, String> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes())
-            .map_err(|_| "it is not a certificate in PEM")?;
+            .map_err(|_why| "it is not a certificate in PEM")?;
         let (_, parsed) =
-            X509Certificate::from_der(&der).map_err(|_| "it is not an X.509 certificate")?;
+            X509Certificate::from_der(&der).map_err(|_why| "it is not an X.509 certificate")?;
         if parsed.public_key().raw != key.subject_public_key_info() {
             return Err("it does not belong to the key in ca.key".to_owned());
         }
@@ -152,6 +158,10 @@ impl Authority {
 
     /// A new key with a client certificate for `user` in `groups`, good for `lifetime` (at most
     /// until the authority itself ends).
+    ///
+    /// # Errors
+    ///
+    /// If there is no randomness for a key, or the authority has ended.
     pub fn client_certificate(
         &self,
         user: &str,
@@ -227,7 +237,7 @@ impl Authority {
 
     fn identity(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<Verified, String> {
         let (leaf, others) = chain.split_first().ok_or("there is none")?;
-        let seconds = u64::try_from(now.as_second()).map_err(|_| "the clock is before 1970")?;
+        let seconds = u64::try_from(now.as_second()).map_err(|_why| "the clock is before 1970")?;
         let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         self.verifier.verify_client_cert(leaf, others, at).map_err(|error| error.to_string())?;
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|error| error.to_string())?;
@@ -244,14 +254,18 @@ impl Authority {
         let mut uids = Vec::new();
         for attribute in parsed.subject().iter_attributes() {
             if attribute.attr_type().as_bytes() == USER_ID {
-                uids.push(attribute.as_str().map_err(|_| "its uid is no text")?.to_owned());
+                uids.push(attribute.as_str().map_err(|_why| "its uid is no text")?.to_owned());
             }
         }
         if uids.len() > 1 {
             return Err("its subject has more than one uid".to_owned());
         }
-        let print: String = Sha256::digest(leaf).iter().map(|b| format!("{b:02x}")).collect();
-        let extra = BTreeMap::from([(CREDENTIAL.to_owned(), vec![format!("X509SHA256={print}")])]);
+        let mut credential = "X509SHA256=".to_owned();
+        for byte in Sha256::digest(leaf) {
+            // Writing to a string does not fail.
+            let _ = write!(credential, "{byte:02x}");
+        }
+        let extra = BTreeMap::from([(CREDENTIAL.to_owned(), vec![credential])]);
         let user = User { name, uid: uids.pop().unwrap_or_default(), groups, extra };
         Ok(Verified { user, not_after: validity(&parsed)?.1 })
     }

@@ -163,8 +163,7 @@ pub(super) fn pem(label: &str, der: &[u8]) -> String {
         }
         pem.push(letter);
     }
-    pem.push_str(&format!("\n-----END {label}-----\n"));
-    pem
+    pem + &format!("\n-----END {label}-----\n")
 }
 
 #[cfg(test)]

@@ -41,13 +41,13 @@ impl Request {
             return Err(format!("it is longer than {LONGEST} bytes"));
         }
         let der = CertificateSigningRequestDer::from_pem_slice(pem)
-            .map_err(|_| "it must hold a PEM block of type CERTIFICATE REQUEST")?;
+            .map_err(|_why| "it must hold a PEM block of type CERTIFICATE REQUEST")?;
         let (rest, request) = X509CertificationRequest::from_der(&der)
-            .map_err(|_| "it is not a PKCS#10 certificate request")?;
+            .map_err(|_why| "it is not a PKCS#10 certificate request")?;
         if !rest.is_empty() {
             return Err("something follows the PKCS#10 certificate request".to_owned());
         }
-        request.verify_signature().map_err(|_| "its signature does not fit its key")?;
+        request.verify_signature().map_err(|_why| "its signature does not fit its key")?;
         let info = &request.certification_request_info;
         let (user, groups) = names(&info.subject)?;
         let mut alt_names = Vec::new();
@@ -92,7 +92,7 @@ pub(super) fn names(subject: &X509Name<'_>) -> Result<(String, Vec<String>), Str
             der::ORGANIZATION => &mut groups,
             _ => continue,
         };
-        let text = attribute.as_str().map_err(|_| "a name in its subject is no plain text")?;
+        let text = attribute.as_str().map_err(|_why| "a name in its subject is no plain text")?;
         list.push(text.to_owned());
     }
     if users.len() > 1 {
@@ -110,7 +110,7 @@ fn alt_name(name: &GeneralName<'_>) -> Result<AltName, String> {
             .map(IpAddr::from)
             .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
             .map(AltName::Ip)
-            .map_err(|_| "an address in its alternative names has a wrong length".to_owned()),
+            .map_err(|_why| "an address in its alternative names has a wrong length".to_owned()),
         _ => Err("it asks for an alternative name that is no DNS name, address, URI or e-mail \
                   address"
             .to_owned()),

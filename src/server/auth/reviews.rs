@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::roles::{allows, rules};
 use super::{Action, User};
@@ -62,11 +62,11 @@ fn access(kind: &str, spec: &Value, user: &User) -> ApiResult<Value> {
         return Ok(json!({"allowed": false}));
     }
     let decision = allows(user, &action);
-    let mut status = json!({"allowed": decision.allowed});
-    if !decision.reason.is_empty() {
-        status["reason"] = decision.reason.into();
-    }
-    Ok(status)
+    Ok(if decision.reason.is_empty() {
+        json!({"allowed": decision.allowed})
+    } else {
+        json!({"allowed": decision.allowed, "reason": decision.reason})
+    })
 }
 
 /// The user whom a `SubjectAccessReview` asks about. Groups are only those that it names.
@@ -87,14 +87,16 @@ fn subject(kind: &str, spec: &Value) -> ApiResult<User> {
 
 /// A user as `authentication.k8s.io/v1` writes it.
 pub fn user_info(user: &User) -> Value {
-    let mut info = json!({"username": user.name, "groups": user.groups});
+    let mut info = Map::new();
+    info.insert("username".to_owned(), user.name.as_str().into());
+    info.insert("groups".to_owned(), json!(user.groups));
     if !user.uid.is_empty() {
-        info["uid"] = user.uid.as_str().into();
+        info.insert("uid".to_owned(), user.uid.as_str().into());
     }
     if !user.extra.is_empty() {
-        info["extra"] = json!(user.extra);
+        info.insert("extra".to_owned(), json!(user.extra));
     }
-    info
+    info.into()
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -4,7 +4,7 @@
 //! Kubernetes `ClusterRole` bound to that group, and one thing more that RBAC cannot say: an agent
 //! reaches only what belongs to its own Host.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{AUTHENTICATED, Action, UNAUTHENTICATED, User};
 use crate::server::status::{ApiError, qualified};
@@ -235,13 +235,14 @@ pub fn rules(user: &User, namespace: &str) -> (Vec<Value>, Vec<Value>) {
             // Events by the beginning of their name cannot be said in this list.
             _ => continue,
         };
-        let mut entry = json!({
-            "verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources,
-        });
+        let mut entry = Map::new();
+        entry.insert("verbs".to_owned(), json!(rule.verbs));
+        entry.insert("apiGroups".to_owned(), json!(rule.api_groups));
+        entry.insert("resources".to_owned(), json!(rule.resources));
         if let Some(names) = names {
-            entry["resourceNames"] = names;
+            entry.insert("resourceNames".to_owned(), names);
         }
-        resources.push(entry);
+        resources.push(entry.into());
     }
     let paths = PATHS
         .iter()

@@ -20,7 +20,7 @@ fn authenticator() -> (Authenticator, tempfile::TempDir) {
 }
 
 fn peer(authority: &Authority, hours: u64) -> Peer {
-    let life = Duration::from_secs(3600 * hours);
+    let life = Duration::from_hours(hours);
     let made = authority.client_certificate("eve", &["inv:viewers"], life, now()).unwrap();
     let der = CertificateDer::from_pem_slice(made.certificate.as_bytes()).unwrap();
     Peer::Tls(Arc::new(TlsPeer::new(([127, 0, 0, 1], 1).into(), vec![der])))

@@ -83,7 +83,7 @@ async fn start(limits: Limits) -> Server {
 
 impl Server {
     fn user(&self, name: &str) -> Credentials {
-        let day = Duration::from_secs(86400);
+        let day = Duration::from_hours(24);
         self.authority.client_certificate(name, &["inv:viewers"], day, now()).unwrap()
     }
 
@@ -145,10 +145,26 @@ async fn a_client_certificate_or_none_or_a_foreign_one() {
     assert_eq!(server.get(Some(&eve), "/").await, (200, "eve".to_owned()));
     assert_eq!(server.get(None, "/").await, (200, "system:anonymous".to_owned()));
     let foreign = Authority::in_memory(now()).unwrap();
-    let day = Duration::from_secs(86400);
+    let day = Duration::from_hours(24);
     let mallory = foreign.client_certificate("eve", &["inv:admins"], day, now()).unwrap();
     assert_eq!(server.get(Some(&mallory), "/").await, (401, "Unauthorized".to_owned()));
     server.stop().await;
+}
+
+/// Shows a certificate that its key does not fit, which rustls' own resolver refuses to do.
+#[derive(Debug)]
+struct Thief(Arc<rustls::sign::CertifiedKey>);
+impl rustls::client::ResolvesClientCert for Thief {
+    fn resolve(
+        &self,
+        _: &[&[u8]],
+        _: &[SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 #[tokio::test]
@@ -156,21 +172,6 @@ async fn a_stolen_certificate_without_its_key_does_not_connect() {
     let server = start(Limits::default()).await;
     let (eve, other) = (server.user("eve"), server.user("other"));
     let stolen = Credentials { certificate: eve.certificate.clone(), key: other.key };
-    // Rustls' client refuses a pair that does not fit, so the resolver is made by hand.
-    #[derive(Debug)]
-    struct Thief(Arc<rustls::sign::CertifiedKey>);
-    impl rustls::client::ResolvesClientCert for Thief {
-        fn resolve(
-            &self,
-            _: &[&[u8]],
-            _: &[SignatureScheme],
-        ) -> Option<Arc<rustls::sign::CertifiedKey>> {
-            Some(Arc::clone(&self.0))
-        }
-        fn has_certs(&self) -> bool {
-            true
-        }
-    }
     let der = CertificateDer::from_pem_slice(stolen.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(stolen.key.as_bytes()).unwrap();
     let key = ring::sign::any_ecdsa_type(&key).unwrap();
@@ -250,7 +251,7 @@ async fn broken_tls_and_nothing_at_all_are_closed_and_hold_nobody_up() {
 
 #[tokio::test]
 async fn unfinished_handshakes_make_way_the_oldest_first() {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let server = start(Limits { handshakes: 2, handshake: hour, ..Limits::default() }).await;
     let mut first = TcpStream::connect(server.address).await.unwrap();
     let _second = TcpStream::connect(server.address).await.unwrap();
@@ -338,7 +339,7 @@ async fn a_client_that_takes_nothing_is_given_up() {
 
 #[tokio::test]
 async fn a_slow_client_that_takes_something_gets_its_time_anew() {
-    let (mut client, mut stalling) = stalling(Duration::from_secs(3600));
+    let (mut client, mut stalling) = stalling(Duration::from_hours(1));
     let mut context = Context::from_waker(std::task::Waker::noop());
     let mut write = |stalling: &mut Stalling<_>| {
         let written = Pin::new(&mut *stalling).poll_write(&mut context, &[0; 16]).is_ready();
