@@ -3,6 +3,9 @@
 //!
 //! The stored object stays the client's JSON; the typed form is only for reading.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -297,7 +300,8 @@ fn selectable(version: &Version, schema: Option<&Schema>, at: &str, out: &mut Ve
     let fields: Vec<&str> =
         version.selectable_fields.iter().flatten().map(|f| f.json_path.as_str()).collect();
     if fields.len() > MAX_SELECTABLE {
-        let message = format!("Too many: {}: must have at most {MAX_SELECTABLE} items", fields.len());
+        let message =
+            format!("Too many: {}: must have at most {MAX_SELECTABLE} items", fields.len());
         out.push(Cause::new("FieldValueTooMany", format!("{at}.selectableFields"), message));
     }
     for (i, text) in fields.iter().enumerate() {
@@ -344,14 +348,14 @@ fn condition<'a>(crd: &'a Value, name: &str) -> Option<&'a Value> {
 /// are stored in, and the conditions `NamesAccepted` and `Established`. A name that another kind of
 /// the same group has in `taken` is not given twice. Established once is established for ever.
 pub fn establish(crd: &mut Value, taken: &[Kind], now: jiff::Timestamp) {
-    let Some(wanted) = crd.pointer("/spec/names").filter(|n| n.is_object()).cloned() else { return };
+    let Some(wanted) = crd.pointer("/spec/names").filter(|n| n.is_object()).cloned() else {
+        return;
+    };
     let group = crd.pointer("/spec/group").and_then(Value::as_str).unwrap_or_default();
     let text = |name: &str| wanted.get(name).and_then(Value::as_str).unwrap_or_default();
     let plural = text("plural");
-    let others: Vec<&Kind> = taken
-        .iter()
-        .filter(|k| k.group == group && !(k.custom && k.plural == plural))
-        .collect();
+    let others: Vec<&Kind> =
+        taken.iter().filter(|k| k.group == group && !(k.custom && k.plural == plural)).collect();
     let resource = |name: &str| {
         let same = |k: &&Kind| k.plural == name || k.singular == name;
         others.iter().any(|k| same(k) || k.short_names.iter().any(|s| s == name))
@@ -369,7 +373,9 @@ pub fn establish(crd: &mut Value, taken: &[Kind], now: jiff::Timestamp) {
             conflicts.push((reason, text(field).to_owned()));
             // The typed form of the status has these two as required fields.
             let kept = if matches!(field, "plural" | "kind") { "".into() } else { Value::Null };
-            accepted[field] = kept;
+            if let Value::Object(names) = &mut accepted {
+                names.insert(field.to_owned(), kept);
+            }
         }
     }
     if let Some(Value::Array(short)) = accepted.get_mut("shortNames") {
@@ -400,9 +406,9 @@ pub fn establish(crd: &mut Value, taken: &[Kind], now: jiff::Timestamp) {
         stored.push(storage.into());
     }
     let free = ("True", "NoConflicts", "no conflicts found".to_owned());
-    let names = conflicts.first().map_or(free, |(reason, name)| {
-        ("False", *reason, format!("{name:?} is already in use"))
-    });
+    let names = conflicts
+        .first()
+        .map_or(free, |(reason, name)| ("False", *reason, format!("{name:?} is already in use")));
     let accepted = names.0 == "True";
     set_condition(crd, "NamesAccepted", names, now);
     if !established(crd) {
@@ -432,7 +438,8 @@ pub fn set_condition(
         Some(old) if old["status"] == status => old["lastTransitionTime"].clone(),
         _ => Value::Null,
     };
-    let since = if since.is_null() { now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into() } else { since };
+    let since =
+        if since.is_null() { now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into() } else { since };
     let new = json!({
         "type": name, "status": status, "reason": reason, "message": message,
         "lastTransitionTime": since,
@@ -443,10 +450,11 @@ pub fn set_condition(
     if !crd.get("status").is_some_and(Value::is_object) {
         crd["status"] = json!({});
     }
-    if !crd["status"].get("conditions").is_some_and(Value::is_array) {
-        crd["status"]["conditions"] = json!([]);
+    let status = &mut crd["status"];
+    if !status.get("conditions").is_some_and(Value::is_array) {
+        status["conditions"] = json!([]);
     }
-    if let Some(Value::Array(list)) = crd["status"].get_mut("conditions") {
+    if let Some(Value::Array(list)) = status.get_mut("conditions") {
         match list.iter_mut().find(|c| c["type"] == name) {
             Some(old) => *old = new,
             None => list.push(new),

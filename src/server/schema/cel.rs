@@ -22,8 +22,13 @@ use super::validate::{Correlated, MAX_CAUSES, at, cut, kind_of, member};
 use super::{Additional, META, Rule, Schema, child, format};
 use crate::server::status::Cause;
 
-/// Levels of an expression; more would use up the stack of the thread that evaluates it.
+/// Levels that an expression may have.
 const MAX_DEPTH: usize = 64;
+/// Levels that are evaluated on the caller's stack. A level takes up to 40 KiB of it in debug
+/// builds, and threads of the runtime have 2 MiB in all.
+const SHALLOW: usize = 12;
+/// A stack for what may be deep: expressions to parse (the parser calls itself), and deep ones.
+const STACK: usize = 64 << 20;
 /// Length of an expression in bytes.
 const MAX_LENGTH: usize = 16 * 1024;
 /// Steps (estimated, about 50 ns each) that the rules may take for one object: half a second.
@@ -34,10 +39,17 @@ const MAX_MESSAGE: usize = 5 * 1024;
 /// A rule's expressions, compiled.
 #[derive(Debug)]
 pub struct Programs {
-    rule: Expression,
-    message: Option<Expression>,
+    rule: Program,
+    message: Option<Program>,
     /// Whether it compares with the old value.
     pub(super) transition: bool,
+}
+
+#[derive(Debug)]
+struct Program {
+    expression: Expression,
+    /// Levels.
+    depth: usize,
 }
 
 /// Functions and type names that rules may use.
@@ -88,13 +100,13 @@ fn type_name(value: &Cel) -> &'static str {
 ///
 /// The field of the rule that is wrong, and why.
 pub(super) fn compile(rule: &Rule) -> Result<Programs, (&'static str, String)> {
-    let expression = parse(&rule.rule).map_err(|e| ("rule", e))?;
+    let compiled = parse(&rule.rule).map_err(|e| ("rule", e))?;
     let message = match rule.message_expression.as_str() {
         "" => None,
         text => Some(parse(text).map_err(|e| ("messageExpression", e))?),
     };
-    let transition = expression.references().has_variable("oldSelf");
-    Ok(Programs { rule: expression, message, transition })
+    let transition = compiled.expression.references().has_variable("oldSelf");
+    Ok(Programs { rule: compiled, message, transition })
 }
 
 impl Rule {
@@ -105,88 +117,130 @@ impl Rule {
 }
 
 /// Parses an expression and refuses what could not be evaluated.
-fn parse(text: &str) -> Result<Expression, String> {
+fn parse(text: &str) -> Result<Program, String> {
     if text.len() > MAX_LENGTH {
         return Err(format!("must be at most {MAX_LENGTH} bytes"));
     }
-    // The parser calls itself; a stack of its own keeps hostile nesting from ending the program.
-    let parser = || {
-        let parsed = catch_unwind(|| {
-            let expression = Parser::new().enable_optional_syntax(true).parse(text);
-            expression.map_err(|e| format!("compilation failed: {e}"))
-        });
-        let parsed = parsed.unwrap_or_else(|_| Err("compilation failed".to_owned()))?;
-        inspect(&parsed, &mut Vec::new(), 0)?;
-        Ok(parsed)
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, parser);
-        let joined = thread.map_err(|e| e.to_string())?.join();
-        joined.unwrap_or_else(|_| Err("compilation failed".to_owned()))
+    // The parser finds out too, after seconds: its time grows with the square of the nesting.
+    let nested = text.chars().scan(0_usize, |open, c| {
+        *open = match c {
+            '(' | '[' | '{' => *open + 1,
+            ')' | ']' | '}' => open.saturating_sub(1),
+            _ => *open,
+        };
+        Some(*open)
+    });
+    if nested.max().is_some_and(|n| n > MAX_DEPTH) {
+        return Err(too_deep());
+    }
+    deep(|| {
+        let expression = Parser::new().enable_optional_syntax(true).parse(text);
+        let expression = expression.map_err(|e| {
+            // Without the copies of the source between the lines.
+            let text = e.to_string();
+            let errors: Vec<&str> = text.lines().filter(|l| l.starts_with("ERROR")).collect();
+            format!("compilation failed: {}", cut(&errors.join("; ")))
+        })?;
+        let depth = inspect(&expression, &mut Vec::new(), 0)?;
+        Ok(Program { expression, depth })
     })
 }
 
-/// Refuses deep expressions and unknown names. `bound` are the variables of comprehensions.
-fn inspect<'a>(e: &'a Expression, bound: &mut Vec<&'a str>, depth: usize) -> Result<(), String> {
+fn too_deep() -> String {
+    format!("must be nested at most {MAX_DEPTH} levels deep")
+}
+
+/// Runs `work` on a stack of its own; a panic in it is an error like any other.
+fn deep<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("cel".to_owned()).stack_size(STACK);
+        let thread = builder.spawn_scoped(scope, work);
+        let joined = thread.map_err(|e| e.to_string())?.join();
+        joined.unwrap_or_else(|_| Err("the expression cannot be used".to_owned()))
+    })
+}
+
+/// Refuses deep expressions and unknown names; returns the depth. `bound` are the variables of
+/// comprehensions.
+fn inspect<'a>(e: &'a Expression, bound: &mut Vec<&'a str>, depth: usize) -> Result<usize, String> {
     if depth > MAX_DEPTH {
-        return Err(format!("must be nested at most {MAX_DEPTH} levels deep"));
+        return Err(too_deep());
     }
-    let depth = depth + 1;
+    let mut deepest = depth;
+    let mut inner = |e: &'a Expression, bound: &mut Vec<&'a str>| -> Result<(), String> {
+        deepest = deepest.max(inspect(e, bound, depth + 1)?);
+        Ok(())
+    };
     match &e.expr {
-        Expr::Literal(_) => Ok(()),
+        Expr::Literal(_) => {}
         Expr::Ident(name) => {
             let known = ["self", "oldSelf"].contains(&name.as_str())
                 || TYPES.contains(&name.as_str())
                 || name.starts_with('@')
                 || bound.contains(&name.as_str());
-            if known { Ok(()) } else { Err(format!("undeclared reference to '{name}'")) }
+            if !known {
+                return Err(format!("undeclared reference to '{name}'"));
+            }
         }
-        Expr::Select(select) => inspect(&select.operand, bound, depth),
+        Expr::Select(select) => inner(&select.operand, bound)?,
         Expr::Call(call) => {
             let library = match call.target.as_deref().map(|t| &t.expr) {
                 Some(Expr::Ident(name)) if !bound.contains(&name.as_str()) => Some(name.as_str()),
                 _ => None,
             };
             known_function(library, &call.func_name)?;
-            if let Some(target) = &call.target
-                && !library.is_some_and(|l| LIBRARIES.contains(&l))
-            {
-                inspect(target, bound, depth)?;
+            let target = call.target.as_deref();
+            for part in target.filter(|_| !is_library(library)).into_iter().chain(&call.args) {
+                inner(part, bound)?;
             }
-            call.args.iter().try_for_each(|a| inspect(a, bound, depth))
         }
-        Expr::List(list) => list.elements.iter().try_for_each(|e| inspect(e, bound, depth)),
-        Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
-            EntryExpr::MapEntry(entry) => {
-                inspect(&entry.key, bound, depth)?;
-                inspect(&entry.value, bound, depth)
+        Expr::List(list) => list.elements.iter().try_for_each(|e| inner(e, bound))?,
+        Expr::Map(map) => {
+            for entry in &map.entries {
+                let EntryExpr::MapEntry(entry) = &entry.expr else {
+                    return Err("messages are not supported".to_owned());
+                };
+                inner(&entry.key, bound)?;
+                inner(&entry.value, bound)?;
             }
-            EntryExpr::StructField(_) => Err("messages are not supported".to_owned()),
-        }),
+        }
         Expr::Comprehension(comprehension) => {
             let ComprehensionExpr { iter_var, iter_var2, accu_var, .. } = &**comprehension;
             if iter_var2.is_some() {
                 return Err("comprehensions with two variables are not supported".to_owned());
             }
-            inspect(&comprehension.iter_range, bound, depth)?;
-            inspect(&comprehension.accu_init, bound, depth)?;
+            inner(&comprehension.iter_range, bound)?;
+            inner(&comprehension.accu_init, bound)?;
             let outer = bound.len();
             bound.extend([iter_var.as_str(), accu_var.as_str()]);
-            inspect(&comprehension.loop_cond, bound, depth)?;
-            inspect(&comprehension.loop_step, bound, depth)?;
-            inspect(&comprehension.result, bound, depth)?;
+            inner(&comprehension.loop_cond, bound)?;
+            inner(&comprehension.loop_step, bound)?;
+            inner(&comprehension.result, bound)?;
             bound.truncate(outer);
-            Ok(())
         }
-        Expr::Struct(_) | Expr::Unspecified => Err("messages are not supported".to_owned()),
+        Expr::Struct(_) | Expr::Unspecified => return Err("messages are not supported".to_owned()),
     }
+    Ok(deepest)
 }
 
 /// First parts of qualified function names: `sets.contains`.
 const LIBRARIES: [&str; 11] = [
-    "base64", "format", "ip", "jsonpatch", "lists", "math", "optional", "sets", "strings", "cidr",
+    "base64",
+    "format",
+    "ip",
+    "jsonpatch",
+    "lists",
+    "math",
+    "optional",
+    "sets",
+    "strings",
+    "cidr",
     "url",
 ];
+
+fn is_library(name: Option<&str>) -> bool {
+    name.is_some_and(|name| LIBRARIES.contains(&name))
+}
 
 /// Asks the context by a call without arguments: an unknown function is told from a bad call.
 fn known_function(library: Option<&str>, name: &str) -> Result<(), String> {
@@ -201,8 +255,7 @@ fn known_function(library: Option<&str>, name: &str) -> Result<(), String> {
         !matches!(answer, Ok(Err(ExecutionError::UndeclaredReference(_))))
     };
     let qualified = library.is_some_and(|library| known(format!("{library}.{name}")));
-    let library = library.is_some_and(|l| LIBRARIES.contains(&l));
-    if qualified || !library && known(name.to_owned()) {
+    if qualified || !is_library(library) && known(name.to_owned()) {
         Ok(())
     } else {
         Err(format!("undeclared reference to '{name}' (in function call)"))
@@ -300,7 +353,7 @@ impl Walk<'_> {
                 let value = old_self.clone().map_or_else(OptionalValue::none, OptionalValue::of);
                 context.add_variable_from_value("oldSelf", Cel::Opaque(Arc::new(value)));
             }
-            self.budget -= size.cost(&programs.rule);
+            self.budget -= size.cost(&programs.rule.expression);
             if self.budget <= 0.0 {
                 let message = "validation failed due to running out of cost budget, no further \
                      validation rules will be run";
@@ -321,18 +374,21 @@ impl Walk<'_> {
     }
 }
 
-/// Evaluates `expression`; a panic of the interpreter is an error like any other.
-fn evaluate(expression: &Expression, context: &Context<'_>) -> Result<Cel, String> {
-    match catch_unwind(AssertUnwindSafe(|| Cel::resolve(expression, context))) {
-        Ok(result) => result.map_err(|e| cut(&e.to_string())),
-        Err(_) => Err("the expression cannot be evaluated".to_owned()),
+/// Evaluates `program`; a panic of the interpreter is an error like any other.
+fn evaluate(program: &Program, context: &Context<'_>) -> Result<Cel, String> {
+    let work = || Cel::resolve(&program.expression, context).map_err(|e| cut(&e.to_string()));
+    if program.depth > SHALLOW {
+        return deep(work);
     }
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("the expression cannot be used".to_owned()))
 }
 
 /// What the rule says when it does not hold.
 fn message(rule: &Rule, programs: &Programs, size: &Size, context: &Context<'_>) -> String {
-    if let Some(expression) = programs.message.as_ref().filter(|e| size.cost(e) < BUDGET)
-        && let Ok(Cel::String(text)) = evaluate(expression, context)
+    if let Some(program) = &programs.message
+        && size.cost(&program.expression) < BUDGET
+        && let Ok(Cel::String(text)) = evaluate(program, context)
         && !text.trim().is_empty()
         && !text.contains('\n')
         && text.len() <= MAX_MESSAGE
@@ -402,11 +458,15 @@ impl Size {
                 text.len() / 32
             }
             Value::Array(list) => {
-                list.iter().for_each(|v| self.add(v));
+                for value in list {
+                    self.add(value);
+                }
                 list.len()
             }
             Value::Object(map) => {
-                map.values().for_each(|v| self.add(v));
+                for value in map.values() {
+                    self.add(value);
+                }
                 map.len()
             }
             _ => 0,
@@ -423,7 +483,10 @@ impl Size {
             Expr::Select(select) => 1.0 + self.cost(&select.operand),
             Expr::Call(call) => {
                 let target = call.target.as_deref();
-                1.0 + target.into_iter().chain(&call.args).map(|a| self.cost(a)).sum::<f64>()
+                // The crate compiles a pattern at every call.
+                let regex = ["matches", "find", "findAll"].contains(&call.func_name.as_str());
+                let own = if regex { 1000.0 } else { 1.0 };
+                own + target.into_iter().chain(&call.args).map(|a| self.cost(a)).sum::<f64>()
             }
             Expr::List(list) => list.elements.iter().map(|e| self.cost(e)).sum::<f64>() + 1.0,
             Expr::Map(map) => {
@@ -446,8 +509,27 @@ impl Size {
 
 /// Words that cannot be field names in CEL.
 const RESERVED: [&str; 21] = [
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
-    "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 
 /// A property's name in CEL, as Kubernetes escapes it (apiserver `pkg/cel/escaping.go`).
@@ -482,7 +564,8 @@ fn bind(schema: &Schema, value: &Value, root: bool) -> Cel {
         }
         Value::Object(map) => {
             let mut fields = HashMap::new();
-            let mut put = |name: String, value: Cel| fields.insert(Key::String(Arc::new(name)), value);
+            let mut put =
+                |name: String, value: Cel| fields.insert(Key::String(Arc::new(name)), value);
             let resource = root || schema.embedded_resource;
             if resource {
                 for name in META {
