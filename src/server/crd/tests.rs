@@ -216,6 +216,20 @@ fn a_schema_that_versions_do_not_share_has_the_path_of_its_version() {
 }
 
 #[test]
+fn a_schema_that_versions_share_is_refused_once() {
+    let mut crd = crd();
+    at(&mut crd, "/spec/versions/0").as_object_mut().unwrap().remove("selectableFields");
+    *at(&mut crd, "/spec/versions/0/schema/openAPIV3Schema") = json!({"type": "array"});
+    let mut second = crd["spec"]["versions"][0].clone();
+    second["name"] = "v2".into();
+    second["storage"] = false.into();
+    at(&mut crd, "/spec/versions").as_array_mut().unwrap().push(second);
+    let path = "spec.validation.openAPIV3Schema";
+    let wanted = [(format!("{path}.type"), "Invalid"), (format!("{path}.items"), "Required")];
+    assert_eq!(short(&check(&crd)), wanted);
+}
+
+#[test]
 fn scope_and_kind_of_an_established_crd_stay_and_stored_versions_too() {
     let mut old = crd();
     establish(&mut old, &[], now());
