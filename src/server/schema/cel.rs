@@ -7,207 +7,28 @@
 //! (unknown names are found), `==` on lists of type `set` and `map` looks at the order, and
 //! `cel.bind`, `sortBy` and two-variable comprehensions are refused.
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock};
+mod bind;
+mod program;
 
-use kube_cel::KubeCelExt;
-use kube_cel::cel::common::ast::{ComprehensionExpr, EntryExpr, Expr};
-use kube_cel::cel::objects::{Key, Map, OptionalValue, Value as Cel};
-use kube_cel::cel::parser::{Expression, Parser};
-use kube_cel::cel::{Context, ExecutionError};
+use std::sync::Arc;
+
+use kube_cel::cel::Context;
+use kube_cel::cel::common::ast::{EntryExpr, Expr};
+use kube_cel::cel::objects::{OptionalValue, Value as Cel};
+use kube_cel::cel::parser::Expression;
 use serde_json::Value;
 
-use super::validate::{Correlated, MAX_CAUSES, at, cut, kind_of, member};
-use super::{Additional, META, Rule, Schema, child, format};
+use self::bind::bind;
+use self::program::{CONTEXT, evaluate};
+pub(super) use self::program::{Programs, compile};
+use super::validate::{Correlated, MAX_CAUSES, at, kind_of, member};
+use super::{Additional, Rule, Schema, child};
 use crate::server::status::Cause;
 
-/// Levels of an expression; more would use up the stack of the thread that evaluates it.
-const MAX_DEPTH: usize = 64;
-/// Length of an expression in bytes.
-const MAX_LENGTH: usize = 16 * 1024;
 /// Steps (estimated, about 50 ns each) that the rules may take for one object: half a second.
 const BUDGET: f64 = 1e7;
 /// Length of a message that a `messageExpression` may make, as in Kubernetes.
 const MAX_MESSAGE: usize = 5 * 1024;
-
-/// A rule's expressions, compiled.
-#[derive(Debug)]
-pub struct Programs {
-    rule: Expression,
-    message: Option<Expression>,
-    /// Whether it compares with the old value.
-    pub(super) transition: bool,
-}
-
-/// Functions and type names that rules may use.
-static CONTEXT: LazyLock<Context<'static>> = LazyLock::new(|| {
-    let mut context = Context::default().with_all();
-    context.add_function("dyn", |value: Cel| -> Result<Cel, ExecutionError> { Ok(value) });
-    // The crate has no types as values; their names compare just as well.
-    context.add_function("type", |value: Cel| -> Result<Cel, ExecutionError> {
-        Ok(Cel::from(type_name(&value)))
-    });
-    // Memory for as many elements as an object's field says is not to be had.
-    context.add_function("lists.range", |n: i64| -> Result<Cel, ExecutionError> {
-        if (0..=10_000).contains(&n) {
-            Ok(Cel::List(Arc::new((0..n).map(Cel::Int).collect())))
-        } else {
-            Err(ExecutionError::function_error("lists.range", "0 to 10000 elements"))
-        }
-    });
-    for name in TYPES {
-        context.add_variable_from_value(name, Cel::from(name));
-    }
-    context
-});
-
-const TYPES: [&str; 11] =
-    ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint", "dyn"];
-
-fn type_name(value: &Cel) -> &'static str {
-    match value {
-        Cel::List(_) => "list",
-        Cel::Map(_) => "map",
-        Cel::Int(_) => "int",
-        Cel::UInt(_) => "uint",
-        Cel::Float(_) => "double",
-        Cel::String(_) => "string",
-        Cel::Bytes(_) => "bytes",
-        Cel::Bool(_) => "bool",
-        Cel::Duration(_) => "google.protobuf.Duration",
-        Cel::Timestamp(_) => "google.protobuf.Timestamp",
-        Cel::Null => "null_type",
-        Cel::Function(..) | Cel::Opaque(_) => "dyn",
-    }
-}
-
-/// Compiles a rule.
-///
-/// # Errors
-///
-/// The field of the rule that is wrong, and why.
-pub(super) fn compile(rule: &Rule) -> Result<Programs, (&'static str, String)> {
-    let expression = parse(&rule.rule).map_err(|e| ("rule", e))?;
-    let message = match rule.message_expression.as_str() {
-        "" => None,
-        text => Some(parse(text).map_err(|e| ("messageExpression", e))?),
-    };
-    let transition = expression.references().has_variable("oldSelf");
-    Ok(Programs { rule: expression, message, transition })
-}
-
-impl Rule {
-    /// The compiled form; `None` if it does not compile.
-    pub(super) fn programs(&self) -> Option<&Programs> {
-        self.program.get(|| compile(self).ok())
-    }
-}
-
-/// Parses an expression and refuses what could not be evaluated.
-fn parse(text: &str) -> Result<Expression, String> {
-    if text.len() > MAX_LENGTH {
-        return Err(format!("must be at most {MAX_LENGTH} bytes"));
-    }
-    // The parser calls itself; a stack of its own keeps hostile nesting from ending the program.
-    let parser = || {
-        let parsed = catch_unwind(|| {
-            let expression = Parser::new().enable_optional_syntax(true).parse(text);
-            expression.map_err(|e| format!("compilation failed: {e}"))
-        });
-        let parsed = parsed.unwrap_or_else(|_| Err("compilation failed".to_owned()))?;
-        inspect(&parsed, &mut Vec::new(), 0)?;
-        Ok(parsed)
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(64 << 20).spawn_scoped(scope, parser);
-        let joined = thread.map_err(|e| e.to_string())?.join();
-        joined.unwrap_or_else(|_| Err("compilation failed".to_owned()))
-    })
-}
-
-/// Refuses deep expressions and unknown names. `bound` are the variables of comprehensions.
-fn inspect<'a>(e: &'a Expression, bound: &mut Vec<&'a str>, depth: usize) -> Result<(), String> {
-    if depth > MAX_DEPTH {
-        return Err(format!("must be nested at most {MAX_DEPTH} levels deep"));
-    }
-    let depth = depth + 1;
-    match &e.expr {
-        Expr::Literal(_) => Ok(()),
-        Expr::Ident(name) => {
-            let known = ["self", "oldSelf"].contains(&name.as_str())
-                || TYPES.contains(&name.as_str())
-                || name.starts_with('@')
-                || bound.contains(&name.as_str());
-            if known { Ok(()) } else { Err(format!("undeclared reference to '{name}'")) }
-        }
-        Expr::Select(select) => inspect(&select.operand, bound, depth),
-        Expr::Call(call) => {
-            let library = match call.target.as_deref().map(|t| &t.expr) {
-                Some(Expr::Ident(name)) if !bound.contains(&name.as_str()) => Some(name.as_str()),
-                _ => None,
-            };
-            known_function(library, &call.func_name)?;
-            if let Some(target) = &call.target
-                && !library.is_some_and(|l| LIBRARIES.contains(&l))
-            {
-                inspect(target, bound, depth)?;
-            }
-            call.args.iter().try_for_each(|a| inspect(a, bound, depth))
-        }
-        Expr::List(list) => list.elements.iter().try_for_each(|e| inspect(e, bound, depth)),
-        Expr::Map(map) => map.entries.iter().try_for_each(|entry| match &entry.expr {
-            EntryExpr::MapEntry(entry) => {
-                inspect(&entry.key, bound, depth)?;
-                inspect(&entry.value, bound, depth)
-            }
-            EntryExpr::StructField(_) => Err("messages are not supported".to_owned()),
-        }),
-        Expr::Comprehension(comprehension) => {
-            let ComprehensionExpr { iter_var, iter_var2, accu_var, .. } = &**comprehension;
-            if iter_var2.is_some() {
-                return Err("comprehensions with two variables are not supported".to_owned());
-            }
-            inspect(&comprehension.iter_range, bound, depth)?;
-            inspect(&comprehension.accu_init, bound, depth)?;
-            let outer = bound.len();
-            bound.extend([iter_var.as_str(), accu_var.as_str()]);
-            inspect(&comprehension.loop_cond, bound, depth)?;
-            inspect(&comprehension.loop_step, bound, depth)?;
-            inspect(&comprehension.result, bound, depth)?;
-            bound.truncate(outer);
-            Ok(())
-        }
-        Expr::Struct(_) | Expr::Unspecified => Err("messages are not supported".to_owned()),
-    }
-}
-
-/// First parts of qualified function names: `sets.contains`.
-const LIBRARIES: [&str; 11] = [
-    "base64", "format", "ip", "jsonpatch", "lists", "math", "optional", "sets", "strings", "cidr",
-    "url",
-];
-
-/// Asks the context by a call without arguments: an unknown function is told from a bad call.
-fn known_function(library: Option<&str>, name: &str) -> Result<(), String> {
-    // Operators are no functions of the context.
-    if name.starts_with(['_', '@', '!', '-']) {
-        return Ok(());
-    }
-    let known = |name: String| {
-        let call = kube_cel::cel::common::ast::CallExpr { func_name: name, ..Default::default() };
-        let call = Expression { id: 0, expr: Expr::Call(call) };
-        let answer = catch_unwind(|| Cel::resolve(&call, &CONTEXT));
-        !matches!(answer, Ok(Err(ExecutionError::UndeclaredReference(_))))
-    };
-    let qualified = library.is_some_and(|library| known(format!("{library}.{name}")));
-    let library = library.is_some_and(|l| LIBRARIES.contains(&l));
-    if qualified || !library && known(name.to_owned()) {
-        Ok(())
-    } else {
-        Err(format!("undeclared reference to '{name}' (in function call)"))
-    }
-}
 
 /// Whether there is a rule anywhere in `schema`.
 pub(super) fn declared(schema: &Schema) -> bool {
@@ -300,7 +121,7 @@ impl Walk<'_> {
                 let value = old_self.clone().map_or_else(OptionalValue::none, OptionalValue::of);
                 context.add_variable_from_value("oldSelf", Cel::Opaque(Arc::new(value)));
             }
-            self.budget -= size.cost(&programs.rule);
+            self.budget -= size.cost(&programs.rule.expression);
             if self.budget <= 0.0 {
                 let message = "validation failed due to running out of cost budget, no further \
                      validation rules will be run";
@@ -321,18 +142,11 @@ impl Walk<'_> {
     }
 }
 
-/// Evaluates `expression`; a panic of the interpreter is an error like any other.
-fn evaluate(expression: &Expression, context: &Context<'_>) -> Result<Cel, String> {
-    match catch_unwind(AssertUnwindSafe(|| Cel::resolve(expression, context))) {
-        Ok(result) => result.map_err(|e| cut(&e.to_string())),
-        Err(_) => Err("the expression cannot be evaluated".to_owned()),
-    }
-}
-
 /// What the rule says when it does not hold.
 fn message(rule: &Rule, programs: &Programs, size: &Size, context: &Context<'_>) -> String {
-    if let Some(expression) = programs.message.as_ref().filter(|e| size.cost(e) < BUDGET)
-        && let Ok(Cel::String(text)) = evaluate(expression, context)
+    if let Some(program) = &programs.message
+        && size.cost(&program.expression) < BUDGET
+        && let Ok(Cel::String(text)) = evaluate(program, context)
         && !text.trim().is_empty()
         && !text.contains('\n')
         && text.len() <= MAX_MESSAGE
@@ -402,11 +216,15 @@ impl Size {
                 text.len() / 32
             }
             Value::Array(list) => {
-                list.iter().for_each(|v| self.add(v));
+                for value in list {
+                    self.add(value);
+                }
                 list.len()
             }
             Value::Object(map) => {
-                map.values().for_each(|v| self.add(v));
+                for value in map.values() {
+                    self.add(value);
+                }
                 map.len()
             }
             _ => 0,
@@ -423,7 +241,10 @@ impl Size {
             Expr::Select(select) => 1.0 + self.cost(&select.operand),
             Expr::Call(call) => {
                 let target = call.target.as_deref();
-                1.0 + target.into_iter().chain(&call.args).map(|a| self.cost(a)).sum::<f64>()
+                // The crate compiles a pattern at every call.
+                let regex = ["matches", "find", "findAll"].contains(&call.func_name.as_str());
+                let own = if regex { 1000.0 } else { 1.0 };
+                own + target.into_iter().chain(&call.args).map(|a| self.cost(a)).sum::<f64>()
             }
             Expr::List(list) => list.elements.iter().map(|e| self.cost(e)).sum::<f64>() + 1.0,
             Expr::Map(map) => {
@@ -442,108 +263,4 @@ impl Size {
             }
         }
     }
-}
-
-/// Words that cannot be field names in CEL.
-const RESERVED: [&str; 21] = [
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function",
-    "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
-];
-
-/// A property's name in CEL, as Kubernetes escapes it (apiserver `pkg/cel/escaping.go`).
-fn escape(name: &str) -> String {
-    if RESERVED.contains(&name) {
-        return format!("__{name}__");
-    }
-    name.replace("__", "__underscores__")
-        .replace('.', "__dot__")
-        .replace('-', "__dash__")
-        .replace('/', "__slash__")
-}
-
-/// `value` as rules see it: fields of the schema only, a null field is an absent one, of the
-/// metadata only the names.
-fn bind(schema: &Schema, value: &Value, root: bool) -> Cel {
-    match value {
-        Value::Null => Cel::Null,
-        Value::Bool(b) => Cel::Bool(*b),
-        Value::Number(n) if schema.type_ == "number" => Cel::Float(n.as_f64().unwrap_or(f64::NAN)),
-        Value::Number(n) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
-            (Some(n), ..) => Cel::Int(n),
-            (_, Some(n), _) => Cel::UInt(n),
-            #[expect(clippy::cast_possible_truncation, reason = "within 2^53, and whole")]
-            (.., Some(n)) if n.fract() == 0.0 && n.abs() < 9e15 => Cel::Int(n as i64),
-            (.., n) => Cel::Float(n.unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => string(&schema.format, text),
-        Value::Array(list) => {
-            let Some(items) = &schema.items else { return Cel::List(Arc::default()) };
-            Cel::List(Arc::new(list.iter().map(|v| bind(items, v, false)).collect()))
-        }
-        Value::Object(map) => {
-            let mut fields = HashMap::new();
-            let mut put = |name: String, value: Cel| fields.insert(Key::String(Arc::new(name)), value);
-            let resource = root || schema.embedded_resource;
-            if resource {
-                for name in META {
-                    put(name.to_owned(), meta(name, map.get(name)));
-                }
-            }
-            for (key, value) in map {
-                if resource && META.contains(&key.as_str()) {
-                    continue;
-                }
-                match (schema.properties.get(key), &schema.additional_properties) {
-                    (Some(_), _) if value.is_null() => {}
-                    (Some(inner), _) => {
-                        put(escape(key), bind(inner, value, false));
-                    }
-                    (None, Some(Additional::Schema(inner))) => {
-                        put(key.clone(), bind(inner, value, false));
-                    }
-                    _ => {}
-                }
-            }
-            Cel::Map(Map { map: Arc::new(fields) })
-        }
-    }
-}
-
-/// `apiVersion`, `kind`, or the names in `metadata`.
-fn meta(name: &str, value: Option<&Value>) -> Cel {
-    if name != "metadata" {
-        return Cel::from(value.and_then(Value::as_str).unwrap_or_default());
-    }
-    let names = ["name", "generateName"].into_iter().filter_map(|name| {
-        let text = value?.get(name)?.as_str()?;
-        Some((Key::from(name), Cel::from(text)))
-    });
-    Cel::Map(Map { map: Arc::new(names.collect()) })
-}
-
-/// Strings of some formats are values of their own in CEL.
-fn string(format: &str, text: &str) -> Cel {
-    let special = match format {
-        // chrono is the crate's time library; its types are named by inference only.
-        "date-time" | "datetime" => text.parse().ok().map(Cel::Timestamp),
-        "date" if format::date(text) => {
-            format!("{text}T00:00:00Z").parse().ok().map(Cel::Timestamp)
-        }
-        "duration" => format::duration(text).and_then(duration),
-        "byte" => {
-            use base64::Engine;
-            let bytes = base64::engine::general_purpose::STANDARD.decode(text);
-            bytes.ok().map(|bytes| Cel::Bytes(Arc::new(bytes)))
-        }
-        _ => None,
-    };
-    special.unwrap_or_else(|| Cel::from(text))
-}
-
-fn duration(nanos: i64) -> Option<Cel> {
-    let Ok(Cel::Timestamp(zero)) = "1970-01-01T00:00:00Z".parse().map(Cel::Timestamp) else {
-        return None;
-    };
-    let later = zero + std::time::Duration::from_nanos(nanos.unsigned_abs());
-    Some(Cel::Duration(if nanos < 0 { zero - later } else { later - zero }))
 }

@@ -11,7 +11,7 @@ pub fn default(schema: &Schema, value: &mut Value) {
         Value::Object(map) => {
             for (name, property) in &schema.properties {
                 let Some(default) = &property.default else { continue };
-                if map.get(name).is_none_or(|v| dropped_null(property, v)) {
+                if !map.contains_key(name) {
                     map.insert(name.clone(), default.clone());
                 }
             }

@@ -136,7 +136,8 @@ fn uri(text: &str) -> bool {
     }
     let Some((scheme, rest)) = text.split_once(':') else { return false };
     let valid = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-    let scheme_ok = scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(valid);
+    let scheme_ok =
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(valid);
     scheme_ok && !rest.is_empty()
 }
 
@@ -212,7 +213,11 @@ mod tests {
             ("uri", "/absolute", "https://exa mple"),
             ("uuid", "123e4567-e89b-12d3-a456-426614174000", "123e4567"),
             ("uuid", "123E4567E89B12D3A456426614174000", "123e-4567e89b12d3a456426614174000"),
-            ("uuid4", "123e4567-e89b-42d3-a456-426614174000", "123e4567-e89b-12d3-a456-426614174000"),
+            (
+                "uuid4",
+                "123e4567-e89b-42d3-a456-426614174000",
+                "123e4567-e89b-12d3-a456-426614174000",
+            ),
             ("email", "a.b+c@example.com", "a..b@example.com"),
             ("email", "a@b", "ab"),
             ("hostname", "Web-01.example.com", "-web.example.com"),

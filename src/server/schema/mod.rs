@@ -26,6 +26,7 @@ pub use validate::validate;
 /// A structural schema, or a part of one. Field names are those of `JSONSchemaProps`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "the fields of JSONSchemaProps")]
 pub struct Schema {
     /// `object`, `array`, `string`, `integer`, `number` or `boolean`. Empty: not said.
     #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
@@ -38,13 +39,13 @@ pub struct Schema {
     pub format: String,
     /// Fields of an object.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub properties: BTreeMap<String, Schema>,
+    pub properties: BTreeMap<String, Self>,
     /// Values of a map: a schema, or `true` for anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub additional_properties: Option<Additional>,
     /// Elements of an array.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub items: Option<Box<Schema>>,
+    pub items: Option<Box<Self>>,
     /// Fields that an object must have.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<String>,

@@ -43,7 +43,10 @@ fn forbidden(raw: &Value, path: &str, out: &mut Vec<Cause>) {
     let Value::Object(map) = raw else { return };
     for word in FORBIDDEN {
         if map.get(word).is_some_and(|v| !v.is_null()) {
-            out.push(Cause::forbidden(format!("{path}.{word}"), format!("{word} is not supported")));
+            out.push(Cause::forbidden(
+                format!("{path}.{word}"),
+                format!("{word} is not supported"),
+            ));
         }
     }
     for (word, value) in map {
@@ -236,8 +239,11 @@ fn lists(schema: &Schema, path: &str, out: &mut Vec<Cause>) {
             };
             if !atomic {
                 let why = "must be atomic as item of a list with x-kubernetes-list-type=set";
-                let name =
-                    if items.type_ == "object" { "x-kubernetes-map-type" } else { "x-kubernetes-list-type" };
+                let name = if items.type_ == "object" {
+                    "x-kubernetes-map-type"
+                } else {
+                    "x-kubernetes-list-type"
+                };
                 out.push(invalid(format!("{path}.items.{name}"), "", why));
             }
         }
@@ -293,7 +299,8 @@ fn keys(schema: &Schema, items: &Schema, path: &str, out: &mut Vec<Cause>) {
 fn limits(schema: &Schema, path: &str, out: &mut Vec<Cause>) {
     let limits = &schema.limits;
     if limits.unique_items {
-        let why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+        let why =
+            "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
         out.push(Cause::forbidden(format!("{path}.uniqueItems"), why));
     }
     let pattern = limits.pattern.as_str();
@@ -393,8 +400,11 @@ fn rules(schema: &Schema, at: &At<'_>, out: &mut Vec<Cause>) {
             }
             Ok(_) => {}
             Err((name, why)) => {
-                let text =
-                    if name == "rule" { rule.rule.as_str() } else { rule.message_expression.as_str() };
+                let text = if name == "rule" {
+                    rule.rule.as_str()
+                } else {
+                    rule.message_expression.as_str()
+                };
                 out.push(invalid(field(name), text, &why));
             }
         }
@@ -438,7 +448,8 @@ fn defaults(schema: &Schema, path: &str, out: &mut Vec<Cause>) {
         for mut cause in validate::validate_field(schema, &filled) {
             let field = std::mem::take(&mut cause.field);
             let dot = if field.starts_with('[') { "" } else { "." };
-            cause.field = if field == "<nil>" { path.clone() } else { format!("{path}{dot}{field}") };
+            cause.field =
+                if field == "<nil>" { path.clone() } else { format!("{path}{dot}{field}") };
             out.push(cause);
         }
     }

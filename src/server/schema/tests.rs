@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "tables of cases read better so")]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -137,13 +139,26 @@ fn each_limit_has_its_reason_and_path() {
         (json!({"x-kubernetes-int-or-string": true}), json!(1.5), vec![("spec", "TypeInvalid")]),
         (json!({"type": "string", "enum": ["a", "b"]}), json!("c"), vec![("spec", "NotSupported")]),
         (json!({"type": "number", "enum": [1]}), json!(1.0), vec![]),
+        (json!({"type": "number", "minimum": 0}), json!(-0.0), vec![]),
         (json!({"type": "integer", "minimum": 1.0}), json!(0), vec![("spec", "Invalid")]),
-        (json!({"type": "integer", "minimum": 1, "exclusiveMinimum": true}), json!(1), vec![("spec", "Invalid")]),
+        (
+            json!({"type": "integer", "minimum": 1, "exclusiveMinimum": true}),
+            json!(1),
+            vec![("spec", "Invalid")],
+        ),
         (json!({"type": "integer", "maximum": 9}), json!(10), vec![("spec", "Invalid")]),
-        (json!({"type": "integer", "maximum": 9, "exclusiveMaximum": true}), json!(9), vec![("spec", "Invalid")]),
+        (
+            json!({"type": "integer", "maximum": 9, "exclusiveMaximum": true}),
+            json!(9),
+            vec![("spec", "Invalid")],
+        ),
         (json!({"type": "integer", "multipleOf": 5}), json!(12), vec![("spec", "Invalid")]),
         (json!({"type": "number", "multipleOf": 0.1}), json!(0.3), vec![]),
-        (json!({"type": "integer", "format": "int32"}), json!(2_147_483_648_u64), vec![("spec", "Invalid")]),
+        (
+            json!({"type": "integer", "format": "int32"}),
+            json!(2_147_483_648_u64),
+            vec![("spec", "Invalid")],
+        ),
         (json!({"type": "integer", "format": "int64"}), json!(u64::MAX), vec![("spec", "Invalid")]),
         (json!({"type": "string", "minLength": 3}), json!("äö"), vec![("spec", "Invalid")]),
         (json!({"type": "string", "maxLength": 2}), json!("äö"), vec![]),
@@ -151,20 +166,64 @@ fn each_limit_has_its_reason_and_path() {
         (json!({"type": "string", "pattern": "^a+$"}), json!("ab"), vec![("spec", "Invalid")]),
         (json!({"type": "string", "pattern": "a"}), json!("bab"), vec![]),
         (json!({"type": "string", "format": "ipv4"}), json!("x"), vec![("spec", "TypeInvalid")]),
-        (json!({"type": "array", "items": {"type": "string"}, "minItems": 1}), json!([]), vec![("spec", "Invalid")]),
-        (json!({"type": "array", "items": {"type": "string"}, "maxItems": 1}), json!(["a", "b"]), vec![("spec", "TooMany")]),
-        (json!({"type": "array", "items": {"type": "string"}}), json!(["a", 1]), vec![("spec[1]", "TypeInvalid")]),
-        (json!({"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1}), json!({}), vec![("spec", "Invalid")]),
-        (json!({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 0}), json!({"k": 1}), vec![("spec", "TooMany"), ("spec.k", "TypeInvalid")]),
-        (json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}), json!({}), vec![("spec.a", "Required")]),
-        (json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}), json!({"kind": ""}), vec![("spec.apiVersion", "Required"), ("spec.kind", "Required")]),
-        (json!({"type": "integer", "allOf": [{"minimum": 1}, {"maximum": 3}]}), json!(4), vec![("spec", "Invalid")]),
-        (json!({"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": 3}]}), json!(4), vec![("spec", "Invalid"), ("spec", "Invalid")]),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+            json!([]),
+            vec![("spec", "Invalid")],
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "maxItems": 1}),
+            json!(["a", "b"]),
+            vec![("spec", "TooMany")],
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}}),
+            json!(["a", 1]),
+            vec![("spec[1]", "TypeInvalid")],
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 1}),
+            json!({}),
+            vec![("spec", "Invalid")],
+        ),
+        (
+            json!({"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 0}),
+            json!({"k": 1}),
+            vec![("spec", "TooMany"), ("spec.k", "TypeInvalid")],
+        ),
+        (
+            json!({"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}),
+            json!({}),
+            vec![("spec.a", "Required")],
+        ),
+        (
+            json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}),
+            json!({"kind": ""}),
+            vec![("spec.apiVersion", "Required"), ("spec.kind", "Required")],
+        ),
+        (
+            json!({"type": "integer", "allOf": [{"minimum": 1}, {"maximum": 3}]}),
+            json!(4),
+            vec![("spec", "Invalid")],
+        ),
+        (
+            json!({"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": 3}]}),
+            json!(4),
+            vec![("spec", "Invalid"), ("spec", "Invalid")],
+        ),
         (json!({"type": "integer", "anyOf": [{"minimum": 5}, {"maximum": 3}]}), json!(2), vec![]),
-        (json!({"type": "integer", "oneOf": [{"minimum": 1}, {"maximum": 3}]}), json!(2), vec![("spec", "Invalid")]),
+        (
+            json!({"type": "integer", "oneOf": [{"minimum": 1}, {"maximum": 3}]}),
+            json!(2),
+            vec![("spec", "Invalid")],
+        ),
         (json!({"type": "integer", "oneOf": [{"minimum": 1}, {"maximum": 3}]}), json!(4), vec![]),
         (json!({"type": "integer", "not": {"minimum": 1}}), json!(2), vec![("spec", "Invalid")]),
-        (json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"}), json!(["a", "b", "a"]), vec![("spec[2]", "Duplicate")]),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"}),
+            json!(["a", "b", "a"]),
+            vec![("spec[2]", "Duplicate")],
+        ),
     ] {
         let schema = with_spec(spec.clone());
         let causes = validate(&schema, &json!({ "spec": value }), None);
@@ -205,7 +264,10 @@ fn keys_of_a_map_list_are_unique() {
     let schema = keyed(json!({"type": "integer"}));
     let value = json!({"spec": [{"name": "a", "v": 1}, {"name": "b"}, {"name": "a", "v": 2}]});
     assert_eq!(short(&validate(&schema, &value, None)), [("spec[2]", "Duplicate")]);
-    assert_eq!(short(&validate(&schema, &value, Some(&json!({"spec": []})))), [("spec[2]", "Duplicate")]);
+    assert_eq!(
+        short(&validate(&schema, &value, Some(&json!({"spec": []})))),
+        [("spec[2]", "Duplicate")]
+    );
 }
 
 #[test]
@@ -274,8 +336,12 @@ fn a_host_passes_and_a_bad_host_does_not() {
     };
     assert_eq!(causes(|h| h["spec"]["providerID"] = "other".into()), ["spec"]);
     assert_eq!(causes(|h| h["metadata"]["name"] = "web.1".into()), ["<nil>"]);
-    assert_eq!(causes(|h| h["spec"]["ansible"]["playbook"] = "../x".into()), ["spec.ansible.playbook"]);
-    let until = |h: &mut Value| h["spec"]["maintenance"]["ops"]["until"] = "2026-12-31T10:00:00Z".into();
+    assert_eq!(
+        causes(|h| h["spec"]["ansible"]["playbook"] = "../x".into()),
+        ["spec.ansible.playbook"]
+    );
+    let until =
+        |h: &mut Value| h["spec"]["maintenance"]["ops"]["until"] = "2026-12-31T10:00:00Z".into();
     assert_eq!(causes(until), ["spec.maintenance[ops]"]);
     let role = |h: &mut Value| h["spec"]["role"] = 5.into();
     assert_eq!(causes(role), ["spec.role", "<nil>"]);
@@ -288,7 +354,8 @@ fn defaults_of_our_cluster_pass_its_own_rules() {
     default(&cluster, &mut value);
     assert_eq!(value["spec"]["disruption"]["maxUnavailable"], 1);
     let bad = |value: Value| {
-        let fields: Vec<String> = validate(&cluster, &value, None).into_iter().map(|c| c.field).collect();
+        let fields: Vec<String> =
+            validate(&cluster, &value, None).into_iter().map(|c| c.field).collect();
         fields.contains(&"spec.disruption".to_owned())
     };
     assert!(!bad(value));

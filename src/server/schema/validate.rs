@@ -213,7 +213,9 @@ fn numeric(schema: &Schema, number: &Number, value: &Value, path: &str, out: &mu
     let Limits { minimum, maximum, exclusive_minimum, exclusive_maximum, multiple_of, .. } =
         &schema.limits;
     let fits = match schema.format.as_str() {
-        "int32" => number.as_f64().is_some_and(|n| (-2_147_483_648.0..2_147_483_648.0).contains(&n)),
+        "int32" => {
+            number.as_f64().is_some_and(|n| (-2_147_483_648.0..2_147_483_648.0).contains(&n))
+        }
         "int64" => {
             number.is_i64() || number.is_f64() && number.as_f64().is_some_and(|n| n.abs() < 9.2e18)
         }
@@ -252,7 +254,7 @@ fn plain(number: &Number) -> String {
 fn compare(a: &Number, b: &Number) -> std::cmp::Ordering {
     match (a.as_i128(), b.as_i128()) {
         (Some(a), Some(b)) => a.cmp(&b),
-        _ => a.as_f64().unwrap_or(0.0).total_cmp(&b.as_f64().unwrap_or(0.0)),
+        _ => a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(std::cmp::Ordering::Equal),
     }
 }
 
@@ -271,9 +273,11 @@ fn combined(limits: &Limits, value: &Value, path: &str, out: &mut Vec<Cause>) {
         check(schema, value, None, path, &mut causes);
         causes
     };
-    let say = |text: &str| Cause::new("FieldValueInvalid", at(path), {
-        format!("Invalid value: \"{}\": \"{path}\" {text}", kind_of(value))
-    });
+    let say = |text: &str| {
+        Cause::new("FieldValueInvalid", at(path), {
+            format!("Invalid value: \"{}\": \"{path}\" {text}", kind_of(value))
+        })
+    };
     for schema in &limits.all_of {
         out.extend(tried(schema));
     }

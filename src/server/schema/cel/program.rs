@@ -1,0 +1,260 @@
+//! Rules as programs: parsed, inspected, and evaluated within bounds.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock};
+
+use kube_cel::KubeCelExt;
+use kube_cel::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr};
+use kube_cel::cel::objects::Value as Cel;
+use kube_cel::cel::parser::{Expression, Parser};
+use kube_cel::cel::{Context, ExecutionError};
+
+use crate::server::schema::Rule;
+use crate::server::schema::validate::cut;
+
+/// Levels that an expression may have.
+const MAX_DEPTH: usize = 64;
+/// Levels that are evaluated on the caller's stack. A level takes up to 40 KiB of it in debug
+/// builds, and threads of the runtime have 2 MiB in all.
+const SHALLOW: usize = 12;
+/// A stack for what may be deep: expressions to parse (the parser calls itself), and deep ones.
+const STACK: usize = 64 << 20;
+/// Length of an expression in bytes.
+const MAX_LENGTH: usize = 16 * 1024;
+
+/// A rule's expressions, compiled.
+#[derive(Debug)]
+pub struct Programs {
+    pub(super) rule: Program,
+    pub(super) message: Option<Program>,
+    /// Whether it compares with the old value.
+    pub(in crate::server::schema) transition: bool,
+}
+
+/// An expression that was found fit to be evaluated.
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) expression: Expression,
+    /// Levels.
+    depth: usize,
+}
+
+/// Functions and type names that rules may use.
+pub(super) static CONTEXT: LazyLock<Context<'static>> = LazyLock::new(|| {
+    let mut context = Context::default().with_all();
+    context.add_function("dyn", |value: Cel| -> Result<Cel, ExecutionError> { Ok(value) });
+    // The crate has no types as values; their names compare just as well.
+    context.add_function("type", |value: Cel| -> Result<Cel, ExecutionError> {
+        Ok(Cel::from(type_name(&value)))
+    });
+    // Memory for as many elements as an object's field says is not to be had.
+    context.add_function("lists.range", |n: i64| -> Result<Cel, ExecutionError> {
+        if (0..=10_000).contains(&n) {
+            Ok(Cel::List(Arc::new((0..n).map(Cel::Int).collect())))
+        } else {
+            Err(ExecutionError::function_error("lists.range", "0 to 10000 elements"))
+        }
+    });
+    for name in TYPES {
+        context.add_variable_from_value(name, Cel::from(name));
+    }
+    context
+});
+
+const TYPES: [&str; 11] =
+    ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint", "dyn"];
+
+fn type_name(value: &Cel) -> &'static str {
+    match value {
+        Cel::List(_) => "list",
+        Cel::Map(_) => "map",
+        Cel::Int(_) => "int",
+        Cel::UInt(_) => "uint",
+        Cel::Float(_) => "double",
+        Cel::String(_) => "string",
+        Cel::Bytes(_) => "bytes",
+        Cel::Bool(_) => "bool",
+        Cel::Duration(_) => "google.protobuf.Duration",
+        Cel::Timestamp(_) => "google.protobuf.Timestamp",
+        Cel::Null => "null_type",
+        Cel::Function(..) | Cel::Opaque(_) => "dyn",
+    }
+}
+
+/// Compiles a rule.
+///
+/// # Errors
+///
+/// The field of the rule that is wrong, and why.
+pub(in crate::server::schema) fn compile(rule: &Rule) -> Result<Programs, (&'static str, String)> {
+    let compiled = parse(&rule.rule).map_err(|e| ("rule", e))?;
+    let message = match rule.message_expression.as_str() {
+        "" => None,
+        text => Some(parse(text).map_err(|e| ("messageExpression", e))?),
+    };
+    let transition = compiled.expression.references().has_variable("oldSelf");
+    Ok(Programs { rule: compiled, message, transition })
+}
+
+impl Rule {
+    /// The compiled form; `None` if it does not compile.
+    pub(in crate::server::schema) fn programs(&self) -> Option<&Programs> {
+        self.program.get(|| compile(self).ok())
+    }
+}
+
+/// Parses an expression and refuses what could not be evaluated.
+fn parse(text: &str) -> Result<Program, String> {
+    if text.len() > MAX_LENGTH {
+        return Err(format!("must be at most {MAX_LENGTH} bytes"));
+    }
+    // The parser finds out too, after seconds: its time grows with the square of the nesting.
+    let nested = text.chars().scan(0_usize, |open, c| {
+        *open = match c {
+            '(' | '[' | '{' => *open + 1,
+            ')' | ']' | '}' => open.saturating_sub(1),
+            _ => *open,
+        };
+        Some(*open)
+    });
+    if nested.max().is_some_and(|n| n > MAX_DEPTH) {
+        return Err(too_deep());
+    }
+    deep(|| {
+        let expression = Parser::new().enable_optional_syntax(true).parse(text);
+        let expression = expression.map_err(|e| {
+            // Without the copies of the source between the lines.
+            let text = e.to_string();
+            let errors: Vec<&str> = text.lines().filter(|l| l.starts_with("ERROR")).collect();
+            format!("compilation failed: {}", cut(&errors.join("; ")))
+        })?;
+        let depth = inspect(&expression, &mut Vec::new(), 0)?;
+        Ok(Program { expression, depth })
+    })
+}
+
+fn too_deep() -> String {
+    format!("must be nested at most {MAX_DEPTH} levels deep")
+}
+
+/// Runs `work` on a stack of its own; a panic in it is an error like any other.
+fn deep<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().name("cel".to_owned()).stack_size(STACK);
+        let thread = builder.spawn_scoped(scope, work);
+        let joined = thread.map_err(|e| e.to_string())?.join();
+        joined.unwrap_or_else(|_| Err("the expression cannot be used".to_owned()))
+    })
+}
+
+/// Refuses deep expressions and unknown names; returns the depth. `bound` are the variables of
+/// comprehensions.
+fn inspect<'a>(e: &'a Expression, bound: &mut Vec<&'a str>, depth: usize) -> Result<usize, String> {
+    if depth > MAX_DEPTH {
+        return Err(too_deep());
+    }
+    let mut deepest = depth;
+    let mut inner = |e: &'a Expression, bound: &mut Vec<&'a str>| -> Result<(), String> {
+        deepest = deepest.max(inspect(e, bound, depth + 1)?);
+        Ok(())
+    };
+    match &e.expr {
+        Expr::Literal(_) => {}
+        Expr::Ident(name) => {
+            let known = ["self", "oldSelf"].contains(&name.as_str())
+                || TYPES.contains(&name.as_str())
+                || name.starts_with('@')
+                || bound.contains(&name.as_str());
+            if !known {
+                return Err(format!("undeclared reference to '{name}'"));
+            }
+        }
+        Expr::Select(select) => inner(&select.operand, bound)?,
+        Expr::Call(call) => {
+            let library = match call.target.as_deref().map(|t| &t.expr) {
+                Some(Expr::Ident(name)) if !bound.contains(&name.as_str()) => Some(name.as_str()),
+                _ => None,
+            };
+            known_function(library, &call.func_name)?;
+            let target = call.target.as_deref();
+            for part in target.filter(|_| !is_library(library)).into_iter().chain(&call.args) {
+                inner(part, bound)?;
+            }
+        }
+        Expr::List(list) => list.elements.iter().try_for_each(|e| inner(e, bound))?,
+        Expr::Map(map) => {
+            for entry in &map.entries {
+                let EntryExpr::MapEntry(entry) = &entry.expr else {
+                    return Err("messages are not supported".to_owned());
+                };
+                inner(&entry.key, bound)?;
+                inner(&entry.value, bound)?;
+            }
+        }
+        Expr::Comprehension(comprehension) => {
+            let ComprehensionExpr { iter_var, iter_var2, accu_var, .. } = &**comprehension;
+            if iter_var2.is_some() {
+                return Err("comprehensions with two variables are not supported".to_owned());
+            }
+            inner(&comprehension.iter_range, bound)?;
+            inner(&comprehension.accu_init, bound)?;
+            let outer = bound.len();
+            bound.extend([iter_var.as_str(), accu_var.as_str()]);
+            inner(&comprehension.loop_cond, bound)?;
+            inner(&comprehension.loop_step, bound)?;
+            inner(&comprehension.result, bound)?;
+            bound.truncate(outer);
+        }
+        Expr::Struct(_) | Expr::Unspecified => return Err("messages are not supported".to_owned()),
+    }
+    Ok(deepest)
+}
+
+/// First parts of qualified function names: `sets.contains`.
+const LIBRARIES: [&str; 11] = [
+    "base64",
+    "format",
+    "ip",
+    "jsonpatch",
+    "lists",
+    "math",
+    "optional",
+    "sets",
+    "strings",
+    "cidr",
+    "url",
+];
+
+fn is_library(name: Option<&str>) -> bool {
+    name.is_some_and(|name| LIBRARIES.contains(&name))
+}
+
+/// Asks the context by a call without arguments: an unknown function is told from a bad call.
+fn known_function(library: Option<&str>, name: &str) -> Result<(), String> {
+    // Operators are no functions of the context.
+    if name.starts_with(['_', '@', '!', '-']) {
+        return Ok(());
+    }
+    let known = |name: String| {
+        let call = CallExpr { func_name: name, ..Default::default() };
+        let call = Expression { id: 0, expr: Expr::Call(call) };
+        let answer = catch_unwind(|| Cel::resolve(&call, &CONTEXT));
+        !matches!(answer, Ok(Err(ExecutionError::UndeclaredReference(_))))
+    };
+    let qualified = library.is_some_and(|library| known(format!("{library}.{name}")));
+    if qualified || !is_library(library) && known(name.to_owned()) {
+        Ok(())
+    } else {
+        Err(format!("undeclared reference to '{name}' (in function call)"))
+    }
+}
+
+/// Evaluates `program`; a panic of the interpreter is an error like any other.
+pub(super) fn evaluate(program: &Program, context: &Context<'_>) -> Result<Cel, String> {
+    let work = || Cel::resolve(&program.expression, context).map_err(|e| cut(&e.to_string()));
+    if program.depth > SHALLOW {
+        return deep(work);
+    }
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("the expression cannot be used".to_owned()))
+}
