@@ -22,9 +22,11 @@
 pub mod auth;
 pub mod body;
 pub mod builtin;
+pub mod discovery;
 pub mod fields;
 pub mod jsonpath;
 pub mod kind;
+pub mod openapi;
 pub mod protobuf;
 pub mod schema;
 pub mod selector;
