@@ -243,7 +243,7 @@ fn event_columns() -> Vec<Column> {
     ];
     let make = |(name, priority, description)| {
         let format = if name == "Name" { "name".to_owned() } else { String::new() };
-        Column { priority, format, ..column(name, description, "") }
+        Column { format, priority, ..column(name, description, "") }
     };
     columns.into_iter().map(make).collect()
 }

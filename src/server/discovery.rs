@@ -3,6 +3,7 @@
 //! Every answer is the same for the same kinds in any order, so that its hash can be its `ETag`.
 
 use std::cmp::Reverse;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -53,8 +54,8 @@ pub fn group(kinds: &[Arc<Kind>], group: &str) -> Option<Value> {
     let known = !group.is_empty() && kinds.iter().any(|k| k.group == group);
     known.then(|| {
         let mut answer = api_group(kinds, group);
-        answer["kind"] = "APIGroup".into();
-        answer["apiVersion"] = "v1".into();
+        set(&mut answer, "kind", "APIGroup");
+        set(&mut answer, "apiVersion", "v1");
         answer
     })
 }
@@ -125,15 +126,21 @@ fn aggregated_resource(kind: &Kind) -> Value {
         .map(|(name, verbs)| json!({"subresource": name, "responseKind": response, "verbs": verbs}))
         .collect();
     if !subresources.is_empty() {
-        resource["subresources"] = subresources.into();
+        set(&mut resource, "subresources", subresources);
     }
     resource
+}
+
+fn set(object: &mut Value, field: &str, value: impl Into<Value>) {
+    if let Value::Object(object) = object {
+        object.insert(field.to_owned(), value.into());
+    }
 }
 
 fn add_names(resource: &mut Value, kind: &Kind) {
     for (field, names) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
         if !names.is_empty() {
-            resource[field] = names.clone().into();
+            set(resource, field, names.clone());
         }
     }
 }
@@ -210,7 +217,11 @@ fn resources<'a>(kinds: &'a [Arc<Kind>], group: &str, version: &str) -> Vec<&'a 
 
 /// The hash of a body in hexadecimal digits.
 pub fn hash(body: &[u8]) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02X}")).collect()
+    Sha256::digest(body).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02X}");
+        text
+    })
 }
 
 /// The `ETag` of a body.
@@ -346,11 +357,14 @@ mod tests {
         );
         assert_eq!(core["items"].as_array().unwrap().len(), 1);
         assert_eq!(core["items"][0]["metadata"], json!({}));
-        let list = &core["items"][0]["versions"][0]["resources"];
-        assert_eq!(names(list, "/resource"), ["configmaps", "events", "namespaces", "secrets"]);
-        assert_eq!(list[2]["scope"], "Cluster");
-        let rest = aggregated(&kinds(), false);
-        let last = rest["items"].as_array().unwrap().last().unwrap();
+        let resources = &core["items"][0]["versions"][0]["resources"];
+        assert_eq!(
+            names(resources, "/resource"),
+            ["configmaps", "events", "namespaces", "secrets"]
+        );
+        assert_eq!(resources[2]["scope"], "Cluster");
+        let others = aggregated(&kinds(), false);
+        let last = others["items"].as_array().unwrap().last().unwrap();
         assert_eq!(last["metadata"]["name"], "a.example.com");
         assert_eq!(names(&last["versions"], "/version"), ["v1", "v1beta1", "v2alpha1"]);
         assert_eq!(names(&last["versions"], "/freshness"), ["Current"; 3]);

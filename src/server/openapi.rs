@@ -279,8 +279,10 @@ fn operation(kind: &Kind, action: &str) -> Value {
         "parameters": parameters, "responses": responses, "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": gvk(kind, &kind.kind),
     });
-    if let Some(content) = request_content(kind, action, &name) {
-        operation["requestBody"] = json!({"content": content});
+    if let (Some(content), Value::Object(operation)) =
+        (request_content(kind, action, &name), &mut operation)
+    {
+        operation.insert("requestBody".to_owned(), json!({"content": content}));
     }
     operation
 }
