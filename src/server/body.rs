@@ -128,19 +128,16 @@ impl Notes {
         }
         let mut path = String::new();
         for step in &self.path {
-            match step {
-                Step::Key(key) => path.push_str(key),
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
-            }
-            if !matches!(step, Step::Key(_)) || !path.is_empty() {
-                path.push('.');
-            }
+            path = match step {
+                Step::Index(index) => format!("{path}[{index}]"),
+                Step::Key(key) if path.is_empty() => key.clone(),
+                Step::Key(key) => format!("{path}.{key}"),
+            };
             if path.len() > MAX_PATH {
                 break;
             }
         }
-        path.push_str(key);
-        let path = path.replace(".[", "[");
+        let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         self.duplicates.push(path.chars().take(MAX_PATH).collect());
     }
 
@@ -480,10 +477,10 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for i in 1..9 {
             let refs = format!("*a{}, ", i - 1).repeat(10);
-            bomb.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
+            bomb = format!("{bomb}a{i}: &a{i} [{refs}]\n");
         }
         assert_eq!(decode_yaml(bomb.as_bytes()).unwrap_err().code, 400);
-        // Few references, but to much text.
+        // Few references, but each to much text.
         let mut fat = format!("a: &a {}\nb:\n", "x".repeat(1 << 20));
         for _ in 0..40 {
             fat.push_str("- *a\n");
@@ -517,7 +514,8 @@ mod tests {
         use Format::{Json, Yaml};
         use Shape::{List, Single, Watch};
         use View::{Metadata, Object, Table};
-        let cases: &[(&str, Shape, Option<(Format, View)>)] = &[
+        type Case = (&'static str, Shape, Option<(Format, View)>);
+        let cases: &[Case] = &[
             ("", Single, Some((Json, Object))),
             ("*/*", List, Some((Json, Object))),
             ("application/*", List, Some((Json, Object))),

@@ -243,7 +243,7 @@ fn event_columns() -> Vec<Column> {
     ];
     let make = |(name, priority, description)| {
         let format = if name == "Name" { "name".to_owned() } else { String::new() };
-        Column { priority, format, ..column(name, description, "") }
+        Column { format, priority, ..column(name, description, "") }
     };
     columns.into_iter().map(make).collect()
 }
@@ -283,7 +283,7 @@ fn atomic(schema: &mut Schema) {
 }
 
 /// The schema of a type, with what it refers to put in place.
-fn schema<T: JsonSchema>() -> Schema {
+pub(super) fn schema<T: JsonSchema>() -> Schema {
     let whole = schema_for!(T).to_value();
     let inlined = inline(&whole, whole.get("$defs").unwrap_or(&Value::Null));
     serde_json::from_value(inlined).unwrap_or_default()

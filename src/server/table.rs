@@ -141,7 +141,7 @@ pub fn bare_table(metadata: Value, rows: Vec<Value>) -> Value {
 
 /// The `PartialObjectMetadata` of an object.
 pub fn partial(mut object: Value) -> Value {
-    let metadata = object.get_mut("metadata").map(Value::take).unwrap_or_else(|| json!({}));
+    let metadata = object.get_mut("metadata").map_or_else(|| json!({}), Value::take);
     let mut partial = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"});
     if let Value::Object(partial) = &mut partial {
         partial.insert("metadata".to_owned(), metadata);

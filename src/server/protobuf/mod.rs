@@ -129,7 +129,7 @@ enum Type {
     Strings,
     Message(&'static [Field]),
     /// A map from strings.
-    Map(&'static Type),
+    Map(&'static Self),
 }
 
 const EXTRA_VALUE: &[Field] = &[field(1, "items", Type::String).list()];

@@ -162,7 +162,9 @@ fn no_number_and_no_name_is_in_a_table_twice() {
             }
         }
     }
-    messages::KINDS.iter().for_each(|(_, _, fields)| check(fields));
+    for (_, _, fields) in messages::KINDS {
+        check(fields);
+    }
 }
 
 #[test]
