@@ -20,6 +20,12 @@ pub struct Global {
     /// Context of the kubeconfig
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
+    /// Use the embedded server, whatever else is configured
+    #[arg(long, global = true, conflicts_with_all = ["kubeconfig", "context"])]
+    pub embedded: bool,
+    /// Where the embedded server keeps its store, instead of your data folder
+    #[arg(long, global = true, value_name = "DIR", env = "INV_TUI_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Namespace of the hosts
     #[arg(long, short = 'n', global = true, value_name = "NAME")]
     pub namespace: Option<String>,
@@ -31,7 +37,12 @@ pub struct Global {
 impl Global {
     /// Where to connect.
     pub fn connect_options(&self) -> ConnectOptions {
-        ConnectOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() }
+        ConnectOptions {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            embedded: self.embedded,
+            data_folder: self.data_dir.clone(),
+        }
     }
 
     /// The namespace that was named, else the default one.
@@ -49,6 +60,7 @@ impl Global {
 Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   crds    print or install the resource definitions
   fetch   read hosts from a provider into the API server
+  serve   run the embedded API server for others
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
 )]
 pub struct Explorer {
@@ -126,6 +138,8 @@ pub enum Task {
     Crds(tasks::crds::CrdsArgs),
     /// Read hosts from a provider into the API server
     Fetch(Box<tasks::fetch::FetchArgs>),
+    /// Run the embedded API server for others, or take a backup of its store
+    Serve(tasks::serve::ServeArgs),
 }
 
 /// What the command line asks for.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use inv_tui::cli::{self, Headless, Invocation, Task};
 use inv_tui::error::{self, Error};
+use inv_tui::store::embedded;
 use inv_tui::tasks::demo::Demo;
 use inv_tui::ui::start::{Show, explore};
 
@@ -42,18 +43,25 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
     let code = match invocation {
         Invocation::Explore(explorer) => {
             let config = explorer.config()?;
-            let demo = explorer.demo().map(|hosts| demo(hosts, explorer.global.namespace()));
-            let show = Show {
-                demo: demo.transpose()?,
-                snapshot: explorer.snapshot.map(|size| (size, explorer.keys.unwrap_or_default())),
-            };
-            runtime.block_on(explore(config, explorer.global.connect_options(), show))
+            let options = explorer.global.connect_options();
+            runtime.block_on(async {
+                let demo = match explorer.demo() {
+                    Some(hosts) => Some(demo(hosts, explorer.global.namespace()).await?),
+                    None => None,
+                };
+                let keys = explorer.keys.unwrap_or_default();
+                let snapshot = explorer.snapshot.map(|size| (size, keys));
+                explore(config, options, Show { demo, snapshot }).await
+            })
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
             match task {
                 Task::Crds(args) => {
                     inv_tui::tasks::crds::run(args, &global.connect_options(), global.namespace())
                         .await
+                }
+                Task::Serve(args) => {
+                    inv_tui::tasks::serve::run(args, global.data_dir.as_deref()).await
                 }
                 Task::Fetch(args) => {
                     inv_tui::tasks::fetch::run(*args, &global.connect_options(), global.namespace())
@@ -66,12 +74,7 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
 }
 
 /// The demo fleet on a server of its own.
-fn demo(hosts: u32, namespace: &str) -> error::Result<Demo> {
-    let client = demo_client()?;
+async fn demo(hosts: u32, namespace: &str) -> error::Result<Demo> {
+    let client = embedded::in_memory().await?.client;
     Ok(Demo { client, namespace: namespace.to_owned(), hosts, seed: DEMO_SEED })
-}
-
-/// THE PLACE where the demo's client comes in: the embedded server, in memory.
-fn demo_client() -> error::Result<kube::Client> {
-    Err(Error::usage("this build has no server of its own"))
 }

@@ -1,20 +1,24 @@
 //! What is served now: the built-in kinds, and those that CRDs define.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::kind::Kind;
+use super::openapi::Documents;
 use super::storage::{ResourceId, Shelf, Store, Stored};
+use super::table::Printer;
 use super::{builtin, crd, events};
 
 /// One resource in one version, with the place of its objects.
 #[derive(Debug)]
 pub struct Served {
     /// What it is.
-    pub kind: Kind,
+    pub kind: Arc<Kind>,
+    /// How its tables are made.
+    pub printer: Printer,
     /// Where its objects are kept.
     pub id: ResourceId,
     /// Its objects.
@@ -26,7 +30,7 @@ pub struct Served {
 }
 
 impl Served {
-    fn new(kind: Kind, store: &Store) -> Self {
+    fn new(kind: Arc<Kind>, store: &Store) -> Self {
         let new_events = kind.group == "events.k8s.io";
         let id = if new_events {
             ResourceId::new("", "events")
@@ -34,7 +38,7 @@ impl Served {
             ResourceId::new(&kind.group, &kind.plural)
         };
         let head = format!("{{\"apiVersion\":\"{}\",", kind.api_version());
-        Self { shelf: store.shelf_or_new(&id), id, head, kind, new_events }
+        Self { shelf: store.shelf_or_new(&id), printer: Printer::new(&kind), id, head, kind, new_events }
     }
 
     /// The JSON of a stored object in this version.
@@ -85,6 +89,7 @@ pub struct Catalog {
     served: BTreeMap<(String, String, String), Arc<Served>>,
     /// The kinds, in the order of discovery.
     pub kinds: Vec<Arc<Kind>>,
+    documents: OnceLock<Documents>,
 }
 
 impl Catalog {
@@ -98,22 +103,27 @@ impl Catalog {
                 continue;
             }
             match crd::kinds(&object) {
-                Ok(found) => kinds.extend(found),
+                Ok(found) => kinds.extend(found.into_iter().map(Arc::new)),
                 // It was checked when it was stored; a newer program may have allowed more.
                 Err(cause) => tracing::error!(?cause, "a resource definition cannot be served"),
             }
         }
-        let shown = kinds.iter().cloned().map(Arc::new).collect();
+        let shown = kinds.clone();
         let served = kinds.into_iter().map(|kind| {
             let name = (kind.group.clone(), kind.version.clone(), kind.plural.clone());
             (name, Arc::new(Served::new(kind, store)))
         });
-        Self { served: served.collect(), kinds: shown }
+        Self { served: served.collect(), kinds: shown, documents: OnceLock::new() }
     }
 
     /// A resource by its names.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Served>> {
         self.served.get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
+    }
+
+    /// The `OpenAPI` documents, made when somebody asks for the first time.
+    pub fn documents(&self) -> &Documents {
+        self.documents.get_or_init(|| Documents::new(&self.kinds))
     }
 
     /// Every stored resource once, in one of its versions.

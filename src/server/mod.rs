@@ -26,6 +26,7 @@ pub mod events;
 pub mod fields;
 mod housekeeping;
 pub mod http;
+mod jsonpath;
 pub mod kind;
 pub mod listen;
 pub mod meta;
@@ -52,8 +53,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, CONTENT_TYPE, ETAG, IF_NONE_MATCH, USER_AGENT};
-use ::http::{HeaderMap, Method, Request};
+use ::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT, VARY};
+use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
 use futures::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -245,13 +246,23 @@ impl Server {
             return Ok(http::plain(404, "404 page not found\n"));
         }
         let verb = rest::verb(&parts.method, &at, &query)?;
-        let own = allow(&user, &rest::action(verb, &at, &query))?.own;
-        if !at.subresource.is_empty() && at.subresource == "status" && !served.kind.has_status() {
+        let mut action = rest::action(verb, &at, &query);
+        let mut decision = roles::allows(&user, &action);
+        let writes = !matches!(verb, "get" | "list" | "watch");
+        // Some may create an object only if it has the right name, which is in the body.
+        let named = verb == "create" && !decision.allowed && user.name != auth::ANONYMOUS;
+        let body = if (writes && decision.allowed) || named { read_body(body).await? } else { Bytes::new() };
+        if decision.allowed && at.subresource == "status" && !served.kind.has_status() {
             return Ok(http::plain(404, "404 page not found\n"));
         }
-        let writes = !matches!(verb, "get" | "list" | "watch");
-        let body = if writes { read_body(body).await? } else { Bytes::new() };
         let header = |name| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        if named && let Ok(sent) = body::decode(header(CONTENT_TYPE).as_deref(), &body, true) {
+            meta::text(&sent.object, "name").clone_into(&mut action.name);
+            decision = roles::allows(&user, &action);
+        }
+        if !decision.allowed {
+            return Err(roles::forbidden(&user, &action));
+        }
         let call = Call {
             server: self.0.clone(),
             user,
@@ -264,7 +275,7 @@ impl Server {
             agent: header(USER_AGENT).unwrap_or_default(),
             body,
             now: Timestamp::now(),
-            own,
+            own: decision.own,
         };
         call.run(verb).await
     }
@@ -282,13 +293,14 @@ impl Server {
             Target::Version => Some(discovery::version()),
             Target::Root(core) => return discovery_root(*core, kinds, accept.as_deref(), headers),
             Target::Group(group) => discovery::group(kinds, group),
-            Target::GroupVersion(group, version) => discovery::resources(kinds, group, version),
-            Target::OpenApiIndex => Some(openapi::index(kinds)),
-            Target::OpenApi(group, version) => {
-                let Some(document) = openapi::document(kinds, group, version) else {
+            Target::GroupVersion(group, version) => discovery::resource_list(kinds, group, version),
+            Target::OpenApiIndex => Some(catalog.documents().index()),
+            Target::OpenApi(path) => {
+                let Some(document) = catalog.documents().get(path) else {
                     return Ok(http::plain(404, "404 page not found\n"));
                 };
-                return Ok(cached(headers, http::json(200, &document), &document));
+                let answer = http::answer(200, "application/json", http::full(document.body.clone()));
+                return Ok(cached(headers, answer, &document.hash));
             }
             Target::OpenApiV2 | Target::Unknown | Target::Resource(_) => None,
         };
@@ -305,38 +317,30 @@ fn discovery_root(
     accept: Option<&str>,
     headers: &HeaderMap,
 ) -> ApiResult<Response> {
-    Ok(match body::negotiate_discovery(accept)? {
-        (_, true) => {
-            let document = discovery::aggregated(kinds, core);
-            let mut response = http::answer(200, discovery::AGGREGATED, http::full(document.to_string()));
-            response.headers_mut().insert(::http::header::VARY, ::http::HeaderValue::from_static("Accept"));
-            cached(headers, response, &document)
-        }
-        _ if core => http::json(200, &discovery::versions()),
-        _ => http::json(200, &discovery::groups(kinds)),
-    })
+    if let (_, true) = body::negotiate_discovery(accept)? {
+        let document = discovery::aggregated(kinds, core).to_string();
+        let hash = discovery::hash(document.as_bytes());
+        let mut response = http::answer(200, discovery::AGGREGATED, http::full(document));
+        response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+        return Ok(cached(headers, response, &hash));
+    }
+    let host = headers.get(HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let plain = if core { discovery::api_versions(host) } else { discovery::group_list(kinds) };
+    Ok(http::json(200, &plain))
 }
 
 /// The answer, or 304 if the client has it already.
-fn cached(headers: &HeaderMap, mut response: Response, document: &Value) -> Response {
-    use sha2::Digest;
-    use std::fmt::Write;
-    let mut tag = String::from("\"");
-    for byte in sha2::Sha256::digest(document.to_string()).iter().take(16) {
-        // Writing to a string does not fail.
-        let _ = write!(tag, "{byte:02X}");
-    }
-    tag.push('"');
-    if headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok()) == Some(tag.as_str()) {
-        *response.status_mut() = ::http::StatusCode::NOT_MODIFIED;
+fn cached(headers: &HeaderMap, mut response: Response, hash: &str) -> Response {
+    let tag = format!("\"{hash}\"");
+    let known = headers.get(IF_NONE_MATCH).and_then(|v| v.to_str().ok());
+    if known.is_some_and(|known| discovery::matches_etag(known, &tag)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
         *response.body_mut() = http::full("");
     }
-    if let Ok(tag) = ::http::HeaderValue::from_str(&tag) {
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(ETAG, tag);
     }
-    response
-        .headers_mut()
-        .insert(::http::header::CACHE_CONTROL, ::http::HeaderValue::from_static("public"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public"));
     response
 }
 

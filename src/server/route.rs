@@ -21,8 +21,8 @@ pub enum Target {
     OpenApiV2,
     /// `/openapi/v3`.
     OpenApiIndex,
-    /// `/openapi/v3/…`: group (empty for core) and version.
-    OpenApi(String, String),
+    /// `/openapi/v3/PATH`.
+    OpenApi(String),
     /// A resource, or one object of it.
     Resource(Resource),
     /// Nothing that this server has.
@@ -70,10 +70,7 @@ impl Target {
             ["apis", group, version] => Self::GroupVersion((*group).to_owned(), (*version).to_owned()),
             ["openapi", "v2"] => Self::OpenApiV2,
             ["openapi", "v3"] => Self::OpenApiIndex,
-            ["openapi", "v3", "api", version] => Self::OpenApi(String::new(), (*version).to_owned()),
-            ["openapi", "v3", "apis", group, version] => {
-                Self::OpenApi((*group).to_owned(), (*version).to_owned())
-            }
+            ["openapi", "v3", path @ ..] => Self::OpenApi(path.join("/")),
             ["api", version, rest @ ..] => resource("", version, rest),
             ["apis", group, version, rest @ ..] => resource(group, version, rest),
             _ => Self::Unknown,
@@ -142,7 +139,7 @@ mod tests {
             ("/apis/", Target::Root(false)),
             ("/apis/a.b", Target::Group("a.b".into())),
             ("/api/v1", Target::GroupVersion(String::new(), "v1".into())),
-            ("/openapi/v3/apis/a.b/v1", Target::OpenApi("a.b".into(), "v1".into())),
+            ("/openapi/v3/apis/a.b/v1", Target::OpenApi("apis/a.b/v1".into())),
         ] {
             assert_eq!(Target::of(path), want, "{path}");
         }

@@ -47,6 +47,7 @@ impl Demo {
             client: self.client.clone(),
             context: "demo".to_owned(),
             server: "in this program".to_owned(),
+            note: None,
         }
     }
 

@@ -3,4 +3,5 @@
 pub mod crds;
 pub mod demo;
 pub mod fetch;
+pub mod serve;
 pub mod http;

@@ -106,7 +106,7 @@ impl Call {
         let check = |object: &Value| self.preconditions(&options, object);
         Ok(match self.delete_one(&key, finalizer, dry_run, &check).await? {
             Deleted::Marked(stored) => shape.object(self, 200, &stored),
-            Deleted::Dry(object) if meta::deleting(&object) => shape.value(self, 200, &object),
+            Deleted::Dry(object) if meta::deleting(&object) => shape.value(self, 200, object),
             gone => {
                 let object = match gone {
                     Deleted::Gone(stored) | Deleted::Marked(stored) => self.served.object(&stored),

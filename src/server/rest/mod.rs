@@ -128,6 +128,6 @@ impl Call {
         meta::read(&mut object)?;
         let spec = object.get("spec").cloned().unwrap_or_default();
         object["status"] = reviews::review(&self.served.kind.kind, &spec, &self.user)?;
-        Ok(shape.value(self, 201, &object))
+        Ok(shape.value(self, 201, object))
     }
 }

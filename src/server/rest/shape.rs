@@ -8,7 +8,7 @@ use crate::server::body::{self, Format, View};
 use crate::server::http::{self, Response};
 use crate::server::status::{ApiError, ApiResult};
 use crate::server::storage::Stored;
-use crate::server::table::{self, Include};
+use crate::server::table::{self, IncludeObject};
 
 /// How objects are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Shape {
     /// The same as YAML.
     Yaml,
     /// Rows of a table.
-    Table(Include),
+    Table(IncludeObject),
     /// `PartialObjectMetadata`.
     Partial,
 }
@@ -28,7 +28,7 @@ impl Shape {
         Ok(match body::negotiate_object(call.accept.as_deref(), place)? {
             (Format::Json, View::Object) => Self::Json,
             (Format::Yaml, View::Object) => Self::Yaml,
-            (_, View::Table) => Self::Table(include(call)?),
+            (_, View::Table) => Self::Table(IncludeObject::parse(call.query.get("includeObject").unwrap_or_default())?),
             (_, View::Metadata) => Self::Partial,
         })
     }
@@ -65,24 +65,19 @@ impl Shape {
     pub(super) fn object(self, call: &Call, code: u16, stored: &Stored) -> Response {
         match self {
             Self::Json | Self::Yaml => self.document(code, call.served.bytes(stored).to_vec()),
-            _ => self.value(call, code, &call.served.object(stored)),
+            _ => self.value(call, code, call.served.object(stored)),
         }
     }
 
     /// One object, already in its version, as an answer.
-    pub(super) fn value(self, call: &Call, code: u16, object: &Value) -> Response {
+    pub(super) fn value(self, call: &Call, code: u16, object: Value) -> Response {
         let shown = match self {
-            Self::Json | Self::Yaml => return self.document(code, object.to_string().into_bytes()),
+            Self::Json | Self::Yaml => object,
             Self::Partial => table::partial(object),
             Self::Table(include) => {
-                let kind = &call.served.kind;
-                let version = object.pointer("/metadata/resourceVersion").cloned();
-                json!({
-                    "kind": "Table", "apiVersion": "meta.k8s.io/v1",
-                    "metadata": {"resourceVersion": version},
-                    "columnDefinitions": table::definitions(kind),
-                    "rows": [table::row(kind, object, include, call.now)],
-                })
+                let printer = &call.served.printer;
+                let version = json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});
+                printer.table(version, vec![printer.row(object, include, call.now)])
             }
         };
         self.document(code, shown.to_string().into_bytes())
@@ -90,12 +85,12 @@ impl Shape {
 
     /// One object as an item of a list.
     pub(super) fn item(self, call: &Call, stored: &Stored) -> Bytes {
-        let kind = &call.served.kind;
         match self {
             Self::Json | Self::Yaml => call.served.bytes(stored),
-            Self::Partial => table::partial(&call.served.object(stored)).to_string().into(),
+            Self::Partial => table::partial(call.served.object(stored)).to_string().into(),
             Self::Table(include) => {
-                table::row(kind, &call.served.object(stored), include, call.now).to_string().into()
+                let object = call.served.object(stored);
+                call.served.printer.row(object, include, call.now).to_string().into()
             }
         }
     }
@@ -109,7 +104,10 @@ impl Shape {
             Self::Table(_) => ("Table", "meta.k8s.io/v1".to_owned(), "rows"),
         };
         let columns = match self {
-            Self::Table(_) => format!("\"columnDefinitions\":{},", table::definitions(kind)),
+            Self::Table(_) => {
+                let columns = Value::from(call.served.printer.definitions());
+                format!("\"columnDefinitions\":{columns},")
+            }
             _ => String::new(),
         };
         let name = Value::from(name);
@@ -122,23 +120,21 @@ impl Shape {
 
     /// One object inside a watch event. `first`: nothing was sent on this watch yet.
     pub(super) fn watched(self, call: &Call, stored: &Stored, first: bool) -> Bytes {
-        let kind = &call.served.kind;
         match self {
-            Self::Json | Self::Yaml => call.served.bytes(stored),
-            Self::Partial => self.item(call, stored),
+            Self::Json | Self::Yaml | Self::Partial => self.item(call, stored),
             Self::Table(include) => {
                 let object = call.served.object(stored);
-                let columns = if first { table::definitions(kind) } else { Value::Null };
-                json!({
-                    "kind": "Table", "apiVersion": "meta.k8s.io/v1",
-                    "metadata": {"resourceVersion": stored.revision.to_string()},
-                    "columnDefinitions": columns,
-                    "rows": [table::row(kind, &object, include, call.now)],
-                })
-                .to_string()
-                .into()
+                Self::rows(call, object, include, stored.revision, first).to_string().into()
             }
         }
+    }
+
+    /// A table of one row; only the first one of a watch says what its columns are.
+    fn rows(call: &Call, object: Value, include: IncludeObject, revision: u64, first: bool) -> Value {
+        let printer = &call.served.printer;
+        let metadata = json!({"resourceVersion": revision.to_string()});
+        let rows = vec![printer.row(object, include, call.now)];
+        if first { printer.table(metadata, rows) } else { table::bare_table(metadata, rows) }
     }
 
     /// The object of a bookmark.
@@ -148,34 +144,11 @@ impl Shape {
         if initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
+        let object = json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata});
         match self {
-            Self::Json | Self::Yaml => {
-                json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata})
-            }
-            Self::Partial => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
-            }
-            Self::Table(_) => {
-                let columns = if first { table::definitions(kind) } else { Value::Null };
-                let blank = vec![Value::Null; kind.columns.len() + 1];
-                let object = json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata});
-                json!({
-                    "kind": "Table", "apiVersion": "meta.k8s.io/v1",
-                    "metadata": {"resourceVersion": revision.to_string()},
-                    "columnDefinitions": columns, "rows": [{"cells": blank, "object": object}],
-                })
-            }
+            Self::Json | Self::Yaml => object,
+            Self::Partial => table::partial(object),
+            Self::Table(_) => Self::rows(call, object, IncludeObject::Object, revision, first),
         }
-    }
-}
-
-fn include(call: &Call) -> ApiResult<Include> {
-    match call.query.get("includeObject") {
-        None | Some("Metadata") => Ok(Include::Metadata),
-        Some("Object") => Ok(Include::Object),
-        Some("None") => Ok(Include::Nothing),
-        Some(other) => Err(ApiError::bad_request(format!(
-            "includeObject: \"{other}\" is none of Metadata, Object, None"
-        ))),
     }
 }

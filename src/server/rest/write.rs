@@ -6,12 +6,13 @@ use serde_json::Value;
 
 use super::shape::Shape;
 use super::{Call, strategy};
+use crate::server::auth::roles;
 use crate::server::http::{self, Response};
 use crate::server::options::{FieldValidation, WriteOptions};
 use crate::server::schema;
 use crate::server::status::{ApiError, ApiResult, Cause};
 use crate::server::storage::{Change, Draft, Refused, Stored};
-use crate::server::{body, fields, meta, patch};
+use crate::server::{body, builtin, fields, meta, patch};
 
 /// How often a patch is made anew because somebody else was quicker.
 const TRIES: usize = 100;
@@ -112,6 +113,9 @@ impl Call {
 
     /// Drops what the kind does not know and fills in its defaults. Returns what was dropped.
     fn clean(&self, object: &mut Value) -> ApiResult<Vec<String>> {
+        if !self.served.kind.custom {
+            builtin::drop_nulls(object);
+        }
         let mut unknown = meta::read(object)?;
         let schema = &self.served.kind.schema;
         unknown.extend(schema::prune(schema, object));
@@ -349,6 +353,10 @@ impl Call {
                     let why = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::text(&sent, "uid"));
                     return Err(ApiError::conflict(&kind.group, &kind.plural, &self.at.name, &why));
                 }
+                let action = super::action("create", &self.at, &self.query);
+                if !roles::allows(&self.user, &action).allowed {
+                    return Err(roles::forbidden(&self.user, &action));
+                }
                 let mut object = fields::apply(None, &sent, &kind.schema, &writer, force)?;
                 self.clean(&mut object)?;
                 match self.create_object(object, &options.manager, How::Applied, options.dry_run).await {
@@ -427,7 +435,7 @@ impl Call {
     fn answer(&self, shape: Shape, code: u16, outcome: Outcome, warnings: &[String]) -> Response {
         let mut response = match outcome {
             Outcome::Stored(stored) => shape.object(self, code, &stored),
-            Outcome::Dry(object) => shape.value(self, code, &object),
+            Outcome::Dry(object) => shape.value(self, code, object),
         };
         for warning in warnings {
             http::warn(&mut response, warning);

@@ -18,8 +18,8 @@ use super::write::{or_there, persist};
 use crate::error::{Error, Result};
 use crate::model::host::Host;
 use crate::model::sample;
+use crate::store::definitions;
 use crate::store::client::{OPERATOR, explain, fetch_manager};
-use crate::tasks::crds;
 
 /// Writers that fill the fleet at the same time.
 const WRITERS: u32 = 32;
@@ -28,7 +28,7 @@ const SERVED: Duration = Duration::from_mins(1);
 
 /// Definitions, namespace, regions, clusters.
 pub(super) async fn install(demo: &Demo) -> Result<()> {
-    crds::apply(&demo.connection(), &demo.namespace, SERVED, |_| {}).await?;
+    definitions::apply(&demo.connection(), &demo.namespace, SERVED, |_| {}).await?;
     let regions = Api::all(demo.client.clone());
     for region in sample::regions(&demo.namespace) {
         create(&regions, &region, OPERATOR).await?;
