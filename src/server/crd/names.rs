@@ -14,7 +14,7 @@ fn condition<'a>(crd: &'a Value, name: &str) -> Option<&'a Value> {
     list.iter().find(|c| c["type"] == name)
 }
 
-/// Sets the status of a CRD that passed [`check`]: the names that it gets, the versions that objects
+/// Sets the status of a CRD that passed [`check`](super::check): the names that it gets, the versions that objects
 /// are stored in, and the conditions `NamesAccepted` and `Established`. A name that another kind of
 /// the same group has in `taken` is not given twice. Established once is established for ever.
 pub fn establish(crd: &mut Value, taken: &[Kind], now: jiff::Timestamp) {

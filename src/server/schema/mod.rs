@@ -1,6 +1,6 @@
 //! Structural schemas: the part of `OpenAPI` v3 that a `CustomResourceDefinition` may use.
 //!
-//! A write goes through [`prune`], [`default`] and [`validate`], in this order. [`structural`]
+//! A write goes through [`prune()`], [`default()`] and [`validate()`], in this order. [`structural`]
 //! checks the schema itself when its CRD is written.
 
 mod cel;
