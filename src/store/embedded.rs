@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
@@ -33,7 +34,8 @@ use crate::model::DEFAULT_NAMESPACE;
 use crate::server::Server;
 use crate::server::auth::authority::Authority;
 use crate::server::auth::tokens::Tokens;
-use crate::server::auth::{Authenticator, User};
+use crate::server::auth::{Authenticator, Peer, User};
+use crate::server::http::Response as Answer;
 use crate::server::listen::{self, Limits};
 use crate::server::storage;
 
@@ -142,15 +144,21 @@ pub async fn serve(folder: &Path, tokens: Tokens) -> Result<(Server, Arc<Authent
     prepare(&server).await?;
     let socket = listen::bind_unix(&folder.join("socket"))?;
     let authenticator = Arc::new(Authenticator { authority, tokens });
-    let handler = {
-        let (server, authenticator) = (server.clone(), authenticator.clone());
-        move |peer, request| {
-            let (server, authenticator) = (server.clone(), authenticator.clone());
-            async move { server.authenticate(&authenticator, &peer, request).await }
-        }
-    };
+    let handler = handler(&server, &authenticator);
     tokio::spawn(listen::serve_unix(socket, Limits::default(), handler, server.closed()));
     Ok((server, authenticator))
+}
+
+/// What answers the requests of a listener.
+pub fn handler(
+    server: &Server,
+    authenticator: &Arc<Authenticator>,
+) -> impl Fn(Peer, Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Clone + use<> {
+    let (server, authenticator) = (server.clone(), authenticator.clone());
+    move |peer, request| {
+        let (server, authenticator) = (server.clone(), authenticator.clone());
+        Box::pin(async move { server.authenticate(&authenticator, &peer, request).await })
+    }
 }
 
 /// Installs our definitions and says how to reach the server from inside this process.

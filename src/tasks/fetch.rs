@@ -131,7 +131,7 @@ pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> R
     let options = args.options()?;
     let interactive = args.log.interactive() && options.interval.is_none();
     crate::telemetry::start(args.log, if interactive { "warn" } else { "info" })?;
-    let stop = start::signals()?;
+    let stop = crate::tasks::signals::signals("stopping: no further write is begun")?;
     let Some((context, _background)) =
         start::context(&args, &options, server, namespace, stop.clone()).await?
     else {

@@ -3,5 +3,6 @@
 pub mod crds;
 pub mod demo;
 pub mod fetch;
-pub mod serve;
 pub mod http;
+pub mod serve;
+pub mod signals;

@@ -10,7 +10,6 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams, PostParams};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::Context;
@@ -39,30 +38,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The time, to the second: Kubernetes keeps no more, so more would never compare equal.
 pub(super) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
-}
-
-/// Becomes true on SIGTERM or SIGINT. A second signal ends the process at once.
-pub(super) fn signals() -> Result<watch::Receiver<bool>> {
-    let fail = |cause| Error::new("cannot listen for signals").because(cause);
-    let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        for first in [true, false] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if first {
-                tracing::info!("stopping: no further write is begun");
-                sender.send_replace(true);
-            } else {
-                #[expect(clippy::exit, reason = "a person asked twice")]
-                std::process::exit(i32::from(crate::error::EXIT_FAILED));
-            }
-        }
-    });
-    Ok(receiver)
 }
 
 /// Tasks that end with the fetcher: the watch, and the server of health and metrics.
