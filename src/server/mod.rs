@@ -10,9 +10,11 @@
 //! | [`kind`] | what a served resource is: names, scope, schema, columns |
 //! | [`schema`] | structural schemas of CRDs: check, prune, default, validate, CEL |
 //! | [`fields`] | managed fields and server-side apply |
+//! | [`patch`] | JSON patch, merge patch, strategic merge patch |
 
 pub mod auth;
 pub mod fields;
 pub mod kind;
+pub mod patch;
 pub mod schema;
 pub mod status;
