@@ -42,12 +42,15 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
     let code = match invocation {
         Invocation::Explore(explorer) => {
             let config = explorer.config()?;
-            let demo = explorer.demo().map(|hosts| demo(hosts, explorer.global.namespace()));
-            let show = Show {
-                demo: demo.transpose()?,
-                snapshot: explorer.snapshot.map(|size| (size, explorer.keys.unwrap_or_default())),
-            };
-            runtime.block_on(explore(config, explorer.global.connect_options(), show))
+            runtime.block_on(async {
+                let demo = match explorer.demo() {
+                    Some(hosts) => Some(demo(hosts, explorer.global.namespace()).await?),
+                    None => None,
+                };
+                let keys = explorer.keys.unwrap_or_default();
+                let snapshot = explorer.snapshot.map(|size| (size, keys));
+                explore(config, explorer.global.connect_options(), Show { demo, snapshot }).await
+            })
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
             match task {
@@ -66,12 +69,13 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
 }
 
 /// The demo fleet on a server of its own.
-fn demo(hosts: u32, namespace: &str) -> error::Result<Demo> {
-    let client = demo_client()?;
+async fn demo(hosts: u32, namespace: &str) -> error::Result<Demo> {
+    let client = demo_client().await?;
     Ok(Demo { client, namespace: namespace.to_owned(), hosts, seed: DEMO_SEED })
 }
 
-/// THE PLACE where the demo's client comes in: the embedded server, in memory.
-fn demo_client() -> error::Result<kube::Client> {
+/// THE PLACE where the demo's client comes in: the embedded server, in memory. It is called inside
+/// the runtime, as making a client wants it.
+async fn demo_client() -> error::Result<kube::Client> {
     Err(Error::usage("this build has no server of its own"))
 }

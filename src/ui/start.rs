@@ -12,7 +12,7 @@ use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::Theme;
 use crate::config::{self, Config};
-use crate::error::{EXIT_DONE, Error, Result, chain};
+use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
 use crate::store::client::{ConnectOptions, connect};
 use crate::store::watch;
@@ -60,9 +60,9 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
             demo.install().await?;
             let connection = demo.connection();
             if show.snapshot.is_some() {
-                demo.fill(SystemClock.now()).await?; // and then it stands still
+                demo.fill().await?; // and then it stands still
             } else {
-                background.spawn(play(demo));
+                background.spawn(async move { demo.run().await });
             }
             connection
         }
@@ -111,14 +111,6 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     };
     give_back();
     result
-}
-
-/// Fills the demo fleet and keeps it alive; a failure never ends the explorer.
-async fn play(demo: Demo) {
-    if let Err(error) = demo.fill(SystemClock.now()).await {
-        tracing::warn!(error = %chain(&error), "the demo fleet is not complete");
-    }
-    demo.run().await;
 }
 
 fn column(text: &str, at: usize) -> usize {
