@@ -44,7 +44,7 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
             let config = explorer.config()?;
             runtime.block_on(async {
                 let demo = match explorer.demo() {
-                    Some(hosts) => Some(demo(hosts, explorer.global.namespace()).await?),
+                    Some(hosts) => Some(demo(hosts, explorer.global.namespace())?),
                     None => None,
                 };
                 let keys = explorer.keys.unwrap_or_default();
@@ -69,13 +69,13 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
 }
 
 /// The demo fleet on a server of its own.
-async fn demo(hosts: u32, namespace: &str) -> error::Result<Demo> {
-    let client = demo_client().await?;
+fn demo(hosts: u32, namespace: &str) -> error::Result<Demo> {
+    let client = demo_client()?;
     Ok(Demo { client, namespace: namespace.to_owned(), hosts, seed: DEMO_SEED })
 }
 
 /// THE PLACE where the demo's client comes in: the embedded server, in memory. It is called inside
 /// the runtime, as making a client wants it.
-async fn demo_client() -> error::Result<kube::Client> {
+fn demo_client() -> error::Result<kube::Client> {
     Err(Error::usage("this build has no server of its own"))
 }

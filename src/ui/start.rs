@@ -55,21 +55,18 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     }
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
-    let connection = match show.demo {
-        Some(demo) => {
-            demo.install().await?;
-            let connection = demo.connection();
-            if show.snapshot.is_some() {
-                demo.fill().await?; // and then it stands still
-            } else {
-                background.spawn(async move { demo.run().await });
-            }
-            connection
+    let connection = if let Some(demo) = show.demo {
+        demo.install().await?;
+        let connection = demo.connection();
+        if show.snapshot.is_some() {
+            demo.fill().await?; // and then it stands still
+        } else {
+            background.spawn(async move { demo.run().await });
         }
-        None => {
-            options.context = options.context.or_else(|| config.context.clone());
-            connect(&options).await?
-        }
+        connection
+    } else {
+        options.context = options.context.or_else(|| config.context.clone());
+        connect(&options).await?
     };
     let namespace = config.namespace.clone();
     watch::check(&connection, namespace.as_deref()).await?;
