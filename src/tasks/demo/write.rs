@@ -237,12 +237,12 @@ mod tests {
         let hosts = script.hosts([host("1"), conflict(), host("2"), host("3")]);
         change(&hosts, "h", "me", Part::Object, pause).await.unwrap();
         let path = "/apis/inventory.inv-tui.dev/v1alpha1/namespaces/n/hosts/h";
-        let patch = |version| {
+        let changes = |version| {
             let body = json!({"metadata": {"resourceVersion": version}, "spec": {"paused": true}});
             (format!("PATCH {path}?&fieldManager=me"), body)
         };
         let get = || (format!("GET {path}"), Value::Null);
-        assert_eq!(script.sent(), [get(), patch("1"), get(), patch("2")]);
+        assert_eq!(script.sent(), [get(), changes("1"), get(), changes("2")]);
 
         let always = (0..TRIES).flat_map(|_| [host("1"), conflict()]);
         let hosts = script.hosts(always);
