@@ -295,9 +295,9 @@ fn hold_in_force(holds: &BTreeMap<String, Hold>, status: &mut HostStatus) {
         drained: Some(true),
     });
     status.conditions.retain(|condition| condition.type_ != condition::READY);
-    for (type_, status_is) in [(condition::READY, false), (condition::IN_MAINTENANCE, true)] {
-        let held = condition::condition(None, type_, status_is, "Held", &hold.reason, since);
-        status.conditions.push(held);
+    for (type_, value) in [(condition::READY, false), (condition::IN_MAINTENANCE, true)] {
+        let why = &hold.reason;
+        status.conditions.push(condition::condition(None, type_, value, "Held", why, since));
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// A path, read once and followed often.
 #[derive(Clone, Debug, PartialEq)]
-pub struct JsonPath {
+pub(super) struct JsonPath {
     steps: Vec<Step>,
 }
 
@@ -29,7 +29,7 @@ struct Filter {
 
 impl JsonPath {
     /// Reads a path. None if it is not one, or uses more of `JSONPath` than is understood.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut rest = text.trim();
         rest = rest.strip_prefix('$').unwrap_or(rest);
         let (path, rest) = steps(rest, 0)?;
@@ -37,7 +37,7 @@ impl JsonPath {
     }
 
     /// The first value that it leads to.
-    pub fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+    pub(super) fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         follow(&self.steps, value)
     }
 }

@@ -17,6 +17,7 @@ mod certificates;
 mod churn;
 mod confirm;
 mod fill;
+mod rollup;
 mod write;
 
 use std::convert::Infallible;
@@ -24,7 +25,7 @@ use std::convert::Infallible;
 use jiff::Timestamp;
 use kube::Client;
 
-use crate::error::Result;
+use crate::error::{Result, chain};
 use crate::store::client::Connection;
 
 /// A demo fleet on the server that `client` leads to.
@@ -60,19 +61,25 @@ impl Demo {
         fill::install(self).await
     }
 
-    /// Makes the hosts with their status, as of `now`, and the requests for certificates. What is
-    /// there already is left as it is. May be dropped at any time and called again.
+    /// Makes the hosts with their status, and the requests for certificates. What is there already
+    /// is left as it is. May be dropped at any time and called again.
     ///
     /// # Errors
     /// What the server said, after several attempts.
-    pub async fn fill(&self, now: Timestamp) -> Result<()> {
-        fill::hosts(self, now).await?;
-        certificates::fill(self).await
+    pub async fn fill(&self) -> Result<()> {
+        tokio::try_join!(fill::hosts(self, now()), certificates::fill(self)).map(|_| ())
     }
 
-    /// Plays everybody else until it is dropped. Errors are logged and tried again.
+    /// Fills the fleet, and plays everybody else until it is dropped. Errors are logged and tried
+    /// again.
     pub async fn run(&self) -> Infallible {
-        let (never, _) = tokio::join!(churn::run(self), agents::run(self));
+        let happens = async {
+            if let Err(error) = self.fill().await {
+                tracing::warn!(error = %chain(&error), "the demo fleet is not complete");
+            }
+            churn::run(self).await
+        };
+        let (never, _) = tokio::join!(happens, agents::run(self));
         never
     }
 }

@@ -54,7 +54,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> std::result::Result<Self, String> {
         let sides =
             text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-        let (width, height) = sides.ok_or("a size is columns, x, rows: 120x35".to_owned())?;
+        let (width, height) = sides.ok_or("a size is columns, x, rows: 120x35")?;
         if width < SMALLEST.0 || height < SMALLEST.1 || width > LARGEST.0 || height > LARGEST.1 {
             return Err(format!(
                 "a picture is at least {}x{} and at most {}x{}",
@@ -140,16 +140,15 @@ pub async fn take(
     let mut executor = Watched { inner: executor, seen };
     let events = presses(keys, patience.quiet, frames);
     let looked = run(&mut terminal, model, look, events, messages, &mut executor, clock);
-    let code = match tokio::time::timeout(patience.deadline, looked).await {
-        Ok(ended) => ended.map(|_| EXIT_DONE)?,
-        Err(_) => {
-            let seconds = patience.deadline.as_secs();
-            let _ = writeln!(
-                complaints,
-                "inv-tui: the screen was still changing after {seconds} s: this is how it was then"
-            );
-            EXIT_FAILED
-        }
+    let code = if let Ok(ended) = tokio::time::timeout(patience.deadline, looked).await {
+        ended.map(|_| EXIT_DONE)?
+    } else {
+        let seconds = patience.deadline.as_secs();
+        let _ = writeln!(
+            complaints,
+            "inv-tui: the screen was still changing after {seconds} s: this is how it was then"
+        );
+        EXIT_FAILED
     };
     let text = plain(terminal.backend().buffer());
     writeln!(out, "{text}")

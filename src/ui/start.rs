@@ -12,7 +12,7 @@ use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::Theme;
 use crate::config::{self, Config};
-use crate::error::{EXIT_DONE, Error, Result, chain};
+use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
 use crate::store::client::{ConnectOptions, connect};
 use crate::store::watch;
@@ -55,21 +55,18 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     }
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
-    let connection = match show.demo {
-        Some(demo) => {
-            demo.install().await?;
-            let connection = demo.connection();
-            if show.snapshot.is_some() {
-                demo.fill(SystemClock.now()).await?; // and then it stands still
-            } else {
-                background.spawn(play(demo));
-            }
-            connection
+    let connection = if let Some(demo) = show.demo {
+        demo.install().await?;
+        let connection = demo.connection();
+        if show.snapshot.is_some() {
+            demo.fill().await?; // and then it stands still
+        } else {
+            background.spawn(async move { demo.run().await });
         }
-        None => {
-            options.context = options.context.or_else(|| config.context.clone());
-            connect(&options).await?
-        }
+        connection
+    } else {
+        options.context = options.context.or_else(|| config.context.clone());
+        connect(&options).await?
     };
     let namespace = config.namespace.clone();
     watch::check(&connection, namespace.as_deref()).await?;
@@ -111,14 +108,6 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     };
     give_back();
     result
-}
-
-/// Fills the demo fleet and keeps it alive; a failure never ends the explorer.
-async fn play(demo: Demo) {
-    if let Err(error) = demo.fill(SystemClock.now()).await {
-        tracing::warn!(error = %chain(&error), "the demo fleet is not complete");
-    }
-    demo.run().await;
 }
 
 fn column(text: &str, at: usize) -> usize {

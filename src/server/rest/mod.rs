@@ -30,7 +30,6 @@ pub(super) struct Call {
     pub(super) user: User,
     pub(super) served: Arc<Served>,
     pub(super) at: Resource,
-    pub(super) method: Method,
     pub(super) query: Query,
     pub(super) accept: Option<String>,
     pub(super) content_type: Option<String>,

@@ -60,7 +60,7 @@ impl Call {
         let mut object = decoded.object;
         self.belongs(&object)?;
         let unknown = self.clean(&mut object)?;
-        let mut problems = decoded.duplicates;
+        let mut problems = duplicates(&decoded.duplicates);
         problems.extend(unknown);
         self.complain(options, problems, warnings)?;
         Ok(object)
@@ -312,7 +312,7 @@ impl Call {
                     self.belongs(&new)?;
                 }
             }
-            let mut problems = sent.duplicates.clone();
+            let mut problems = duplicates(&sent.duplicates);
             problems.extend(self.clean(&mut new)?);
             self.complain(&options, problems, &mut warnings)?;
             Ok(new)
@@ -336,7 +336,7 @@ impl Call {
         if options.validation == FieldValidation::Strict {
             // Without it, an unknown field is an error of apply itself.
             let mut looked = sent.clone();
-            let mut problems = decoded.duplicates;
+            let mut problems = duplicates(&decoded.duplicates);
             problems.extend(self.clean(&mut looked)?);
             self.complain(options, problems, &mut warnings)?;
         }
@@ -442,6 +442,10 @@ impl Call {
         }
         response
     }
+}
+
+fn duplicates(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
 }
 
 /// 503: the disk does not take it.

@@ -1,5 +1,5 @@
 //! The controller and the agents of the demo: they watch the hosts, and when one has something to
-//! confirm, do so a moment later, as a program on the host would.
+//! confirm, do so a moment later, as a program on the host would. Clusters and regions are counted.
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -13,7 +13,9 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
+use tokio::time::MissedTickBehavior;
 
+use super::rollup::Rollup;
 use super::write::{Part, change};
 use super::{Demo, confirm, now};
 use crate::model::host::Host;
@@ -77,6 +79,9 @@ pub(super) async fn run(demo: &Demo) -> Infallible {
     loop {
         let mut events = watcher(watched.clone(), config.clone()).default_backoff().boxed();
         let mut jobs = Jobs::default();
+        let mut rollup = Rollup::default();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wait = jobs.next().map(|due| {
                 let wait = Duration::try_from(due.duration_since(now())).unwrap_or_default();
@@ -87,12 +92,21 @@ pub(super) async fn run(demo: &Demo) -> Infallible {
                     Some(Ok(Event::Apply(host) | Event::InitApply(host))) => {
                         let DeserializeGuard(Ok(host)) = host else { continue };
                         jobs.set(host.name_any(), confirm::due(&host, now()), 0);
+                        rollup.set(&host.name_any(), Some(&host));
                     }
-                    Some(Ok(Event::Delete(host))) => jobs.set(host.name_any(), None, 0),
-                    Some(Ok(Event::Init | Event::InitDone)) => {}
+                    Some(Ok(Event::Delete(host))) => {
+                        jobs.set(host.name_any(), None, 0);
+                        rollup.set(&host.name_any(), None);
+                    }
+                    Some(Ok(Event::Init)) => {
+                        jobs = Jobs::default();
+                        rollup.clear();
+                    }
+                    Some(Ok(Event::InitDone)) => {}
                     Some(Err(cause)) => tracing::warn!(%cause, "the demo cannot watch its hosts"),
                     None => break,
                 },
+                _ = tick.tick() => rollup.write(demo).await,
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
                     let due = jobs.take(now(), AT_ONCE);
                     let acts = due.iter().map(|(name, _)| act(&hosts, name));

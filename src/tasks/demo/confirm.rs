@@ -75,14 +75,20 @@ fn maintenance(host: &Host, status: &mut HostStatus, now: Timestamp) {
                 drained: None,
             });
             set(&mut status.conditions, condition::IN_MAINTENANCE, false, "NotHeld", now);
-            keep(status, "maintenance-off", before.holders.unwrap_or_default(), None, now);
+            keep(
+                status,
+                "maintenance-off",
+                before.holders.as_deref().unwrap_or_default(),
+                None,
+                now,
+            );
         }
         return;
     };
     let drain = current.iter().any(|(_, hold)| hold.mode == HoldMode::Drain);
     if before.is_none() {
         set(&mut status.conditions, condition::IN_MAINTENANCE, true, "Held", now);
-        keep(status, "maintenance-on", names(), Some(first.reason.clone()), now);
+        keep(status, "maintenance-on", &names(), Some(first.reason.clone()), now);
     }
     let drained = before.as_ref().is_some_and(|m| m.drained == Some(true))
         || before.is_some() && agent_up(status) && drain_done(status).is_some_and(|at| at <= now);
@@ -255,7 +261,7 @@ fn keep_run(host: &Host, status: &mut HostStatus) {
     push(&mut status.operations, operation);
 }
 
-fn keep(status: &mut HostStatus, verb: &str, by: String, reason: Option<String>, now: Timestamp) {
+fn keep(status: &mut HostStatus, verb: &str, by: &str, reason: Option<String>, now: Timestamp) {
     let operation = Operation {
         id: format!("{verb}-{}", now.as_second()),
         verb: verb.to_owned(),

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use kube::Error;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::host::Host;
+use crate::model::host::{Host, HostSpec, HostStatus};
 use crate::store::client::DEADLINE;
 
 /// How often a change begins again when somebody else was faster.
@@ -22,6 +23,17 @@ pub(super) enum Part {
     Object,
     /// The status subresource.
     Status,
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    metadata: &'a ObjectMeta,
+    spec: &'a HostSpec,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    status: Option<&'a HostStatus>,
 }
 
 /// Changes one part of a Host as `edit` says. A host that is gone is left in peace, and a change
@@ -40,7 +52,8 @@ pub(super) async fn change(
         let mut wanted = host.clone();
         edit(&mut wanted);
         let Some(mut patch) = difference(&host, &wanted, part)? else { return Ok(()) };
-        patch["metadata"]["resourceVersion"] = json!(host.metadata.resource_version);
+        let version = json!({"metadata": {"resourceVersion": host.metadata.resource_version}});
+        json_patch::merge(&mut patch, &version);
         let patch = Patch::Merge(patch);
         let sent = match part {
             Part::Object => within(hosts.patch(name, &params, &patch)).await,
@@ -58,9 +71,8 @@ pub(super) async fn change(
 /// The merge patch of one part; none: nothing differs.
 fn difference(old: &Host, new: &Host, part: Part) -> kube::Result<Option<Value>> {
     let body = |host: &Host| match part {
-        Part::Object => serde_json::to_value((&host.metadata, &host.spec))
-            .map(|pair| json!({"metadata": pair[0], "spec": pair[1]})),
-        Part::Status => serde_json::to_value(&host.status).map(|status| json!({"status": status})),
+        Part::Object => serde_json::to_value(Object { metadata: &host.metadata, spec: &host.spec }),
+        Part::Status => serde_json::to_value(Status { status: host.status.as_ref() }),
     };
     let (old, new) = (body(old).map_err(Error::SerdeError)?, body(new).map_err(Error::SerdeError)?);
     Ok(merge_patch(&old, &new))
@@ -126,9 +138,19 @@ pub(super) fn or_there<T>(made: kube::Result<T>) -> kube::Result<Option<T>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll};
+
+    use futures::future::BoxFuture;
+    use http::{Request, Response};
+    use kube::client::Body;
+    use tower_service::Service;
+
     use super::*;
     use crate::model::sample;
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
     fn the_patch_has_only_what_differs_and_removes_what_is_gone() {
@@ -151,6 +173,95 @@ mod tests {
         let patch = |part| difference(&old, &new, part).unwrap().unwrap();
         assert_eq!(patch(Part::Object), json!({"spec": {"paused": true}}));
         assert_eq!(patch(Part::Status), json!({"status": {"phase": null}}));
+    }
+
+    /// A server that gives these answers, one after the other, and keeps what it was sent.
+    #[derive(Clone, Default)]
+    struct Script {
+        answers: Arc<Mutex<VecDeque<(u16, Value)>>>,
+        sent: Arc<Mutex<Vec<(String, Value)>>>,
+    }
+
+    impl Script {
+        fn hosts(&self, answers: impl IntoIterator<Item = (u16, Value)>) -> Api<Host> {
+            self.answers.lock().unwrap().extend(answers);
+            Api::namespaced(kube::Client::new(self.clone(), "n"), "n")
+        }
+
+        /// Method and path, and the body where there is one.
+        fn sent(&self) -> Vec<(String, Value)> {
+            std::mem::take(&mut self.sent.lock().unwrap())
+        }
+    }
+
+    impl Service<Request<Body>> for Script {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            let script = self.clone();
+            Box::pin(async move {
+                let what = format!("{} {}", request.method(), request.uri());
+                let body = request.into_body().collect_bytes().await.unwrap();
+                let body = serde_json::from_slice(&body).unwrap_or_default();
+                script.sent.lock().unwrap().push((what, body));
+                let (code, body) = script.answers.lock().unwrap().pop_front().unwrap();
+                let body = Body::from(body.to_string().into_bytes());
+                Ok(Response::builder().status(code).body(body).unwrap())
+            })
+        }
+    }
+
+    fn host(version: &str) -> (u16, Value) {
+        let host = json!({"metadata": {"name": "h", "resourceVersion": version}, "spec": {},
+            "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Host"});
+        (200, host)
+    }
+
+    fn refused(code: u16, reason: &str) -> (u16, Value) {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "code": code, "reason": reason, "message": ""});
+        (code, status)
+    }
+
+    #[tokio::test]
+    async fn whoever_was_faster_makes_it_begin_again() {
+        let script = Script::default();
+        let pause = |host: &mut Host| host.spec.paused = true;
+        let conflict = || refused(409, "Conflict");
+        let hosts = script.hosts([host("1"), conflict(), host("2"), host("3")]);
+        change(&hosts, "h", "me", Part::Object, pause).await.unwrap();
+        let path = "/apis/inventory.inv-tui.dev/v1alpha1/namespaces/n/hosts/h";
+        let changes = |version| {
+            let body = json!({"metadata": {"resourceVersion": version}, "spec": {"paused": true}});
+            (format!("PATCH {path}?&fieldManager=me"), body)
+        };
+        let get = || (format!("GET {path}"), Value::Null);
+        assert_eq!(script.sent(), [get(), changes("1"), get(), changes("2")]);
+
+        let always = (0..TRIES).flat_map(|_| [host("1"), conflict()]);
+        let hosts = script.hosts(always);
+        assert!(change(&hosts, "h", "me", Part::Object, pause).await.is_err());
+        assert_eq!(script.sent().len(), 2 * TRIES);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_for_nothing_and_a_host_that_is_gone_is_left_in_peace() {
+        let script = Script::default();
+        let gone = || refused(404, "NotFound");
+        let hosts = script.hosts([host("1"), gone(), host("1"), gone()]);
+        change(&hosts, "h", "me", Part::Object, |_| ()).await.unwrap();
+        change(&hosts, "h", "me", Part::Object, |_| ()).await.unwrap();
+        assert_eq!(script.sent().len(), 2);
+        let fill = |host: &mut Host| host.status = Some(HostStatus::default());
+        change(&hosts, "h", "me", Part::Status, fill).await.unwrap();
+        let sent = script.sent();
+        assert!(sent[1].0.contains("/hosts/h/status?"), "{sent:?}");
     }
 
     fn answer(code: u16) -> Error {

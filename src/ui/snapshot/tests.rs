@@ -1,10 +1,9 @@
 use super::*;
+use crate::config::Config;
 use crate::store::watch::FleetEvent;
-use crate::ui::app::Settings;
 use crate::ui::testing;
 use crate::ui::theme::Theme;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use tokio::sync::mpsc::Sender;
@@ -53,7 +52,7 @@ async fn picture(
     }
     let others = std::sync::Arc::default();
     let answers = Answers { messages, others: std::sync::Arc::clone(&others), silent };
-    let settings = Settings { time_zone: TimeZone::UTC, ..testing::settings(Default::default()) };
+    let settings = testing::settings(Config::default());
     let model = Model::new(settings, testing::now(), size);
     let look = Look { theme: Theme::load("night", None).unwrap(), find: Box::new(|_| None) };
     let patience =

@@ -184,7 +184,7 @@ fn a_host_that_somebody_made_by_hand_gets_a_phase() {
 fn ten_operations_are_kept() {
     let mut status = HostStatus::default();
     for second in 0..12 {
-        keep(&mut status, "maintenance-on", "ann".into(), None, at(second));
+        keep(&mut status, "maintenance-on", "ann", None, at(second));
     }
     assert_eq!(status.operations.len(), OPERATIONS);
     assert_eq!(status.operations[0].at, Time(at(2)));
