@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Writer;
 use super::set::Set;
@@ -205,16 +205,16 @@ fn encode_entry(entry: Entry) -> Value {
         Operation::Apply => "Apply",
         Operation::Update => "Update",
     };
-    let mut json = json!({
-        "manager": entry.manager, "operation": operation, "apiVersion": entry.api_version,
-        "fieldsType": "FieldsV1",
-    });
-    json["fieldsV1"] = entry.fields.into_fields_v1();
-    if !entry.subresource.is_empty() {
-        json["subresource"] = entry.subresource.into();
-    }
-    if let Some(time) = entry.time.and_then(|time| jiff::Timestamp::from_second(time).ok()) {
-        json["time"] = time.to_string().into();
-    }
-    json
+    let time = entry.time.and_then(|time| jiff::Timestamp::from_second(time).ok());
+    let subresource = Some(entry.subresource).filter(|name| !name.is_empty());
+    let fields = [
+        ("manager", Some(entry.manager.into())),
+        ("operation", Some(operation.into())),
+        ("apiVersion", Some(entry.api_version.into())),
+        ("time", time.map(|time| time.to_string().into())),
+        ("fieldsType", Some("FieldsV1".into())),
+        ("fieldsV1", Some(entry.fields.into_fields_v1())),
+        ("subresource", subresource.map(Value::from)),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

@@ -129,7 +129,7 @@ pub fn apply(
     let mut new = type_.merge(&old, &config);
     if let Some(before) = before.filter(|before| !before.is_empty()) {
         let managed = entries.iter().fold(wanted, |all, entry| all.union(&entry.fields));
-        new = prune(type_, new, &before, &managed);
+        new = prune(type_, &new, &before, &managed);
     }
 
     let (changed, removed) = owned_changes(Some(&old), &new, schema);
@@ -210,17 +210,15 @@ fn checked_config(config: &Value, schema: &Schema, writer: &Writer<'_>) -> ApiRe
 
 /// Takes out what this manager wanted `before`, unless it is `managed` by anybody now. What stands
 /// inside and belongs to nobody goes too; what belongs to others keeps alive what is around it.
-fn prune(type_: Type<'_>, merged: Value, before: &Set, managed: &Set) -> Value {
-    let without = |gone: &Set| {
-        let value = type_.remove(merged.clone(), gone).unwrap_or_else(|| json!({}));
-        type_.named(&type_.fields(&value))
-    };
-    let all = type_.named(&type_.fields(&merged));
+fn prune(type_: Type<'_>, merged: &Value, before: &Set, managed: &Set) -> Value {
+    let remove =
+        |gone: &Set| type_.remove(merged.clone(), gone, Some(managed)).unwrap_or_else(|| json!({}));
+    let left_after = |gone: &Set| type_.named(&type_.fields(&remove(gone)));
+    let all = type_.named(&type_.fields(merged));
     let before = type_.named(before);
-    let left = without(&before).union(&type_.named(managed));
-    let left = without(&all.difference(&left));
-    let gone = own_only(all.difference(&left).intersection(&before));
-    type_.remove(merged.clone(), &gone).unwrap_or_else(|| json!({}))
+    let left = left_after(&before).union(&type_.named(managed));
+    let left = left_after(&all.difference(&left));
+    remove(&own_only(all.difference(&left).intersection(&before)))
 }
 
 /// What of the difference between two objects counts for ownership: changed and removed fields.
@@ -257,9 +255,9 @@ fn refuse_conflicts(entries: &[Entry], changed: &Set) -> ApiResult<()> {
         if paths.is_empty() {
             continue;
         }
-        let list: String = paths.iter().map(|path| format!("\n- {path}")).collect();
-        groups.push(format!("conflicts with {entry}:{list}"));
-        let cause = |path| Cause::new("FieldManagerConflict", path, format!("conflict with {entry}"));
+        groups.push(format!("conflicts with {entry}:\n- {}", paths.join("\n- ")));
+        let cause =
+            |path| Cause::new("FieldManagerConflict", path, format!("conflict with {entry}"));
         causes.extend(paths.into_iter().map(cause));
     }
     let message = match causes.as_slice() {

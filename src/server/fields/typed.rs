@@ -132,8 +132,9 @@ impl<'s> Type<'s> {
         match &schema.additional_properties {
             Some(Additional::Schema(values)) => Some((self.child(Some(values)), false)),
             Some(Additional::Any(any)) => any.then(|| (self.child(None), false)),
-            None => (self.preserve || schema.properties.is_empty())
-                .then(|| (self.child(None), false)),
+            None => {
+                (self.preserve || schema.properties.is_empty()).then(|| (self.child(None), false))
+            }
         }
     }
 
@@ -180,7 +181,8 @@ impl<'s> Type<'s> {
         match item {
             Value::Object(item) if !keys.is_empty() => {
                 let mut values = Map::new();
-                let properties = self.schema.and_then(|s| s.items.as_deref()).map(|s| &s.properties);
+                let properties =
+                    self.schema.and_then(|s| s.items.as_deref()).map(|s| &s.properties);
                 for key in keys {
                     let default = || properties?.get(key)?.default.as_ref();
                     let value = item.get(key).or_else(default).ok_or_else(|| {
@@ -215,7 +217,9 @@ impl<'s> Type<'s> {
                 for (name, value) in value.as_object().into_iter().flatten() {
                     let (type_, declared) = self.field_or_any(name);
                     let mut child = type_.fields(value);
-                    child.here |= !declared || value.is_null() || is_empty_map(value);
+                    // An empty list too, unlike in Kubernetes: or applying one twice is not the same
+                    // as once.
+                    child.here |= !declared || is_empty(value);
                     set.put(Element::field(name), child);
                 }
                 set
@@ -276,9 +280,9 @@ impl<'s> Type<'s> {
         let old = old.and_then(Value::as_object);
         let new = new.and_then(Value::as_object);
         let mut one = |name: &String, before: Option<&Value>, after: Option<&Value>| {
-            if before != after {
-                let (type_, _) = self.field_or_any(name);
-                result.put(Element::field(name), type_.compare(before, after));
+            let below = self.field_or_any(name).0.compare(before, after);
+            if !(below.changed.is_empty() && below.removed.is_empty()) {
+                result.put(Element::field(name), below);
             }
         };
         for (name, before) in old.into_iter().flatten() {
@@ -329,12 +333,9 @@ impl<'s> Type<'s> {
     pub fn merge(self, live: &Value, config: &Value) -> Value {
         match self.shape(config) {
             Shape::Leaf => config.clone(),
-            Shape::Map if is_empty(config) && (is_empty(live) || !live.is_object()) => {
-                config.clone()
-            }
-            Shape::List(_) if is_empty(config) && (is_empty(live) || !live.is_array()) => {
-                config.clone()
-            }
+            // Null says nothing of what is inside.
+            Shape::Map if config.is_null() && !live.is_object() => Value::Null,
+            Shape::List(_) if config.is_null() && !live.is_array() => Value::Null,
             Shape::Map => {
                 let mut merged = live.as_object().cloned().unwrap_or_default();
                 for (name, value) in config.as_object().into_iter().flatten() {
@@ -364,14 +365,14 @@ impl<'s> Type<'s> {
         };
         let mut list = Vec::with_capacity(live.len() + config.len());
         let mut shared = config.iter().filter(|(element, _)| ours.contains_key(element));
-        let mut rest = config.iter().peekable();
+        let mut rest = config.iter();
         for (element, value) in live {
             if !wanted.contains_key(&element) {
                 list.push(value.clone());
             } else if let Some((next, _)) = shared.next() {
                 // One place of a shared element: the next of them in the wanted order, with the new
                 // ones that are wanted before it.
-                while let Some((element, value)) = rest.next() {
+                for (element, value) in rest.by_ref() {
                     list.push(merged(element, value));
                     if element == next {
                         break;
@@ -383,39 +384,43 @@ impl<'s> Type<'s> {
         Value::Array(list)
     }
 
-    /// `value` without the fields of `gone`. `None` if nothing is left of it.
-    pub fn remove(self, value: Value, gone: &Set) -> Option<Value> {
+    /// `value` without the fields of `gone`. What has nothing left inside goes too, `None` at the
+    /// root, unless it is in `keep`.
+    pub fn remove(self, value: Value, gone: &Set, keep: Option<&Set>) -> Option<Value> {
+        let keep_here = keep.is_some_and(|keep| keep.here);
+        let kept_below = |element: &Element| keep.and_then(|keep| keep.children.get(element));
         match (self.shape(&value), value) {
             (Shape::Map, Value::Object(mut fields)) => {
                 for (element, child) in &gone.children {
                     let Some(name) = element.as_field() else { continue };
+                    let (type_, _) = self.field_or_any(name);
                     if let Some(value) = fields.remove(name)
                         && !child.here
-                        && let Some(value) = self.field_or_any(name).0.remove(value, child)
+                        && let Some(value) = type_.remove(value, child, kept_below(element))
                     {
                         fields.insert(name.to_owned(), value);
                     }
                 }
-                (!fields.is_empty()).then_some(Value::Object(fields))
+                (keep_here || !fields.is_empty()).then_some(Value::Object(fields))
             }
             (Shape::List(keys), Value::Array(items)) => {
                 let mut left = Vec::with_capacity(items.len());
                 for item in items {
-                    let child =
-                        self.element(keys, &item).ok().and_then(|e| gone.children.get(&e).cloned());
-                    match child {
+                    let element = self.element(keys, &item).ok();
+                    match element.and_then(|e| gone.children.get_key_value(&e)) {
                         None => left.push(item),
-                        Some(child) if child.here => {}
-                        Some(mut child) => {
+                        Some((_, child)) if child.here => {}
+                        Some((element, child)) => {
+                            let mut child = child.clone();
                             // An element that stays keeps its name.
                             for key in keys {
                                 child.children.remove(&Element::field(key));
                             }
-                            left.extend(self.item().remove(item, &child));
+                            left.extend(self.item().remove(item, &child, kept_below(element)));
                         }
                     }
                 }
-                (!left.is_empty()).then_some(Value::Array(left))
+                (keep_here || !left.is_empty()).then_some(Value::Array(left))
             }
             (_, value) => Some(value),
         }
@@ -479,7 +484,9 @@ impl<'s> Type<'s> {
             Value::Object(fields) => {
                 for (name, value) in fields {
                     match self.field(name) {
-                        Some((type_, _)) => type_.check_at(&format!("{path}.{name}"), value, errors),
+                        Some((type_, _)) => {
+                            type_.check_at(&format!("{path}.{name}"), value, errors);
+                        }
                         None => {
                             errors.push(format!("{path}.{name}: field not declared in schema"));
                         }
@@ -523,16 +530,12 @@ impl Comparison {
     }
 }
 
-fn grouped<'v>(items: Vec<(Element, &'v Value)>) -> BTreeMap<Element, Vec<&'v Value>> {
+fn grouped(items: Vec<(Element, &Value)>) -> BTreeMap<Element, Vec<&Value>> {
     let mut groups = BTreeMap::<_, Vec<_>>::new();
     for (element, value) in items {
         groups.entry(element).or_default().push(value);
     }
     groups
-}
-
-fn is_empty_map(value: &Value) -> bool {
-    value.as_object().is_some_and(Map::is_empty)
 }
 
 /// Nothing inside: null, `{}` or `[]`. (Null is a valid map and a valid list.)

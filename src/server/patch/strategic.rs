@@ -51,7 +51,7 @@ pub fn strategic(document: &Value, patch: &Value) -> ApiResult<Value> {
 fn merge_map<'p>(
     mut target: Map<String, Value>,
     patch: &'p Map<String, Value>,
-    path: &mut Vec<&'p str>,
+    at: &mut Vec<&'p str>,
 ) -> ApiResult<Map<String, Value>> {
     match directive(patch)? {
         Some("delete") => return Ok(Map::new()),
@@ -59,12 +59,12 @@ fn merge_map<'p>(
         _ => {}
     }
     if let Some(keep) = patch.get("$retainKeys") {
-        let keep = list(keep, "$retainKeys")?;
-        let kept = |name: &str| keep.iter().any(|k| k.as_str() == Some(name));
-        if patch.keys().any(|name| !name.starts_with('$') && !kept(name)) {
+        let keep: BTreeSet<_> =
+            list(keep, "$retainKeys")?.iter().filter_map(Value::as_str).collect();
+        if patch.keys().any(|name| !name.starts_with('$') && !keep.contains(name.as_str())) {
             return Err(ApiError::bad_request("$retainKeys must name all fields of the patch"));
         }
-        target.retain(|name, _| kept(name));
+        target.retain(|name, _| keep.contains(name.as_str()));
     }
 
     let mut extras = BTreeMap::<&str, Extra<'p>>::new();
@@ -82,32 +82,32 @@ fn merge_map<'p>(
     }
 
     for (name, value) in patch.iter().filter(|(name, _)| !name.starts_with('$')) {
-        path.push(name);
+        at.push(name);
         let merged = match (target.remove(name), value) {
             (_, Value::Null) => None,
             (old, Value::Object(patch)) => {
                 let old = if let Some(Value::Object(old)) = old { old } else { Map::new() };
-                let merged = merge_map(old, patch, path)?;
+                let merged = merge_map(old, patch, at)?;
                 (directive(patch)? != Some("delete")).then_some(Value::Object(merged))
             }
             (Some(Value::Array(old)), Value::Array(items)) => {
-                Some(merge_list(old, items, list_kind(path), path)?)
+                Some(merge_list(old, items, list_kind(at), at)?)
             }
-            (_, Value::Array(items)) => Some(merge_list(Vec::new(), items, list_kind(path), path)?),
+            (_, Value::Array(items)) => Some(merge_list(Vec::new(), items, list_kind(at), at)?),
             (_, scalar) => Some(scalar.clone()),
         };
-        path.pop();
+        at.pop();
         if let Some(merged) = merged {
             target.insert(name.clone(), merged);
         }
     }
 
     for (name, extra) in extras {
-        path.push(name);
-        let kind = list_kind(path);
-        path.pop();
+        at.push(name);
+        let kind = list_kind(at);
+        at.pop();
         let Some(Value::Array(items)) = target.get_mut(name) else { continue };
-        if let (Some(gone), false) = (extra.delete, patch.get(name).is_some_and(Value::is_null)) {
+        if let Some(gone) = extra.delete {
             let gone = list(gone, "$deleteFromPrimitiveList")?;
             let gone: BTreeSet<String> = gone.iter().map(Value::to_string).collect();
             items.retain(|item| !gone.contains(&item.to_string()));
@@ -123,7 +123,7 @@ fn merge_list<'p>(
     old: Vec<Value>,
     patch: &'p [Value],
     kind: List,
-    path: &mut Vec<&'p str>,
+    at: &mut Vec<&'p str>,
 ) -> ApiResult<Value> {
     if let List::Replace = kind {
         return Ok(patch.into());
@@ -154,9 +154,9 @@ fn merge_list<'p>(
         *old = match (item, old.take()) {
             (Value::Object(item), _) if directive(item)? == Some("delete") => None,
             (Value::Object(item), Some(Value::Object(old))) => {
-                Some(Value::Object(merge_map(old, item, path)?))
+                Some(Value::Object(merge_map(old, item, at)?))
             }
-            (Value::Object(item), _) => Some(Value::Object(merge_map(Map::new(), item, path)?)),
+            (Value::Object(item), _) => Some(Value::Object(merge_map(Map::new(), item, at)?)),
             (item, old) => old.or_else(|| Some(item.clone())),
         };
     }
@@ -165,15 +165,16 @@ fn merge_list<'p>(
 
 /// Puts the elements that `order` names into its order. All others stay where they are.
 fn set_order(items: &mut Vec<Value>, order: &[Value], kind: List) {
-    let names = order.iter().enumerate().filter_map(|(i, item)| Some((kind.name(item)?, i)));
-    let ranks: BTreeMap<String, usize> = names.collect();
+    let order = order.iter().enumerate().filter_map(|(i, item)| Some((kind.name(item)?, i)));
+    let ranks: BTreeMap<String, usize> = order.collect();
     let rank = |item: &Value| ranks.get(&kind.name(item)?).copied();
-    let ranked: Vec<_> = std::mem::take(items).into_iter().map(|item| (rank(&item), item)).collect();
-    let mut named: Vec<_> = ranked.iter().filter(|(rank, _)| rank.is_some()).cloned().collect();
-    named.sort_by_key(|(rank, _)| *rank);
-    let mut named = named.into_iter().map(|(_, item)| item);
+    let ranked: Vec<_> =
+        std::mem::take(items).into_iter().map(|item| (rank(&item), item)).collect();
+    let mut moved: Vec<_> = ranked.iter().filter(|(rank, _)| rank.is_some()).cloned().collect();
+    moved.sort_by_key(|(rank, _)| *rank);
+    let mut moved = moved.into_iter().map(|(_, item)| item);
     items.extend(ranked.into_iter().filter_map(|(rank, item)| match rank {
-        Some(_) => named.next(),
+        Some(_) => moved.next(),
         None => Some(item),
     }));
 }
@@ -198,7 +199,8 @@ fn directive(patch: &Map<String, Value>) -> ApiResult<Option<&str>> {
 }
 
 fn list<'v>(value: &'v Value, what: &str) -> ApiResult<&'v [Value]> {
-    value.as_array().map(Vec::as_slice).ok_or_else(|| {
-        ApiError::bad_request(format!("{what} must be a list"))
-    })
+    value
+        .as_array()
+        .map(Vec::as_slice)
+        .ok_or_else(|| ApiError::bad_request(format!("{what} must be a list")))
 }
