@@ -340,6 +340,7 @@ impl Call {
             problems.extend(self.clean(&mut looked)?);
             self.complain(options, problems, &mut warnings)?;
         }
+        self.only_own_part(&mut sent);
         let force = options.force == Some(true);
         let version = kind.api_version();
         let writer = self.writer(&options.manager, &version);
@@ -375,6 +376,24 @@ impl Call {
             return Ok(self.answer(shape, 200, outcome, &warnings));
         }
         Err(ApiError::internal("the object comes and goes; nothing was applied"))
+    }
+
+    /// Takes out of an applied object what this path does not write, so that nobody owns it for it.
+    fn only_own_part(&self, sent: &mut Value) {
+        let main = self.at.subresource.is_empty();
+        if main && !self.served.kind.has_status() {
+            return;
+        }
+        if let Some(fields) = sent.as_object_mut() {
+            fields.retain(|field, _| match field.as_str() {
+                "apiVersion" | "kind" | "metadata" => true,
+                "status" => !main,
+                _ => main,
+            });
+            if !main && let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.retain(|field, _| ["name", "namespace", "uid", "resourceVersion", "managedFields"].contains(&field.as_str()));
+            }
+        }
     }
 
     /// Changes the object of the path. `make` gets it as it is and says what it shall be; it is asked
