@@ -256,6 +256,11 @@ impl Server {
         Watch { headers: head.headers, lines, reader, seen: VecDeque::new() }
     }
 
+    /// A request whose answer nobody reads.
+    pub(crate) async fn stuck(&self, path: &str) -> http::Response<Incoming> {
+        self.start("GET", path, &[], Bytes::new()).await
+    }
+
     /// Asks again until the answer is one that `wanted` takes.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
         let deadline = Instant::now() + PATIENCE;

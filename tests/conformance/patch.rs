@@ -230,23 +230,30 @@ fn strategic_merges_maps() {
 #[test]
 fn strategic_merges_finalizers_and_owners() {
     case(async |t| {
-        let owner = |uid: &str, name: &str| json!({"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid});
+        // Owners that are there, or a garbage collector deletes what is theirs.
+        let (one, two) = (t.create("one").await, t.create("two").await);
+        let owner = |owner: &Value| {
+            let meta = &owner["metadata"];
+            let (kind, version) = (&owner["kind"], &owner["apiVersion"]);
+            json!({"apiVersion": version, "kind": kind, "name": meta["name"], "uid": meta["uid"]})
+        };
         let map = json!({"metadata": {
             "name": "a",
             "finalizers": ["example.com/a"],
-            "ownerReferences": [owner("1", "one")],
+            "ownerReferences": [owner(&one)],
         }});
         t.post(&t.core("configmaps"), &map).await.is(201);
         let path = format!("{}/a", t.core("configmaps"));
         let patch = json!({"metadata": {
             "finalizers": ["example.com/b"],
-            "ownerReferences": [owner("2", "two")],
+            "ownerReferences": [owner(&two)],
         }});
         let answer = t.patch(&path, STRATEGIC, &patch).await.is(200).json;
         let finalizers = answer["metadata"]["finalizers"].as_array().unwrap();
         assert_eq!(finalizers.len(), 2, "{finalizers:?}");
         assert_eq!(answer["metadata"]["ownerReferences"].as_array().unwrap().len(), 2);
-        let patch = json!({"metadata": {"ownerReferences": [{"$patch": "delete", "uid": "1"}, {"$patch": "delete", "uid": "2"}]}});
+        let gone = |owner: &Value| json!({"$patch": "delete", "uid": owner["metadata"]["uid"]});
+        let patch = json!({"metadata": {"ownerReferences": [gone(&one), gone(&two)]}});
         let answer = t.patch(&path, STRATEGIC, &patch).await.is(200).json;
         assert_eq!(answer["metadata"].get("ownerReferences"), None);
         let patch = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/a"]}});
