@@ -112,9 +112,15 @@ fn the_same_again_is_no_change() {
 #[test]
 fn a_conflict() {
     case(async |t| {
-        let body = t.with_spec("a", json!({"region": "eu-west", "cpu": 4, "nics": [{"name": "eth0", "mac": "aa"}]}));
+        let body = t.with_spec(
+            "a",
+            json!({"region": "eu-west", "cpu": 4, "nics": [{"name": "eth0", "mac": "aa"}]}),
+        );
         t.apply(&t.widget("a"), "one", &body).await.is(201);
-        let body = t.with_spec("a", json!({"cpu": 5, "nics": [{"name": "eth0", "mac": "bb"}, {"name": "eth1"}]}));
+        let body = t.with_spec(
+            "a",
+            json!({"cpu": 5, "nics": [{"name": "eth0", "mac": "bb"}, {"name": "eth1"}]}),
+        );
         let answer = t.apply(&t.widget("a"), "two", &body).await;
         let message = answer.json["message"].as_str().unwrap_or_default().to_owned();
         assert!(message.contains("conflicts with \"one\""), "{message}");
@@ -174,21 +180,27 @@ fn equal_values_are_shared() {
 #[test]
 fn what_is_left_out_is_removed() {
     case(async |t| {
-        let mut body = t.with_spec("a", json!({
-            "region": "eu-west",
-            "ip": "10.0.0.1",
-            "nics": [{"name": "eth0", "mac": "aa"}, {"name": "eth1"}],
-            "tags": ["a", "b"],
-            "settings": {"x": "1", "y": "2"},
-        }));
+        let mut body = t.with_spec(
+            "a",
+            json!({
+                "region": "eu-west",
+                "ip": "10.0.0.1",
+                "nics": [{"name": "eth0", "mac": "aa"}, {"name": "eth1"}],
+                "tags": ["a", "b"],
+                "settings": {"x": "1", "y": "2"},
+            }),
+        );
         body["metadata"]["labels"] = json!({"one": "1", "two": "2"});
         t.apply(&t.widget("a"), "one", &body).await.is(201);
-        let mut body = t.with_spec("a", json!({
-            "region": "eu-west",
-            "nics": [{"name": "eth1"}],
-            "tags": ["b"],
-            "settings": {"y": "2"},
-        }));
+        let mut body = t.with_spec(
+            "a",
+            json!({
+                "region": "eu-west",
+                "nics": [{"name": "eth1"}],
+                "tags": ["b"],
+                "settings": {"y": "2"},
+            }),
+        );
         body["metadata"]["labels"] = json!({"two": "2"});
         let answer = t.apply(&t.widget("a"), "one", &body).await.is(200).json;
         assert_eq!(answer["metadata"]["labels"], json!({"two": "2"}));
@@ -202,7 +214,8 @@ fn what_is_left_out_is_removed() {
 #[test]
 fn managers_share_list_maps_and_sets() {
     case(async |t| {
-        let spec = json!({"region": "eu-west", "nics": [{"name": "eth0", "mac": "aa"}], "tags": ["a"]});
+        let spec =
+            json!({"region": "eu-west", "nics": [{"name": "eth0", "mac": "aa"}], "tags": ["a"]});
         t.apply(&t.widget("a"), "one", &t.with_spec("a", spec)).await.is(201);
         let spec = json!({"nics": [{"name": "eth1", "mac": "bb"}], "tags": ["b"]});
         let answer = t.apply(&t.widget("a"), "two", &t.with_spec("a", spec)).await.is(200).json;
@@ -250,8 +263,12 @@ fn an_update_takes_ownership() {
         let update = entry(&answer, "two", "Update").expect("an entry");
         assert_eq!(update["fieldsV1"], json!({"f:spec": {"f:cpu": {}}}));
         // Apply entries come first.
-        let operations: Vec<_> = answer["metadata"]["managedFields"].as_array().unwrap().iter()
-            .map(|entry| entry["operation"].clone()).collect();
+        let operations: Vec<_> = answer["metadata"]["managedFields"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["operation"].clone())
+            .collect();
         assert_eq!(operations, ["Apply", "Update"]);
         // A field that was taken is not removed by leaving it out.
         let body = t.with_spec("a", json!({"region": "eu-west"}));
@@ -266,7 +283,8 @@ fn status() {
         let path = format!("{}/status", t.widget("a"));
         let mut body = t.new_widget("a");
         body.as_object_mut().unwrap().remove("spec");
-        body["status"] = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+        body["status"] =
+            json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
         t.apply(&path, "agent", &body).await.fails(404, "NotFound");
         t.apply(&t.widget("a"), "one", &t.new_widget("a")).await.is(201);
         let answer = t.apply(&path, "agent", &body).await.is(200).json;

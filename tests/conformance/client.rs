@@ -137,6 +137,20 @@ impl Server {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> http::Response<Incoming> {
+        let request = self.request(method, path, headers, body);
+        timeout(PATIENCE, self.http.request(request))
+            .await
+            .unwrap_or_else(|_| panic!("no answer: {path}"))
+            .unwrap_or_else(|error| panic!("{path}: {error:?}"))
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         for (name, value) in headers {
@@ -145,11 +159,14 @@ impl Server {
         if let Identity::Token(token) = &self.identity {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let request = request.body(Full::new(body)).expect("a request");
-        timeout(PATIENCE, self.http.request(request))
-            .await
-            .unwrap_or_else(|_| panic!("no answer: {path}"))
-            .unwrap_or_else(|error| panic!("{path}: {error:?}"))
+        request.body(Full::new(body)).expect("a request")
+    }
+
+    /// A GET that need not be answered: nothing if the connection ends instead.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<http::response::Parts> {
+        let request = self.request("GET", path, &[], Bytes::new());
+        let answer = timeout(PATIENCE, self.http.request(request)).await.expect("an end");
+        answer.ok().map(|answer| answer.into_parts().0)
     }
 
     /// Any request.

@@ -18,7 +18,10 @@ fn what_the_server_gives() {
         let uid = uuid::Uuid::parse_str(&answer.meta("uid")).unwrap();
         assert_eq!(uid.get_version_num(), 4);
         let created = answer.meta("creationTimestamp");
-        assert!(created.ends_with('Z') && !created.contains('.') && created.len() == 20, "{created}");
+        assert!(
+            created.ends_with('Z') && !created.contains('.') && created.len() == 20,
+            "{created}"
+        );
         assert!(answer.version_of_resource().parse::<u64>().unwrap() > 0);
         assert_eq!(answer.json["spec"]["region"], "eu-west");
         assert_eq!(answer.json.get("status"), None);

@@ -25,14 +25,17 @@ fn at_once() {
 #[test]
 fn bodies() {
     case(async |t| {
-        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
+        let options =
+            json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
         for body in [json!({}).to_string(), options.to_string(), String::new()] {
             t.create("a").await;
             let headers = [("content-type", JSON)];
             t.send("DELETE", &t.widget("a"), &headers, body).await.is(200);
         }
         t.create("a").await;
-        t.send("DELETE", &t.widget("a"), &[("content-type", JSON)], "{").await.fails(400, "BadRequest");
+        t.send("DELETE", &t.widget("a"), &[("content-type", JSON)], "{")
+            .await
+            .fails(400, "BadRequest");
         let yaml = [("content-type", "application/yaml")];
         t.send("DELETE", &t.widget("a"), &yaml, "propagationPolicy: Background\n").await.is(200);
     });
@@ -41,7 +44,8 @@ fn bodies() {
 #[test]
 fn finalizers_hold() {
     case(async |t| {
-        let stored = t.create_with("a", json!({"finalizers": ["example.com/f", "example.com/g"]})).await;
+        let stored =
+            t.create_with("a", json!({"finalizers": ["example.com/f", "example.com/g"]})).await;
         let version = stored["metadata"]["resourceVersion"].as_str().unwrap();
         let mut watch = t.watch(&t.widgets(), &[("resourceVersion", version)]).await;
         let first = t.delete(&t.widget("a")).await.is(200).json;
@@ -209,7 +213,8 @@ fn dependants_follow_their_owner() {
 fn owner_references_are_checked() {
     case(async |t| {
         let mut widget = t.new_widget("a");
-        widget["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": ""}]);
+        widget["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": ""}]);
         let answer = t.post(&t.widgets(), &widget).await.fails(422, "Invalid");
         let field = answer.json["details"]["causes"][0]["field"].as_str().unwrap();
         assert!(field.starts_with("metadata.ownerReferences"), "{field}");

@@ -31,8 +31,15 @@ fn version() {
     case(async |t| {
         let version = t.get("/version").await.is(200).json;
         for field in [
-            "major", "minor", "gitVersion", "gitCommit", "gitTreeState", "buildDate", "goVersion",
-            "compiler", "platform",
+            "major",
+            "minor",
+            "gitVersion",
+            "gitCommit",
+            "gitTreeState",
+            "buildDate",
+            "goVersion",
+            "compiler",
+            "platform",
         ] {
             assert!(version[field].is_string(), "{field}: {version}");
         }
@@ -51,7 +58,10 @@ fn legacy_core() {
         assert_eq!(api["versions"], json!(["v1"]));
         assert!(api["serverAddressByClientCIDRs"].is_array());
         let list = t.get("/api/v1").await.is(200).json;
-        assert_eq!((&list["kind"], &list["groupVersion"]), (&json!("APIResourceList"), &json!("v1")));
+        assert_eq!(
+            (&list["kind"], &list["groupVersion"]),
+            (&json!("APIResourceList"), &json!("v1"))
+        );
         let namespaces = entry(&list["resources"], "name", "namespaces");
         assert_eq!(namespaces["namespaced"], false);
         assert_eq!(namespaces["kind"], "Namespace");
@@ -68,7 +78,10 @@ fn legacy_core() {
 fn legacy_groups() {
     case(async |t| {
         let groups = t.get("/apis").await.is(200).json;
-        assert_eq!((&groups["kind"], &groups["apiVersion"]), (&json!("APIGroupList"), &json!("v1")));
+        assert_eq!(
+            (&groups["kind"], &groups["apiVersion"]),
+            (&json!("APIGroupList"), &json!("v1"))
+        );
         let group = entry(&groups["groups"], "name", &t.group);
         let version = json!({"groupVersion": format!("{}/v1", t.group), "version": "v1"});
         assert_eq!(group["preferredVersion"], version);
@@ -77,8 +90,12 @@ fn legacy_groups() {
         assert_eq!((&alone["kind"], &alone["name"]), (&json!("APIGroup"), &json!(t.group)));
         assert_eq!(alone["preferredVersion"], version);
         for name in [
-            "apiextensions.k8s.io", "authentication.k8s.io", "authorization.k8s.io",
-            "certificates.k8s.io", "coordination.k8s.io", "events.k8s.io",
+            "apiextensions.k8s.io",
+            "authentication.k8s.io",
+            "authorization.k8s.io",
+            "certificates.k8s.io",
+            "coordination.k8s.io",
+            "events.k8s.io",
         ] {
             let group = entry(&groups["groups"], "name", name);
             assert_eq!(group["preferredVersion"]["version"], "v1", "{group}");
@@ -114,13 +131,23 @@ fn legacy_resources_of_custom_kinds() {
 fn legacy_resources_of_built_in_kinds() {
     case(async |t| {
         for (path, names) in [
-            ("apiextensions.k8s.io/v1", vec!["customresourcedefinitions", "customresourcedefinitions/status"]),
+            (
+                "apiextensions.k8s.io/v1",
+                vec!["customresourcedefinitions", "customresourcedefinitions/status"],
+            ),
             ("authentication.k8s.io/v1", vec!["selfsubjectreviews"]),
-            ("authorization.k8s.io/v1", vec!["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
-            ("certificates.k8s.io/v1", vec![
-                "certificatesigningrequests", "certificatesigningrequests/approval",
-                "certificatesigningrequests/status",
-            ]),
+            (
+                "authorization.k8s.io/v1",
+                vec!["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+            ),
+            (
+                "certificates.k8s.io/v1",
+                vec![
+                    "certificatesigningrequests",
+                    "certificatesigningrequests/approval",
+                    "certificatesigningrequests/status",
+                ],
+            ),
             ("coordination.k8s.io/v1", vec!["leases"]),
             ("events.k8s.io/v1", vec!["events"]),
         ] {

@@ -36,7 +36,10 @@ fn changes() {
         let mut changed = stored.clone();
         changed["spec"]["cpu"] = json!(9);
         let answer = t.put(&path, &changed).await.is(200).json;
-        assert_eq!((&answer["spec"]["cpu"], &answer["metadata"]["generation"]), (&json!(9), &json!(2)));
+        assert_eq!(
+            (&answer["spec"]["cpu"], &answer["metadata"]["generation"]),
+            (&json!(9), &json!(2))
+        );
         let answer = t.merge(&path, &json!({"spec": {"cpu": 9}})).await.is(200).json;
         assert_eq!(answer["spec"]["cpu"], 9);
         let status = query(&format!("{}/status", t.widget("a")), &ALL);
@@ -77,17 +80,23 @@ fn field_validation() {
     case(async |t| {
         let mut widget = t.new_widget("a");
         widget["spec"]["unknown"] = json!(1);
-        let path = |mode: &str| query(&t.widgets(), &[("fieldValidation", mode), ("dryRun", "All")]);
+        let path =
+            |mode: &str| query(&t.widgets(), &[("fieldValidation", mode), ("dryRun", "All")]);
         let answer = t.post(&path("Strict"), &widget).await.fails(400, "BadRequest");
         let message = answer.json["message"].as_str().unwrap();
-        assert!(message.contains("strict decoding error: unknown field \"spec.unknown\""), "{message}");
+        assert!(
+            message.contains("strict decoding error: unknown field \"spec.unknown\""),
+            "{message}"
+        );
         let answer = t.post(&path("Warn"), &widget).await.is(201);
         assert!(answer.header("warning").contains("spec.unknown"), "{:?}", answer.headers);
         assert_eq!(answer.json["spec"].get("unknown"), None);
         let answer = t.post(&path("Ignore"), &widget).await.is(201);
         assert_eq!(answer.header("warning"), "");
         assert_eq!(answer.json["spec"].get("unknown"), None);
-        t.post(&path("Nonsense"), &widget).await.invalid("FieldValueNotSupported", "fieldValidation");
+        t.post(&path("Nonsense"), &widget)
+            .await
+            .invalid("FieldValueNotSupported", "fieldValidation");
         t.post(&path("Strict"), &t.new_widget("a")).await.is(201);
     });
 }

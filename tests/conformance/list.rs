@@ -26,7 +26,10 @@ fn shape() {
         let stored = t.create("a").await;
         let list = t.get(&t.widgets()).await.is(200);
         assert_eq!(list.json["items"], json!([stored]));
-        assert!(version(&list) >= stored["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap());
+        assert!(
+            version(&list)
+                >= stored["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+        );
     });
 }
 
@@ -36,7 +39,12 @@ fn items_of_built_in_kinds_have_no_kind() {
         t.post(&t.core("configmaps"), &json!({"metadata": {"name": "a"}})).await.is(201);
         let list = t.get(&t.core("configmaps")).await.is(200).json;
         assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("ConfigMapList"), &json!("v1")));
-        let item = list["items"].as_array().unwrap().iter().find(|i| i["metadata"]["name"] == "a").unwrap();
+        let item = list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|i| i["metadata"]["name"] == "a")
+            .unwrap();
         assert_eq!((item.get("kind"), item.get("apiVersion")), (None, None));
     });
 }
@@ -165,7 +173,8 @@ fn continue_tokens_are_checked() {
             t.get(&path).await.fails(400, "BadRequest");
         }
         let token = t.get(&query(&t.widgets(), &[("limit", "1")])).await.is(200).meta("continue");
-        let path = query(&t.widgets(), &[("limit", "1"), ("continue", &token), ("resourceVersion", "1")]);
+        let path =
+            query(&t.widgets(), &[("limit", "1"), ("continue", &token), ("resourceVersion", "1")]);
         t.get(&path).await.fails(400, "BadRequest");
         let parameters =
             [("limit", "1"), ("continue", &token), ("resourceVersionMatch", "NotOlderThan")];
@@ -204,7 +213,8 @@ fn resource_version() {
         // Not older: the latest will do.
         let found = names(&[("resourceVersion", &first)]).await;
         assert!(found.contains(&"a".to_owned()), "{found:?}");
-        let found = names(&[("resourceVersion", &first), ("resourceVersionMatch", "NotOlderThan")]).await;
+        let found =
+            names(&[("resourceVersion", &first), ("resourceVersionMatch", "NotOlderThan")]).await;
         assert!(found.contains(&"a".to_owned()), "{found:?}");
         // Exactly: the state of that moment.
         let exact = [("resourceVersion", first.as_str()), ("resourceVersionMatch", "Exact")];

@@ -50,11 +50,15 @@ mod world;
 
 mod protobuf;
 
+mod access;
 mod apply;
+mod builtins;
+mod crds;
 mod create;
 mod delete;
 mod discovery;
 mod dry_run;
+mod errors;
 mod list;
 mod negotiation;
 mod openapi;

@@ -143,8 +143,10 @@ fn parameters_in_any_order_with_spaces() {
 }
 
 /// What a typed client of client-go sends, with the `Accept` that goes with it.
-const TYPED: [(&str, &str); 2] =
-    [("content-type", PROTOBUF), ("accept", "application/vnd.kubernetes.protobuf,application/json")];
+const TYPED: [(&str, &str); 2] = [
+    ("content-type", PROTOBUF),
+    ("accept", "application/vnd.kubernetes.protobuf,application/json"),
+];
 
 #[test]
 fn protobuf_bodies_of_reviews() {

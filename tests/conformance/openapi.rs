@@ -33,9 +33,14 @@ fn index() {
         let index =
             t.until("/openapi/v3", |answer| answer.json["paths"].get(&group).is_some()).await.json;
         for path in [
-            "api/v1", "apis/apiextensions.k8s.io/v1", "apis/authentication.k8s.io/v1",
-            "apis/authorization.k8s.io/v1", "apis/certificates.k8s.io/v1",
-            "apis/coordination.k8s.io/v1", "apis/events.k8s.io/v1", &group,
+            "api/v1",
+            "apis/apiextensions.k8s.io/v1",
+            "apis/authentication.k8s.io/v1",
+            "apis/authorization.k8s.io/v1",
+            "apis/certificates.k8s.io/v1",
+            "apis/coordination.k8s.io/v1",
+            "apis/events.k8s.io/v1",
+            &group,
         ] {
             let url = index["paths"][path]["serverRelativeURL"].as_str();
             let url = url.unwrap_or_else(|| panic!("no {path}"));
@@ -72,7 +77,9 @@ fn schemas_of_custom_kinds() {
         assert_eq!(spec["properties"]["region"]["description"], "Where it is.");
         assert_eq!(spec["properties"]["cpu"]["type"], "integer");
         assert_eq!(spec["properties"]["nics"]["x-kubernetes-list-type"], "map");
-        assert!(widget["properties"]["metadata"].to_string().contains(&format!("{META}.ObjectMeta")));
+        assert!(
+            widget["properties"]["metadata"].to_string().contains(&format!("{META}.ObjectMeta"))
+        );
         assert!(widget["properties"]["apiVersion"].is_object());
         let list = &schemas[format!("{name}List")];
         let kind = json!([{"group": t.group, "version": "v1", "kind": "WidgetList"}]);
@@ -120,13 +127,22 @@ fn built_in_kinds_take_strategic_merge_patches() {
         for (path, one) in [
             ("api/v1", "/api/v1/namespaces/{name}"),
             ("api/v1", "/api/v1/namespaces/{namespace}/configmaps/{name}"),
-            ("apis/certificates.k8s.io/v1", "/apis/certificates.k8s.io/v1/certificatesigningrequests/{name}"),
-            ("apis/coordination.k8s.io/v1", "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"),
+            (
+                "apis/certificates.k8s.io/v1",
+                "/apis/certificates.k8s.io/v1/certificatesigningrequests/{name}",
+            ),
+            (
+                "apis/coordination.k8s.io/v1",
+                "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}",
+            ),
         ] {
             let document = document(&t, path).await;
             let patch = &document["paths"][one]["patch"];
             let content = &patch["requestBody"]["content"];
-            assert!(content["application/strategic-merge-patch+json"].is_object(), "{one}: {content}");
+            assert!(
+                content["application/strategic-merge-patch+json"].is_object(),
+                "{one}: {content}"
+            );
             let parameters = patch["parameters"].as_array().unwrap();
             assert!(parameters.iter().any(|p| p["name"] == "fieldValidation"), "{one}");
         }
@@ -139,8 +155,16 @@ fn schemas_of_built_in_kinds() {
         for (path, name, kind) in [
             ("api/v1", "io.k8s.api.core.v1.Namespace", ("", "v1", "Namespace")),
             ("api/v1", "io.k8s.api.core.v1.ConfigMap", ("", "v1", "ConfigMap")),
-            ("apis/coordination.k8s.io/v1", "io.k8s.api.coordination.v1.Lease", ("coordination.k8s.io", "v1", "Lease")),
-            ("apis/certificates.k8s.io/v1", "io.k8s.api.certificates.v1.CertificateSigningRequest", ("certificates.k8s.io", "v1", "CertificateSigningRequest")),
+            (
+                "apis/coordination.k8s.io/v1",
+                "io.k8s.api.coordination.v1.Lease",
+                ("coordination.k8s.io", "v1", "Lease"),
+            ),
+            (
+                "apis/certificates.k8s.io/v1",
+                "io.k8s.api.certificates.v1.CertificateSigningRequest",
+                ("certificates.k8s.io", "v1", "CertificateSigningRequest"),
+            ),
         ] {
             let document = document(&t, path).await;
             let schema = &document["components"]["schemas"][name];

@@ -112,7 +112,8 @@ fn resource_version_in_a_patch_is_a_lock() {
     case(async |t| {
         let widget = t.create("a").await;
         let version = &widget["metadata"]["resourceVersion"];
-        let locked = |cpu: u32| json!({"metadata": {"resourceVersion": version}, "spec": {"cpu": cpu}});
+        let locked =
+            |cpu: u32| json!({"metadata": {"resourceVersion": version}, "spec": {"cpu": cpu}});
         t.merge(&t.widget("a"), &locked(3)).await.is(200);
         let answer = t.merge(&t.widget("a"), &locked(4)).await;
         answer.fails(409, "Conflict").about("a", &t.group, "widgets");
@@ -182,7 +183,13 @@ fn a_patched_object_is_validated() {
 fn bodies_that_are_no_patches() {
     case(async |t| {
         t.create("a").await;
-        for (kind, body) in [(MERGE, "{"), (MERGE, "[1]"), (MERGE, "\"x\""), (JSON_PATCH, "[{"), (JSON_PATCH, "[1]")] {
+        for (kind, body) in [
+            (MERGE, "{"),
+            (MERGE, "[1]"),
+            (MERGE, "\"x\""),
+            (JSON_PATCH, "[{"),
+            (JSON_PATCH, "[1]"),
+        ] {
             let headers = [("content-type", kind)];
             let answer = t.send("PATCH", &t.widget("a"), &headers, body).await;
             assert!((400..500).contains(&answer.status), "{kind} {body}: {answer}");
@@ -214,7 +221,8 @@ fn manager<'a>(object: &'a Value, name: &str) -> &'a Value {
 #[test]
 fn strategic_merges_maps() {
     case(async |t| {
-        let map = json!({"metadata": {"name": "a", "labels": {"a": "1", "b": "2"}}, "data": {"x": "1"}});
+        let map =
+            json!({"metadata": {"name": "a", "labels": {"a": "1", "b": "2"}}, "data": {"x": "1"}});
         t.post(&t.core("configmaps"), &map).await.is(201);
         let path = format!("{}/a", t.core("configmaps"));
         let patch = json!({"metadata": {"labels": {"a": null, "c": "3"}}, "data": {"y": "2"}});

@@ -59,7 +59,18 @@ fn labels() {
 fn label_syntax() {
     case(async |t| {
         for selector in [
-            "a=b=c", "a=b,", "=b", "a in b", "a in (b", "a>x", "a in", "a b", "bad key=x!", "!a=b", "a=(b)", "-a=b",
+            "a=b=c",
+            "a=b,",
+            "=b",
+            "a in b",
+            "a in (b",
+            "a>x",
+            "a in",
+            "a b",
+            "bad key=x!",
+            "!a=b",
+            "a=(b)",
+            "-a=b",
         ] {
             let path = query(&t.widgets(), &[("labelSelector", selector)]);
             let answer = t.get(&path).await;
@@ -72,7 +83,8 @@ fn label_syntax() {
 #[test]
 fn fields() {
     case(async |t| {
-        for (name, region, cpu) in [("a", "eu-west", 1), ("b", "us-east", 2), ("c", "us-east", 10)] {
+        for (name, region, cpu) in [("a", "eu-west", 1), ("b", "us-east", 2), ("c", "us-east", 10)]
+        {
             let spec = json!({"region": region, "cpu": cpu});
             t.post(&t.widgets(), &t.with_spec(name, spec)).await.is(201);
         }
@@ -100,7 +112,9 @@ fn fields() {
 #[test]
 fn fields_that_are_not_supported() {
     case(async |t| {
-        for selector in ["spec.ip=x", "status.phase=x", "nonsense=x", "metadata.labels=x", "nonsense"] {
+        for selector in
+            ["spec.ip=x", "status.phase=x", "nonsense=x", "metadata.labels=x", "nonsense"]
+        {
             let path = query(&t.widgets(), &[("fieldSelector", selector)]);
             t.get(&path).await.fails(400, "BadRequest");
         }

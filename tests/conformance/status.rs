@@ -12,7 +12,8 @@ fn the_main_path_ignores_status() {
         let answer = t.put(&t.widget("a"), &widget).await.is(200).json;
         assert_eq!(answer.get("status"), None);
         assert_eq!(answer["metadata"]["resourceVersion"], widget["metadata"]["resourceVersion"]);
-        let answer = t.merge(&t.widget("a"), &json!({"status": {"phase": "Running"}})).await.is(200);
+        let answer =
+            t.merge(&t.widget("a"), &json!({"status": {"phase": "Running"}})).await.is(200);
         assert_eq!(answer.json.get("status"), None);
     });
 }
@@ -78,7 +79,10 @@ fn is_validated_and_pruned() {
 fn its_manager_has_the_subresource() {
     case(async |t| {
         t.create("a").await;
-        let path = crate::client::query(&format!("{}/status", t.widget("a")), &[("fieldManager", "agent")]);
+        let path = crate::client::query(
+            &format!("{}/status", t.widget("a")),
+            &[("fieldManager", "agent")],
+        );
         let answer = t.merge(&path, &json!({"status": {"phase": "Running"}})).await.is(200).json;
         let fields = answer["metadata"]["managedFields"].as_array().unwrap();
         let mine = fields.iter().find(|entry| entry["manager"] == "agent").expect("an entry");

@@ -30,12 +30,19 @@ fn of_a_list() {
         let status = json!({"status": {"conditions": [{"type": "Other", "status": "x"}, {"type": "Ready", "status": "True"}]}});
         t.merge(&format!("{}/status", t.widget("a")), &status).await.is(200);
         let table = t.get_as(&t.widgets(), TABLE).await.is(200).json;
-        assert_eq!((&table["kind"], &table["apiVersion"]), (&json!("Table"), &json!("meta.k8s.io/v1")));
+        assert_eq!(
+            (&table["kind"], &table["apiVersion"]),
+            (&json!("Table"), &json!("meta.k8s.io/v1"))
+        );
         assert!(table["metadata"]["resourceVersion"].is_string());
         assert_eq!(columns(&table), ["Name", "Region", "CPU", "Ready", "Serial", "Age"]);
         let definitions = table["columnDefinitions"].as_array().unwrap();
-        assert_eq!((&definitions[0]["type"], &definitions[0]["format"]), (&json!("string"), &json!("name")));
-        let priorities: Vec<_> = definitions.iter().map(|column| column["priority"].clone()).collect();
+        assert_eq!(
+            (&definitions[0]["type"], &definitions[0]["format"]),
+            (&json!("string"), &json!("name"))
+        );
+        let priorities: Vec<_> =
+            definitions.iter().map(|column| column["priority"].clone()).collect();
         assert_eq!(priorities, [0, 0, 0, 0, 1, 0]);
         assert_eq!(definitions[1]["description"], "where it is");
         assert_eq!(definitions[2]["type"], "integer");
@@ -127,7 +134,8 @@ fn the_first_type_that_fits() {
     case(async |t| {
         t.create("a").await;
         let beta = "application/json;as=Table;v=v1beta1;g=meta.k8s.io";
-        let answer = t.get_as(&t.widgets(), &format!("{TABLE},{beta},application/json")).await.is(200);
+        let answer =
+            t.get_as(&t.widgets(), &format!("{TABLE},{beta},application/json")).await.is(200);
         assert_eq!(answer.json["kind"], "Table");
         let answer = t.get_as(&t.widgets(), &format!("application/json,{TABLE}")).await.is(200);
         assert_eq!(answer.json["kind"], "WidgetList");
@@ -170,7 +178,10 @@ fn watched_with_bookmarks() {
         ];
         let mut watch = t.watch_as(&t.widgets(), &parameters, TABLE).await;
         let event = watch.next().await.unwrap();
-        assert_eq!((&event["type"], &event["object"]["kind"]), (&json!("BOOKMARK"), &json!("Table")));
+        assert_eq!(
+            (&event["type"], &event["object"]["kind"]),
+            (&json!("BOOKMARK"), &json!("Table"))
+        );
         let meta = &event["object"]["rows"][0]["object"]["metadata"];
         assert!(meta["resourceVersion"].is_string(), "{event}");
         assert_eq!(meta["annotations"]["k8s.io/initial-events-end"], "true", "{event}");
@@ -210,7 +221,10 @@ fn metadata_only_watched() {
         ];
         let mut watch = t.watch_as(&t.widgets(), &parameters, PARTIAL).await;
         let added = watch.expect("ADDED", "a").await;
-        assert_eq!((&added["kind"], &added["apiVersion"]), (&json!("PartialObjectMetadata"), &json!("meta.k8s.io/v1")));
+        assert_eq!(
+            (&added["kind"], &added["apiVersion"]),
+            (&json!("PartialObjectMetadata"), &json!("meta.k8s.io/v1"))
+        );
         assert_eq!(added.get("spec"), None);
         let end = watch.initial_events_end().await;
         assert_eq!(end["kind"], "PartialObjectMetadata");
@@ -220,10 +234,19 @@ fn metadata_only_watched() {
 #[test]
 fn built_in_kinds() {
     case(async |t| {
-        t.post(&t.core("configmaps"), &json!({"metadata": {"name": "a"}, "data": {"x": "1", "y": "2"}})).await.is(201);
-        t.post(&t.core("secrets"), &json!({"metadata": {"name": "a"}, "data": {"x": ""}})).await.is(201);
+        t.post(
+            &t.core("configmaps"),
+            &json!({"metadata": {"name": "a"}, "data": {"x": "1", "y": "2"}}),
+        )
+        .await
+        .is(201);
+        t.post(&t.core("secrets"), &json!({"metadata": {"name": "a"}, "data": {"x": ""}}))
+            .await
+            .is(201);
         let leases = format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases", t.ns);
-        t.post(&leases, &json!({"metadata": {"name": "a"}, "spec": {"holderIdentity": "me"}})).await.is(201);
+        t.post(&leases, &json!({"metadata": {"name": "a"}, "spec": {"holderIdentity": "me"}}))
+            .await
+            .is(201);
         let table = async |t: &Case, path: &str| t.get_as(path, TABLE).await.is(200).json;
 
         let maps = table(&t, &format!("{}/a", t.core("configmaps"))).await;
@@ -232,7 +255,10 @@ fn built_in_kinds() {
 
         let secrets = table(&t, &format!("{}/a", t.core("secrets"))).await;
         assert_eq!(columns(&secrets), ["Name", "Type", "Data", "Age"]);
-        assert_eq!((cell(&secrets, 0, "Type"), cell(&secrets, 0, "Data")), (&json!("Opaque"), &json!(1)));
+        assert_eq!(
+            (cell(&secrets, 0, "Type"), cell(&secrets, 0, "Data")),
+            (&json!("Opaque"), &json!(1))
+        );
 
         let leases = table(&t, &format!("{leases}/a")).await;
         assert_eq!(columns(&leases), ["Name", "Holder", "Age"]);
@@ -283,7 +309,16 @@ fn events() {
         t.post(&t.core("events"), &event).await.is(201);
         let table = t.get_as(&t.core("events"), TABLE).await.is(200).json;
         let wanted = [
-            "Last Seen", "Type", "Reason", "Object", "Subobject", "Source", "Message", "First Seen", "Count", "Name",
+            "Last Seen",
+            "Type",
+            "Reason",
+            "Object",
+            "Subobject",
+            "Source",
+            "Message",
+            "First Seen",
+            "Count",
+            "Name",
         ];
         assert_eq!(columns(&table), wanted);
         assert_eq!(cell(&table, 0, "Object"), "widget/a");

@@ -77,7 +77,9 @@ fn a_custom_kind_needs_a_resource_version() {
     case(async |t| {
         t.create("a").await;
         let answer = t.put(&t.widget("a"), &t.new_widget("a")).await;
-        answer.invalid("FieldValueInvalid", "metadata.resourceVersion").about("a", &t.group, "widgets");
+        answer
+            .invalid("FieldValueInvalid", "metadata.resourceVersion")
+            .about("a", &t.group, "widgets");
     });
 }
 
@@ -192,7 +194,10 @@ fn generation_without_a_status_subresource() {
 #[test]
 fn kinds_without_a_spec_have_no_generation() {
     case(async |t| {
-        for (plural, object) in [("configmaps", json!({"metadata": {"name": "a"}})), ("secrets", json!({"metadata": {"name": "a"}}))] {
+        for (plural, object) in [
+            ("configmaps", json!({"metadata": {"name": "a"}})),
+            ("secrets", json!({"metadata": {"name": "a"}})),
+        ] {
             let answer = t.post(&t.core(plural), &object).await.is(201);
             assert_eq!(answer.json["metadata"].get("generation"), None, "{answer}");
         }

@@ -57,7 +57,11 @@ fn one_event_is_one_line() {
         let mut watch = t.watch(&t.widgets(), &[]).await;
         let line = watch.line().await.unwrap();
         assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
-        assert!(line.starts_with(b"{\"type\":\"ADDED\",\"object\":{"), "{}", String::from_utf8_lossy(&line));
+        assert!(
+            line.starts_with(b"{\"type\":\"ADDED\",\"object\":{"),
+            "{}",
+            String::from_utf8_lossy(&line)
+        );
     });
 }
 
@@ -76,7 +80,9 @@ fn from_nothing_begins_with_what_is_there() {
             }
             names.sort_unstable();
             assert_eq!(names, ["a", "b"]);
-            t.merge(&t.widget("a"), &json!({"metadata": {"labels": {"v": format!("x{version}")}}})).await.is(200);
+            t.merge(&t.widget("a"), &json!({"metadata": {"labels": {"v": format!("x{version}")}}}))
+                .await
+                .is(200);
             watch.expect("MODIFIED", "a").await;
         }
     });
@@ -256,7 +262,10 @@ fn streaming_lists() {
                 ("resourceVersion", version),
             ];
             // With version 0 a cache may be behind.
-            t.until(&query(&t.widgets(), &[("resourceVersion", "0")]), |list| list.names().len() == 2).await;
+            t.until(&query(&t.widgets(), &[("resourceVersion", "0")]), |list| {
+                list.names().len() == 2
+            })
+            .await;
             let mut watch = t.watch(&t.widgets(), &parameters).await;
             assert_eq!(watch.expect("ADDED", "a").await, a);
             assert_eq!(watch.expect("ADDED", "b").await, b);
@@ -287,8 +296,7 @@ fn streaming_lists_of_nothing() {
 fn streaming_lists_without_bookmarks_have_no_mark() {
     case(async |t| {
         t.create("a").await;
-        let parameters =
-            [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")];
+        let parameters = [("sendInitialEvents", "true"), ("resourceVersionMatch", "NotOlderThan")];
         let mut watch = t.watch(&t.widgets(), &parameters).await;
         watch.expect("ADDED", "a").await;
         t.create("b").await;
@@ -319,8 +327,12 @@ fn options_are_checked_before_the_stream() {
             t.get(&path).await
         };
         get(&[("sendInitialEvents", "true")]).await.fails(422, "Invalid");
-        get(&[("sendInitialEvents", "true"), ("resourceVersionMatch", "Exact")]).await.fails(422, "Invalid");
-        get(&[("resourceVersionMatch", "NotOlderThan"), ("resourceVersion", "1")]).await.fails(422, "Invalid");
+        get(&[("sendInitialEvents", "true"), ("resourceVersionMatch", "Exact")])
+            .await
+            .fails(422, "Invalid");
+        get(&[("resourceVersionMatch", "NotOlderThan"), ("resourceVersion", "1")])
+            .await
+            .fails(422, "Invalid");
         get(&[("labelSelector", "a=b=c")]).await.fails(400, "BadRequest");
         get(&[("fieldSelector", "spec.ip=x")]).await.fails(400, "BadRequest");
         let answer = get(&[("resourceVersion", "nonsense")]).await;
@@ -358,7 +370,8 @@ fn label_selector_transitions() {
 fn field_selector_transitions() {
     case(async |t| {
         let from = t.get(&t.widgets()).await.is(200).version_of_resource();
-        let parameters = [("resourceVersion", from.as_str()), ("fieldSelector", "spec.region=us-east")];
+        let parameters =
+            [("resourceVersion", from.as_str()), ("fieldSelector", "spec.region=us-east")];
         let mut watch = t.watch(&t.widgets(), &parameters).await;
         t.create("a").await;
         let region = |value: &str| json!({"spec": {"region": value}});
@@ -404,9 +417,14 @@ fn built_in_kinds() {
         let mut watch = t.watch(&t.core("configmaps"), &parameters).await;
         let map = t.post(&t.core("configmaps"), &json!({"metadata": {"name": "a"}})).await.is(201);
         assert_eq!(watch.expect("ADDED", "a").await, map.json);
-        let mut watch = t.watch("/api/v1/namespaces", &[("fieldSelector", &format!("metadata.name={}", t.ns))]).await;
+        let mut watch = t
+            .watch("/api/v1/namespaces", &[("fieldSelector", &format!("metadata.name={}", t.ns))])
+            .await;
         let namespace = watch.expect("ADDED", &t.ns).await;
-        assert_eq!((&namespace["kind"], &namespace["apiVersion"]), (&json!("Namespace"), &json!("v1")));
+        assert_eq!(
+            (&namespace["kind"], &namespace["apiVersion"]),
+            (&json!("Namespace"), &json!("v1"))
+        );
     });
 }
 

@@ -44,10 +44,9 @@ pub(crate) fn case<F: AsyncFnOnce(Case)>(body: F) {
         return;
     };
     let target = Target::of_this_run();
-    if let Some(Difference { reason, .. }) = DIFFERENCES
-        .iter()
-        .find(|difference| difference.case == name && difference.target == target && difference.skip)
-    {
+    if let Some(Difference { reason, .. }) = DIFFERENCES.iter().find(|difference| {
+        difference.case == name && difference.target == target && difference.skip
+    }) {
         eprintln!("{name} skipped on {target:?}: {reason}");
         return;
     }
@@ -128,9 +127,8 @@ pub(crate) async fn served(server: &Server, definition: &Value) {
 
 fn established(answer: &Answer) -> bool {
     let conditions = answer.json["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| {
-        all.iter().any(|c| c["type"] == "Established" && c["status"] == "True")
-    })
+    conditions
+        .is_some_and(|all| all.iter().any(|c| c["type"] == "Established" && c["status"] == "True"))
 }
 
 /// A definition of one version, with this schema for the whole object.
