@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # label, timeout and dir come from the script
-# Sourced by the run scripts of control-plane and moto: detached processes on ports of
+# Sourced by the run scripts of control-plane and moto, and by tests/clients/python: detached processes on ports of
 # 127.0.0.1. Needs Linux (/proc) and bash 5.1.
 # A process NAME of the folder $dir has NAME.pid, NAME.identity and NAME.log there.
 # Set by the script that sources this: label, timeout (seconds), usage(), dir, end_all().
@@ -128,4 +128,46 @@ guard_start() { # until `trap - EXIT`; the script has end_all()
     trap give_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
+}
+
+have_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+venv() { # REQUIREMENTS: prints the Python of their venv; makes it if it is not there
+    local root target began key log
+    command -v flock >/dev/null || missing 'flock is missing; install util-linux'
+    command -v python3 >/dev/null || missing 'python3 is missing; install Python 3.10 or newer with its venv module'
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || missing "$(python3 --version) is too old; it must be Python 3.10 or newer"
+    root=${INV_TUI_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or INV_TUI_CACHE}/.cache}/inv-tui}
+    mkdir -p "$root"
+    root=$(cd "$root" && pwd)
+    # a venv knows its own path and its Python, so both are in the key
+    key=$({ cat "$1"; python3 -c 'import sys; print(sys.version, sys.base_prefix)'; echo "$root"; } | sha256sum)
+    target=$root/venv-${key:0:12}
+    if [[ ! -e $target/complete ]]; then
+        if ! have_venv && [[ -e /etc/debian_version ]] && ((EUID == 0)); then
+            say 'the Python module venv is missing; installing python3-venv'
+            { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3-venv; } >&2 ||
+                say 'apt-get failed'
+        fi
+        have_venv || missing 'the Python module venv is missing; install python3-venv'
+        exec {lock}>"$target.lock"
+        if ! flock -n "$lock"; then
+            say "another run is making $target; waiting for it"
+            flock "$lock"
+        fi
+        if [[ ! -e $target/complete ]]; then
+            say "making $target"
+            began=$(now) log=$target.log
+            rm -rf "$target"
+            { python3 -m venv "$target" &&
+                "$target/bin/python" -m pip install --disable-pip-version-check -r "$1"; } >"$log" 2>&1 || {
+                tail -n 15 "$log" >&2
+                die "the Python packages could not be installed; all of it is in $log"
+            }
+            : >"$target/complete" # the last step: without it the venv is not complete
+            say "ready in $(since "$began")"
+        fi
+        exec {lock}>&-
+    fi
+    echo "$target/bin/python"
 }
