@@ -58,6 +58,12 @@ impl Call {
         let builtin = !self.served.kind.custom;
         let decoded = body::decode(self.content_type.as_deref(), &self.body, builtin)?;
         let mut object = decoded.object;
+        if let (true, Some(fields)) = (builtin, object.as_object_mut()) {
+            // A typed kind is known by its path.
+            let kind = &self.served.kind;
+            fields.entry("kind").or_insert_with(|| kind.kind.as_str().into());
+            fields.entry("apiVersion").or_insert_with(|| kind.api_version().into());
+        }
         self.belongs(&object)?;
         let unknown = self.clean(&mut object)?;
         let mut problems = duplicates(&decoded.duplicates);
