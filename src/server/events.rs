@@ -70,11 +70,11 @@ fn word<'a>(event: &'a Value, path: &str) -> &'a str {
 /// What is wrong with a new event (in core form). `strict`: it came through events.k8s.io.
 pub fn check(event: &Value, strict: bool) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let about = if strict { "regarding" } else { "involvedObject" };
     let namespace = meta::text(event, "namespace");
     let regarding = word(event, "/involvedObject/namespace");
     if regarding != namespace && !(regarding.is_empty() && namespace == "default") {
-        let path = format!("{about}.namespace");
+        // Through either view, kube-apiserver calls it by this name.
+        let path = "involvedObject.namespace";
         causes.push(Cause::invalid(path, &regarding.into(), "does not match event.namespace"));
     }
     if strict {
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(broken("/message", "x".repeat(1025).into()), ["note"]);
         assert_eq!(broken("/type", "Bad".into()), ["type"]);
         assert_eq!(broken("/eventTime", Value::Null), ["eventTime"]);
-        assert_eq!(broken("/involvedObject/namespace", "other".into()), ["regarding.namespace"]);
+        assert_eq!(broken("/involvedObject/namespace", "other".into()), ["involvedObject.namespace"]);
         let mut changed = core.clone();
         changed["series"] = json!({"count": 2});
         assert_eq!(check_change(&core, &changed, true), []);

@@ -7,7 +7,7 @@ use super::kind::Kind;
 use super::status::{ApiError, ApiResult, Cause};
 
 /// Fields of `ObjectMeta`. Others are unknown.
-const FIELDS: [&str; 15] = [
+pub const FIELDS: [&str; 15] = [
     "annotations",
     "creationTimestamp",
     "deletionGracePeriodSeconds",

@@ -276,7 +276,12 @@ impl Server {
             now: Timestamp::now(),
             own: decision.own,
         };
-        call.run(verb).await
+        let warning = call.served.kind.warning.clone();
+        let mut response = call.run(verb).await?;
+        if let Some(warning) = warning {
+            http::warn(&mut response, &warning);
+        }
+        Ok(response)
     }
 
     /// Answers what is not about a resource.

@@ -61,7 +61,9 @@ pub fn record_update(live: Option<&Value>, new: &mut Value, schema: &Schema, wri
 
     // A client that edits managed fields may do so on the main path. One that knows nothing of
     // them, or breaks them, does not lose them for others.
-    let sent = sent.filter(|_| writer.subresource.is_empty());
+    // An empty list says nothing.
+    let empty = |sent: &Value| sent.as_array().is_some_and(Vec::is_empty);
+    let sent = sent.filter(|sent| writer.subresource.is_empty() && !empty(sent));
     let cleared = sent.as_ref().is_some_and(managers::is_reset);
     if changed.is_empty()
         && removed.is_empty()

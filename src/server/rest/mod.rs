@@ -49,7 +49,6 @@ pub(super) fn verb(method: &Method, at: &Resource, query: &Query) -> ApiResult<&
         Method::GET | Method::HEAD => "list",
         Method::POST if !one => "create",
         Method::PUT if one => "update",
-        Method::PUT => return Err(ApiError::bad_request("name must be provided")),
         Method::PATCH if one => "patch",
         Method::DELETE if one => "delete",
         Method::DELETE => "deletecollection",
@@ -93,13 +92,16 @@ impl Call {
                 _ => Err(not_allowed()),
             };
         }
+        if kind.verbs == super::kind::REVIEW && !self.at.name.is_empty() {
+            return Err(self.not_found());
+        }
         if !kind.verbs.contains(&verb) {
             return Err(not_allowed());
         }
         // Across namespaces one can only look.
         let homeless = kind.namespaced && self.at.namespace.is_empty();
         if homeless && !matches!(verb, "list" | "watch") {
-            return Err(not_allowed());
+            return Err(if self.at.name.is_empty() { not_allowed() } else { self.not_found() });
         }
         if kind.verbs == super::kind::REVIEW {
             return self.review();

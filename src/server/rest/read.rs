@@ -287,7 +287,7 @@ impl Shape {
                     piece.push(b',');
                 }
                 first = false;
-                piece.extend_from_slice(&self.item(&call, stored));
+                piece.extend_from_slice(&self.listed(&call, stored));
             }
             Some((Bytes::from(piece), (walk, filter, call, first)))
         });
@@ -304,7 +304,7 @@ impl Shape {
             if at > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(&self.item(call, stored));
+            body.extend_from_slice(&self.listed(call, stored));
         }
         body.extend_from_slice(tail.as_bytes());
         self.document(200, body)

@@ -61,6 +61,19 @@ impl Shape {
         http::answer(code, self.content_type(), http::full(json))
     }
 
+    /// One object as an item of a list: those of typed kinds do not say what they are.
+    pub(super) fn listed(self, call: &Call, stored: &Stored) -> Bytes {
+        if call.served.kind.custom || !matches!(self, Self::Json | Self::Yaml) {
+            return self.item(call, stored);
+        }
+        let mut object = call.served.object(stored);
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("apiVersion");
+            fields.remove("kind");
+        }
+        object.to_string().into()
+    }
+
     /// One object as an answer.
     pub(super) fn object(self, call: &Call, code: u16, stored: &Stored) -> Response {
         match self {

@@ -91,9 +91,9 @@ pub(super) fn on_create(call: &Call, object: &mut Value) -> ApiResult<Vec<Cause>
         }
         Special::Secret => {
             whole_secret(object);
-            Vec::new()
+            keys(object)
         }
-        Special::ConfigMap => Vec::new(),
+        Special::ConfigMap => keys(object),
         Special::Event => {
             let strict = call.served.new_events;
             let mut core = object.clone();
@@ -129,10 +129,15 @@ pub(super) fn on_update(call: &Call, old: &Value, new: &mut Value) -> ApiResult<
             }
             Vec::new()
         }
-        Special::ConfigMap => immutable(old, new, &["data", "binaryData", "immutable"]),
+        Special::ConfigMap => {
+            let mut causes = immutable(old, new, &["data", "binaryData", "immutable"]);
+            causes.extend(keys(new));
+            causes
+        }
         Special::Secret => {
             whole_secret(new);
             let mut causes = immutable(old, new, &["data", "immutable"]);
+            causes.extend(keys(new));
             if at(old, "/type") != at(new, "/type") {
                 causes.push(Cause::invalid("type", &at(new, "/type").into(), "field is immutable"));
             }
@@ -217,6 +222,67 @@ fn immutable(old: &Value, new: &Value, parts: &[&str]) -> Vec<Cause> {
         .filter(|field| old.get(**field) != new.get(**field))
         .map(|field| Cause::forbidden(*field, "field is immutable when `immutable` is set"))
         .collect()
+}
+
+/// What is wrong with the keys of a `ConfigMap` or Secret: each may become the name of a file.
+fn keys(object: &Value) -> Vec<Cause> {
+    let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let fits = |key: &str| {
+        (1..=253).contains(&key.len()) && key.chars().all(word) && key != "." && !key.starts_with("..")
+    };
+    let of = |field: &str| object.get(field).and_then(Value::as_object).into_iter().flatten();
+    let mut causes = Vec::new();
+    for field in ["data", "binaryData"] {
+        for (key, _) in of(field).filter(|(key, _)| !fits(key)) {
+            let path = format!("{field}[{key}]");
+            causes.push(Cause::invalid(path, &key.as_str().into(), "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"));
+        }
+    }
+    for (key, _) in of("binaryData").filter(|(key, _)| of("data").any(|(other, _)| other == *key)) {
+        causes.push(Cause::invalid(format!("data[{key}]"), &key.as_str().into(), "duplicate of key present in binaryData"));
+    }
+    causes
+}
+
+/// Values that the schemas let through and Go's types do not: times with microseconds that have
+/// none, bytes that are not base64.
+pub(super) fn mistyped(kind: &Kind, object: &Value) -> Vec<Cause> {
+    use base64::Engine;
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).is_ok();
+    let micro = |text: &str| {
+        let fraction = text.split_once('.').map_or("", |(_, rest)| rest.trim_end_matches(|c: char| !c.is_ascii_digit()));
+        !fraction.is_empty()
+    };
+    let mut causes = Vec::new();
+    let mut check = |path: &str, fits: &dyn Fn(&str) -> bool, why: &str| {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        if let Some(value) = object.pointer(&pointer) && !value.as_str().is_some_and(fits) {
+            causes.push(Cause::invalid(path, value, why));
+        }
+    };
+    let micro_times: &[&str] = match special(kind) {
+        Some(Special::Lease) => &["spec.renewTime", "spec.acquireTime"],
+        Some(Special::Event) => &["eventTime", "series.lastObservedTime"],
+        _ => &[],
+    };
+    for path in micro_times {
+        check(path, &micro, "must be a time with microseconds");
+    }
+    if special(kind) == Some(Special::Certificate) {
+        check("spec.request", &base64, "must be base64");
+        check("status.certificate", &base64, "must be base64");
+    }
+    let bytes = match special(kind) {
+        Some(Special::Secret) => "data",
+        Some(Special::ConfigMap) => "binaryData",
+        _ => return causes,
+    };
+    for (key, value) in object.get(bytes).and_then(Value::as_object).into_iter().flatten() {
+        if !value.as_str().is_some_and(base64) {
+            causes.push(Cause::invalid(format!("{bytes}[{key}]"), &"…".into(), "must be base64"));
+        }
+    }
+    causes
 }
 
 fn lease(object: &Value) -> Vec<Cause> {

@@ -130,17 +130,27 @@ impl Call {
         Ok(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect())
     }
 
+    /// Whether an object of a built-in kind has values of the right types: others do not even decode.
+    fn typed(&self, object: &Value) -> ApiResult<()> {
+        let kind = &self.served.kind;
+        if kind.custom {
+            return Ok(());
+        }
+        let mut wrong = schema::validate(&kind.schema, object, None);
+        wrong.retain(|cause| cause.reason == "FieldValueTypeInvalid");
+        wrong.extend(strategy::mistyped(kind, object));
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let what: Vec<String> = wrong.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        Err(ApiError::bad_request(format!("cannot be handled as a {}: {}", kind.kind, what.join(", "))))
+    }
+
     /// Whether the object keeps the rules of its kind.
     fn validate(&self, object: &Value, old: Option<&Value>) -> ApiResult<()> {
         let kind = &self.served.kind;
         let mut causes = meta::check(kind, object);
-        let found = schema::validate(&kind.schema, object, old);
-        if !kind.custom && found.iter().any(|c| c.reason == "FieldValueTypeInvalid") {
-            // Typed kinds do not even decode.
-            let what: Vec<String> = found.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
-            return Err(ApiError::bad_request(format!("cannot be handled as a {}: {}", kind.kind, what.join(", "))));
-        }
-        causes.extend(found);
+        causes.extend(schema::validate(&kind.schema, object, old));
         if causes.is_empty() {
             return Ok(());
         }
@@ -189,6 +199,7 @@ impl Call {
             if kind.has_status() && kind.custom && let Some(fields) = object.as_object_mut() {
                 fields.remove("status");
             }
+            self.typed(&object)?;
             let causes = strategy::on_create(self, &mut object)?;
             self.invalid(&object, causes)?;
             self.validate(&object, None)?;
@@ -279,7 +290,7 @@ impl Call {
         let kind = &self.served.kind;
         if meta::text(&object, "resourceVersion").is_empty() && !strategy::unconditional(kind) {
             let cause = Cause::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
-            return Err(ApiError::invalid(&kind.group, &kind.kind, &self.at.name, vec![cause]));
+            return Err(ApiError::invalid(&kind.group, &kind.plural, &self.at.name, vec![cause]));
         }
         let manager = self.manager(&options);
         let key = self.served.key(&self.at.namespace, &self.at.name);
@@ -305,7 +316,7 @@ impl Call {
             let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
             return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
         }
-        let sent = body::decode(Some("application/json"), &self.body, false)?;
+        let sent = body::decode_patch(&self.body)?;
         let mut warnings = Vec::new();
         let manager = self.manager(&options);
         let mut make = |old: &Value| {
@@ -334,7 +345,7 @@ impl Call {
             let cause = Cause::required("fieldManager", "is required for apply patch");
             return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
         }
-        let decoded = body::decode(Some("application/yaml"), &self.body, false)?;
+        let decoded = body::decode_yaml(&self.body)?;
         let mut sent = decoded.object;
         self.belongs(&sent)?;
         self.place(&mut sent)?;
@@ -375,6 +386,13 @@ impl Call {
             }
             let mut make = |old: &Value| {
                 let mut new = fields::apply(Some(old), &sent, &kind.schema, &writer, force)?;
+                // What it says of identity and version is compared, not applied.
+                for field in ["uid", "resourceVersion"] {
+                    let said = meta::text(&sent, field);
+                    if !said.is_empty() {
+                        meta::set(&mut new, field, said);
+                    }
+                }
                 self.clean(&mut new)?;
                 Ok(new)
             };
@@ -444,6 +462,7 @@ impl Call {
         let kind = &self.served.kind;
         meta::keep(kind, old, &mut new)?;
         new = strategy::split(kind, &self.at.subresource, old, new);
+        self.typed(&new)?;
         let causes = strategy::on_update(self, old, &mut new)?;
         self.invalid(&new, causes)?;
         self.validate(&new, Some(old))?;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Additional, META, Schema, child};
+use crate::server::meta::FIELDS;
 
 /// Removes unknown fields from the object `value` and returns their paths, for example `spec.foo`
 /// or `spec.nics[0].bar`. `apiVersion`, `kind` and `metadata` of the root stay as they are.
@@ -28,6 +29,9 @@ fn walk(schema: &Schema, value: &mut Value, path: &str, root: bool, removed: &mu
             let resource = root || schema.embedded_resource;
             map.retain(|key, value| {
                 if resource && META.contains(&key.as_str()) {
+                    if !root && key == "metadata" && let Value::Object(metadata) = value {
+                        metadata.retain(|field, _| FIELDS.contains(&field.as_str()));
+                    }
                     return true;
                 }
                 let inner = match (schema.properties.get(key), &schema.additional_properties) {
