@@ -35,7 +35,7 @@ const RESERVED: [&str; 21] = [
 ];
 
 /// A property's name in CEL, as Kubernetes escapes it (apiserver `pkg/cel/escaping.go`).
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }

@@ -9,7 +9,8 @@ use kube_cel::cel::objects::Value as Cel;
 use kube_cel::cel::parser::{Expression, Parser};
 use kube_cel::cel::{Context, ExecutionError};
 
-use crate::server::schema::Rule;
+use super::bind::escape;
+use crate::server::schema::{META, Rule, Schema};
 use crate::server::schema::validate::cut;
 
 /// Levels that an expression may have.
@@ -208,6 +209,64 @@ fn inspect<'a>(e: &'a Expression, bound: &mut Vec<&'a str>, depth: usize) -> Res
         Expr::Struct(_) | Expr::Unspecified => return Err("messages are not supported".to_owned()),
     }
     Ok(deepest)
+}
+
+impl Programs {
+    /// A field that the rule looks for in `self` and the schema of `self` does not have.
+    pub(in crate::server::schema) fn unknown_field(&self, schema: &Schema) -> Option<String> {
+        let mut unknown = None;
+        for program in std::iter::once(&self.rule).chain(&self.message) {
+            fields(&program.expression, schema, &mut unknown);
+        }
+        unknown
+    }
+}
+
+/// Looks at each field that an expression selects.
+fn fields(e: &Expression, schema: &Schema, unknown: &mut Option<String>) {
+    let mut inner = |e: &Expression| fields(e, schema, unknown);
+    match &e.expr {
+        Expr::Select(select) => {
+            inner(&select.operand);
+            let closed = schema_of(&select.operand, schema).filter(|s| {
+                s.type_ == "object" && s.additional_properties.is_none() && !s.preserve_unknown_fields
+            });
+            if closed.is_some_and(|s| property(s, &select.field).is_none())
+                && !META.contains(&select.field.as_str())
+            {
+                unknown.get_or_insert_with(|| select.field.clone());
+            }
+        }
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(inner),
+        Expr::List(list) => list.elements.iter().for_each(inner),
+        Expr::Map(map) => {
+            for entry in &map.entries {
+                if let EntryExpr::MapEntry(entry) = &entry.expr {
+                    inner(&entry.key);
+                    inner(&entry.value);
+                }
+            }
+        }
+        Expr::Comprehension(c) => {
+            let parts = [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result];
+            parts.into_iter().for_each(inner);
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+    }
+}
+
+/// The schema of `self.a.b`; none for anything else.
+fn schema_of<'a>(e: &Expression, schema: &'a Schema) -> Option<&'a Schema> {
+    match &e.expr {
+        Expr::Ident(name) if name == "self" => Some(schema),
+        Expr::Select(select) => property(schema_of(&select.operand, schema)?, &select.field),
+        _ => None,
+    }
+}
+
+/// A property by the name that rules call it by.
+fn property<'a>(schema: &'a Schema, name: &str) -> Option<&'a Schema> {
+    schema.properties.iter().find(|(key, _)| escape(key) == name).map(|(_, inner)| inner)
 }
 
 /// First parts of qualified function names: `sets.contains`.
