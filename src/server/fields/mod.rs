@@ -136,7 +136,7 @@ pub fn apply(
 
     let (changed, removed) = owned_changes(Some(&old), &new, schema);
     if !force {
-        refuse_conflicts(&entries, &changed)?;
+        refuse_conflicts(&entries, &changed.difference(&applied_by_client(&old, type_, writer)))?;
     }
     for entry in &mut entries {
         entry.fields.subtract(&changed);
@@ -208,6 +208,16 @@ fn checked_config(config: &Value, schema: &Schema, writer: &Writer<'_>) -> ApiRe
         metadata.retain(|name, _| !SERVER_OWNED.contains(&name.as_str()));
     }
     Ok(config)
+}
+
+/// What kubectl applied itself before it let the server do it, as it wrote down in an annotation:
+/// taking that over is no conflict (kube-apiserver, `lastAppliedManager`).
+fn applied_by_client(old: &Value, type_: Type<'_>, writer: &Writer<'_>) -> Set {
+    const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let noted = old.get("metadata").and_then(|m| m.get("annotations")).and_then(|a| a.get(LAST_APPLIED));
+    let noted = noted.and_then(Value::as_str).filter(|_| writer.manager == "kubectl");
+    let applied = noted.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    applied.map(|applied| type_.fields(&applied)).unwrap_or_default()
 }
 
 /// Takes out what this manager wanted `before`, unless it is `managed` by anybody now. What stands

@@ -698,3 +698,19 @@ fn elements_are_shown_as_in_conflicts() {
     );
     assert_eq!(set.unwrap().paths(), [".a", ".a[0]", ".a[n=\"x\",p=1]", ".a[=\"s\"]"]);
 }
+
+#[test]
+fn kubectl_takes_over_what_it_applied_itself() {
+    let note = json!({"spec": {"cpu": 1}}).to_string();
+    let mut live = create(&at("kubectl-client-side-apply", 0), json!({"cpu": 1, "region": "eu"}));
+    live["metadata"]["annotations"] =
+        json!({"kubectl.kubernetes.io/last-applied-configuration": note});
+    let wants = |spec: Value, manager: &str| {
+        apply(Some(&live), &host(spec), &schema(), &at(manager, 1), false)
+    };
+    assert!(wants(json!({"cpu": 2}), "kubectl").is_ok());
+    assert_eq!(wants(json!({"cpu": 2}), "other").unwrap_err().code, 409);
+    let error = wants(json!({"cpu": 2, "region": "us"}), "kubectl").unwrap_err();
+    assert_eq!(error.details.causes.len(), 1, "{error}");
+    assert_eq!(error.details.causes[0].field, ".spec.region");
+}
