@@ -40,7 +40,15 @@ impl Served {
             ResourceId::new(&kind.group, &kind.plural)
         };
         let head = format!("{{\"apiVersion\":\"{}\",", kind.api_version());
-        Self { shelf: store.shelf_or_new(&id), printer: Printer::new(&kind), id, head, kind, new_events, since }
+        Self {
+            shelf: store.shelf_or_new(&id),
+            printer: Printer::new(&kind),
+            id,
+            head,
+            kind,
+            new_events,
+            since,
+        }
     }
 
     /// The JSON of a stored object in this version.
@@ -101,7 +109,8 @@ pub struct Catalog {
 impl Catalog {
     /// Of the built-in kinds and the CRDs in the store.
     pub fn read(store: &Store) -> Self {
-        let mut kinds: Vec<(Arc<Kind>, u64)> = builtin::kinds().into_iter().map(|k| (k, 0)).collect();
+        let mut kinds: Vec<(Arc<Kind>, u64)> =
+            builtin::kinds().into_iter().map(|k| (k, 0)).collect();
         let crds = store.shelf_or_new(&crds());
         for stored in crds.objects().0.values() {
             let object = stored.object();
@@ -109,7 +118,9 @@ impl Catalog {
                 continue;
             }
             match crd::kinds(&object) {
-                Ok(found) => kinds.extend(found.into_iter().map(|kind| (Arc::new(kind), stored.revision))),
+                Ok(found) => {
+                    kinds.extend(found.into_iter().map(|kind| (Arc::new(kind), stored.revision)))
+                }
                 // It was checked when it was stored; a newer program may have allowed more.
                 Err(cause) => tracing::error!(?cause, "a resource definition cannot be served"),
             }

@@ -214,7 +214,8 @@ fn checked_config(config: &Value, schema: &Schema, writer: &Writer<'_>) -> ApiRe
 /// taking that over is no conflict (kube-apiserver, `lastAppliedManager`).
 fn applied_by_client(old: &Value, type_: Type<'_>, writer: &Writer<'_>) -> Set {
     const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-    let noted = old.get("metadata").and_then(|m| m.get("annotations")).and_then(|a| a.get(LAST_APPLIED));
+    let noted =
+        old.get("metadata").and_then(|m| m.get("annotations")).and_then(|a| a.get(LAST_APPLIED));
     let noted = noted.and_then(Value::as_str).filter(|_| writer.manager == "kubectl");
     let applied = noted.and_then(|text| serde_json::from_str::<Value>(text).ok());
     applied.map(|applied| type_.fields(&applied)).unwrap_or_default()

@@ -69,7 +69,9 @@ pub(super) fn split(kind: &Kind, subresource: &str, old: &Value, new: Value) -> 
     match subresource {
         "" if kind.has_status() => take(new, old, "/status"),
         "" => new,
-        "finalize" => take(take(old.clone(), &new, "/spec/finalizers"), &new, "/metadata/managedFields"),
+        "finalize" => {
+            take(take(old.clone(), &new, "/spec/finalizers"), &new, "/metadata/managedFields")
+        }
         // Status, approval: the status and who owns it.
         _ => take(take(old.clone(), &new, "/status"), &new, "/metadata/managedFields"),
     }
@@ -109,7 +111,11 @@ pub(super) fn on_create(call: &Call, object: &mut Value) -> ApiResult<Vec<Cause>
             crd::default(object);
             let causes = crd::check(object);
             if causes.is_empty() {
-                crd::establish(object, &call.server.names_taken(meta::text(object, "name")), call.now);
+                crd::establish(
+                    object,
+                    &call.server.names_taken(meta::text(object, "name")),
+                    call.now,
+                );
                 meta::set(object, "finalizers", finalizers_with(object, catalog::CLEANUP));
             }
             causes
@@ -228,18 +234,29 @@ fn immutable(old: &Value, new: &Value, parts: &[&str]) -> Vec<Cause> {
 fn keys(object: &Value) -> Vec<Cause> {
     let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let fits = |key: &str| {
-        (1..=253).contains(&key.len()) && key.chars().all(word) && key != "." && !key.starts_with("..")
+        (1..=253).contains(&key.len())
+            && key.chars().all(word)
+            && key != "."
+            && !key.starts_with("..")
     };
     let of = |field: &str| object.get(field).and_then(Value::as_object).into_iter().flatten();
     let mut causes = Vec::new();
     for field in ["data", "binaryData"] {
         for (key, _) in of(field).filter(|(key, _)| !fits(key)) {
             let path = format!("{field}[{key}]");
-            causes.push(Cause::invalid(path, &key.as_str().into(), "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"));
+            causes.push(Cause::invalid(
+                path,
+                &key.as_str().into(),
+                "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+            ));
         }
     }
     for (key, _) in of("binaryData").filter(|(key, _)| of("data").any(|(other, _)| other == *key)) {
-        causes.push(Cause::invalid(format!("data[{key}]"), &key.as_str().into(), "duplicate of key present in binaryData"));
+        causes.push(Cause::invalid(
+            format!("data[{key}]"),
+            &key.as_str().into(),
+            "duplicate of key present in binaryData",
+        ));
     }
     causes
 }
@@ -250,13 +267,17 @@ pub(super) fn mistyped(kind: &Kind, object: &Value) -> Vec<Cause> {
     use base64::Engine;
     let base64 = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).is_ok();
     let micro = |text: &str| {
-        let fraction = text.split_once('.').map_or("", |(_, rest)| rest.trim_end_matches(|c: char| !c.is_ascii_digit()));
+        let fraction = text
+            .split_once('.')
+            .map_or("", |(_, rest)| rest.trim_end_matches(|c: char| !c.is_ascii_digit()));
         !fraction.is_empty()
     };
     let mut causes = Vec::new();
     let mut check = |path: &str, fits: &dyn Fn(&str) -> bool, why: &str| {
         let pointer = format!("/{}", path.replace('.', "/"));
-        if let Some(value) = object.pointer(&pointer) && !value.as_str().is_some_and(fits) {
+        if let Some(value) = object.pointer(&pointer)
+            && !value.as_str().is_some_and(fits)
+        {
             causes.push(Cause::invalid(path, value, why));
         }
     };
@@ -293,13 +314,19 @@ fn lease(object: &Value) -> Vec<Cause> {
     {
         causes.push(Cause::invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0"));
     }
-    if spec.get("holderIdentity").and_then(Value::as_str) == Some("") && spec.get("strategy").is_some() {
+    if spec.get("holderIdentity").and_then(Value::as_str) == Some("")
+        && spec.get("strategy").is_some()
+    {
         causes.push(Cause::required("spec.holderIdentity", ""));
     }
     if let Some(transitions) = spec.get("leaseTransitions")
         && transitions.as_i64().is_some_and(|n| n < 0)
     {
-        causes.push(Cause::invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0"));
+        causes.push(Cause::invalid(
+            "spec.leaseTransitions",
+            transitions,
+            "must be greater than or equal to 0",
+        ));
     }
     causes
 }
@@ -307,5 +334,9 @@ fn lease(object: &Value) -> Vec<Cause> {
 /// 403 for what nobody may do.
 pub(super) fn never(kind: &Kind, name: &str, why: &str) -> ApiError {
     let what = crate::server::status::qualified(&kind.group, &kind.plural);
-    ApiError::new(403, "Forbidden", format!("{what} \"{name}\" is forbidden: {why}")).about(&kind.group, &kind.plural, name)
+    ApiError::new(403, "Forbidden", format!("{what} \"{name}\" is forbidden: {why}")).about(
+        &kind.group,
+        &kind.plural,
+        name,
+    )
 }

@@ -29,7 +29,10 @@ fn walk(schema: &Schema, value: &mut Value, path: &str, root: bool, removed: &mu
             let resource = root || schema.embedded_resource;
             map.retain(|key, value| {
                 if resource && META.contains(&key.as_str()) {
-                    if !root && key == "metadata" && let Value::Object(metadata) = value {
+                    if !root
+                        && key == "metadata"
+                        && let Value::Object(metadata) = value
+                    {
                         metadata.retain(|field, _| FIELDS.contains(&field.as_str()));
                     }
                     return true;

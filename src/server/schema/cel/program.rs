@@ -10,8 +10,8 @@ use kube_cel::cel::parser::{Expression, Parser};
 use kube_cel::cel::{Context, ExecutionError};
 
 use super::bind::escape;
-use crate::server::schema::{META, Rule, Schema};
 use crate::server::schema::validate::cut;
+use crate::server::schema::{META, Rule, Schema};
 
 /// Levels that an expression may have.
 const MAX_DEPTH: usize = 64;
@@ -229,7 +229,9 @@ fn fields(e: &Expression, schema: &Schema, unknown: &mut Option<String>) {
         Expr::Select(select) => {
             inner(&select.operand);
             let closed = schema_of(&select.operand, schema).filter(|s| {
-                s.type_ == "object" && s.additional_properties.is_none() && !s.preserve_unknown_fields
+                s.type_ == "object"
+                    && s.additional_properties.is_none()
+                    && !s.preserve_unknown_fields
             });
             if closed.is_some_and(|s| property(s, &select.field).is_none())
                 && !META.contains(&select.field.as_str())
