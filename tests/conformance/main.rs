@@ -59,6 +59,7 @@ mod delete;
 mod discovery;
 mod dry_run;
 mod errors;
+mod kube_rs;
 mod list;
 mod negotiation;
 mod openapi;

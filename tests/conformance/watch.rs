@@ -204,9 +204,12 @@ fn bookmarks_if_allowed() {
         let parameters = [
             ("resourceVersion", text(&stored)),
             ("allowWatchBookmarks", "true"),
-            ("timeoutSeconds", "4"),
+            ("timeoutSeconds", "5"),
         ];
         let mut watch = t.watch(&t.widgets(), &parameters).await;
+        // A cache that has seen no event has no place to mark.
+        let stored = t.create("b").await;
+        watch.expect("ADDED", "b").await;
         // One about two seconds before the end.
         let event = watch.next().await.expect("a bookmark before the end");
         assert_eq!(event["type"], "BOOKMARK");
