@@ -13,6 +13,7 @@ use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, ObjectMeta,
     PartialObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
+use kube::config::KubeConfigOptions;
 use kube::discovery::Discovery;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -31,7 +32,7 @@ async fn client() -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let file = std::env::var("INV_TUI_TEST_KUBECONFIG").expect("a kubeconfig");
     let kubeconfig = kube::config::Kubeconfig::read_from(file).expect("a kubeconfig");
-    let config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     Client::try_from(config.expect("a kubeconfig")).expect("a client")
 }
 
