@@ -60,6 +60,7 @@ mod delete;
 mod discovery;
 mod dry_run;
 mod errors;
+mod hostile;
 mod kube_rs;
 mod list;
 mod negotiation;
