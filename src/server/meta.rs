@@ -361,13 +361,11 @@ pub fn count(kind: &Kind, old: &Value, new: &mut Value) {
     else {
         return;
     };
-    let counts =
-        |key: &str| key != "metadata" && (key != "status" || (kind.custom && !kind.has_status()));
-    let part = |object: &Value| -> Vec<(String, Value)> {
-        let fields = object.as_object().into_iter().flatten();
-        fields.filter(|(key, _)| counts(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
-    };
-    if part(old) != part(new) {
+    let counts = |key: &str| key != "metadata" && (key != "status" || (kind.custom && !kind.has_status()));
+    let part = |(key, _): &(&String, &Value)| counts(key);
+    let was = old.as_object().into_iter().flatten().filter(part);
+    let is = new.as_object().into_iter().flatten().filter(part);
+    if !was.eq(is) {
         set(new, "generation", generation + 1);
     }
 }
