@@ -87,7 +87,9 @@ async fn measure() {
     let memory_after = [servers[0].memory(), servers[1].memory()];
 
     println!("load at the end: {}", load());
-    println!("\n{objects} objects; median of {ROUNDS} rounds in turns; ratio above 1: the embedded server is better");
+    println!(
+        "\n{objects} objects; median of {ROUNDS} rounds in turns; ratio above 1: the embedded server is better"
+    );
     println!(
         "{:44} {:>10} {:>12} {:>7}   {:>11}",
         "", "embedded", "etcd+kube", "ratio", "CPU s e/r"
@@ -183,7 +185,10 @@ async fn writes(servers: &[Server; 2], objects: usize, rows: &mut Vec<Row>) {
 }
 
 async fn lists(servers: &[Server; 2], objects: usize, rows: &mut Vec<Row>) {
-    let whole = |client: fn(&Server) -> &Client, query: &'static str, accept: &'static str, least: usize| {
+    let whole = |client: fn(&Server) -> &Client,
+                 query: &'static str,
+                 accept: &'static str,
+                 least: usize| {
         async move |server: &Server, _: usize| {
             let began = Instant::now();
             let path = format!("{HOSTS}{query}");
@@ -199,7 +204,8 @@ async fn lists(servers: &[Server; 2], objects: usize, rows: &mut Vec<Row>) {
     rows.push(time("list, Table, s", servers, table).await);
     let selected = whole(|s| &s.client, "?labelSelector=slot%3D3", JSON, objects / ROLES);
     rows.push(time("list, label selector (a tenth), s", servers, selected).await);
-    let fields = whole(|s| &s.client, "?fieldSelector=spec.cluster%3Dshop-3", JSON, objects / ROLES);
+    let fields =
+        whole(|s| &s.client, "?fieldSelector=spec.cluster%3Dshop-3", JSON, objects / ROLES);
     rows.push(time("list, field selector (a tenth), s", servers, fields).await);
     let pages = async |server: &Server, _: usize| {
         let began = Instant::now();
@@ -258,7 +264,8 @@ struct Watchers {
 
 impl Watchers {
     async fn start(server: &Server) -> Self {
-        let list: Value = serde_json::from_slice(&server.get(&format!("{HOSTS}?limit=1")).await).unwrap();
+        let list: Value =
+            serde_json::from_slice(&server.get(&format!("{HOSTS}?limit=1")).await).unwrap();
         let revision = list["metadata"]["resourceVersion"].as_str().unwrap();
         let path = format!("{HOSTS}?watch=true&timeoutSeconds=600&resourceVersion={revision}");
         let open = (0..WATCHERS).map(|_| async {
@@ -339,7 +346,11 @@ impl Server {
         let answer = self.client.send(request).await.unwrap();
         let status = answer.status();
         let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert!(status.is_success(), "{method} {path}: {status}: {}", String::from_utf8_lossy(&body));
+        assert!(
+            status.is_success(),
+            "{method} {path}: {status}: {}",
+            String::from_utf8_lossy(&body)
+        );
     }
 
     async fn get(&self, path: &str) -> Vec<u8> {

@@ -361,7 +361,8 @@ pub fn count(kind: &Kind, old: &Value, new: &mut Value) {
     else {
         return;
     };
-    let counts = |key: &str| key != "metadata" && (key != "status" || (kind.custom && !kind.has_status()));
+    let counts =
+        |key: &str| key != "metadata" && (key != "status" || (kind.custom && !kind.has_status()));
     let part = |(key, _): &(&String, &Value)| counts(key);
     let was = old.as_object().into_iter().flatten().filter(part);
     let is = new.as_object().into_iter().flatten().filter(part);

@@ -104,13 +104,18 @@ impl Server {
         Self::start(Store::in_memory()?, authority).await
     }
 
-    /// The server of a store file. Must be called inside a tokio runtime.
+    /// The server of a store file. `lock` is dropped when the file is closed. Must be called inside a
+    /// tokio runtime.
     ///
     /// # Errors
     /// The file cannot be used.
-    pub async fn open(file: &Path, authority: Option<Arc<Authority>>) -> Result<Self> {
+    pub async fn open(
+        file: &Path,
+        lock: impl Send + 'static,
+        authority: Option<Arc<Authority>>,
+    ) -> Result<Self> {
         let file = file.to_owned();
-        let store = tokio::task::spawn_blocking(move || Store::open(&file)).await;
+        let store = tokio::task::spawn_blocking(move || Store::open(&file, lock)).await;
         let store = store.map_err(|cause| {
             crate::error::Error::new("the store could not be read").because(cause)
         })??;

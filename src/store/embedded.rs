@@ -85,6 +85,18 @@ pub fn data_folder(folder: Option<&Path>) -> Result<PathBuf> {
     })
 }
 
+/// Makes a folder that only we can look into, and what is missing above it. They must survive a
+/// power cut as well as the store in them.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|at| !at.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for above in missing.iter().filter_map(|made| made.parent()) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
+}
+
 /// The lock of a data folder. The store is ours while it lives.
 #[derive(Debug)]
 pub struct Lock {
@@ -102,7 +114,7 @@ impl Lock {
                 .because(cause)
                 .hint("it must be a folder that you may write to; name another one with --data-dir DIR")
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
+        make_folder(folder).map_err(fail)?;
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -139,9 +151,14 @@ impl Lock {
 ///
 /// # Errors
 /// The store, the certificate authority or the socket cannot be used.
-pub async fn serve(folder: &Path, tokens: Tokens) -> Result<(Server, Arc<Authenticator>)> {
+pub async fn serve(
+    folder: &Path,
+    lock: Lock,
+    tokens: Tokens,
+) -> Result<(Server, Arc<Authenticator>)> {
     let authority = Arc::new(Authority::open(folder, Timestamp::now())?);
-    let server = Server::open(&storage::default_file(folder), Some(authority.clone())).await?;
+    let server =
+        Server::open(&storage::default_file(folder), lock, Some(authority.clone())).await?;
     prepare(&server).await?;
     let socket = listen::bind_unix(&folder.join("socket"))?;
     let authenticator = Arc::new(Authenticator { authority, tokens });
@@ -179,7 +196,7 @@ async fn prepare(server: &Server) -> Result<Connection> {
 /// What this process is to the store.
 enum Role {
     /// It serves it.
-    Server(Server, #[expect(dead_code, reason = "held, not read")] Lock),
+    Server(Server),
     /// It speaks to whoever does.
     Client(legacy::Client<Socket, Full<Bytes>>),
 }
@@ -189,8 +206,8 @@ impl Role {
         let deadline = tokio::time::Instant::now() + START;
         loop {
             if let Some(lock) = Lock::take(folder)? {
-                let (server, _) = serve(folder, Tokens::none()).await?;
-                return Ok(Self::Server(server, lock));
+                let (server, _) = serve(folder, lock, Tokens::none()).await?;
+                return Ok(Self::Server(server));
             }
             let socket = folder.join("socket");
             if UnixStream::connect(&socket).await.is_ok() {
@@ -251,7 +268,7 @@ impl Shared {
         loop {
             let request = Request::from_parts(parts.clone(), Full::new(body.clone()));
             let sent = match &*self.role.read().await {
-                Role::Server(server, _) => {
+                Role::Server(server) => {
                     let answer = server.handle(User::owner(), request).await;
                     return Ok(
                         answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())

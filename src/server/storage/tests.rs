@@ -161,7 +161,7 @@ async fn the_past_can_be_listed() {
 async fn what_was_acknowledged_is_there_after_a_start_history_included() {
     let folder = TempDir::new().unwrap();
     let file = default_file(folder.path());
-    let store = Store::open(&file).unwrap();
+    let store = Store::open(&file, ()).unwrap();
     for n in 0..20 {
         put(&store, &format!("h{}", n % 7), &format!("role{n}")).await;
     }
@@ -172,7 +172,7 @@ async fn what_was_acknowledged_is_there_after_a_start_history_included() {
     let (objects, _) = store.shelf(&hosts()).unwrap().objects();
     closed(store).await;
 
-    let store = Store::open(&file).unwrap();
+    let store = Store::open(&file, ()).unwrap();
     assert_eq!(store.revision(), revision);
     assert_eq!(history(&store, 1), told);
     let (now, _) = store.shelf(&hosts()).unwrap().objects();
@@ -210,7 +210,7 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
         ([b"SQLite format 3\0".as_slice(), &[0; 4000]].concat(), "not a store"),
     ] {
         std::fs::write(&file, &content).unwrap();
-        let error = Store::open(&file).unwrap_err();
+        let error = Store::open(&file, ()).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), content);
     }
@@ -220,7 +220,7 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
 async fn damaged_and_newer_stores_are_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();
     let file = default_file(folder.path());
-    let store = Store::open(&file).unwrap();
+    let store = Store::open(&file, ()).unwrap();
     for n in 0..300 {
         put(&store, &format!("host-{n}"), "web").await;
     }
@@ -235,12 +235,12 @@ async fn damaged_and_newer_stores_are_refused_and_left_alone() {
     let truncated = good[..good.len() / 3].to_vec();
     for (content, says) in [(damaged, "damaged"), (newer, "version 99"), (truncated, "damaged")] {
         std::fs::write(&file, &content).unwrap();
-        let error = Store::open(&file).unwrap_err();
+        let error = Store::open(&file, ()).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), content);
     }
     std::fs::write(&file, &good).unwrap();
-    assert_eq!(Store::open(&file).unwrap().shelf(&hosts()).unwrap().objects().0.len(), 300);
+    assert_eq!(Store::open(&file, ()).unwrap().shelf(&hosts()).unwrap().objects().0.len(), 300);
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn a_backup_is_taken_while_the_store_is_written() {
     use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().unwrap();
     let (file, copy) = (default_file(folder.path()), folder.path().join("copy.db"));
-    let store = Store::open(&file).unwrap();
+    let store = Store::open(&file, ()).unwrap();
     for n in 0..50 {
         put(&store, &format!("host-{n}"), "web").await;
     }
@@ -256,7 +256,7 @@ async fn a_backup_is_taken_while_the_store_is_written() {
     put(&store, "later", "web").await;
     assert!(backup(&file, &copy).unwrap_err().to_string().contains("cannot be made"));
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
-    let restored = Store::open(&copy).unwrap();
+    let restored = Store::open(&copy, ()).unwrap();
     assert_eq!(restored.shelf(&hosts()).unwrap().objects().0.len(), 50);
     let missing = folder.path().join("none.db");
     assert!(backup(&missing, &folder.path().join("c2")).unwrap_err().to_string().contains("none"));
