@@ -119,7 +119,7 @@ impl Catalog {
             }
             match crd::kinds(&object) {
                 Ok(found) => {
-                    kinds.extend(found.into_iter().map(|kind| (Arc::new(kind), stored.revision)))
+                    kinds.extend(found.into_iter().map(|kind| (Arc::new(kind), stored.revision)));
                 }
                 // It was checked when it was stored; a newer program may have allowed more.
                 Err(cause) => tracing::error!(?cause, "a resource definition cannot be served"),

@@ -20,7 +20,7 @@ use super::storage::ResourceId;
 use super::{Inner, certificates, events, meta};
 
 /// How often old things are looked for.
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_mins(1);
 /// Several deletions are followed up together.
 const GATHER: Duration = Duration::from_millis(50);
 /// Who signs, deletes and cleans up, in the managed fields.
@@ -55,24 +55,24 @@ pub(super) async fn run(server: Weak<Inner>, stirred: Arc<Notify>) {
     }
 }
 
-async fn round(server: &Arc<Inner>, old: bool) -> ApiResult<()> {
+async fn round(inner: &Arc<Inner>, old: bool) -> ApiResult<()> {
     let now = Timestamp::now();
-    requests(server, now).await?;
-    if server.bereft.swap(false, Ordering::AcqRel) {
-        dependants(server).await?;
+    requests(inner, now).await?;
+    if inner.bereft.swap(false, Ordering::AcqRel) {
+        dependants(inner).await?;
     }
-    held(server).await?;
-    definitions(server).await?;
-    namespaces(server).await?;
+    held(inner).await?;
+    definitions(inner).await?;
+    namespaces(inner).await?;
     if old {
-        old_events(server, now).await?;
+        old_events(inner, now).await?;
     }
     Ok(())
 }
 
-fn call_for(server: &Arc<Inner>, served: &Served, key: &str) -> Option<Call> {
+fn call_for(inner: &Arc<Inner>, served: &Served, key: &str) -> Option<Call> {
     let (namespace, name) = key.split_once('/').unwrap_or(("", key));
-    server.call(Resource {
+    inner.call(Resource {
         group: served.kind.group.clone(),
         version: served.kind.version.clone(),
         plural: served.kind.plural.clone(),
@@ -84,13 +84,13 @@ fn call_for(server: &Arc<Inner>, served: &Served, key: &str) -> Option<Call> {
 
 /// Changes an object that may be gone by now.
 async fn edit(
-    server: &Arc<Inner>,
+    inner: &Arc<Inner>,
     served: &Served,
     key: &str,
     subresource: &str,
     mut change: impl FnMut(&mut Value) + Send,
 ) -> ApiResult<()> {
-    let Some(mut call) = call_for(server, served, key) else { return Ok(()) };
+    let Some(mut call) = call_for(inner, served, key) else { return Ok(()) };
     subresource.clone_into(&mut call.at.subresource);
     let mut make = |old: &Value| {
         let mut new = old.clone();
@@ -103,8 +103,8 @@ async fn edit(
     }
 }
 
-async fn delete(server: &Arc<Inner>, served: &Served, key: &str) -> ApiResult<()> {
-    let Some(call) = call_for(server, served, key) else { return Ok(()) };
+async fn delete(inner: &Arc<Inner>, served: &Served, key: &str) -> ApiResult<()> {
+    let Some(call) = call_for(inner, served, key) else { return Ok(()) };
     match call.delete_one(key, None, false, &|_| Ok(())).await {
         Err(error) if error.code != 404 => Err(error),
         _ => Ok(()),
@@ -121,8 +121,8 @@ fn without(object: &mut Value, finalizer: &str) {
 }
 
 /// Signs approved certificate requests and forgets old ones.
-async fn requests(server: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn requests(inner: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
+    let catalog = inner.catalog();
     let Some(served) = catalog.find("certificates.k8s.io", "v1", "certificatesigningrequests")
     else {
         return Ok(());
@@ -130,26 +130,27 @@ async fn requests(server: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
     for (key, stored) in &served.shelf.objects().0 {
         let object = stored.object();
         if certificates::expired(&object, now) {
-            delete(server, &served, key).await?;
-        } else if let Some(authority) = &server.authority
+            delete(inner, &served, key).await?;
+        } else if let Some(authority) = &inner.authority
             && let Some(status) = certificates::sign(authority, &object, now)
         {
-            edit(server, &served, key, "status", |new| new["status"] = status.clone()).await?;
+            edit(inner, &served, key, "status", |new| meta::put(new, &["status"], status.clone()))
+                .await?;
         }
     }
     Ok(())
 }
 
 /// Deletes objects whose owners are all gone.
-async fn dependants(server: &Arc<Inner>) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn dependants(inner: &Arc<Inner>) -> ApiResult<()> {
+    let catalog = inner.catalog();
     for served in catalog.resources() {
         for (key, stored) in served.shelf.objects().0.iter().filter(|(_, s)| s.marks.owned) {
             let object = stored.object();
             let owners = owners(&object);
-            let gone = |owner: &&Value| !owner_is_there(server, key, owner);
+            let gone = |owner: &&Value| !owner_is_there(inner, key, owner);
             if !meta::deleting(&object) && owners.iter().all(|owner| gone(&owner)) {
-                delete(server, &served, key).await?;
+                delete(inner, &served, key).await?;
             }
         }
     }
@@ -162,10 +163,11 @@ fn owners(object: &Value) -> Vec<Value> {
 }
 
 /// Whether an owner is there. A kind that is not served here counts as there: nobody can tell.
-fn owner_is_there(server: &Inner, dependant: &str, owner: &Value) -> bool {
+fn owner_is_there(inner: &Inner, dependant: &str, owner: &Value) -> bool {
     let word = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
-    let (group, version) = word("apiVersion").split_once('/').unwrap_or(("", word("apiVersion")));
-    let catalog = server.catalog();
+    let (group, version) =
+        word("apiVersion").split_once('/').unwrap_or_else(|| ("", word("apiVersion")));
+    let catalog = inner.catalog();
     let Some(kind) = catalog
         .kinds
         .iter()
@@ -182,8 +184,8 @@ fn owner_is_there(server: &Inner, dependant: &str, owner: &Value) -> bool {
 }
 
 /// Objects that wait for their dependants: to be deleted, or to forget them.
-async fn held(server: &Arc<Inner>) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn held(inner: &Arc<Inner>) -> ApiResult<()> {
+    let catalog = inner.catalog();
     let resources = catalog.resources();
     let mut waiting = Vec::new();
     for served in &resources {
@@ -208,7 +210,7 @@ async fn held(server: &Arc<Inner>) -> ApiResult<()> {
                 }
                 left += 1;
                 if orphan {
-                    edit(server, other, dependant, "", |new| {
+                    edit(inner, other, dependant, "", |new| {
                         let kept: Vec<Value> = owners(new)
                             .into_iter()
                             .filter(|o| o.get("uid").and_then(Value::as_str) != Some(uid))
@@ -217,22 +219,22 @@ async fn held(server: &Arc<Inner>) -> ApiResult<()> {
                     })
                     .await?;
                 } else {
-                    delete(server, other, dependant).await?;
+                    delete(inner, other, dependant).await?;
                 }
             }
         }
         if orphan {
-            edit(server, &served, &key, "", |new| without(new, ORPHAN)).await?;
+            edit(inner, &served, &key, "", |new| without(new, ORPHAN)).await?;
         } else if left == 0 {
-            edit(server, &served, &key, "", |new| without(new, FOREGROUND)).await?;
+            edit(inner, &served, &key, "", |new| without(new, FOREGROUND)).await?;
         }
     }
     Ok(())
 }
 
 /// CRDs that are being deleted: first their objects, then they.
-async fn definitions(server: &Arc<Inner>) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn definitions(inner: &Arc<Inner>) -> ApiResult<()> {
+    let catalog = inner.catalog();
     let Some(definitions) = catalog.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
     else {
         return Ok(());
@@ -245,31 +247,31 @@ async fn definitions(server: &Arc<Inner>) -> ApiResult<()> {
         let word = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let id = ResourceId::new(word("/spec/group"), word("/spec/names/plural"));
         if let Some(served) = catalog.resources().into_iter().find(|served| served.id == id) {
-            empty(server, &served, "").await?;
+            empty(inner, &served, "").await?;
             if !served.shelf.objects().0.is_empty() {
                 continue;
             }
         }
-        edit(server, &definitions, key, "", |new| without(new, catalog::CLEANUP)).await?;
+        edit(inner, &definitions, key, "", |new| without(new, catalog::CLEANUP)).await?;
     }
     Ok(())
 }
 
 /// Deletes all objects of a resource, or those of one namespace.
-async fn empty(server: &Arc<Inner>, served: &Served, namespace: &str) -> ApiResult<()> {
+async fn empty(inner: &Arc<Inner>, served: &Served, namespace: &str) -> ApiResult<()> {
     for (key, _) in &served.shelf.objects().0 {
         let inside =
             namespace.is_empty() || key.split_once('/').is_some_and(|(n, _)| n == namespace);
         if inside {
-            delete(server, served, key).await?;
+            delete(inner, served, key).await?;
         }
     }
     Ok(())
 }
 
 /// Namespaces that are being deleted: first what is in them, then they.
-async fn namespaces(server: &Arc<Inner>) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn namespaces(inner: &Arc<Inner>) -> ApiResult<()> {
+    let catalog = inner.catalog();
     let Some(namespaces) = catalog.find("", "v1", "namespaces") else { return Ok(()) };
     for (name, stored) in &namespaces.shelf.objects().0 {
         let object = stored.object();
@@ -278,7 +280,7 @@ async fn namespaces(server: &Arc<Inner>) -> ApiResult<()> {
         }
         let mut left = false;
         for served in catalog.resources().iter().filter(|served| served.kind.namespaced) {
-            empty(server, served, name).await?;
+            empty(inner, served, name).await?;
             left |= served
                 .shelf
                 .objects()
@@ -287,8 +289,8 @@ async fn namespaces(server: &Arc<Inner>) -> ApiResult<()> {
                 .any(|key| key.split_once('/').is_some_and(|(n, _)| n == &**name));
         }
         if !left {
-            edit(server, &namespaces, name, "finalize", |new| {
-                new["spec"]["finalizers"] = json!([])
+            edit(inner, &namespaces, name, "finalize", |new| {
+                meta::put(new, &["spec", "finalizers"], json!([]));
             })
             .await?;
         }
@@ -296,12 +298,12 @@ async fn namespaces(server: &Arc<Inner>) -> ApiResult<()> {
     Ok(())
 }
 
-async fn old_events(server: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn old_events(inner: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
+    let catalog = inner.catalog();
     let Some(served) = catalog.find("", "v1", "events") else { return Ok(()) };
     for (key, stored) in &served.shelf.objects().0 {
         if events::expired(&stored.object(), now) {
-            delete(server, &served, key).await?;
+            delete(inner, &served, key).await?;
         }
     }
     Ok(())

@@ -73,6 +73,20 @@ pub fn set(object: &mut Value, field: &str, value: impl Into<Value>) {
     of(object).insert(field.to_owned(), value.into());
 }
 
+/// Sets a field anywhere in an object; what is missing on the way is made.
+pub fn put(object: &mut Value, path: &[&str], value: Value) {
+    let Some((name, rest)) = path.split_first() else {
+        *object = value;
+        return;
+    };
+    if !object.is_object() {
+        *object = json!({});
+    }
+    if let Some(fields) = object.as_object_mut() {
+        put(fields.entry(*name).or_insert(Value::Null), rest, value);
+    }
+}
+
 /// Seconds since the epoch as the API writes times.
 pub fn time(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -78,7 +78,7 @@ use crate::error::Result;
 /// No body is longer: what kube-apiserver takes.
 const BODY_LIMIT: usize = 3 << 20;
 /// A body must be here after this time.
-const BODY_TIME: Duration = Duration::from_secs(60);
+const BODY_TIME: Duration = Duration::from_mins(1);
 
 /// The server. Copies are the same server; it ends with the last of them.
 #[derive(Clone)]
@@ -440,8 +440,8 @@ impl Inner {
     }
 
     fn namespace(&self, name: &str) -> Option<Value> {
-        let shelf = self.store.shelf(&ResourceId::new("", "namespaces"))?;
-        shelf.get(name).map(|stored| stored.object())
+        let all = self.store.shelf(&ResourceId::new("", "namespaces"))?;
+        all.get(name).map(|stored| stored.object())
     }
 
     /// The kinds of all CRDs but the one of this name.

@@ -133,7 +133,7 @@ impl Call {
                 };
                 let mut details = json!({"name": self.at.name, "kind": kind.plural, "uid": meta::text(&object, "uid")});
                 if !kind.group.is_empty() {
-                    details["group"] = kind.group.as_str().into();
+                    meta::put(&mut details, &["group"], kind.group.as_str().into());
                 }
                 http::json(
                     200,
@@ -203,7 +203,7 @@ impl Call {
                     metadata.insert("generation".to_owned(), (generation + 1).into());
                 }
                 if namespace {
-                    marked["status"]["phase"] = "Terminating".into();
+                    meta::put(&mut marked, &["status", "phase"], "Terminating".into());
                 }
                 if dry_run {
                     return Ok(Deleted::Dry(marked));

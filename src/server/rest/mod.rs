@@ -128,7 +128,8 @@ impl Call {
         let mut object = sent.object;
         meta::read(&mut object)?;
         let spec = object.get("spec").cloned().unwrap_or_default();
-        object["status"] = reviews::review(&self.served.kind.kind, &spec, &self.user)?;
+        let verdict = reviews::review(&self.served.kind.kind, &spec, &self.user)?;
+        meta::put(&mut object, &["status"], verdict);
         Ok(shape.value(self, 201, object))
     }
 }

@@ -11,15 +11,18 @@ use serde_json::{Value, json};
 use super::Call;
 use super::shape::Shape;
 use crate::server::auth::roles;
-use crate::server::certificates;
 use crate::server::http::{self, Response};
 use crate::server::options::{Continue, ListOptions, Match, Revision, revision};
 use crate::server::selector::{Fields, Labels};
 use crate::server::status::{ApiError, ApiResult, Cause};
 use crate::server::storage::{Key, Objects, Stored, TooOld};
+use crate::server::{certificates, meta};
 
 /// A piece of a list or a watch is at least this long, unless it is the last.
 pub(super) const PIECE: usize = 128 << 10;
+/// What kube-apiserver says of a page of too long ago.
+const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list \
+    result. You must start a new list without the continue parameter.";
 /// How long a request for a revision of the future waits.
 const AHEAD: Duration = Duration::from_secs(3);
 
@@ -210,7 +213,7 @@ impl Call {
         Err(error)
     }
 
-    pub(super) fn gone(&self, revision: u64, TooOld(oldest): TooOld) -> ApiError {
+    pub(super) fn gone(revision: u64, TooOld(oldest): TooOld) -> ApiError {
         ApiError::expired(format!("too old resource version: {revision} ({oldest})"))
     }
 
@@ -221,26 +224,23 @@ impl Call {
         if let Revision::At(revision) = options.revision {
             self.reach(revision).await?;
         }
-        let shelf = &self.served.shelf;
+        let held = &self.served.shelf;
         let exact = match (&options.from, options.revision, options.matching) {
             (Some(from), ..) => Some(from.rv),
             (None, Revision::At(revision), Some(Match::Exact)) => Some(revision),
             (None, Revision::At(revision), None) if options.limit > 0 => Some(revision),
             _ => None,
         };
-        let (objects, revision) = match exact {
-            Some(revision) => {
-                let objects = shelf.objects_at(revision).map_err(|old| match options.from {
-                    Some(_) => ApiError::expired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter."),
-                    None => self.gone(revision, old),
-                })?;
-                (objects, revision)
-            }
-            None => {
-                let newest = self.server.store.revision();
-                let (objects, last) = shelf.objects();
-                (objects, newest.max(last))
-            }
+        let (objects, revision) = if let Some(revision) = exact {
+            let gone = |old| match options.from {
+                Some(_) => ApiError::expired(TOKEN_TOO_OLD),
+                None => Self::gone(revision, old),
+            };
+            (held.objects_at(revision).map_err(gone)?, revision)
+        } else {
+            let newest = self.server.store.revision();
+            let (objects, last) = held.objects();
+            (objects, newest.max(last))
         };
         let mut walk = Walk::new(&self, objects, &filter);
         if let Some(from) = &options.from {
@@ -250,7 +250,7 @@ impl Call {
         if options.limit == 0 || options.revision == Revision::Any {
             return Ok(shape.list(
                 &self,
-                json!({"resourceVersion": revision.to_string()}),
+                &json!({"resourceVersion": revision.to_string()}),
                 walk,
                 filter,
             ));
@@ -264,9 +264,10 @@ impl Call {
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         let left = if page.len() < options.limit { 0 } else { walk.left() };
         if let (Some((last, _)), true) = (page.last(), left > 0) {
-            metadata["continue"] = Continue::after(revision, last).encode().into();
+            let token = Continue::after(revision, last).encode();
+            meta::put(&mut metadata, &["continue"], token.into());
             if !filter.selects() {
-                metadata["remainingItemCount"] = left.into();
+                meta::put(&mut metadata, &["remainingItemCount"], left.into());
             }
         }
         Ok(shape.page(&self, &metadata, &page))
@@ -275,16 +276,16 @@ impl Call {
 
 impl Shape {
     /// A whole list, made while it is sent.
-    fn list(self, call: &Arc<Call>, metadata: Value, walk: Walk, filter: Filter) -> Response {
+    fn list(self, call: &Arc<Call>, metadata: &Value, walk: Walk, filter: Filter) -> Response {
         if self == Self::Yaml {
             let mut walk = walk;
             let mut all = Vec::new();
             while let Some(more) = walk.next(call, &filter, usize::MAX, usize::MAX) {
                 all.extend(more);
             }
-            return self.page(call, &metadata, &all);
+            return self.page(call, metadata, &all);
         }
-        let (head, tail) = self.list_frame(call, &metadata);
+        let (head, tail) = self.list_frame(call, metadata);
         let state = (walk, filter, call.clone(), true);
         let items =
             futures::stream::unfold(state, move |(mut walk, filter, call, first)| async move {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Call;
 use crate::server::body::{self, Format, View};
 use crate::server::http::{self, Response};
+use crate::server::meta;
 use crate::server::status::{ApiError, ApiResult};
 use crate::server::storage::Stored;
 use crate::server::table::{self, IncludeObject};
@@ -166,7 +167,8 @@ impl Shape {
         let kind = &call.served.kind;
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         if initial {
-            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+            let mark = json!({"k8s.io/initial-events-end": "true"});
+            meta::put(&mut metadata, &["annotations"], mark);
         }
         let object =
             json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata});

@@ -73,26 +73,8 @@ impl Call {
         let unknown = self.clean(&mut object)?;
         let mut problems = duplicates(&decoded.duplicates);
         problems.extend(unknown);
-        self.complain(options, problems, warnings)?;
+        complain(options, problems, warnings)?;
         Ok(object)
-    }
-
-    /// Says what the client sent for nothing, as it asked to be told.
-    fn complain(
-        &self,
-        options: &WriteOptions,
-        problems: Vec<String>,
-        warnings: &mut Vec<String>,
-    ) -> ApiResult<()> {
-        match options.validation {
-            FieldValidation::Strict if !problems.is_empty() => {
-                let message = format!("strict decoding error: {}", problems.join(", "));
-                return Err(ApiError::bad_request(message));
-            }
-            FieldValidation::Warn => *warnings = problems,
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Whether apiVersion and kind are those of the path.
@@ -376,7 +358,7 @@ impl Call {
             }
             let mut problems = duplicates(&sent.duplicates);
             problems.extend(self.clean(&mut new)?);
-            self.complain(&options, problems, &mut warnings)?;
+            complain(&options, problems, &mut warnings)?;
             Ok(new)
         };
         let outcome = self.change(&manager, options.dry_run, How::Update, &mut make).await?;
@@ -400,7 +382,7 @@ impl Call {
             let mut looked = sent.clone();
             let mut problems = duplicates(&decoded.duplicates);
             problems.extend(self.clean(&mut looked)?);
-            self.complain(options, problems, &mut warnings)?;
+            complain(options, problems, &mut warnings)?;
         }
         self.only_own_part(&mut sent);
         let force = options.force == Some(true);
@@ -556,6 +538,23 @@ impl Call {
         }
         response
     }
+}
+
+/// Says what the client sent for nothing, as it asked to be told.
+fn complain(
+    options: &WriteOptions,
+    problems: Vec<String>,
+    warnings: &mut Vec<String>,
+) -> ApiResult<()> {
+    match options.validation {
+        FieldValidation::Strict if !problems.is_empty() => {
+            let message = format!("strict decoding error: {}", problems.join(", "));
+            return Err(ApiError::bad_request(message));
+        }
+        FieldValidation::Warn => *warnings = problems,
+        _ => {}
+    }
+    Ok(())
 }
 
 fn duplicates(paths: &[String]) -> Vec<String> {

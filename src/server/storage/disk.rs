@@ -92,7 +92,7 @@ fn damaged(file: &Path, key: &str, cause: serde_json::Error) -> Error {
         .hint("it was left as it is; put a backup in its place")
 }
 
-/// A file that SQLite keeps beside another one.
+/// A file that `SQLite` keeps beside another one.
 fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
@@ -102,7 +102,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
 /// Puts the names in the file's folder on the disk: a new file must survive a power cut too.
 fn sync_folder(file: &Path) -> std::io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// Whether there is a store, as far as the file's first bytes tell, which to read changes nothing.

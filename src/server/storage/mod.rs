@@ -169,8 +169,8 @@ impl Store {
     /// Waits until everybody can see `revision`.
     pub async fn reached(&self, resource: &ResourceId, revision: u64) {
         while self.revision() < revision {
-            let Some(shelf) = self.shelf(resource) else { return };
-            let mut changed = shelf.subscribe();
+            let Some(held) = self.shelf(resource) else { return };
+            let mut changed = held.subscribe();
             let poll = std::time::Duration::from_millis(50);
             // The revision may be reached by another resource's change: look again now and then.
             let _ = tokio::time::timeout(poll, changed.changed()).await;

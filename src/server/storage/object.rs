@@ -113,7 +113,7 @@ impl Stored {
     /// It is no JSON object with a resourceVersion.
     pub fn read(revision: u64, bytes: Bytes) -> Result<Self, serde_json::Error> {
         let (version_at, labels_at, marks) = places(&bytes)?;
-        Ok(Self { revision, version_at, labels_at, marks, bytes })
+        Ok(Self { revision, bytes, version_at, labels_at, marks })
     }
 
     /// The same object with another revision: a deleted object carries that of its deletion.
