@@ -73,6 +73,44 @@ fn lifecycle() {
     });
 }
 
+/// Definitions that come and go at the same moment: each that is established is served.
+#[test]
+fn many_at_once() {
+    case(async |t| {
+        let schema = json!({"schema": {"openAPIV3Schema": {"type": "object"}}});
+        let mut old: Vec<Value> = Vec::new();
+        for round in 0..6 {
+            let new: Vec<_> = (0..6)
+                .map(|number| format!("r{round}.g{number}.{}.example.com", t.ns))
+                .map(|group| definition(&group, "Thing", "Cluster", schema.clone()))
+                .collect();
+            let come = new.iter().map(async |new| {
+                t.post(DEFINITIONS, new).await.is(201);
+            });
+            let go = old.iter().map(async |old| {
+                t.delete(&path_of(old)).await.is(200);
+            });
+            tokio::join!(futures::future::join_all(come), futures::future::join_all(go));
+            // What is stored is seen, too.
+            futures::future::join_all(new.iter().map(async |new| {
+                served(t.server(), new).await;
+                let group = new["spec"]["group"].as_str().unwrap();
+                let path = format!("/apis/{group}/v1/things");
+                let version = format!("{group}/v1");
+                let object =
+                    json!({"apiVersion": version, "kind": "Thing", "metadata": {"name": "a"}});
+                t.post(&path, &object).await.is(201);
+                assert_eq!(t.get(&path).await.is(200).names(), ["a"]);
+            }))
+            .await;
+            old = new;
+        }
+        for old in &old {
+            t.delete(&path_of(old)).await.is(200);
+        }
+    });
+}
+
 #[test]
 fn deletion_waits_for_finalizers_of_objects() {
     case(async |t| {
