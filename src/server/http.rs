@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::Value;
 
 use super::status::ApiError;
+use crate::guard::guarded_stream;
 
 /// The body of an answer. It cannot fail: what goes wrong after the first byte is said inside it.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -29,9 +30,10 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).boxed_unsync()
 }
 
-/// A body that comes in pieces.
+/// A body that comes in pieces. If making one of them panics, that is its end: a list misses its
+/// closing brackets then, and a watch is taken up again.
 pub fn streamed(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Body {
-    StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync()
+    StreamBody::new(guarded_stream(pieces).map(|piece| Ok(Frame::data(piece)))).boxed_unsync()
 }
 
 /// An answer with a content type.

@@ -45,7 +45,6 @@ pub mod table;
 mod tests;
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,7 +55,6 @@ use std::time::Duration;
 use ::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT, VARY};
 use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
-use futures::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -72,6 +70,7 @@ use self::route::{Resource, Target};
 use self::status::{ApiError, ApiResult};
 use self::storage::{Change, Refused, ResourceId, Store, Stored};
 use crate::error::Result;
+use crate::guard::{Panicked, guarded_future};
 
 /// No body is longer: what kube-apiserver takes.
 const BODY_LIMIT: usize = 3 << 20;
@@ -206,13 +205,12 @@ impl Server {
         let gzip = http::takes_gzip(request.headers());
         let query = Query::parse(request.uri().query());
         let watches = query.flag("watch");
-        let answered = AssertUnwindSafe(self.answer(user, request, query)).catch_unwind().await;
+        let answered = guarded_future(self.answer(user, request, query)).await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => http::error(&error),
             // A fault of ours in one request is no reason to fail the others.
-            Err(_panic) => {
-                tracing::error!("a request made the server fail");
+            Err(Panicked) => {
                 http::error(&ApiError::internal("the server failed at this request; its log says more"))
             }
         };
