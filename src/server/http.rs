@@ -25,6 +25,9 @@ pub type Response = http::Response<Body>;
 /// Bodies are compressed from this size on, if the client asks for it (as kube-apiserver does it).
 const GZIP_FROM: usize = 128 << 10;
 
+/// Characters of a warning: all of them are headers of one answer.
+const LONGEST_WARNING: usize = 256;
+
 /// A body that is there already.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).boxed_unsync()
@@ -68,6 +71,7 @@ pub fn warn(response: &mut Response, text: &str) {
     let quoted: String = text
         .chars()
         .filter(|c| !c.is_control())
+        .take(LONGEST_WARNING)
         .flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] })
         .collect();
     if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
@@ -180,5 +184,8 @@ mod tests {
         let mut response = plain(200, "");
         warn(&mut response, "a \"b\"\r\nc: d");
         assert_eq!(response.headers()[http::header::WARNING], r#"299 - "a \"b\"c: d""#);
+        let mut response = plain(200, "");
+        warn(&mut response, &"x".repeat(1 << 20));
+        assert!(response.headers()[http::header::WARNING].len() < 300);
     }
 }

@@ -58,7 +58,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, watch};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::block_in_place;
 
 use self::auth::authority::Authority;
 use self::auth::{Action, Authenticator, Peer, User, roles};
@@ -77,6 +79,12 @@ const BODY_LIMIT: usize = 3 << 20;
 /// A body must be here after this time.
 const BODY_TIME: Duration = Duration::from_secs(60);
 
+/// Requests with longer bodies are worked on one after the other for each of so many places, on
+/// threads of their own: what is made of such a body may be a hundred times its size and take seconds,
+/// and short requests do not wait behind it.
+const LARGE: usize = 64 << 10;
+const LARGE_AT_ONCE: usize = 2;
+
 /// The server. Copies are the same server; it ends with the last of them.
 #[derive(Clone)]
 pub struct Server(Arc<Inner>);
@@ -90,6 +98,8 @@ struct Inner {
     stirred: Arc<Notify>,
     /// An object was deleted: others may have lost their owner.
     bereft: AtomicBool,
+    /// Places for large requests.
+    large: Semaphore,
 }
 
 impl Server {
@@ -123,6 +133,7 @@ impl Server {
             closing: watch::channel(false).0,
             stirred: Arc::new(Notify::new()),
             bereft: AtomicBool::new(true),
+            large: Semaphore::new(LARGE_AT_ONCE),
         });
         let server = Self(inner);
         for name in rest::delete::NAMESPACES {
@@ -250,6 +261,7 @@ impl Server {
         // Some may create an object only if it has the right name, which is in the body.
         let named = verb == "create" && !decision.allowed && user.name != auth::ANONYMOUS;
         let body = if (writes && decision.allowed) || named { read_body(body).await? } else { Bytes::new() };
+        let place = if body.len() > LARGE { self.0.large.acquire().await.ok() } else { None };
         if decision.allowed && at.subresource == "status" && !served.kind.has_status() {
             return Ok(http::plain(404, "404 page not found\n"));
         }
@@ -274,7 +286,12 @@ impl Server {
             now: Timestamp::now(),
             own: decision.own,
         };
-        call.run(verb).await
+        match (place, Handle::current()) {
+            (Some(_place), here) if here.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                block_in_place(|| here.block_on(call.run(verb)))
+            }
+            (_place, _) => call.run(verb).await,
+        }
     }
 
     /// Answers what is not about a resource.

@@ -96,9 +96,8 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
         return Ok(EXIT_DONE);
     }
     if let (Some(user), Some(role), Some(file)) = (&args.user, args.role, &args.write_kubeconfig) {
-        std::fs::create_dir_all(&folder).map_err(|cause| {
-            Error::usage(format!("cannot make the data folder \"{}\"", folder.display())).because(cause)
-        })?;
+        // Free or not: whoever holds it has made the authority, and nobody makes another one beside us.
+        let _lock = Lock::take(&folder)?;
         let authority = Authority::open(&folder, Timestamp::now())?;
         write_kubeconfig(&authority, &args, args.listen, user, role.group(), file)?;
         return Ok(EXIT_DONE);
@@ -141,7 +140,7 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
             server.close();
         }
     };
-    listen::serve_tls(listener, tls, Limits::default(), handler, stopped).await;
+    listen::serve_tls(listener, tls, Limits::of_this_process(), handler, stopped).await;
     server.ended().await;
     Ok(EXIT_DONE)
 }
