@@ -92,7 +92,8 @@ impl Filter {
         if let Some(name) = self.fields.name()
             && (!namespaced || !self.namespace.is_empty())
         {
-            let key = if namespaced { format!("{}/{name}", self.namespace) } else { name.to_owned() };
+            let key =
+                if namespaced { format!("{}/{name}", self.namespace) } else { name.to_owned() };
             let key = Key::from(key);
             return (Bound::Included(key.clone()), Bound::Included(key));
         }
@@ -140,7 +141,9 @@ impl Walk {
     ) -> Option<Vec<(Key, Arc<Stored>)>> {
         let mut taken = Vec::new();
         let (mut size, mut last) = (0, None);
-        for (at, (key, stored)) in self.objects.range((self.from.clone(), self.to.clone())).enumerate() {
+        for (at, (key, stored)) in
+            self.objects.range((self.from.clone(), self.to.clone())).enumerate()
+        {
             if taken.len() >= most || size >= bytes || at >= LOOKS {
                 break;
             }
@@ -160,7 +163,9 @@ impl Walk {
     /// Whether the range is empty: asking the map for a range that ends before it begins is an error.
     fn over(&self) -> bool {
         match (&self.from, &self.to) {
-            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a >= b,
+            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => {
+                a >= b
+            }
             _ => false,
         }
     }
@@ -249,7 +254,8 @@ impl Call {
         // Revision 0 means "anything, quickly": kube-apiserver answers it from its cache, whole.
         if options.limit == 0 || options.revision == Revision::Any {
             let metadata = json!({"resourceVersion": revision.to_string()});
-            return Ok(shape.list(&self, &metadata, move |call| walk.next(call, &filter, usize::MAX, PIECE)));
+            return Ok(shape
+                .list(&self, &metadata, move |call| walk.next(call, &filter, usize::MAX, PIECE)));
         }
         let mut page: Vec<(Key, Arc<Stored>)> = Vec::new();
         while page.len() < options.limit {
@@ -302,11 +308,18 @@ impl Shape {
     }
 
     /// A page of a list.
-    pub(super) fn page(self, call: &Arc<Call>, metadata: &Value, items: Vec<(Key, Arc<Stored>)>) -> Response {
+    pub(super) fn page(
+        self,
+        call: &Arc<Call>,
+        metadata: &Value,
+        items: Vec<(Key, Arc<Stored>)>,
+    ) -> Response {
         let mut items = items.into_iter();
         self.list(call, metadata, move |_| {
             let (mut piece, mut size) = (Vec::new(), 0);
-            while size < PIECE && let Some(item) = items.next() {
+            while size < PIECE
+                && let Some(item) = items.next()
+            {
                 size += item.1.bytes.len();
                 piece.push(item);
             }

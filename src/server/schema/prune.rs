@@ -25,7 +25,13 @@ pub(super) fn prune_field(schema: &Schema, value: &mut Value) -> Vec<String> {
     removed
 }
 
-fn walk(schema: &Schema, value: &mut Value, path: Place<'_>, root: bool, removed: &mut Vec<String>) {
+fn walk(
+    schema: &Schema,
+    value: &mut Value,
+    path: Place<'_>,
+    root: bool,
+    removed: &mut Vec<String>,
+) {
     match value {
         Value::Object(map) => {
             let resource = root || schema.embedded_resource;
