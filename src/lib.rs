@@ -1,7 +1,7 @@
 //! `inv-tui`: the face and the services of a host inventory that lives on a Kubernetes API server.
 //!
 //! ARCHITECTURE.md has the map. A module imports from its own row or from rows above it:
-//! `model` and `error`; `config`; `store` and `providers`; `tasks` and `ui`; `cli`.
+//! `model`, `error` and `guard`; `config`; `store` and `providers`; `tasks` and `ui`; `cli`.
 
 #![cfg_attr(
     test,
@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod guard;
 pub mod model;
 pub mod providers;
 pub mod server;

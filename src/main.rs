@@ -14,6 +14,7 @@ use inv_tui::ui::start::{Show, explore};
 const DEMO_SEED: u64 = 1;
 
 fn main() -> ExitCode {
+    inv_tui::guard::install();
     let invocation = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(problem) => {

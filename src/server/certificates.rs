@@ -4,6 +4,7 @@
 //! admission plug-ins of that name); the signer is the one of kube-controller-manager for client
 //! certificates of the API server.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,9 +17,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::auth::authority::Authority;
 use super::auth::request::Request;
-use super::auth::roles::{MASTERS, allows, refused};
+use super::auth::roles::{ADMINS, MASTERS, allows, refused};
 use super::auth::{Action, User};
-use super::status::{ApiError, ApiResult, Cause};
+use super::status::{ApiError, ApiResult, Cause, MAX_CAUSES};
 
 /// API group.
 pub const GROUP: &str = "certificates.k8s.io";
@@ -75,7 +76,7 @@ const USAGES: [&str; 23] = [
 ///
 /// # Errors
 ///
-/// 403 for a client certificate in `system:masters`; 422 with all that is wrong.
+/// 403 for a client certificate in `system:masters` or `inv:admins`; 422 with all that is wrong.
 pub fn on_create(user: &User, object: &mut Value) -> ApiResult<()> {
     let Some(fields) = object.as_object_mut() else {
         return Err(ApiError::bad_request("the object is not an object"));
@@ -98,8 +99,9 @@ pub fn on_create(user: &User, object: &mut Value) -> ApiResult<()> {
     }
 
     let request = request(object);
-    if signer(object) == CLIENT_SIGNER && request.as_ref().is_ok_and(is_master) {
-        let why = format!("use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed");
+    let almighty = request.as_ref().ok().and_then(almighty);
+    if let Some(group) = almighty.filter(|_| signer(object) == CLIENT_SIGNER) {
+        let why = format!("use of {CLIENT_SIGNER} signer with {group} group is not allowed");
         return Err(refused(GROUP, PLURAL, name(object), &why));
     }
     let mut causes = Vec::new();
@@ -177,16 +179,20 @@ pub fn on_status(user: &User, old: &Value, new: &mut Value, now: Timestamp) -> A
     verdict(old, causes)
 }
 
-/// What the signer makes of a request: its new status, with the certificate or with the condition
-/// `Failed`. None if there is nothing to sign: another signer, not approved, or done already.
-pub fn sign(authority: &Authority, object: &Value, now: Timestamp) -> Option<Value> {
+/// Whether a request waits for our signer.
+pub fn to_sign(object: &Value) -> bool {
     let decided = |kind| condition(object, kind).is_some();
-    let wanted = signer(object) == CLIENT_SIGNER
+    signer(object) == CLIENT_SIGNER
         && decided(APPROVED)
         && !decided(DENIED)
         && !decided(FAILED)
-        && certificate(object).is_empty();
-    if !wanted {
+        && certificate(object).is_empty()
+}
+
+/// What the signer makes of a request: its new status, with the certificate or with the condition
+/// `Failed`. None if there is nothing to sign: another signer, not approved, or done already.
+pub fn sign(authority: &Authority, object: &Value, now: Timestamp) -> Option<Value> {
+    if !to_sign(object) {
         return None;
     }
     // Approved is in it, so it is an object with a list of conditions.
@@ -223,8 +229,8 @@ fn certify(
     if request.user.is_empty() {
         return Err(refuse("the subject has no common name, which is the user name"));
     }
-    if is_master(&request) {
-        return Err(refuse("the group system:masters is not signed for"));
+    if let Some(group) = almighty(&request) {
+        return Err(refuse(&format!("the group {group} is not signed for")));
     }
     let seconds = object.pointer("/spec/expirationSeconds").and_then(Value::as_u64);
     let life = seconds.unwrap_or(LONGEST_LIFE).min(LONGEST_LIFE);
@@ -294,8 +300,9 @@ fn decode(text: &str) -> Result<Vec<u8>, String> {
     STANDARD.decode(text).map_err(|_why| "it is not base64".to_owned())
 }
 
-fn is_master(request: &Request) -> bool {
-    request.groups.iter().any(|group| group == MASTERS)
+/// A group in the request that may do everything: whoever may approve must not get to be in it.
+fn almighty(request: &Request) -> Option<&'static str> {
+    [MASTERS, ADMINS].into_iter().find(|group| request.groups.iter().any(|g| g == group))
 }
 
 fn time(at: Timestamp) -> Value {
@@ -380,12 +387,15 @@ fn check_conditions(old: &Value, new: &Value) -> Vec<Cause> {
             causes.push(Cause::forbidden(all, why));
         }
     }
-    let list = conditions(new);
-    for (at, one) in list.iter().enumerate() {
+    let mut seen = HashSet::new();
+    for (at, one) in conditions(new).iter().enumerate() {
+        if causes.len() >= MAX_CAUSES {
+            break;
+        }
         let (field, kind_of_one) = (format!("{all}[{at}]"), kind(one));
         if kind_of_one.is_empty() {
             causes.push(Cause::required(format!("{field}.type"), ""));
-        } else if list.iter().take(at).any(|other| kind(other) == kind_of_one) {
+        } else if !seen.insert(kind_of_one) {
             let message = format!("Duplicate value: {kind_of_one:?}");
             causes.push(Cause::new("FieldValueDuplicate", format!("{field}.type"), message));
         }
@@ -414,6 +424,9 @@ fn check_conditions(old: &Value, new: &Value) -> Vec<Cause> {
 /// Conditions of certain types are not this subresource's to add or to change.
 fn forbid_additions(old: &Value, new: &Value, not: impl Fn(&str) -> bool, causes: &mut Vec<Cause>) {
     for one in conditions(new).iter().filter(|one| not(kind(one))) {
+        if causes.len() >= MAX_CAUSES {
+            break;
+        }
         let why = match condition(old, kind(one)) {
             Some(before) if before == one => continue,
             Some(_) => format!("updates may not modify a condition of type {:?}", kind(one)),
@@ -471,6 +484,11 @@ fn check_usages(object: &Value, causes: &mut Vec<Cause>) {
     let list: Vec<&Value> = usages(object).collect();
     if list.is_empty() {
         causes.push(Cause::required("spec.usages", ""));
+    }
+    if list.len() > USAGES.len() {
+        let message = format!("Too many: {}: must have at most {} items", list.len(), USAGES.len());
+        causes.push(Cause::new("FieldValueTooMany", "spec.usages", message));
+        return;
     }
     for (at, usage) in list.iter().enumerate() {
         let field = format!("spec.usages[{at}]");

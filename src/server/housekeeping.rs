@@ -3,6 +3,7 @@
 //!
 //! On a real cluster these are controllers of kube-controller-manager.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,9 +16,10 @@ use super::catalog::{self, Served};
 use super::rest::delete::{FOREGROUND, ORPHAN};
 use super::rest::{Call, How};
 use super::route::Resource;
-use super::status::ApiResult;
-use super::storage::ResourceId;
+use super::status::{ApiError, ApiResult};
+use super::storage::{ResourceId, Stored};
 use super::{Inner, certificates, events, meta};
+use crate::guard::guarded_future;
 
 /// How often old things are looked for.
 const ROUND: Duration = Duration::from_mins(1);
@@ -46,7 +48,8 @@ pub(super) async fn run(server: Weak<Inner>, stirred: Arc<Notify>) {
             if old {
                 aged = tokio::time::Instant::now() + ROUND;
             }
-            if let Err(error) = round(&server, old).await {
+            // A fault in one round is no reason never to sign or to delete anything again.
+            if let Ok(Err(error)) = guarded_future(round(&server, old)).await {
                 tracing::warn!(%error, "housekeeping goes on later");
             }
         }
@@ -82,6 +85,20 @@ fn call_for(inner: &Arc<Inner>, served: &Served, key: &str) -> Option<Call> {
     })
 }
 
+/// One object that cannot be looked after does not keep the others from it. Only a store that takes
+/// nothing ends the round.
+fn looked_after<T>(served: &Served, key: &str, done: ApiResult<T>) -> ApiResult<()> {
+    match done {
+        Err(error) if error.code == 503 => return Err(error),
+        Err(error) if error.code != 404 => {
+            let resource = &served.id;
+            tracing::warn!(%resource, ?key, %error, "an object could not be looked after");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Changes an object that may be gone by now.
 async fn edit(
     inner: &Arc<Inner>,
@@ -97,18 +114,20 @@ async fn edit(
         change(&mut new);
         Ok(new)
     };
-    match call.change(MANAGER, false, How::Update, &mut make).await {
-        Err(error) if error.code != 404 => Err(error),
-        _ => Ok(()),
-    }
+    let done = call.change(MANAGER, false, How::Update, &mut make).await;
+    looked_after(served, key, done)
 }
 
-async fn delete(inner: &Arc<Inner>, served: &Served, key: &str) -> ApiResult<()> {
+/// Deletes an object, unless it is another one of that name by now.
+async fn delete(inner: &Arc<Inner>, served: &Served, key: &str, seen: &Stored) -> ApiResult<()> {
     let Some(call) = call_for(inner, served, key) else { return Ok(()) };
-    match call.delete_one(key, None, false, &|_| Ok(())).await {
-        Err(error) if error.code != 404 => Err(error),
-        _ => Ok(()),
-    }
+    let seen = seen.object();
+    let same = |now: &Value| match meta::text(now, "uid") == meta::text(&seen, "uid") {
+        true => Ok(()),
+        false => Err(ApiError::not_found("", "", key)),
+    };
+    let done = call.delete_one(key, None, false, &same).await;
+    looked_after(served, key, done)
 }
 
 fn without(object: &mut Value, finalizer: &str) {
@@ -130,12 +149,18 @@ async fn requests(inner: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
     for (key, stored) in &served.shelf.objects().0 {
         let object = stored.object();
         if certificates::expired(&object, now) {
-            delete(inner, &served, key).await?;
+            delete(inner, &served, key, stored).await?;
         } else if let Some(authority) = &inner.authority
-            && let Some(status) = certificates::sign(authority, &object, now)
+            && certificates::to_sign(&object)
         {
-            edit(inner, &served, key, "status", |new| meta::put(new, &["status"], status.clone()))
-                .await?;
+            // What is signed is what is there when it is stored: another request of that name, made
+            // just now, has not been approved.
+            edit(inner, &served, key, "status", |new| {
+                if let Some(status) = certificates::sign(authority, new, now) {
+                    meta::put(new, &["status"], status);
+                }
+            })
+            .await?;
         }
     }
     Ok(())
@@ -150,7 +175,7 @@ async fn dependants(inner: &Arc<Inner>) -> ApiResult<()> {
             let owners = owners(&object);
             let gone = |owner: &&Value| !owner_is_there(inner, key, owner);
             if !meta::deleting(&object) && owners.iter().all(|owner| gone(&owner)) {
-                delete(inner, &served, key).await?;
+                delete(inner, &served, key, stored).await?;
             }
         }
     }
@@ -185,47 +210,50 @@ fn owner_is_there(inner: &Inner, dependant: &str, owner: &Value) -> bool {
 
 /// Objects that wait for their dependants: to be deleted, or to forget them.
 async fn held(inner: &Arc<Inner>) -> ApiResult<()> {
-    let catalog = inner.catalog();
-    let resources = catalog.resources();
+    let resources = inner.catalog().resources();
     let mut waiting = Vec::new();
     for served in &resources {
         for (key, stored) in served.shelf.objects().0.iter().filter(|(_, s)| s.marks.deleting) {
-            waiting.push((served.clone(), key.clone(), stored.object()));
+            let object = stored.object();
+            if meta::finalizers(&object).iter().any(|f| [ORPHAN, FOREGROUND].contains(f)) {
+                waiting.push((served.clone(), key.clone(), object));
+            }
+        }
+    }
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    // By the owner's uid, read once: there may be many of both.
+    let mut dependants: HashMap<String, Vec<_>> = HashMap::new();
+    for served in &resources {
+        for (key, stored) in served.shelf.objects().0.iter().filter(|(_, s)| s.marks.owned) {
+            for owner in owners(&stored.object()) {
+                let uid = owner.get("uid").and_then(Value::as_str).unwrap_or_default().to_owned();
+                dependants.entry(uid).or_default().push((served, key.clone(), stored.clone()));
+            }
         }
     }
     for (served, key, object) in waiting {
         let uid = meta::text(&object, "uid");
-        let finalizers = meta::finalizers(&object);
-        let orphan = finalizers.contains(&ORPHAN);
-        if !orphan && !finalizers.contains(&FOREGROUND) {
-            continue;
-        }
-        let mut left = 0;
-        for other in &resources {
-            for (dependant, stored) in other.shelf.objects().0.iter().filter(|(_, s)| s.marks.owned)
-            {
-                let owned = owners(&stored.object());
-                if !owned.iter().any(|o| o.get("uid").and_then(Value::as_str) == Some(uid)) {
-                    continue;
-                }
-                left += 1;
-                if orphan {
-                    edit(inner, other, dependant, "", |new| {
-                        let kept: Vec<Value> = owners(new)
-                            .into_iter()
-                            .filter(|o| o.get("uid").and_then(Value::as_str) != Some(uid))
-                            .collect();
-                        meta::set(new, "ownerReferences", kept);
-                    })
-                    .await?;
-                } else {
-                    delete(inner, other, dependant).await?;
-                }
+        let owned = dependants.get(uid).map(Vec::as_slice).unwrap_or_default();
+        let orphan = meta::finalizers(&object).contains(&ORPHAN);
+        for (other, dependant, stored) in owned {
+            if orphan {
+                edit(inner, other, dependant, "", |new| {
+                    let kept: Vec<Value> = owners(new)
+                        .into_iter()
+                        .filter(|o| o.get("uid").and_then(Value::as_str) != Some(uid))
+                        .collect();
+                    meta::set(new, "ownerReferences", kept);
+                })
+                .await?;
+            } else {
+                delete(inner, other, dependant, stored).await?;
             }
         }
         if orphan {
             edit(inner, &served, &key, "", |new| without(new, ORPHAN)).await?;
-        } else if left == 0 {
+        } else if owned.is_empty() {
             edit(inner, &served, &key, "", |new| without(new, FOREGROUND)).await?;
         }
     }
@@ -259,11 +287,11 @@ async fn definitions(inner: &Arc<Inner>) -> ApiResult<()> {
 
 /// Deletes all objects of a resource, or those of one namespace.
 async fn empty(inner: &Arc<Inner>, served: &Served, namespace: &str) -> ApiResult<()> {
-    for (key, _) in &served.shelf.objects().0 {
+    for (key, stored) in &served.shelf.objects().0 {
         let inside =
             namespace.is_empty() || key.split_once('/').is_some_and(|(n, _)| n == namespace);
         if inside {
-            delete(inner, served, key).await?;
+            delete(inner, served, key, stored).await?;
         }
     }
     Ok(())
@@ -303,7 +331,7 @@ async fn old_events(inner: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
     let Some(served) = catalog.find("", "v1", "events") else { return Ok(()) };
     for (key, stored) in &served.shelf.objects().0 {
         if events::expired(&stored.object(), now) {
-            delete(inner, &served, key).await?;
+            delete(inner, &served, key, stored).await?;
         }
     }
     Ok(())

@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::Value;
 
 use super::status::ApiError;
+use crate::guard::guarded_stream;
 
 /// The body of an answer. It cannot fail: what goes wrong after the first byte is said inside it.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -26,14 +27,18 @@ pub type Response = http::Response<Body>;
 /// Bodies are compressed from this size on, if the client asks for it (as kube-apiserver does it).
 const GZIP_FROM: usize = 128 << 10;
 
+/// Characters of a warning: all of them are headers of one answer.
+const LONGEST_WARNING: usize = 256;
+
 /// A body that is there already.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).boxed_unsync()
 }
 
-/// A body that comes in pieces.
+/// A body that comes in pieces. If making one of them panics, that is its end: a list misses its
+/// closing brackets then, and a watch is taken up again.
 pub fn streamed(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Body {
-    StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync()
+    StreamBody::new(guarded_stream(pieces).map(|piece| Ok(Frame::data(piece)))).boxed_unsync()
 }
 
 /// An answer with a content type.
@@ -69,6 +74,7 @@ pub fn warn(response: &mut Response, text: &str) {
     let quoted: String = text
         .chars()
         .filter(|c| !c.is_control())
+        .take(LONGEST_WARNING)
         .flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] })
         .collect();
     if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
@@ -191,5 +197,8 @@ mod tests {
         let mut response = plain(200, "");
         warn(&mut response, "a \"b\"\r\nc: d");
         assert_eq!(response.headers()[http::header::WARNING], r#"299 - "a \"b\"c: d""#);
+        let mut response = plain(200, "");
+        warn(&mut response, &"x".repeat(1 << 20));
+        assert!(response.headers()[http::header::WARNING].len() < 300);
     }
 }

@@ -4,15 +4,15 @@
 //! Nobody can hold others up: every connection is a task with deadlines of its own, their number is
 //! bounded, and a client that does not finish its handshake loses its place to the next one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,10 +42,14 @@ use tokio_rustls::server::TlsStream;
 use super::auth::{Peer, TlsPeer};
 use crate::error::{Error, Result};
 
+/// Bytes of an answer that wait for an HTTP/2 client, besides the piece that comes next.
+const SEND_BUFFER: usize = 64 << 10;
+
 /// What a client may use up, and how long it may take.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at one time. Above it, new ones are closed at once.
+    /// Connections at one time. Above it, one that nobody uses makes room for each new one; if all are
+    /// in use, new ones are closed at once.
     pub connections: usize,
     /// Connections in their TLS handshake. Above it, the oldest is closed for each new one.
     pub handshakes: usize,
@@ -76,6 +80,32 @@ impl Default for Limits {
             ping: Duration::from_secs(30),
             grace: Duration::from_secs(3),
         }
+    }
+}
+
+/// Files that the process needs besides connections: handshakes, the store, the log.
+#[cfg(unix)]
+const OTHER_FILES: usize = 512;
+
+#[cfg(unix)]
+impl Limits {
+    /// The defaults, with only as many connections as this process may have files open. It may have as
+    /// many as the system lets it after this: the usual 1024 are too few for a thousand watches.
+    pub fn of_this_process() -> Self {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut files = getrlimit(Resource::Nofile);
+        if files.current != files.maximum {
+            files.current = files.maximum;
+            if let Err(error) = setrlimit(Resource::Nofile, files) {
+                tracing::debug!(%error, "the limit of open files stays as it is");
+            }
+        }
+        let files = getrlimit(Resource::Nofile).current.and_then(|n| usize::try_from(n).ok());
+        let mut limits = Self::default();
+        if let Some(files) = files {
+            limits.connections = limits.connections.min(files.saturating_sub(OTHER_FILES)).max(16);
+        }
+        limits
     }
 }
 
@@ -118,23 +148,24 @@ pub async fn serve_tls<S, F, B>(
     let (stop, stopped) = watch::channel(false);
     let (mut handshakes, mut connections) = (JoinSet::new(), JoinSet::new());
     let mut pending: VecDeque<AbortHandle> = VecDeque::new();
-    let mut full = false;
+    let mut places = Places { most: limits.connections, ..Places::default() };
+    let mut failing = false;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             Some(done) = handshakes.join_next() => {
-                if let Ok(Some((stream, peer))) = done && connections.len() < limits.connections {
+                if let Ok(Some((stream, peer))) = done && places.make_room() {
                     let (limits, handler) = (limits.clone(), handler.clone());
-                    connections.spawn(connection(stream, peer, limits, handler, stopped.clone()));
+                    let use_ = Arc::new(Use::default());
+                    let work = connection(stream, peer, limits, handler, stopped.clone(), use_.clone());
+                    places.taken.push_back((use_, connections.spawn(work)));
                 }
             }
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    if is_full(&mut full, connections.len(), &limits) {
-                        continue;
-                    }
+                    failing = false;
                     pending.retain(|handshake| !handshake.is_finished());
                     if pending.len() >= limits.handshakes && let Some(oldest) = pending.pop_front() {
                         oldest.abort();
@@ -142,7 +173,7 @@ pub async fn serve_tls<S, F, B>(
                     let handshake = handshake(stream, address, acceptor.clone(), limits.handshake);
                     pending.push_back(handshakes.spawn(handshake));
                 }
-                Err(error) => refused(&error).await,
+                Err(error) => refused(&error, &mut failing).await,
             },
         }
     }
@@ -177,7 +208,8 @@ pub async fn serve_unix<S, F, B>(
     let UnixSocket { listener, owner } = socket;
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
-    let mut full = false;
+    let mut places = Places { most: limits.connections, ..Places::default() };
+    let mut failing = false;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
@@ -186,14 +218,17 @@ pub async fn serve_unix<S, F, B>(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let Ok(credentials) = stream.peer_cred() else { continue };
-                    if is_full(&mut full, connections.len(), &limits) {
+                    failing = false;
+                    if !places.make_room() {
                         continue;
                     }
                     let peer = Peer::Unix { uid: credentials.uid(), owner };
                     let (limits, handler) = (limits.clone(), handler.clone());
-                    connections.spawn(connection(stream, peer, limits, handler, stopped.clone()));
+                    let use_ = Arc::new(Use::default());
+                    let work = connection(stream, peer, limits, handler, stopped.clone(), use_.clone());
+                    places.taken.push_back((use_, connections.spawn(work)));
                 }
-                Err(error) => refused(&error).await,
+                Err(error) => refused(&error, &mut failing).await,
             },
         }
     }
@@ -242,20 +277,43 @@ pub fn bind_unix(path: &std::path::Path) -> Result<UnixSocket> {
     bound.map_err(fail)
 }
 
-/// Whether there is no place for one more. Said once, or whoever fills the places fills the log too.
-fn is_full(said: &mut bool, connections: usize, limits: &Limits) -> bool {
-    let full = connections >= limits.connections;
-    if full && !*said {
-        tracing::warn!(connections, "new connections are refused: there are too many");
+/// The connections that there are, the oldest first.
+#[derive(Default)]
+struct Places {
+    taken: VecDeque<(Arc<Use>, AbortHandle)>,
+    most: usize,
+    /// Whether it was said that there is no room: once, or whoever fills the places fills the log too.
+    full: bool,
+}
+
+impl Places {
+    /// Whether there is a place for one more, if need be that of the oldest one without a request: or
+    /// whoever opens connections and says nothing would keep out those who work.
+    fn make_room(&mut self) -> bool {
+        self.taken.retain(|(_, task)| !task.is_finished());
+        if self.taken.len() < self.most {
+            self.full = false;
+            return true;
+        }
+        if !std::mem::replace(&mut self.full, true) {
+            tracing::warn!(
+                connections = self.most,
+                "there are too many connections: unused ones are closed"
+            );
+        }
+        let idle = self.taken.iter().position(|(use_, _)| use_.look().0 == 0);
+        let Some((_, task)) = idle.and_then(|at| self.taken.remove(at)) else { return false };
+        task.abort();
+        true
     }
-    *said = full;
-    full
 }
 
 /// A connection could not be accepted. The usual reason is that there are no file descriptors left:
-/// trying again at once would only burn the processor.
-async fn refused(error: &io::Error) {
-    tracing::warn!(%error, "connection not accepted");
+/// trying again at once would only burn the processor, and saying it each time fill the disk.
+async fn refused(error: &io::Error, said: &mut bool) {
+    if !std::mem::replace(said, true) {
+        tracing::warn!(%error, "connections cannot be accepted");
+    }
     sleep(Duration::from_millis(100)).await;
 }
 
@@ -338,6 +396,7 @@ async fn connection<T, S, F, B>(
     limits: Limits,
     handler: S,
     mut stopped: watch::Receiver<bool>,
+    use_: Arc<Use>,
 ) where
     T: Transport,
     S: Fn(Peer, Request<Incoming>) -> F + Send + Sync + 'static,
@@ -356,11 +415,11 @@ async fn connection<T, S, F, B>(
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.ping)
         .keep_alive_timeout(limits.ping)
-        .max_concurrent_streams(limits.streams);
+        .max_concurrent_streams(limits.streams)
+        .max_send_buf_size(SEND_BUFFER);
     // ALPN has said it; looking at the first bytes, as the builder would, has no deadline.
     let builder = if transport.is_http2() { builder.http2_only() } else { builder.http1_only() };
 
-    let use_ = Arc::new(Use::default());
     let service = {
         let (use_, stopped) = (Arc::clone(&use_), stopped.clone());
         service_fn(move |request| {
@@ -371,18 +430,18 @@ async fn connection<T, S, F, B>(
                 let answer = answer.await;
                 let endless = answer.extensions().get::<Endless>().is_some();
                 let end = endless.then_some(stopped).map(end_of);
-                Ok::<_, Infallible>(answer.map(|body| Served {
-                    body: Box::pin(body),
-                    end,
-                    _in_use: in_use,
-                }))
+                Ok::<_, Infallible>(answer.map(|body| Served { body: Box::pin(body), end, in_use }))
             }
         })
     };
     let io = TokioIo::new(Stalling { inner: transport, limit: limits.stall, deadline: None });
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut idle = interval_at(Instant::now() + limits.idle, limits.idle);
+    let mut look = interval_at(Instant::now() + limits.stall, limits.stall);
+    // An HTTP/1.1 client that stalls is found by the transport; here a second one may get on.
+    let patience = limits.stall * 2;
     let (mut stopping, mut seen) = (false, 0);
+    let mut last = None;
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
@@ -400,9 +459,18 @@ async fn connection<T, S, F, B>(
                 let (active, requests) = use_.look();
                 if active == 0 && requests == seen {
                     stopping = true;
+                    // Answers may be on their way still, but not for ever.
+                    last = Some(Instant::now() + patience);
                     connection.as_mut().graceful_shutdown();
                 }
                 seen = requests;
+            }
+            _ = look.tick() => {
+                let now = Instant::now();
+                if use_.stalled(now, patience) || last.is_some_and(|last| now >= last) {
+                    tracing::debug!("connection closed: its client takes nothing");
+                    return;
+                }
             }
         }
     }
@@ -421,27 +489,48 @@ fn end_of(mut stopped: watch::Receiver<bool>) -> End {
 struct Use {
     active: AtomicU64,
     requests: AtomicU64,
+    /// Requests whose client has not taken yet what there is of the answer, and since when.
+    waiting: Mutex<BTreeMap<u64, Instant>>,
 }
 
 impl Use {
     fn look(&self) -> (u64, u64) {
         (self.active.load(Ordering::Relaxed), self.requests.load(Ordering::Relaxed))
     }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a client has taken nothing of an answer for so long. One that answers pings and takes
+    /// nothing of a list would keep the list's whole past alive.
+    fn stalled(&self, now: Instant, limit: Duration) -> bool {
+        self.waiting().values().any(|since| now.duration_since(*since) >= limit)
+    }
 }
 
 /// A request in work, until its answer is sent or dropped.
-struct InUse(Arc<Use>);
+struct InUse(Arc<Use>, u64);
 
 impl InUse {
     fn new(of: &Arc<Use>) -> Self {
         of.active.fetch_add(1, Ordering::Relaxed);
-        of.requests.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(of))
+        let id = of.requests.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(of), id)
+    }
+
+    /// The client takes more, or has something to take.
+    fn waits(&self, since: Option<Instant>) {
+        match since {
+            Some(since) => self.0.waiting().insert(self.1, since),
+            None => self.0.waiting().remove(&self.1),
+        };
     }
 }
 
 impl Drop for InUse {
     fn drop(&mut self) {
+        self.waits(None);
         self.0.active.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -450,7 +539,7 @@ impl Drop for InUse {
 struct Served<B> {
     body: Pin<Box<B>>,
     end: Option<End>,
-    _in_use: InUse,
+    in_use: InUse,
 }
 
 impl<B: Body<Data = Bytes>> Body for Served<B> {
@@ -468,7 +557,10 @@ impl<B: Body<Data = Bytes>> Body for Served<B> {
             self.end = Some(Box::pin(std::future::ready(())));
             return Poll::Ready(None);
         }
-        self.body.as_mut().poll_frame(context)
+        let polled = self.body.as_mut().poll_frame(context);
+        let offered = matches!(polled, Poll::Ready(Some(_)));
+        self.in_use.waits(offered.then(Instant::now));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,10 +1,12 @@
 //! Object metadata: read leniently, checked strictly, filled in by the server.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::kind::Kind;
-use super::status::{ApiError, ApiResult, Cause};
+use super::status::{ApiError, ApiResult, Cause, MAX_CAUSES};
 
 /// Fields of `ObjectMeta`. Others are unknown.
 pub const FIELDS: [&str; 15] = [
@@ -36,6 +38,9 @@ const SERVER_OWNED: [&str; 5] = [
 
 /// All annotations of an object together, at most.
 const ANNOTATION_BYTES: usize = 256 << 10;
+
+/// Owners that an object has at most.
+const MAX_OWNERS: usize = 64;
 
 /// A field of `metadata` that is a string; empty if it is not there.
 pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
@@ -169,6 +174,9 @@ pub fn check(kind: &Kind, object: &Value) -> Vec<Cause> {
     }
     let Some(metadata) = object.get("metadata") else { return causes };
     for (key, value) in metadata.get("labels").and_then(Value::as_object).into_iter().flatten() {
+        if causes.len() >= MAX_CAUSES {
+            break;
+        }
         if !is_qualified(key) {
             causes.push(Cause::invalid("metadata.labels", &key.as_str().into(), "a label's key is [prefix/]name; the name has at most 63 characters, letters, digits, '-', '_' or '.', and begins and ends with a letter or digit"));
         }
@@ -180,7 +188,7 @@ pub fn check(kind: &Kind, object: &Value) -> Vec<Cause> {
     for (key, value) in metadata.get("annotations").and_then(Value::as_object).into_iter().flatten()
     {
         bytes += key.len() + value.as_str().map_or(0, str::len);
-        if !is_qualified(&key.to_lowercase()) {
+        if causes.len() < MAX_CAUSES && !is_qualified(&key.to_lowercase()) {
             causes.push(Cause::invalid(
                 "metadata.annotations",
                 &key.as_str().into(),
@@ -197,7 +205,7 @@ pub fn check(kind: &Kind, object: &Value) -> Vec<Cause> {
     }
     for (at, finalizer) in finalizers(object).iter().enumerate() {
         let known = ["orphan", "foregroundDeletion"].contains(finalizer);
-        if !known && !is_qualified(finalizer) {
+        if causes.len() < MAX_CAUSES && !known && !is_qualified(finalizer) {
             causes.push(Cause::invalid(
                 format!("metadata.finalizers[{at}]"),
                 &(*finalizer).into(),
@@ -214,7 +222,12 @@ pub fn check(kind: &Kind, object: &Value) -> Vec<Cause> {
             "only one reference can have controller set to true",
         ));
     }
-    for (at, owner) in owners.iter().enumerate() {
+    // Each of them is looked up when something is deleted.
+    if owners.len() > MAX_OWNERS {
+        let message = format!("Too many: {}: must have at most {MAX_OWNERS} items", owners.len());
+        causes.push(Cause::new("FieldValueTooMany", "metadata.ownerReferences", message));
+    }
+    for (at, owner) in owners.iter().enumerate().take(MAX_OWNERS) {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
                 causes.push(Cause::invalid(
@@ -236,9 +249,12 @@ fn name_fits(kind: &Kind, name: &str) -> Result<(), &'static str> {
             "a lowercase RFC 1123 label has at most 63 characters, lower case letters, digits or '-', and begins and ends with a letter or digit",
         ),
         ("certificates.k8s.io", _)
-            if [".", ".."].contains(&name) || name.contains(['/', '%']) || name.len() > 253 =>
+            if [".", ".."].contains(&name)
+                || name.contains(['/', '%'])
+                || name.contains(char::is_control)
+                || name.len() > 253 =>
         {
-            Err("must be one part of a path: not '.' or '..', no '/' or '%'")
+            Err("must be one part of a path: not '.' or '..', no '/', '%' or control characters")
         }
         ("certificates.k8s.io", _) | ("", "namespaces") => Ok(()),
         _ if !is_subdomain(name) => Err(
@@ -347,7 +363,7 @@ pub fn keep(kind: &Kind, old: &Value, new: &mut Value) -> ApiResult<()> {
         ));
     }
     if deleting(old) {
-        let had = finalizers(old);
+        let had: HashSet<&str> = finalizers(old).into_iter().collect();
         let added: Vec<&str> = finalizers(new).into_iter().filter(|f| !had.contains(f)).collect();
         if !added.is_empty() {
             let message = format!(

@@ -45,7 +45,6 @@ pub mod table;
 mod tests;
 
 use std::convert::Infallible;
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -58,11 +57,12 @@ use ::http::header::{
 };
 use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
-use futures::FutureExt;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::sync::{Notify, watch};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::block_in_place;
 
 use self::auth::authority::Authority;
 use self::auth::{Action, Authenticator, Peer, User, roles};
@@ -74,11 +74,18 @@ use self::route::{Resource, Target};
 use self::status::{ApiError, ApiResult};
 use self::storage::{Change, Refused, ResourceId, Store, Stored};
 use crate::error::Result;
+use crate::guard::{Panicked, guarded_future};
 
 /// No body is longer: what kube-apiserver takes.
 const BODY_LIMIT: usize = 3 << 20;
 /// A body must be here after this time.
 const BODY_TIME: Duration = Duration::from_mins(1);
+
+/// Requests with longer bodies are worked on one after the other for each of so many places, on
+/// threads of their own: what is made of such a body may be a hundred times its size and take seconds,
+/// and short requests do not wait behind it.
+const LARGE: usize = 64 << 10;
+const LARGE_AT_ONCE: usize = 2;
 
 /// The server. Copies are the same server; it ends with the last of them.
 #[derive(Clone)]
@@ -93,6 +100,8 @@ struct Inner {
     stirred: Arc<Notify>,
     /// An object was deleted: others may have lost their owner.
     bereft: AtomicBool,
+    /// Places for large requests.
+    large: Semaphore,
 }
 
 impl Server {
@@ -131,6 +140,7 @@ impl Server {
             closing: watch::channel(false).0,
             stirred: Arc::new(Notify::new()),
             bereft: AtomicBool::new(true),
+            large: Semaphore::new(LARGE_AT_ONCE),
         });
         let server = Self(inner);
         for name in rest::delete::NAMESPACES {
@@ -217,17 +227,14 @@ impl Server {
         let gzip = http::takes_gzip(request.headers());
         let query = Query::parse(request.uri().query());
         let watches = query.flag("watch");
-        let answered = AssertUnwindSafe(self.answer(user, request, query)).catch_unwind().await;
+        let answered = guarded_future(self.answer(user, request, query)).await;
         let mut response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => http::error(&error),
             // A fault of ours in one request is no reason to fail the others.
-            Err(_panic) => {
-                tracing::error!("a request made the server fail");
-                http::error(&ApiError::internal(
-                    "the server failed at this request; its log says more",
-                ))
-            }
+            Err(Panicked) => http::error(&ApiError::internal(
+                "the server failed at this request; its log says more",
+            )),
         };
         http::finish(&mut response);
         if gzip && !watches { http::gzip(response).await } else { response }
@@ -269,6 +276,7 @@ impl Server {
         } else {
             Bytes::new()
         };
+        let place = if body.len() > LARGE { self.0.large.acquire().await.ok() } else { None };
         if decision.allowed && at.subresource == "status" && !served.kind.has_status() {
             return Ok(http::plain(404, "404 page not found\n"));
         }
@@ -295,7 +303,12 @@ impl Server {
             own: decision.own,
         };
         let warning = call.served.kind.warning.clone();
-        let mut response = call.run(verb).await?;
+        let mut response = match (place, Handle::current()) {
+            (Some(_place), here) if here.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                block_in_place(|| here.block_on(call.run(verb)))
+            }
+            (_place, _) => call.run(verb).await,
+        }?;
         if let Some(warning) = warning {
             http::warn(&mut response, &warning);
         }

@@ -4,6 +4,7 @@
 //! `apimachinery/pkg/fields/selector.go`.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -25,8 +26,8 @@ struct Requirement {
 enum Test {
     Exists,
     Missing,
-    In(Vec<String>),
-    NotIn(Vec<String>),
+    In(BTreeSet<String>),
+    NotIn(BTreeSet<String>),
     Greater(i64),
     Less(i64),
 }
@@ -64,8 +65,8 @@ impl Labels {
             match &r.test {
                 Test::Exists => value.is_some(),
                 Test::Missing => value.is_none(),
-                Test::In(list) => value.is_some_and(|v| list.iter().any(|x| x == v)),
-                Test::NotIn(list) => value.is_none_or(|v| list.iter().all(|x| x != v)),
+                Test::In(list) => value.is_some_and(|v| list.contains(v)),
+                Test::NotIn(list) => value.is_none_or(|v| !list.contains(v)),
                 Test::Greater(n) => integer(value).is_some_and(|v| v > *n),
                 Test::Less(n) => integer(value).is_some_and(|v| v < *n),
             }
@@ -103,8 +104,8 @@ fn requirement(tokens: &mut Tokens<'_>) -> ApiResult<Requirement> {
     }
     let operator = tokens.next();
     let test = match operator {
-        Token::Equal => Test::In(vec![one_value(tokens)?]),
-        Token::NotEqual => Test::NotIn(vec![one_value(tokens)?]),
+        Token::Equal => Test::In(BTreeSet::from([one_value(tokens)?])),
+        Token::NotEqual => Test::NotIn(BTreeSet::from([one_value(tokens)?])),
         Token::Word("in") => Test::In(values(tokens)?),
         Token::Word("notin") => Test::NotIn(values(tokens)?),
         Token::Greater => Test::Greater(one_integer(tokens)?),
@@ -132,7 +133,7 @@ fn one_integer(tokens: &mut Tokens<'_>) -> ApiResult<i64> {
 }
 
 /// `(a,b)`; an empty place between commas is the empty value.
-fn values(tokens: &mut Tokens<'_>) -> ApiResult<Vec<String>> {
+fn values(tokens: &mut Tokens<'_>) -> ApiResult<BTreeSet<String>> {
     match tokens.next() {
         Token::Open => {}
         other => return Err(unexpected(other, "'('")),
@@ -140,12 +141,14 @@ fn values(tokens: &mut Tokens<'_>) -> ApiResult<Vec<String>> {
     if tokens.peek() == Token::Close {
         return Err(bad("for 'in', 'notin' operators, values set can't be empty"));
     }
-    let mut list = Vec::new();
+    let mut list = BTreeSet::new();
     loop {
         match tokens.peek() {
-            Token::Comma | Token::Close => list.push(String::new()),
+            Token::Comma | Token::Close => {
+                list.insert(String::new());
+            }
             Token::Word(word) => {
-                list.push(value(word)?);
+                list.insert(value(word)?);
                 tokens.next();
             }
             other => return Err(unexpected(other, "',', or identifier")),

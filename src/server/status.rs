@@ -2,6 +2,10 @@
 
 use serde_json::{Value, json};
 
+/// Causes that one answer carries at most. More would help nobody, and a hostile body of a hundred
+/// thousand mistakes must not make an answer of many times its size.
+pub const MAX_CAUSES: usize = 200;
+
 /// One thing that is wrong with a request, with the field that it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
@@ -121,7 +125,8 @@ impl ApiError {
     }
 
     /// 422: the object breaks the rules of its kind.
-    pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
+    pub fn invalid(group: &str, kind: &str, name: &str, mut causes: Vec<Cause>) -> Self {
+        causes.truncate(MAX_CAUSES);
         let mut all: Vec<String> =
             causes.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
         let list = if all.len() == 1 { all.remove(0) } else { format!("[{}]", all.join(", ")) };

@@ -144,7 +144,7 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
             server.close();
         }
     };
-    listen::serve_tls(listener, tls, Limits::default(), handler, stopped).await;
+    listen::serve_tls(listener, tls, Limits::of_this_process(), handler, stopped).await;
     server.ended().await;
     Ok(EXIT_DONE)
 }

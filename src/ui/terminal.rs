@@ -1,6 +1,7 @@
 //! Takes the terminal over, and gives it back on every way out: return, error, panic, signal.
 
 use std::io::{self, IsTerminal, Stdout, Write};
+use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Terminal;
@@ -13,6 +14,7 @@ use ratatui::crossterm::terminal::{
 };
 
 use crate::error::{Error, Result};
+use crate::guard::is_guarded;
 
 /// Whether the terminal is ours now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -34,11 +36,7 @@ impl Screen {
                 .hint("for scripts there is \"inv-tui --headless\""));
         }
         let fail = |cause: io::Error| Error::usage("cannot take over the terminal").because(cause);
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            give_back();
-            before(info);
-        }));
+        std::panic::set_hook(Box::new(hook(std::panic::take_hook())));
         enable_raw_mode().map_err(fail)?;
         TAKEN.store(true, Ordering::SeqCst);
         let made = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
@@ -56,6 +54,18 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
+    }
+}
+
+/// A panic hook that gives the terminal back before `other` prints: not for a panic that is caught.
+fn hook(
+    other: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static,
+) -> impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static {
+    move |info| {
+        if !is_guarded() {
+            give_back();
+        }
+        other(info);
     }
 }
 
@@ -104,6 +114,20 @@ mod tests {
         Abilities::read(|name| {
             pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn a_guarded_panic_leaves_the_terminal_alone() {
+        TAKEN.store(true, Ordering::SeqCst);
+        crate::guard::tests::with_hook(hook(|_| {}), || {
+            assert!(crate::guard::guarded(|| panic!("caught")).is_err());
+            assert!(TAKEN.load(Ordering::SeqCst));
+            assert!(
+                std::panic::catch_unwind(|| panic!("not caught, for all that the hook knows"))
+                    .is_err()
+            );
+            assert!(!TAKEN.load(Ordering::SeqCst));
+        });
     }
 
     #[test]

@@ -46,11 +46,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
 
 /// The text of a file, or none if it is not there.
 pub(super) fn read(path: &Path) -> Result<Option<String>> {
-    match File::open(path) {
-        Ok(file) => text(path, file).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(cannot_read(path).because(error)),
-    }
+    opened(path)?.map(|file| text(path, file)).transpose()
 }
 
 /// The text of a file that nobody else may read, or none if it is not there.
@@ -59,20 +55,27 @@ pub(super) fn read(path: &Path) -> Result<Option<String>> {
 ///
 /// Also if others may read or write it.
 pub(super) fn read_private(path: &Path) -> Result<Option<String>> {
+    let Some(file) = opened(path)? else { return Ok(None) };
+    // Of the file that is read, not of one that had its name a moment ago.
     #[cfg(unix)]
-    match std::fs::metadata(path) {
-        Ok(found) => {
-            let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o777;
-            if mode & 0o077 != 0 {
-                let shown = path.display();
-                let what = format!("\"{shown}\" holds a secret and is open to others ({mode:03o})");
-                return Err(Error::usage(what).hint(format!("chmod 600 {shown}")));
-            }
+    {
+        let found = file.metadata().map_err(|error| cannot_read(path).because(error))?;
+        let mode = std::os::unix::fs::MetadataExt::mode(&found) & 0o777;
+        if mode & 0o077 != 0 {
+            let shown = path.display();
+            let what = format!("\"{shown}\" holds a secret and is open to others ({mode:03o})");
+            return Err(Error::usage(what).hint(format!("chmod 600 {shown}")));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot_read(path).because(error)),
     }
-    read(path)
+    text(path, file).map(Some)
+}
+
+fn opened(path: &Path) -> Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_read(path).because(error)),
+    }
 }
 
 fn text(path: &Path, file: File) -> Result<String> {

@@ -10,9 +10,14 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::server::schema::cut;
+
 /// How deep a set may be. What lies deeper in an object belongs to whoever owns the part above it:
 /// an object and the sets in its metadata stay below the depth of 128 that the JSON parser takes.
 pub const MAX_DEPTH: usize = 100;
+
+/// Paths that are written out at most.
+const MOST_PATHS: usize = 1000;
 
 /// A step from a value to a part of it, as `FieldsV1` writes it:
 /// `f:name` a field, `k:{"name":"eth0"}` an element of a list by its keys, `v:"a"` an element of a
@@ -69,18 +74,19 @@ impl Borrow<str> for Element {
     }
 }
 
-/// As people see it: `.spec`, `[name="eth0"]`, `[="a"]`, `[0]`.
+/// As people see it, long names cut: `.spec`, `[name="eth0"]`, `[="a"]`, `[0]`.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (form, rest) = self.0.split_once(':').unwrap_or_default();
         match form {
-            "f" => write!(f, ".{rest}"),
+            "f" => write!(f, ".{}", cut(rest)),
             "k" => {
                 let keys: Map<String, Value> = serde_json::from_str(rest).unwrap_or_default();
-                let keys: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                let keys: Vec<String> =
+                    keys.iter().map(|(k, v)| cut(&format!("{k}={v}"))).collect();
                 write!(f, "[{}]", keys.join(","))
             }
-            "v" => write!(f, "[={rest}]"),
+            "v" => write!(f, "[={}]", cut(rest)),
             _ => write!(f, "[{rest}]"),
         }
     }
@@ -162,6 +168,16 @@ impl Set {
     /// Takes the fields of `other` out. A part stays when only the whole is taken out.
     pub fn subtract(&mut self, other: &Self) {
         self.here &= !other.here;
+        // By the smaller of both: there may be thousands of small sets to take one large set out of.
+        if self.children.len() < other.children.len() {
+            self.children.retain(|element, ours| {
+                if let Some(theirs) = other.children.get(element) {
+                    ours.subtract(theirs);
+                }
+                !ours.is_empty()
+            });
+            return;
+        }
         for (element, theirs) in &other.children {
             if let Some(ours) = self.children.get_mut(element) {
                 ours.subtract(theirs);
@@ -180,7 +196,7 @@ impl Set {
         rest
     }
 
-    /// The paths of all fields in the set, as people see them.
+    /// The paths of all fields in the set, as people see them; only the first of very many.
     pub fn paths(&self) -> Vec<String> {
         let mut all = Vec::new();
         self.collect_paths("", &mut all);
@@ -188,6 +204,9 @@ impl Set {
     }
 
     fn collect_paths(&self, at: &str, all: &mut Vec<String>) {
+        if all.len() >= MOST_PATHS {
+            return;
+        }
         if self.here {
             all.push(at.to_owned());
         }

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::set::{Element, MAX_DEPTH, Set};
-use crate::server::schema::{Additional, Schema};
+use crate::server::schema::{Additional, Place, Schema};
 
 /// How two objects differ.
 #[derive(Debug, Default)]
@@ -448,7 +448,7 @@ impl<'s> Type<'s> {
     /// What is wrong and where.
     pub fn check(self, value: &Value) -> Result<(), String> {
         let mut errors = Vec::new();
-        self.check_at("", value, &mut errors);
+        self.check_at(Place::Root, value, &mut errors);
         match errors.as_slice() {
             [] => Ok(()),
             [one] => Err(one.clone()),
@@ -456,7 +456,7 @@ impl<'s> Type<'s> {
         }
     }
 
-    fn check_at(self, path: &str, value: &Value, errors: &mut Vec<String>) {
+    fn check_at(self, place: Place<'_>, value: &Value, errors: &mut Vec<String>) {
         /// Nobody reads more.
         const MOST: usize = 10;
         if errors.len() >= MOST {
@@ -477,7 +477,7 @@ impl<'s> Type<'s> {
         };
         if let Some(expected) = expected {
             let got: String = value.to_string().chars().take(80).collect();
-            errors.push(format!("{path}: expected {expected}, got {got}"));
+            errors.push(format!("{}: expected {expected}, got {got}", dotted(place)));
             return;
         }
         match value {
@@ -485,10 +485,11 @@ impl<'s> Type<'s> {
                 for (name, value) in fields {
                     match self.field(name) {
                         Some((type_, _)) => {
-                            type_.check_at(&format!("{path}.{name}"), value, errors);
+                            type_.check_at(Place::Field(&place, name), value, errors);
                         }
                         None => {
-                            errors.push(format!("{path}.{name}: field not declared in schema"));
+                            let place = dotted(Place::Field(&place, name));
+                            errors.push(format!("{place}: field not declared in schema"));
                         }
                     }
                 }
@@ -500,22 +501,30 @@ impl<'s> Type<'s> {
                 };
                 let mut seen = BTreeSet::new();
                 for (i, item) in items.iter().enumerate() {
-                    let at = match keys.map(|keys| self.element(keys, item)) {
-                        None => format!("{path}[{i}]"),
+                    if errors.len() >= MOST {
+                        return;
+                    }
+                    let element = match keys.map(|keys| self.element(keys, item)) {
+                        None => None,
                         Some(Err(e)) => {
-                            errors.push(format!("{path}: element {i}: {e}"));
+                            errors.push(format!("{}: element {i}: {e}", dotted(place)));
                             return;
                         }
                         Some(Ok(element)) => {
-                            let at = format!("{path}{element}");
-                            if seen.contains(&element) {
-                                errors.push(format!("{path}: duplicate entries for key {element}"));
+                            if !seen.insert(element.clone()) {
+                                errors.push(format!(
+                                    "{}: duplicate entries for key {element}",
+                                    dotted(place)
+                                ));
                             }
-                            seen.insert(element);
-                            at
+                            Some(element)
                         }
                     };
-                    self.item().check_at(&at, item, errors);
+                    let at = match &element {
+                        Some(element) => Place::Step(&place, element),
+                        None => Place::Item(&place, i),
+                    };
+                    self.item().check_at(at, item, errors);
                 }
             }
             _ => {}
@@ -528,6 +537,11 @@ impl Comparison {
         self.removed.put(element.clone(), below.removed);
         self.changed.put(element, below.changed);
     }
+}
+
+/// A place as structured-merge-diff writes it, with a dot before it.
+fn dotted(place: Place<'_>) -> String {
+    if matches!(place, Place::Root) { String::new() } else { format!(".{place}") }
 }
 
 fn grouped(items: Vec<(Element, &Value)>) -> BTreeMap<Element, Vec<&Value>> {

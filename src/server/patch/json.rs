@@ -11,6 +11,11 @@ const MAX_OPERATIONS: usize = 10_000;
 /// Bytes that all `copy` operations of a patch may add (kube-apiserver, `JSONPatchMaxCopyBytes`).
 const MAX_COPIED: usize = 3 * 1024 * 1024;
 
+/// Elements that all operations of a patch may move: those of each list that something is put into or
+/// taken out of, and what is inside of what is moved. Else ten thousand steps at the beginning of a list
+/// of a million elements would take minutes.
+const MAX_MOVED: usize = 20_000_000;
+
 /// How deep a patch may make an object: what is stored must be readable again.
 const MAX_DEPTH: usize = 120;
 
@@ -38,14 +43,21 @@ pub fn json(document: &Value, patch: &Value) -> ApiResult<Value> {
         return Err(ApiError::bad_request(format!("not a JSON patch operation: {text}")));
     }
     let mut document = document.clone();
-    let mut copied = 0;
+    let mut spent = Spent::default();
     for operation in operations {
-        step(&mut document, operation, &mut copied)?;
+        step(&mut document, operation, &mut spent)?;
     }
     Ok(document)
 }
 
-fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> ApiResult<()> {
+/// What the operations of a patch have cost so far.
+#[derive(Default)]
+struct Spent {
+    copied: usize,
+    moved: usize,
+}
+
+fn step(document: &mut Value, operation: &Value, spent: &mut Spent) -> ApiResult<()> {
     let mut operation = operation.clone();
     if let Some(fields) = operation.as_object_mut() {
         // Go reads a missing value as null.
@@ -67,6 +79,14 @@ fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> ApiResul
             _ => {}
         }
     }
+    let from = match &operation {
+        PatchOperation::Move(r#move) => Some(r#move.from.as_ptr()),
+        _ => None,
+    };
+    for path in [Some(operation.path()), from].into_iter().flatten() {
+        let list = parent(path).and_then(|path| document.pointer(&path)?.as_array().map(Vec::len));
+        spent.moved += list.unwrap_or(0);
+    }
     let null = Value::Null;
     let source = match &operation {
         PatchOperation::Add(add) => &add.value,
@@ -74,18 +94,23 @@ fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> ApiResul
         PatchOperation::Move(r#move) => document.pointer(r#move.from.as_str()).unwrap_or(&null),
         PatchOperation::Copy(copy) => {
             let source = document.pointer(copy.from.as_str()).unwrap_or(&null);
-            *copied += source.to_string().len();
+            spent.copied += source.to_string().len();
             source
         }
         PatchOperation::Remove(_) | PatchOperation::Test(_) => &null,
     };
-    if *copied > MAX_COPIED {
+    if spent.copied > MAX_COPIED {
         return Err(too_large(format!(
             "The operations of a JSON patch may copy {MAX_COPIED} bytes"
         )));
     }
-    if !fits(source, MAX_DEPTH.saturating_sub(operation.path().count())) {
+    if !fits(source, MAX_DEPTH.saturating_sub(operation.path().count()), &mut spent.moved) {
         return Err(rejected("the object would be nested too deep"));
+    }
+    if spent.moved > MAX_MOVED {
+        return Err(too_large(format!(
+            "The operations of a JSON patch may move {MAX_MOVED} elements"
+        )));
     }
     patch_unsafe(document, &[operation]).map_err(|error| match error.kind {
         PatchErrorKind::TestFailed => rejected("testing value failed"),
@@ -93,12 +118,13 @@ fn step(document: &mut Value, operation: &Value, copied: &mut usize) -> ApiResul
     })
 }
 
-/// Whether `value` is at most `depth` deep.
-fn fits(value: &Value, depth: usize) -> bool {
+/// Whether `value` is at most `depth` deep. Counts what is in it.
+fn fits(value: &Value, depth: usize, seen: &mut usize) -> bool {
     let Some(below) = depth.checked_sub(1) else { return false };
+    *seen += 1;
     match value {
-        Value::Array(items) => items.iter().all(|item| fits(item, below)),
-        Value::Object(fields) => fields.values().all(|field| fits(field, below)),
+        Value::Array(items) => items.iter().all(|item| fits(item, below, seen)),
+        Value::Object(fields) => fields.values().all(|field| fits(field, below, seen)),
         _ => true,
     }
 }

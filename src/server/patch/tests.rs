@@ -96,6 +96,17 @@ fn json_patch_is_bounded() {
         code(json_patch(&json!({"a": ["x".repeat(1000)]}), &Value::Array(double))),
         (413, "RequestEntityTooLarge")
     );
+    // Ten thousand steps at the beginning of a long list.
+    let long = json!({"a": vec![0; 1_000_000]});
+    for operation in [
+        json!({"op": "add", "path": "/a/0", "value": 1}),
+        json!({"op": "remove", "path": "/a/0"}),
+        json!({"op": "move", "from": "/a", "path": "/a"}),
+        json!({"op": "move", "from": "/a/0", "path": "/a/-"}),
+    ] {
+        let patch = Value::Array(vec![operation.clone(); 10_000]);
+        assert_eq!(code(json_patch(&long, &patch)), (413, "RequestEntityTooLarge"), "{operation}");
+    }
     // Nesting by many small steps.
     let mut path = String::new();
     let steps: Vec<Value> = (0..2000)

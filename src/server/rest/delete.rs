@@ -262,6 +262,6 @@ impl Call {
             }
         }
         let metadata = json!({"resourceVersion": self.server.store.revision().to_string()});
-        Ok(shape.page(&self, &metadata, &taken))
+        Ok(shape.page(&self, &metadata, taken))
     }
 }

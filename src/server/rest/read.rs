@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::{Value, json};
+use tokio::task::yield_now;
 
 use super::Call;
 use super::shape::Shape;
@@ -23,6 +24,8 @@ pub(super) const PIECE: usize = 128 << 10;
 /// What kube-apiserver says of a page of too long ago.
 const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list \
     result. You must start a new list without the continue parameter.";
+/// Objects that are looked at in one go: others are served in between.
+const LOOKS: usize = 1024;
 /// How long a request for a revision of the future waits.
 const AHEAD: Duration = Duration::from_secs(3);
 
@@ -130,8 +133,8 @@ impl Walk {
         }
     }
 
-    /// The next objects that the filter takes: at most `most`, and not many more than `bytes` long.
-    /// None at the end.
+    /// The next objects that the filter takes: at most `most`, and not many more than `bytes` long;
+    /// none of them, if it took long to look at those that it does not take. `None` at the end.
     pub(super) fn next(
         &mut self,
         call: &Call,
@@ -141,8 +144,10 @@ impl Walk {
     ) -> Option<Vec<(Key, Arc<Stored>)>> {
         let mut taken = Vec::new();
         let (mut size, mut last) = (0, None);
-        for (key, stored) in self.objects.range((self.from.clone(), self.to.clone())) {
-            if taken.len() >= most || size >= bytes {
+        for (at, (key, stored)) in
+            self.objects.range((self.from.clone(), self.to.clone())).enumerate()
+        {
+            if taken.len() >= most || size >= bytes || at >= LOOKS {
                 break;
             }
             last = Some(key.clone());
@@ -248,18 +253,16 @@ impl Call {
         }
         // Revision 0 means "anything, quickly": kube-apiserver answers it from its cache, whole.
         if options.limit == 0 || options.revision == Revision::Any {
-            return Ok(shape.list(
-                &self,
-                &json!({"resourceVersion": revision.to_string()}),
-                walk,
-                filter,
-            ));
+            let metadata = json!({"resourceVersion": revision.to_string()});
+            return Ok(shape
+                .list(&self, &metadata, move |call| walk.next(call, &filter, usize::MAX, PIECE)));
         }
         let mut page: Vec<(Key, Arc<Stored>)> = Vec::new();
         while page.len() < options.limit {
             let most = options.limit - page.len();
             let Some(more) = walk.next(&self, &filter, most, PIECE) else { break };
             page.extend(more);
+            yield_now().await;
         }
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         let left = if page.len() < options.limit { 0 } else { walk.left() };
@@ -270,58 +273,58 @@ impl Call {
                 meta::put(&mut metadata, &["remainingItemCount"], left.into());
             }
         }
-        Ok(shape.page(&self, &metadata, &page))
+        Ok(shape.page(&self, &metadata, page))
     }
 }
 
 impl Shape {
-    /// A whole list, made while it is sent.
-    fn list(self, call: &Arc<Call>, metadata: &Value, walk: Walk, filter: Filter) -> Response {
-        if self == Self::Yaml {
-            let mut walk = walk;
-            let mut all = Vec::new();
-            while let Some(more) = walk.next(call, &filter, usize::MAX, usize::MAX) {
-                all.extend(more);
-            }
-            return self.page(call, metadata, &all);
-        }
+    /// A list of what `more` brings until it brings nothing, made while it is sent: it is never in
+    /// memory as a whole.
+    fn list(
+        self,
+        call: &Arc<Call>,
+        metadata: &Value,
+        more: impl FnMut(&Call) -> Option<Vec<(Key, Arc<Stored>)>> + Send + 'static,
+    ) -> Response {
         let (head, tail) = self.list_frame(call, metadata);
-        let state = (walk, filter, call.clone(), true);
-        let items =
-            futures::stream::unfold(state, move |(mut walk, filter, call, first)| async move {
-                let items = walk.next(&call, &filter, usize::MAX, PIECE)?;
-                let mut piece = Vec::with_capacity(PIECE + PIECE / 4);
-                let mut first = first;
-                for (_, stored) in &items {
+        let state = (more, call.clone(), true);
+        let items = futures::stream::unfold(state, move |(mut more, call, mut first)| async move {
+            let mut piece = Vec::new();
+            while piece.is_empty() {
+                yield_now().await;
+                for (_, stored) in more(&call)? {
                     if !first {
                         piece.push(b',');
                     }
                     first = false;
-                    piece.extend_from_slice(&self.listed(&call, stored));
+                    piece.extend_from_slice(&self.listed(&call, &stored));
                 }
-                Some((Bytes::from(piece), (walk, filter, call, first)))
-            });
+            }
+            Some((Bytes::from(piece), (more, call, first)))
+        });
         let ends = |text: String| futures::stream::once(async { Bytes::from(text) });
         let body = http::streamed(ends(head).chain(items).chain(ends(tail)));
+        // JSON is YAML too: to make another form of a whole list, one would have to hold it.
         http::answer(200, self.content_type(), body)
     }
 
     /// A page of a list.
     pub(super) fn page(
         self,
-        call: &Call,
+        call: &Arc<Call>,
         metadata: &Value,
-        items: &[(Key, Arc<Stored>)],
+        items: Vec<(Key, Arc<Stored>)>,
     ) -> Response {
-        let (head, tail) = self.list_frame(call, metadata);
-        let mut body = head.into_bytes();
-        for (at, (_, stored)) in items.iter().enumerate() {
-            if at > 0 {
-                body.push(b',');
+        let mut items = items.into_iter();
+        self.list(call, metadata, move |_| {
+            let (mut piece, mut size) = (Vec::new(), 0);
+            while size < PIECE
+                && let Some(item) = items.next()
+            {
+                size += item.1.bytes.len();
+                piece.push(item);
             }
-            body.extend_from_slice(&self.listed(call, stored));
-        }
-        body.extend_from_slice(tail.as_bytes());
-        self.document(200, body)
+            (!piece.is_empty()).then_some(piece)
+        })
     }
 }

@@ -210,10 +210,12 @@ fn whole_secret(object: &mut Value) {
     use base64::Engine;
     let Some(fields) = object.as_object_mut() else { return };
     if let Some(Value::Object(plain)) = fields.remove("stringData") {
-        let data = fields.entry("data").or_insert_with(|| json!({}));
-        for (key, text) in plain {
-            let text = text.as_str().unwrap_or_default();
-            data[key] = base64::engine::general_purpose::STANDARD.encode(text).into();
+        // Of another type, it is refused by its schema.
+        if let Value::Object(data) = fields.entry("data").or_insert_with(|| json!({})) {
+            for (key, text) in plain {
+                let text = text.as_str().unwrap_or_default();
+                data.insert(key, base64::engine::general_purpose::STANDARD.encode(text).into());
+            }
         }
     }
     fields.entry("type").or_insert_with(|| "Opaque".into());

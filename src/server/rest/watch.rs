@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::Call;
@@ -136,6 +137,7 @@ impl Watching {
                     if !lines.is_empty() {
                         return Some(lines.into());
                     }
+                    yield_now().await;
                 }
                 Stage::Marker => {
                     self.stage = Stage::Events;
@@ -168,13 +170,20 @@ impl Watching {
                 None
             }
             Ok(events) => {
-                if let Some(last) = events.last() {
-                    self.cursor = last.revision;
+                if !events.is_empty() {
                     let mut lines = Vec::new();
                     for event in &events {
                         self.line(event, &mut lines);
+                        self.cursor = event.revision;
+                        if lines.len() >= PIECE {
+                            break;
+                        }
                     }
-                    return (!lines.is_empty()).then(|| lines.into());
+                    if lines.is_empty() {
+                        yield_now().await;
+                        return None;
+                    }
+                    return Some(lines.into());
                 }
                 if closed {
                     self.stage = Stage::Ended;

@@ -10,12 +10,14 @@ use crate::server::auth::roles;
 use crate::server::http::{self, Response};
 use crate::server::options::{FieldValidation, WriteOptions};
 use crate::server::schema;
-use crate::server::status::{ApiError, ApiResult, Cause};
+use crate::server::status::{ApiError, ApiResult, Cause, MAX_CAUSES};
 use crate::server::storage::{Change, Draft, Refused, Stored};
 use crate::server::{body, builtin, fields, meta, patch};
 
 /// How often a patch is made anew because somebody else was quicker.
 const TRIES: usize = 100;
+/// Warnings that an answer carries at most: each is a header, and clients take a hundred or so.
+const WARNINGS: usize = 50;
 /// How often a generated name may be taken already.
 const NAMES: usize = 8;
 
@@ -321,6 +323,7 @@ impl Call {
             && self.at.subresource.is_empty()
             && self.served.shelf.get(&key).is_none()
         {
+            self.permit("create")?;
             let outcome =
                 self.create_object(object, &manager, How::Update, options.dry_run).await?;
             return Ok(self.answer(shape, 201, outcome, &warnings));
@@ -401,10 +404,7 @@ impl Call {
                     );
                     return Err(ApiError::conflict(&kind.group, &kind.plural, &self.at.name, &why));
                 }
-                let action = super::action("create", &self.at, &self.query);
-                if !roles::allows(&self.user, &action).allowed {
-                    return Err(roles::forbidden(&self.user, &action));
-                }
+                self.permit("create")?;
                 let mut object = fields::apply(None, &sent, &kind.schema, &writer, force)?;
                 self.clean(&mut object)?;
                 match self
@@ -434,6 +434,15 @@ impl Call {
             return Ok(self.answer(shape, 200, outcome, &warnings));
         }
         Err(ApiError::internal("the object comes and goes; nothing was applied"))
+    }
+
+    /// 403 unless the user may also do this to the object of the path.
+    fn permit(&self, verb: &str) -> ApiResult<()> {
+        let action = super::action(verb, &self.at, &self.query);
+        if roles::allows(&self.user, &action).allowed {
+            return Ok(());
+        }
+        Err(roles::forbidden(&self.user, &action))
     }
 
     /// Takes out of an applied object what this path does not write, so that nobody owns it for it.
@@ -513,6 +522,14 @@ impl Call {
     ) -> ApiResult<Option<Value>> {
         let kind = &self.served.kind;
         meta::keep(kind, old, &mut new)?;
+        // An object whose owners are gone is deleted, so naming them is a way to delete it (as the
+        // admission plug-in OwnerReferencesPermissionEnforcement has it).
+        let owners = |object: &Value| object.pointer("/metadata/ownerReferences").cloned();
+        if self.at.subresource.is_empty()
+            && owners(&new).is_some_and(|new| Some(new) != owners(old))
+        {
+            self.permit("delete")?;
+        }
         new = strategy::split(kind, &self.at.subresource, old, new);
         self.typed(&new)?;
         let causes = strategy::on_update(self, old, &mut new)?;
@@ -533,7 +550,7 @@ impl Call {
             Outcome::Stored(stored) => shape.object(self, code, &stored),
             Outcome::Dry(object) => shape.value(self, code, object),
         };
-        for warning in warnings {
+        for warning in warnings.iter().take(WARNINGS) {
             http::warn(&mut response, warning);
         }
         response
@@ -543,9 +560,10 @@ impl Call {
 /// Says what the client sent for nothing, as it asked to be told.
 fn complain(
     options: &WriteOptions,
-    problems: Vec<String>,
+    mut problems: Vec<String>,
     warnings: &mut Vec<String>,
 ) -> ApiResult<()> {
+    problems.truncate(MAX_CAUSES);
     match options.validation {
         FieldValidation::Strict if !problems.is_empty() => {
             let message = format!("strict decoding error: {}", problems.join(", "));

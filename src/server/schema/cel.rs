@@ -21,9 +21,9 @@ use serde_json::Value;
 use self::bind::bind;
 use self::program::{CONTEXT, evaluate};
 pub(super) use self::program::{Programs, compile};
-use super::validate::{Correlated, MAX_CAUSES, at, kind_of, member};
-use super::{Additional, Rule, Schema, child};
-use crate::server::status::Cause;
+use super::validate::{Correlated, at, cut, kind_of, member};
+use super::{Additional, Place, Rule, Schema};
+use crate::server::status::{Cause, MAX_CAUSES};
 
 /// Steps (estimated, about 50 ns each) that the rules may take for one object: half a second.
 const BUDGET: f64 = 1e7;
@@ -40,12 +40,12 @@ pub(super) fn declared(schema: &Schema) -> bool {
 
 /// Evaluates all rules for `new`, which is valid otherwise.
 pub(super) fn check(schema: &Schema, new: &Value, old: Option<&Value>, out: &mut Vec<Cause>) {
-    Walk { root: true, budget: BUDGET, out }.node(schema, new, old, "");
+    Walk { root: true, budget: BUDGET, out }.node(schema, new, old, Place::Root);
 }
 
 /// The same for a value that is no object of its own, for example a default.
 pub(super) fn check_field(schema: &Schema, value: &Value, out: &mut Vec<Cause>) {
-    Walk { root: false, budget: BUDGET, out }.node(schema, value, None, "");
+    Walk { root: false, budget: BUDGET, out }.node(schema, value, None, Place::Root);
 }
 
 /// A walk over an object.
@@ -58,7 +58,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn node(&mut self, schema: &Schema, new: &Value, old: Option<&Value>, path: &str) {
+    fn node(&mut self, schema: &Schema, new: &Value, old: Option<&Value>, path: Place<'_>) {
         if new.is_null() || self.budget <= 0.0 || self.out.len() >= MAX_CAUSES {
             return;
         }
@@ -69,19 +69,20 @@ impl Walk<'_> {
             Value::Object(map) => {
                 for (key, value) in map {
                     let Some(inner) = member(schema, key) else { continue };
-                    let path = if schema.properties.contains_key(key) {
-                        child(path, key)
+                    let bracket = format!("[{}]", cut(key));
+                    let place = if schema.properties.contains_key(key) {
+                        Place::Field(&path, key)
                     } else {
-                        format!("{path}[{key}]")
+                        Place::Step(&path, &bracket)
                     };
-                    self.node(inner, value, old.and_then(|o| o.get(key)), &path);
+                    self.node(inner, value, old.and_then(|o| o.get(key)), place);
                 }
             }
             Value::Array(list) => {
                 let Some(items) = schema.items.as_deref().filter(|i| declared(i)) else { return };
                 let olds = Correlated::new(schema, old);
                 for (i, value) in list.iter().enumerate() {
-                    self.node(items, value, olds.find(value), &format!("{path}[{i}]"));
+                    self.node(items, value, olds.find(value), Place::Item(&path, i));
                 }
             }
             _ => {}
@@ -89,8 +90,8 @@ impl Walk<'_> {
     }
 
     /// Evaluates the rules of one node.
-    fn rules(&mut self, schema: &Schema, new: &Value, old: Option<&Value>, path: &str) {
-        let root = self.root && path.is_empty();
+    fn rules(&mut self, schema: &Schema, new: &Value, old: Option<&Value>, path: Place<'_>) {
+        let root = self.root && path.is_root();
         let old = old.filter(|o| !o.is_null());
         let unchanged = old == Some(new);
         let mut size = Size::default();
@@ -160,20 +161,18 @@ fn message(rule: &Rule, programs: &Programs, size: &Size, context: &Context<'_>)
     }
 }
 
-fn failure(rule: &Rule, value: &Value, path: &str, message: &str) -> Cause {
-    let field = match segments(&rule.field_path) {
-        Some(segments) => segments.iter().fold(path.to_owned(), |path, name| child(&path, name)),
-        None => path.to_owned(),
-    };
+fn failure(rule: &Rule, value: &Value, path: Place<'_>, message: &str) -> Cause {
+    let field = segments(&rule.field_path).unwrap_or_default().join(".");
+    let field = if field.is_empty() { at(path) } else { Place::Field(&path, &field).to_string() };
     let kind = kind_of(value);
     match rule.reason.as_str() {
-        "FieldValueRequired" => Cause::required(at(&field), message),
-        "FieldValueForbidden" => Cause::forbidden(at(&field), message),
+        "FieldValueRequired" => Cause::required(field, message),
+        "FieldValueForbidden" => Cause::forbidden(field, message),
         "FieldValueDuplicate" => {
             let message = format!("Duplicate value: \"{kind}\": {message}");
-            Cause::new("FieldValueDuplicate", at(&field), message)
+            Cause::new("FieldValueDuplicate", field, message)
         }
-        _ => Cause::invalid(at(&field), &kind.into(), message),
+        _ => Cause::invalid(field, &kind.into(), message),
     }
 }
 

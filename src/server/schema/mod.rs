@@ -21,6 +21,7 @@ use serde_json::Value;
 pub use default::default;
 pub(crate) use format::{dns_label, dns_name};
 pub use prune::prune;
+pub(crate) use validate::cut;
 pub use validate::validate;
 
 /// A structural schema, or a part of one. Field names are those of `JSONSchemaProps`.
@@ -209,9 +210,36 @@ pub(crate) fn property_at<'a>(schema: &'a Schema, path: &str) -> Option<&'a Sche
     names.iter().try_fold(schema, |here, name| here.properties.get(name))
 }
 
-/// `path.name`, or the name alone at the root.
-fn child(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+/// A place in an object, for example `spec.nics[0].mac`; empty at the root.
+///
+/// It is a chain of borrowed steps, written out only where somebody has to read it, and then with long
+/// names cut: a walk that made the text of every place it comes to would take a time and memory that
+/// grow with the square of a body that has one name of a megabyte.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Root,
+    Field(&'a Self, &'a str),
+    Item(&'a Self, usize),
+    /// Any other step, as it is to be written.
+    Step(&'a Self, &'a dyn std::fmt::Display),
+}
+
+impl Place<'_> {
+    fn is_root(self) -> bool {
+        matches!(self, Self::Root)
+    }
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::Root => Ok(()),
+            Self::Field(Place::Root, name) => f.write_str(&validate::cut(name)),
+            Self::Field(above, name) => write!(f, "{above}.{}", validate::cut(name)),
+            Self::Item(above, index) => write!(f, "{above}[{index}]"),
+            Self::Step(above, step) => write!(f, "{above}{step}"),
+        }
+    }
 }
 
 /// Whether `value` is null where null is no value.

@@ -4,19 +4,15 @@ use std::collections::HashSet;
 
 use serde_json::{Number, Value};
 
-use super::{Additional, Limits, META, Schema, cel, child, format};
-use crate::server::status::Cause;
-
-/// Causes that one answer carries at most. More would help nobody, and a hostile list of a hundred
-/// thousand bad items must not make an answer of that size.
-pub(super) const MAX_CAUSES: usize = 200;
+use super::{Additional, Limits, META, Place, Schema, cel, format};
+use crate::server::status::{Cause, MAX_CAUSES};
 
 /// Everything that is wrong with `new`, the pruned and defaulted object. `old` is what it replaces:
 /// what was invalid before and has not changed is tolerated (ratcheting), and transition rules
 /// compare with it.
 pub fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
-    check(schema, new, old, "", &mut causes);
+    check(schema, new, old, Place::Root, &mut causes);
     let blocking = |c: &Cause| !matches!(c.reason, "FieldValueInvalid" | "FieldValueDuplicate");
     if causes.iter().any(blocking) {
         if cel::declared(schema) {
@@ -33,7 +29,7 @@ pub fn validate(schema: &Schema, new: &Value, old: Option<&Value>) -> Vec<Cause>
 /// The same for the value of a field, for example a default; without transition rules.
 pub(super) fn validate_field(schema: &Schema, value: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    check(schema, value, None, "", &mut causes);
+    check(schema, value, None, Place::Root, &mut causes);
     if causes.is_empty() {
         cel::check_field(schema, value, &mut causes);
     }
@@ -41,7 +37,13 @@ pub(super) fn validate_field(schema: &Schema, value: &Value) -> Vec<Cause> {
 }
 
 /// Checks `value` and everything in it.
-fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, out: &mut Vec<Cause>) {
+fn check(
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    path: Place<'_>,
+    out: &mut Vec<Cause>,
+) {
     let before = out.len();
     if before >= MAX_CAUSES || value.is_null() && schema.nullable {
         return;
@@ -52,7 +54,7 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, out: &
                 for (key, value) in map {
                     let Some(inner) = member(schema, key) else { continue };
                     let old = old.and_then(|o| o.get(key));
-                    check(inner, value, old, &child(path, key), out);
+                    check(inner, value, old, Place::Field(&path, key), out);
                 }
             }
             Value::Array(list) => {
@@ -60,7 +62,7 @@ fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: &str, out: &
                 if let Some(items) = &schema.items {
                     let olds = Correlated::new(schema, old);
                     for (i, value) in list.iter().enumerate() {
-                        check(items, value, olds.find(value), &format!("{path}[{i}]"), out);
+                        check(items, value, olds.find(value), Place::Item(&path, i), out);
                     }
                 }
             }
@@ -110,7 +112,7 @@ fn list_key(keys: &[String], value: &Value) -> String {
     Value::Object(parts.collect()).to_string()
 }
 
-fn unique(schema: &Schema, list: &[Value], path: &str, out: &mut Vec<Cause>) {
+fn unique(schema: &Schema, list: &[Value], path: Place<'_>, out: &mut Vec<Cause>) {
     let map = match schema.list_type.as_str() {
         "map" => true,
         "set" => false,
@@ -128,7 +130,7 @@ fn unique(schema: &Schema, list: &[Value], path: &str, out: &mut Vec<Cause>) {
 }
 
 /// Checks `value` itself. False: it is of the wrong type, and there is no use in looking into it.
-fn own(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Cause>) -> bool {
+fn own(schema: &Schema, value: &Value, path: Place<'_>, out: &mut Vec<Cause>) -> bool {
     if let Some(wanted) = wrong_type(schema, value) {
         out.push(of_type(path, wanted, kind_of(value)));
         return false;
@@ -143,12 +145,15 @@ fn own(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Cause>) -> bool
     match value {
         Value::Object(map) => {
             for name in schema.required.iter().filter(|n| !map.contains_key(*n)) {
-                out.push(Cause::required(child(path, name), ""));
+                out.push(Cause::required(Place::Field(&path, name).to_string(), ""));
             }
             if schema.embedded_resource {
                 for name in &META[..2] {
                     if map.get(*name).and_then(Value::as_str).is_none_or(str::is_empty) {
-                        out.push(Cause::required(child(path, name), "must not be empty"));
+                        out.push(Cause::required(
+                            Place::Field(&path, name).to_string(),
+                            "must not be empty",
+                        ));
                     }
                 }
             }
@@ -171,7 +176,7 @@ fn count(
     min: Option<u64>,
     max: Option<u64>,
     what: &str,
-    path: &str,
+    path: Place<'_>,
     value: &Value,
     out: &mut Vec<Cause>,
 ) {
@@ -185,7 +190,7 @@ fn count(
     }
 }
 
-fn string(schema: &Schema, text: &str, value: &Value, path: &str, out: &mut Vec<Cause>) {
+fn string(schema: &Schema, text: &str, value: &Value, path: Place<'_>, out: &mut Vec<Cause>) {
     let limits = &schema.limits;
     // Counted only where it can matter.
     let chars = || text.chars().count() as u64;
@@ -209,7 +214,7 @@ fn string(schema: &Schema, text: &str, value: &Value, path: &str, out: &mut Vec<
     }
 }
 
-fn numeric(schema: &Schema, number: &Number, value: &Value, path: &str, out: &mut Vec<Cause>) {
+fn numeric(schema: &Schema, number: &Number, value: &Value, path: Place<'_>, out: &mut Vec<Cause>) {
     let Limits { minimum, maximum, exclusive_minimum, exclusive_maximum, multiple_of, .. } =
         &schema.limits;
     let fits = match schema.format.as_str() {
@@ -267,7 +272,7 @@ fn multiple(number: &Number, of: &Number) -> bool {
     (times - times.round()).abs() < 1e-9
 }
 
-fn combined(limits: &Limits, value: &Value, path: &str, out: &mut Vec<Cause>) {
+fn combined(limits: &Limits, value: &Value, path: Place<'_>, out: &mut Vec<Cause>) {
     let tried = |schema: &Schema| {
         let mut causes = Vec::new();
         check(schema, value, None, path, &mut causes);
@@ -351,18 +356,18 @@ pub(super) fn kind_of(value: &Value) -> &'static str {
 }
 
 /// The name of a path in a cause.
-pub(super) fn at(path: &str) -> &str {
-    if path.is_empty() { "<nil>" } else { path }
+pub(super) fn at(path: Place<'_>) -> String {
+    if path.is_root() { "<nil>".to_owned() } else { path.to_string() }
 }
 
-fn of_type(path: &str, wanted: &str, got: &str) -> Cause {
+fn of_type(path: Place<'_>, wanted: &str, got: &str) -> Cause {
     let got = if got.starts_with('"') { got.to_owned() } else { format!("\"{got}\"") };
     let name = at(path);
     let message = format!("Invalid value: {got}: {name} in body must be of type {wanted}: {got}");
     Cause::new("FieldValueTypeInvalid", name, message)
 }
 
-fn body(path: &str, value: &Value, text: &str) -> Cause {
+fn body(path: Place<'_>, value: &Value, text: &str) -> Cause {
     let name = at(path);
     let message = format!("Invalid value: {}: {name} in body {text}", shown(value));
     Cause::new("FieldValueInvalid", name, message)
@@ -377,7 +382,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// At most 256 characters of `text`.
-pub(super) fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     match text.char_indices().nth(256) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

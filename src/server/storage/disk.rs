@@ -45,6 +45,8 @@ const MIGRATIONS: [&str; VERSION as usize] = ["
     CREATE TABLE fact (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO fact VALUES ('compacted', 1);
 "];
+/// What was before the changes that are kept is at most this long in all, nearly: a start reads it.
+const LOG_BYTES: usize = 256 << 20;
 /// This many changes more than are kept may gather before old ones are deleted.
 const SLACK: usize = 10_000;
 
@@ -57,6 +59,7 @@ pub fn default_file(folder: &Path) -> PathBuf {
 pub(super) struct Disk {
     connection: Connection,
     log_rows: usize,
+    log_bytes: usize,
 }
 
 fn unusable(file: &Path, why: &str) -> Error {
@@ -237,7 +240,7 @@ impl Disk {
         connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(()))
             .map_err(&broken)?;
-        Ok(Self { connection, log_rows: 0 })
+        Ok(Self { connection, log_rows: 0, log_bytes: 0 })
     }
 
     /// Reads everything into memory.
@@ -303,7 +306,10 @@ impl Disk {
             newest = newest.max(revision);
             let before = match value {
                 None => None,
-                Some(bytes) => Some(Arc::new(before(bytes).map_err(|cause| damaged(&key, cause))?)),
+                Some(bytes) => {
+                    self.log_bytes += bytes.len();
+                    Some(Arc::new(before(bytes).map_err(|cause| damaged(&key, cause))?))
+                }
             };
             let resource = names.entry(name).or_insert_with_key(|name| resource(name)).clone();
             let place = (resource.to_string(), key);
@@ -334,7 +340,7 @@ impl Disk {
         changes: impl Iterator<Item = (&'a ResourceId, &'a Event)>,
     ) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        let mut rows = 0;
+        let (mut rows, mut bytes) = (0, 0);
         {
             let mut put = transaction.prepare_cached(
                 "INSERT INTO object (resource, key, revision, value) VALUES (?1, ?2, ?3, ?4)
@@ -355,11 +361,13 @@ impl Disk {
                 let before = event.before.as_ref().map(|before| &*before.bytes);
                 log.execute(params![revision, resource, key, before, event.deleted])?;
                 rows += 1;
+                bytes += before.map_or(0, <[u8]>::len);
             }
         }
         transaction.commit()?;
         self.log_rows += rows;
-        if self.log_rows > RING_EVENTS + SLACK {
+        self.log_bytes += bytes;
+        if self.log_rows > RING_EVENTS + SLACK || self.log_bytes > LOG_BYTES + LOG_BYTES / 4 {
             // Old history that could not be deleted now is deleted another time.
             if let Err(cause) = self.compact() {
                 tracing::warn!(%cause, "cannot compact the store");
@@ -371,15 +379,28 @@ impl Disk {
     /// Forgets the changes before the newest ones.
     fn compact(&mut self) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        let floor: i64 = transaction.query_row(
-            "SELECT revision FROM log ORDER BY revision DESC LIMIT 1 OFFSET ?1",
-            [i64::try_from(RING_EVENTS).unwrap_or(i64::MAX)],
-            |row| row.get(0),
-        )?;
-        let gone = transaction.execute("DELETE FROM log WHERE revision <= ?1", [floor])?;
-        transaction.execute("UPDATE fact SET value = ?1 WHERE name = 'compacted'", [floor])?;
+        let (mut rows, mut bytes, mut floor) = (0, 0, None);
+        {
+            let mut query = transaction.prepare(
+                "SELECT revision, coalesce(length(before), 0) FROM log ORDER BY revision DESC",
+            )?;
+            let mut found = query.query([])?;
+            while let Some(row) = found.next()? {
+                let size = bytes + usize::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
+                // One change at least stays, however long: the floor is the revision before it.
+                if rows >= RING_EVENTS || rows > 0 && size > LOG_BYTES {
+                    floor = Some(row.get::<_, i64>(0)?);
+                    break;
+                }
+                (rows, bytes) = (rows + 1, size);
+            }
+        }
+        if let Some(floor) = floor {
+            transaction.execute("DELETE FROM log WHERE revision <= ?1", [floor])?;
+            transaction.execute("UPDATE fact SET value = ?1 WHERE name = 'compacted'", [floor])?;
+        }
         transaction.commit()?;
-        self.log_rows = self.log_rows.saturating_sub(gone);
+        (self.log_rows, self.log_bytes) = (rows, bytes);
         Ok(())
     }
 

@@ -19,8 +19,8 @@ pub type Objects = OrdMap<Key, Arc<Stored>>;
 const RING_BYTES: usize = 64 << 20;
 /// And how many events at most.
 pub(super) const RING_EVENTS: usize = 100_000;
-/// These many are kept whatever their size.
-const RING_LEAST: usize = 1_000;
+/// These many are kept whatever their size, which is 3 MiB at most.
+const RING_LEAST: usize = 32;
 
 /// One change of one object.
 #[derive(Debug)]

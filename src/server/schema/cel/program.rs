@@ -1,6 +1,5 @@
 //! Rules as programs: parsed, inspected, and evaluated within bounds.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use kube_cel::KubeCelExt;
@@ -10,6 +9,7 @@ use kube_cel::cel::parser::{Expression, Parser};
 use kube_cel::cel::{Context, ExecutionError};
 
 use super::bind::escape;
+use crate::guard::guarded;
 use crate::server::schema::validate::cut;
 use crate::server::schema::{META, Rule, Schema};
 
@@ -22,6 +22,9 @@ const SHALLOW: usize = 12;
 const STACK: usize = 64 << 20;
 /// Length of an expression in bytes.
 const MAX_LENGTH: usize = 16 * 1024;
+
+/// What is said when the interpreter panics.
+const UNUSABLE: &str = "the expression cannot be used";
 
 /// A rule's expressions, compiled.
 #[derive(Debug)]
@@ -142,9 +145,9 @@ fn too_deep() -> String {
 fn deep<T: Send>(work: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().name("cel".to_owned()).stack_size(STACK);
-        let thread = builder.spawn_scoped(scope, work);
+        let thread = builder.spawn_scoped(scope, || guarded(work));
         let joined = thread.map_err(|e| e.to_string())?.join();
-        joined.unwrap_or_else(|_| Err("the expression cannot be used".to_owned()))
+        joined.ok().and_then(Result::ok).unwrap_or_else(|| Err(UNUSABLE.to_owned()))
     })
 }
 
@@ -299,7 +302,7 @@ fn known_function(library: Option<&str>, name: &str) -> Result<(), String> {
     let known = |name: String| {
         let call = CallExpr { func_name: name, ..Default::default() };
         let call = Expression { id: 0, expr: Expr::Call(call) };
-        let answer = catch_unwind(|| Cel::resolve(&call, &CONTEXT));
+        let answer = guarded(|| Cel::resolve(&call, &CONTEXT));
         !matches!(answer, Ok(Err(ExecutionError::UndeclaredReference(_))))
     };
     let qualified = library.is_some_and(|library| known(format!("{library}.{name}")));
@@ -316,6 +319,5 @@ pub(super) fn evaluate(program: &Program, context: &Context<'_>) -> Result<Cel, 
     if program.depth > SHALLOW {
         return deep(work);
     }
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err("the expression cannot be used".to_owned()))
+    guarded(work).unwrap_or_else(|_| Err(UNUSABLE.to_owned()))
 }
