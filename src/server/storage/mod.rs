@@ -271,12 +271,15 @@ impl Writer {
             return;
         }
         let mut answers = Vec::with_capacity(accepted.len());
+        let mut shelves = HashMap::new();
         for Accepted { resource, event, answer } in accepted {
             answers.push((answer, event.object.clone()));
             let floor = event.revision - 1;
-            self.shared.shelf_or_new(&resource, floor).publish(event, false);
+            let begin = |resource: &ResourceId| self.shared.shelf_or_new(resource, floor);
+            shelves.entry(resource).or_insert_with_key(begin).publish(event, false);
         }
         self.shared.revision.store(revision, Ordering::Release);
+        shelves.values().for_each(|shelf| shelf.tell());
         for (answer, object) in answers {
             let _ = answer.send(Ok(object));
         }
