@@ -8,6 +8,7 @@
 
 mod disk;
 mod object;
+mod part;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::disk::{backup, default_file};
 pub use self::object::{Draft, Marks, Stored};
+pub use self::part::Wanted;
 pub use self::shelf::{Event, Key, Objects, Shelf, TooOld, frame};
 use crate::error::{Error, Result};
 use disk::Disk;
