@@ -16,7 +16,7 @@ use crate::server::http::{self, Response};
 use crate::server::options::{Continue, ListOptions, Match, Revision, revision};
 use crate::server::selector::{Fields, Labels};
 use crate::server::status::{ApiError, ApiResult, Cause};
-use crate::server::storage::{Key, Objects, Stored, TooOld};
+use crate::server::storage::{Key, Objects, Stored, TooOld, Wanted};
 use crate::server::{certificates, meta};
 
 /// A piece of a list or a watch is at least this long, unless it is the last.
@@ -35,6 +35,8 @@ pub(super) struct Filter {
     namespace: String,
     labels: Labels,
     fields: Fields,
+    /// What the fields' requirements look at.
+    wanted: Wanted,
 }
 
 impl Filter {
@@ -51,7 +53,14 @@ impl Filter {
             Some(namespace) if call.at.namespace.is_empty() => namespace.to_owned(),
             _ => call.at.namespace.clone(),
         };
-        Ok(Self { own: call.own, namespace, labels: Labels::parse(&options.labels)?, fields })
+        let wanted = fields.wanted();
+        Ok(Self {
+            own: call.own,
+            namespace,
+            labels: Labels::parse(&options.labels)?,
+            fields,
+            wanted,
+        })
     }
 
     /// Whether every object of the namespace is meant.
@@ -87,7 +96,13 @@ impl Filter {
         if self.own && !certificates::is_own(&call.user, &stored.object()) {
             return false;
         }
-        self.fields.rest_is_empty() || self.fields.matches_rest(&call.served.object(stored))
+        if self.fields.rest_is_empty() {
+            return true;
+        }
+        // What a CRD lets one select by is in the same place in all versions.
+        let custom = call.served.kind.custom;
+        let object = if custom { stored.part(&self.wanted) } else { call.served.object(stored) };
+        self.fields.matches_rest(&object)
     }
 
     /// The keys among which the objects are.

@@ -8,6 +8,7 @@
 
 mod disk;
 mod object;
+mod part;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::disk::{backup, default_file};
 pub use self::object::{Draft, Marks, Stored};
+pub use self::part::Wanted;
 pub use self::shelf::{Event, Key, Objects, Shelf, TooOld, frame};
 use crate::error::{Error, Result};
 use disk::Disk;
@@ -285,11 +287,14 @@ impl Writer {
             return;
         }
         let mut answers = Vec::with_capacity(accepted.len());
+        let mut shelves = HashMap::new();
         for Accepted { resource, event, answer } in accepted {
             answers.push((answer, event.object.clone()));
-            self.shared.shelf_or_new(&resource).publish(event, false);
+            let begin = |resource: &ResourceId| self.shared.shelf_or_new(resource);
+            shelves.entry(resource).or_insert_with_key(begin).publish(event, false);
         }
         self.shared.revision.store(revision, Ordering::Release);
+        shelves.values().for_each(|shelf| shelf.tell());
         for (answer, object) in answers {
             let _ = answer.send(Ok(object));
         }

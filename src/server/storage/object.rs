@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::Wanted;
+
 /// An object at one revision. Its JSON is kept as it is sent: lists and watches copy these bytes,
 /// nobody parses them again but for selectors, tables and changes.
 #[derive(Debug)]
@@ -139,6 +141,11 @@ impl Stored {
     pub fn object(&self) -> Value {
         // What was stored was an object when it came in; a reader of damaged memory gets nothing.
         serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// The wanted fields of it.
+    pub fn part(&self, wanted: &Wanted) -> Value {
+        wanted.read(&self.bytes)
     }
 
     /// Its labels.

@@ -78,6 +78,31 @@ fn a_draft_gets_its_revision_and_finds_its_labels() {
 }
 
 #[test]
+fn a_part_of_an_object_can_be_read() {
+    let object = json!({
+        "a": {"b": {"c": [1, {"d": 2}], "x": 1.5}, "y": null}, "a\"\u{1}": "quoted", "list": [{"b": 1}],
+        "metadata": {"name": "n", "resourceVersion": "1"}, "text": "a", "flag": true, "number": -1,
+    });
+    let stored = Stored::read(1, serde_json::to_vec(&object).unwrap().into()).unwrap();
+    let part = |paths: &[&[&str]]| {
+        let mut wanted = Wanted::default();
+        paths.iter().for_each(|path| wanted.add(path.iter().copied()));
+        stored.part(&wanted)
+    };
+    assert_eq!(part(&[&["a", "b", "c"]]), json!({"a": {"b": {"c": [1, {"d": 2}]}}}));
+    assert_eq!(
+        part(&[&["a", "y"], &["a\"\u{1}"]]),
+        json!({"a": {"y": null}, "a\"\u{1}": "quoted"})
+    );
+    assert_eq!(part(&[&["a", "b", "x"], &["a"]])["a"], object["a"]);
+    assert_eq!(part(&[&["a"], &["a", "b", "x"]])["a"], object["a"]);
+    assert_eq!(part(&[&["none"], &["a", "b", "none"]]), json!({"a": {"b": {}}}));
+    let nothing = json!({"text": null, "flag": null, "number": null, "list": null});
+    assert_eq!(part(&[&["text", "b"], &["flag", "b"], &["number", "b"], &["list", "b"]]), nothing);
+    assert_eq!(part(&[]), json!({}));
+}
+
+#[test]
 fn owners_are_noticed_and_nonsense_is_refused() {
     let mut owned = json!({"metadata": {"name": "a", "ownerReferences": [{"uid": "1"}]}});
     assert!(Draft::new(&mut owned).unwrap().at(1).marks.owned);
