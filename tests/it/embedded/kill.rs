@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{NAMESPACE, Serving, program};
+use super::{Serving, program};
 use crate::support::PATIENCE;
 
 const ROUNDS: usize = 200;

@@ -1,6 +1,7 @@
 //! Several programs on one machine share one store: the first serves, the others connect.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use futures::{StreamExt, TryStreamExt};
 use inv_tui::model::host::Host;
@@ -115,4 +116,22 @@ async fn a_picture_is_taken_of_a_store_that_another_serves() {
     let (code, stdout, stderr) = crate::support::run_binary(&args);
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("1 hosts"), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_start_and_end_at_once_share_a_store_that_is_not_there_yet() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("data");
+    // Each serves for the others until it has its picture and goes; somebody else takes over.
+    let pictures = (0..8).map(|_| {
+        let mut command = tokio::process::Command::new(BINARY);
+        command.args(["--embedded", "--snapshot", "80x24", "--data-dir"]).arg(&folder);
+        command.env_clear().env("HOME", home.path()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        run(command)
+    });
+    for ended in futures::future::join_all(pictures).await {
+        let picture = ended.with(0).stdout;
+        assert!(picture.contains("0 hosts"), "{picture}");
+    }
 }
