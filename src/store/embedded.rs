@@ -187,7 +187,7 @@ enum Role {
     /// It serves it.
     Server(Server),
     /// It speaks to whoever does.
-    Client(legacy::Client<Socket, Full<Bytes>>),
+    Client(Box<legacy::Client<Socket, Full<Bytes>>>),
 }
 
 impl Role {
@@ -201,7 +201,7 @@ impl Role {
             let socket = folder.join("socket");
             if UnixStream::connect(&socket).await.is_ok() {
                 let client = legacy::Client::builder(TokioExecutor::new());
-                return Ok(Self::Client(client.build(Socket(socket.into()))));
+                return Ok(Self::Client(Box::new(client.build(Socket(socket.into())))));
             }
             if tokio::time::Instant::now() >= deadline {
                 let who = Lock::holder(folder);

@@ -50,8 +50,7 @@ impl Serving {
     async fn start(folder: &Path, words: &[&str]) -> Self {
         let mut log = tempfile::tempfile().unwrap();
         let mut command = program(folder, &["--listen", "127.0.0.1:0"]);
-        let mut child =
-            command.args(words).stderr(log.try_clone().unwrap()).spawn().unwrap();
+        let mut child = command.args(words).stderr(log.try_clone().unwrap()).spawn().unwrap();
         let mut url = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         timeout(PATIENCE, stdout.read_line(&mut url)).await.expect("it serves").unwrap();

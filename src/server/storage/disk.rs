@@ -66,7 +66,9 @@ fn unusable(file: &Path, why: &str) -> Error {
 fn broken(file: &Path) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let file = file.to_owned();
     move |cause| {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
+        use rusqlite::ErrorCode::{
+            DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly,
+        };
         let code = cause.sqlite_error_code();
         let (why, hint) = match code {
             Some(DatabaseCorrupt | NotADatabase) => (
@@ -74,7 +76,9 @@ fn broken(file: &Path) -> impl Fn(rusqlite::Error) -> Error + use<> {
                 "it was left as it is; put a backup in its place (\"inv-tui --headless serve --backup FILE\" makes them), or move it away to begin anew",
             ),
             Some(DiskFull) => ("the disk is full", "make room and start again"),
-            Some(ReadOnly) => ("it cannot be written", "check the permissions of the file and its folder"),
+            Some(ReadOnly) => {
+                ("it cannot be written", "check the permissions of the file and its folder")
+            }
             Some(DatabaseBusy) => ("another program holds it", "end that program and start again"),
             _ => ("SQLite refuses it", "check the permissions of the file and its folder"),
         };
@@ -88,7 +92,7 @@ fn damaged(file: &Path, key: &str, cause: serde_json::Error) -> Error {
         .hint("it was left as it is; put a backup in its place")
 }
 
-/// A file that SQLite keeps beside another one.
+/// A file that `SQLite` keeps beside another one.
 fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
@@ -98,7 +102,7 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
 /// Puts the names in the file's folder on the disk: a new file must survive a power cut too.
 fn sync_folder(file: &Path) -> std::io::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 /// Whether there is a store, as far as the file's first bytes tell, which to read changes nothing.
@@ -128,10 +132,12 @@ fn is_there(file: &Path) -> Result<bool> {
     let log = beside(file, "-wal");
     let logged = head.get(18) == Some(&2);
     if !logged && fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
-        return Err(unusable(file, "beside it is the log of a store that was there before").hint(format!(
-            "move \"{}\" away: it belongs to that store, whose last changes it may hold",
-            log.display()
-        )));
+        return Err(unusable(file, "beside it is the log of a store that was there before").hint(
+            format!(
+                "move \"{}\" away: it belongs to that store, whose last changes it may hold",
+                log.display()
+            ),
+        ));
     }
     Ok(there)
 }
@@ -162,9 +168,9 @@ fn check(file: &Path) -> Result<u32> {
     let verdict: String =
         look.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(&broken)?;
     if verdict != "ok" {
-        return Err(unusable(file, "it is damaged")
-            .because(std::io::Error::other(verdict))
-            .hint("it was left as it is; put a backup in its place, or move it away to begin anew"));
+        return Err(unusable(file, "it is damaged").because(std::io::Error::other(verdict)).hint(
+            "it was left as it is; put a backup in its place, or move it away to begin anew",
+        ));
     }
     // The head of the file may be older than what the log beside it says.
     let found = look.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&broken)?;
@@ -256,7 +262,12 @@ impl Disk {
         while let Some(row) = rows.next().map_err(&broken)? {
             let (name, key, revision, value) = (|| {
                 let value: Vec<u8> = row.get(3)?;
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, value))
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, i64>(2)?,
+                    value,
+                ))
             })()
             .map_err(&broken)?;
             let resource = names.entry(name).or_insert_with_key(|name| resource(name));
@@ -271,14 +282,22 @@ impl Disk {
         let mut past: Vec<(ResourceId, Event)> = Vec::new();
         let mut query = self
             .connection
-            .prepare("SELECT revision, resource, key, before, deleted FROM log ORDER BY revision DESC")
+            .prepare(
+                "SELECT revision, resource, key, before, deleted FROM log ORDER BY revision DESC",
+            )
             .map_err(&broken)?;
         let mut rows = query.query([]).map_err(&broken)?;
         while let Some(row) = rows.next().map_err(&broken)? {
             let (revision, name, key, value, deleted) = (|| {
                 let before: Option<Vec<u8>> = row.get(3)?;
                 let (revision, deleted): (i64, bool) = (row.get(0)?, row.get(4)?);
-                Ok((revision.cast_unsigned(), row.get::<_, String>(1)?, row.get::<_, String>(2)?, before, deleted))
+                Ok((
+                    revision.cast_unsigned(),
+                    row.get::<_, String>(1)?,
+                    row.get::<_, String>(2)?,
+                    before,
+                    deleted,
+                ))
             })()
             .map_err(&broken)?;
             newest = newest.max(revision);
@@ -323,7 +342,8 @@ impl Disk {
             )?;
             let mut delete = transaction
                 .prepare_cached("DELETE FROM object WHERE resource = ?1 AND key = ?2")?;
-            let mut log = transaction.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            let mut log =
+                transaction.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5)")?;
             for (resource, event) in changes {
                 let (resource, key) = (resource.to_string(), &*event.key);
                 let revision = event.revision.cast_signed();
@@ -395,30 +415,32 @@ pub fn backup(file: &Path, copy: &Path) -> Result<()> {
         return Err(unusable(file, "there is none").hint("name its folder with --data-dir"));
     }
     check(file)?;
-    let refuse = |why: &str| Error::new(format!("cannot write the backup \"{}\": {why}", copy.display()));
-    OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(copy)
-        .map_err(|cause| refuse("the file cannot be made").because(cause).hint("name a file that does not exist yet"))?;
+    let refuse =
+        |why: &str| Error::new(format!("cannot write the backup \"{}\": {why}", copy.display()));
+    OpenOptions::new().create_new(true).write(true).mode(0o600).open(copy).map_err(|cause| {
+        refuse("the file cannot be made").because(cause).hint("name a file that does not exist yet")
+    })?;
     let result = (|| {
         let from = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         from.busy_timeout(std::time::Duration::from_secs(5))?;
         let mut to = Connection::open(copy)?;
         // All pages in one step: one moment of the store.
         if Backup::new(&from, &mut to)?.step(-1)? != StepResult::Done {
-            return Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None));
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+                None,
+            ));
         }
         to.execute_batch("PRAGMA journal_mode = DELETE")?;
         Ok::<_, rusqlite::Error>(())
     })();
-    let synced = result.map_err(|cause| refuse("SQLite refuses it").because(cause)).and_then(|()| {
-        fs::set_permissions(copy, fs::Permissions::from_mode(0o600))
-            .and_then(|()| fs::File::open(copy)?.sync_all())
-            .and_then(|()| sync_folder(copy))
-            .map_err(|cause| refuse("it cannot be put on the disk").because(cause))
-    });
+    let synced =
+        result.map_err(|cause| refuse("SQLite refuses it").because(cause)).and_then(|()| {
+            fs::set_permissions(copy, fs::Permissions::from_mode(0o600))
+                .and_then(|()| fs::File::open(copy)?.sync_all())
+                .and_then(|()| sync_folder(copy))
+                .map_err(|cause| refuse("it cannot be put on the disk").because(cause))
+        });
     if synced.is_err() {
         let _ = fs::remove_file(copy);
     }
@@ -435,7 +457,8 @@ mod tests {
     fn commits_are_on_the_disk_before_anybody_hears_of_them() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::open(&default_file(folder.path())).unwrap();
-        let ask = |name| disk.connection.pragma_query_value(None, name, |row| row.get::<_, Value>(0));
+        let ask =
+            |name| disk.connection.pragma_query_value(None, name, |row| row.get::<_, Value>(0));
         let (mode, synchronous) = (ask("journal_mode").unwrap(), ask("synchronous").unwrap());
         // 2: FULL (sqlite.org/pragma.html#pragma_synchronous).
         assert_eq!((mode, synchronous), (Value::Text("wal".to_owned()), Value::Integer(2)));
@@ -454,6 +477,9 @@ mod tests {
         assert!(is_there(&copied).unwrap(), "its head is an old one");
         let error = Disk::open(&copied).err().unwrap();
         assert!(error.to_string().contains("it has version 2"), "{error}");
-        assert_eq!(fs::read(beside(&copied, "-wal")).unwrap(), fs::read(beside(&file, "-wal")).unwrap());
+        assert_eq!(
+            fs::read(beside(&copied, "-wal")).unwrap(),
+            fs::read(beside(&file, "-wal")).unwrap()
+        );
     }
 }

@@ -42,7 +42,14 @@ fn history(store: &Store, from: u64) -> Vec<(String, u64, String, Option<Value>)
     let before = |e: &Event| e.before.as_ref().map(|b| b.object());
     events
         .iter()
-        .map(|e| (e.type_().to_owned(), e.revision, String::from_utf8(e.frame().to_vec()).unwrap(), before(e)))
+        .map(|e| {
+            (
+                e.type_().to_owned(),
+                e.revision,
+                String::from_utf8(e.frame().to_vec()).unwrap(),
+                before(e),
+            )
+        })
         .collect()
 }
 
@@ -89,7 +96,9 @@ async fn a_change_must_name_the_revision_that_it_was_made_from() {
     assert_eq!(again.unwrap_err(), Refused::Moved);
     let second = put(&store, "a", "db").await;
     assert!(second.revision > first.revision);
-    for stale in [Change::Replace(first.revision, host("a", "x")), Change::Delete(first.revision, None)] {
+    for stale in
+        [Change::Replace(first.revision, host("a", "x")), Change::Delete(first.revision, None)]
+    {
         assert_eq!(store.commit(&hosts(), "a", stale).await.unwrap_err(), Refused::Moved);
     }
     let missing = Change::Replace(second.revision, host("b", "x"));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use inv_tui::model::host::Host;
+use inv_tui::model::host::{Host, HostSpec};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
@@ -18,9 +18,15 @@ use crate::support::{connection, run, wait_for};
 /// A client with the certificate of a new user.
 async fn user(server: &Serving, folder: &Path, name: &str, role: &str) -> Client {
     let file = folder.join(format!("{name}.kubeconfig"));
-    let words = ["--user", name, "--role", role, "--listen", server.address(), "--write-kubeconfig"];
+    let words =
+        ["--user", name, "--role", role, "--listen", server.address(), "--write-kubeconfig"];
     let mut command = program(folder, &words);
-    run({ command.arg(&file); command }).await.with(0);
+    run({
+        command.arg(&file);
+        command
+    })
+    .await
+    .with(0);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     connection(&file).await.client
 }
@@ -59,7 +65,10 @@ async fn each_role_can_do_its_work_and_no_more() {
     assert_eq!(code(viewer.patch("web-1", &change, &role("db")).await), 403);
     assert_eq!(code(viewer.patch_status("web-1", &change, &phase("Stopped")).await), 403);
     assert_eq!(code(viewer.delete("web-1", &DeleteParams::default()).await), 403);
-    assert_eq!(code(viewer.create(&PostParams::default(), &Host::new("x", Default::default())).await), 403);
+    assert_eq!(
+        code(viewer.create(&PostParams::default(), &Host::new("x", HostSpec::default())).await),
+        403
+    );
 
     let operator = hosts(&user(&server, folder.path(), "bob", "operator").await);
     let changed = operator.patch("web-1", &change, &role("db")).await.unwrap();
@@ -84,7 +93,9 @@ async fn an_agent_gets_its_certificate_and_changes_only_its_own_status() {
     // A new machine asks, a person approves, the server signs.
     let key = rcgen::KeyPair::generate().unwrap();
     let mut wanted = rcgen::CertificateParams::default();
-    wanted.distinguished_name.push(rcgen::DnType::CommonName, format!("inv:host:{NAMESPACE}:web-1"));
+    wanted
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, format!("inv:host:{NAMESPACE}:web-1"));
     wanted.distinguished_name.push(rcgen::DnType::OrganizationName, "inv:hosts");
     let request = wanted.serialize_request(&key).unwrap().pem().unwrap();
     let request: CertificateSigningRequest = serde_json::from_value(json!({
@@ -106,11 +117,14 @@ async fn an_agent_gets_its_certificate_and_changes_only_its_own_status() {
     let certificate = wait_for("the certificate", async || {
         asked.get("web-1").await.unwrap().status.and_then(|status| status.certificate)
     });
-    let agent = with(&server, AuthInfo {
-        client_certificate_data: Some(STANDARD.encode(certificate.await.0)),
-        client_key_data: Some(STANDARD.encode(key.serialize_pem()).into()),
-        ..AuthInfo::default()
-    });
+    let agent = with(
+        &server,
+        AuthInfo {
+            client_certificate_data: Some(STANDARD.encode(certificate.await.0)),
+            client_key_data: Some(STANDARD.encode(key.serialize_pem()).into()),
+            ..AuthInfo::default()
+        },
+    );
     let agent = hosts(&agent.await);
 
     let now = agent.patch_status("web-1", &change, &phase("Stopped")).await.unwrap();

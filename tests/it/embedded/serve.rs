@@ -49,7 +49,8 @@ async fn everything_is_for_the_owner_alone() {
         }
         names.push(name);
     }
-    for name in ["admin.kubeconfig", "ca.key", "inventory.db", "inventory.db-wal", "lock", "socket"] {
+    for name in ["admin.kubeconfig", "ca.key", "inventory.db", "inventory.db-wal", "lock", "socket"]
+    {
         assert!(names.iter().any(|found| found == name), "{name} in {names:?}");
     }
 

@@ -11,7 +11,7 @@ use kube::api::{Api, WatchEvent, WatchParams};
 
 use super::{NAMESPACE, Serving, make_host, program};
 use crate::pty::Pty;
-use crate::support::{BINARY, PATIENCE, run};
+use crate::support::{BINARY, PATIENCE, run, wait_for};
 
 /// The explorer as somebody starts it who has nothing: no kubeconfig, a home, no options.
 fn explorer(home: &Path, args: &[&str]) -> Pty {
@@ -59,7 +59,7 @@ async fn who_is_left_takes_over_when_the_first_is_killed() {
     first.signal("KILL");
     first.ends();
     // Whichever is faster takes over; both go on, the watch of the second too.
-    crate::support::wait_for("a server", async || hosts.get("web-1").await.ok()).await;
+    wait_for("a server", async || hosts.get("web-1").await.ok()).await;
     make_host(&hosts, "web-2", "web").await;
     second.shows("2 hosts · live");
     // And nothing between the two is lost.
@@ -85,13 +85,12 @@ async fn the_second_takes_over_alone_and_goes_on() {
 
     first.kill().await;
     // Nobody asks but the explorer itself: it is the explorer that takes over.
-    second.until("live", |screen| screen.contains("LOST") || screen.contains("live"));
-    let refused = crate::support::wait_for("the take-over", async || {
-        let ended = run(program(&folder, &["--backup", "/dev/null/none"])).await;
-        let holder = std::fs::read_to_string(folder.join("lock")).unwrap();
-        (holder != pid.to_string()).then_some(ended)
+    let holder = wait_for("the take-over", async || {
+        let holder: u32 = std::fs::read_to_string(folder.join("lock")).unwrap().parse().ok()?;
+        (holder != pid).then_some(holder)
     });
-    refused.await.with(1);
+    let holder = format!("process {} has it open", holder.await);
+    run(program(&folder, &["--listen", "127.0.0.1:0"])).await.with(1).says(&["is in use", &holder]);
     let shared = embedded::connect(Some(&folder)).await.unwrap();
     let hosts: Api<Host> = Api::namespaced(shared.client, NAMESPACE);
     assert_eq!(hosts.get("web-1").await.unwrap().name_any(), "web-1");
@@ -102,7 +101,10 @@ async fn the_second_takes_over_alone_and_goes_on() {
 
     // It is free again, and has what was written last.
     let third = Serving::start(&folder, &[]).await;
-    assert_eq!(third.hosts().await.list(&kube::api::ListParams::default()).await.unwrap().items.len(), 2);
+    assert_eq!(
+        third.hosts().await.list(&kube::api::ListParams::default()).await.unwrap().items.len(),
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
