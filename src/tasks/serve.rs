@@ -104,8 +104,12 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
     }
     telemetry::start(args.log, "info")?;
     let Some(lock) = Lock::take(&folder)? else {
-        return Err(Error::new(format!("the store in \"{}\" is in use", folder.display()))
-            .hint(format!("{} has it open: end it, or name another folder with --data-dir DIR", Lock::holder(&folder))));
+        return Err(Error::new(format!("the store in \"{}\" is in use", folder.display())).hint(
+            format!(
+                "{} has it open: end it, or name another folder with --data-dir DIR",
+                Lock::holder(&folder)
+            ),
+        ));
     };
     let tokens = match &args.token_file {
         Some(file) => Tokens::open(file)?,

@@ -193,7 +193,8 @@ impl World {
 }
 
 pub(crate) async fn connection(kubeconfig: &std::path::Path) -> Connection {
-    let options = ConnectOptions { kubeconfig: Some(kubeconfig.to_owned()), ..ConnectOptions::default() };
+    let options =
+        ConnectOptions { kubeconfig: Some(kubeconfig.to_owned()), ..ConnectOptions::default() };
     connect(&options).await.unwrap()
 }
 
