@@ -256,7 +256,11 @@ pub fn bind_unix(path: &std::path::Path) -> Result<UnixSocket> {
         return Err(Error::usage(what));
     }
     // The name it gets in the end must be one that clients can connect to.
-    std::os::unix::net::SocketAddr::from_pathname(path).map_err(fail)?;
+    std::os::unix::net::SocketAddr::from_pathname(path).map_err(|error| {
+        fail(error).as_usage().hint(
+            "a socket's path is at most about 100 bytes long: name a folder with a shorter one",
+        )
+    })?;
     // Between its making and its chmod a socket is open to others, so it is made where they cannot
     // reach it.
     let folder = path.parent().unwrap_or(path);

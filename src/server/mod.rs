@@ -420,9 +420,11 @@ impl Inner {
 
     /// Serves what the CRDs define now.
     fn reload(&self) {
+        // One at a time: what was read later must not be replaced by what was read before.
+        let mut current = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         let catalog = Arc::new(Catalog::read(&self.store));
         let known: Vec<ResourceId> = catalog.resources().iter().map(|s| s.id.clone()).collect();
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        *current = catalog;
         for resource in self.store.resources() {
             let empty = self.store.shelf(&resource).is_some_and(|s| s.objects().0.is_empty());
             if empty && !known.contains(&resource) {

@@ -143,6 +143,7 @@ pub fn apply(
         entry.fields.subtract(&removed);
     }
     entries.push(mine);
+    note_applied(&mut new, &config, writer);
     set_managed_fields(&mut new, managers::encode(entries));
     Ok(match live {
         Some(live) if unchanged(live, &new) => live.clone(),
@@ -210,15 +211,38 @@ fn checked_config(config: &Value, schema: &Schema, writer: &Writer<'_>) -> ApiRe
     Ok(config)
 }
 
+/// Where kubectl writes down what it applied itself.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// What kubectl applied itself before it let the server do it, as it wrote down in an annotation:
 /// taking that over is no conflict (kube-apiserver, `lastAppliedManager`).
 fn applied_by_client(old: &Value, type_: Type<'_>, writer: &Writer<'_>) -> Set {
-    const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
     let noted =
         old.get("metadata").and_then(|m| m.get("annotations")).and_then(|a| a.get(LAST_APPLIED));
     let noted = noted.and_then(Value::as_str).filter(|_| writer.manager == "kubectl");
-    let applied = noted.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    applied.map(|applied| type_.fields(&applied)).unwrap_or_default()
+    let Some(applied) = noted.and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
+        return Set::default();
+    };
+    // What somebody else has changed since is theirs.
+    let differs = type_.compare(Some(old), Some(&type_.merge(old, &applied))).changed;
+    type_.fields(&applied).difference(&differs)
+}
+
+/// Keeps the annotation true after kubectl let the server apply: who goes back to applying on the
+/// client's side begins from here (kube-apiserver, `lastAppliedUpdater`).
+fn note_applied(new: &mut Value, config: &Value, writer: &Writer<'_>) {
+    let mut config = config.clone();
+    if let Some(annotations) =
+        config.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+    {
+        annotations.remove(LAST_APPLIED);
+    }
+    let noted = new.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    if let Some(noted) = noted.and_then(|noted| noted.get_mut(LAST_APPLIED))
+        && writer.manager == "kubectl"
+    {
+        *noted = format!("{config}\n").into();
+    }
 }
 
 /// Takes out what this manager wanted `before`, unless it is `managed` by anybody now. What stands

@@ -708,9 +708,17 @@ fn kubectl_takes_over_what_it_applied_itself() {
     let wants = |spec: Value, manager: &str| {
         apply(Some(&live), &host(spec), &schema(), &at(manager, 1), false)
     };
-    assert!(wants(json!({"cpu": 2}), "kubectl").is_ok());
+    let taken = wants(json!({"cpu": 2}), "kubectl").unwrap();
+    let note =
+        &taken["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    let note: Value = serde_json::from_str(note.as_str().unwrap()).unwrap();
+    assert_eq!(note["spec"], json!({"cpu": 2}));
     assert_eq!(wants(json!({"cpu": 2}), "other").unwrap_err().code, 409);
     let error = wants(json!({"cpu": 2, "region": "us"}), "kubectl").unwrap_err();
     assert_eq!(error.details.causes.len(), 1, "{error}");
     assert_eq!(error.details.causes[0].field, ".spec.region");
+    // What somebody else has changed since is a conflict.
+    let live = update(&live, &at("other", 2), |o| o["spec"]["cpu"] = json!(5));
+    let wanted = host(json!({"cpu": 2}));
+    assert!(apply(Some(&live), &wanted, &schema(), &at("kubectl", 3), false).is_err());
 }

@@ -48,6 +48,9 @@ impl Call {
             return options.manager.clone();
         }
         let word = self.agent.split('/').next().unwrap_or_default();
+        if word.is_empty() {
+            return "unknown".to_owned();
+        }
         word.chars().filter(|c| !c.is_control()).take(128).collect()
     }
 

@@ -467,3 +467,40 @@ pub fn backup(file: &Path, copy: &Path) -> Result<()> {
     }
     synced
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::types::Value;
+
+    use super::*;
+
+    #[test]
+    fn commits_are_on_the_disk_before_anybody_hears_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(&default_file(folder.path())).unwrap();
+        let ask =
+            |name| disk.connection.pragma_query_value(None, name, |row| row.get::<_, Value>(0));
+        let (mode, synchronous) = (ask("journal_mode").unwrap(), ask("synchronous").unwrap());
+        // 2: FULL (sqlite.org/pragma.html#pragma_synchronous).
+        assert_eq!((mode, synchronous), (Value::Text("wal".to_owned()), Value::Integer(2)));
+    }
+
+    #[test]
+    fn a_newer_version_that_only_the_log_tells_of_is_refused_too() {
+        let (folder, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = default_file(folder.path());
+        let disk = Disk::open(&file).unwrap();
+        disk.connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let copied = default_file(copy.path());
+        for suffix in ["", "-wal"] {
+            fs::copy(beside(&file, suffix), beside(&copied, suffix)).unwrap();
+        }
+        assert!(is_there(&copied).unwrap(), "its head is an old one");
+        let error = Disk::open(&copied).err().unwrap();
+        assert!(error.to_string().contains("it has version 2"), "{error}");
+        assert_eq!(
+            fs::read(beside(&copied, "-wal")).unwrap(),
+            fs::read(beside(&file, "-wal")).unwrap()
+        );
+    }
+}

@@ -207,6 +207,43 @@ async fn what_was_acknowledged_is_there_after_a_start_history_included() {
 }
 
 #[tokio::test]
+async fn a_resource_without_objects_is_known_as_far_back_as_the_others() {
+    let folder = TempDir::new().unwrap();
+    let file = default_file(folder.path());
+    let store = Store::open(&file, ()).unwrap();
+    let listed = put(&store, "a", "web").await.revision;
+    put(&store, "b", "web").await;
+    closed(store).await;
+
+    let store = Store::open(&file, ()).unwrap();
+    let leases = ResourceId::new("coordination.k8s.io", "leases");
+    assert!(store.shelf_or_new(&leases).events(listed, 1).unwrap().is_empty());
+    // A resource that ended and begins anew is another thing.
+    store.drop_shelf(&leases);
+    assert!(store.shelf_or_new(&leases).events(listed, 1).is_err());
+}
+
+#[tokio::test]
+async fn the_lock_is_held_until_the_file_is_closed() {
+    struct Lock(std::path::PathBuf, std::sync::mpsc::Sender<bool>);
+    impl Drop for Lock {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.exists());
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    let file = default_file(folder.path());
+    let log = folder.path().join("inventory.db-wal");
+    let (tell, told) = std::sync::mpsc::channel();
+    let store = Store::open(&file, Lock(log.clone(), tell)).unwrap();
+    put(&store, "a", "web").await;
+    assert!(log.exists());
+    assert!(told.try_recv().is_err(), "it is held");
+    closed(store).await;
+    assert_eq!(told.try_recv(), Ok(false), "let go when the log was in the file, before the end");
+}
+
+#[tokio::test]
 async fn old_history_is_bounded_in_memory() {
     let store = Store::in_memory().unwrap();
     let shelf = store.shelf_or_new(&hosts());

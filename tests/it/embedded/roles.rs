@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use inv_tui::model::host::Host;
+use inv_tui::model::host::{Host, HostSpec};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
@@ -66,7 +66,7 @@ async fn each_role_can_do_its_work_and_no_more() {
     assert_eq!(code(viewer.patch_status("web-1", &change, &phase("Stopped")).await), 403);
     assert_eq!(code(viewer.delete("web-1", &DeleteParams::default()).await), 403);
     assert_eq!(
-        code(viewer.create(&PostParams::default(), &Host::new("x", Default::default())).await),
+        code(viewer.create(&PostParams::default(), &Host::new("x", HostSpec::default())).await),
         403
     );
 

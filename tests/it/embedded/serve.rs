@@ -86,6 +86,9 @@ async fn a_folder_that_cannot_be_written_is_said() {
     ended.says(&["cannot use the data folder \"/proc/inv-tui\"", "--data-dir DIR"]);
     let file = tempfile::NamedTempFile::new().unwrap();
     serve(file.path()).await.with(2).says(&["cannot use the data folder", "--data-dir DIR"]);
+    let above = tempfile::tempdir().unwrap();
+    let long = above.path().join("a".repeat(100));
+    serve(&long).await.with(2).says(&["cannot listen on", "name a folder with a shorter one"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
