@@ -12,6 +12,7 @@
 
 mod architecture;
 mod crds;
+mod demo;
 mod embedded;
 mod fetch;
 mod pty;
