@@ -38,8 +38,8 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     Difference {
         case: "crds::rules_are_type_checked",
         target: Target::Embedded,
-        reason: "the CEL library parses rules and has no types; a rule that cannot work refuses \
-                 the object it is first asked about",
+        reason: "fields that a rule names are looked for in the schema, but the CEL library has no \
+                 types; a rule that cannot work refuses the object it is first asked about",
     },
 ];
 
