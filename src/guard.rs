@@ -97,7 +97,10 @@ pub(crate) mod tests {
     }
 
     /// Does `work` while `ours` is the hook for panics of this thread.
-    pub(crate) fn with_hook(ours: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static, work: impl FnOnce()) {
+    pub(crate) fn with_hook(
+        ours: impl Fn(&PanicHookInfo<'_>) + Send + Sync + 'static,
+        work: impl FnOnce(),
+    ) {
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let before = Arc::new(std::panic::take_hook());
@@ -114,7 +117,8 @@ pub(crate) mod tests {
     fn logged(work: impl FnOnce()) -> String {
         let log = Arc::new(Mutex::new(Vec::new()));
         let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || Log(writer.clone())).finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(move || Log(writer.clone())).finish();
         with_hook(hook(|_| PRINTED.set(PRINTED.get() + 1)), || {
             tracing::subscriber::with_default(subscriber, work);
         });
@@ -172,7 +176,8 @@ pub(crate) mod tests {
                 let work = pin!(work);
                 assert_eq!(work.await, Err::<(), _>(Panicked));
                 assert!(!is_guarded());
-                let stream = futures::stream::iter(0..5).map(|n| if n < 2 { n } else { panic!("two") });
+                let stream =
+                    futures::stream::iter(0..5).map(|n| if n < 2 { n } else { panic!("two") });
                 assert_eq!(guarded_stream(stream).collect::<Vec<_>>().await, [0, 1]);
             });
         });

@@ -55,6 +55,14 @@ pub fn unsupported(content_type: Option<&str>, accepted: &[&str]) -> ApiError {
 /// # Errors
 /// 400 if it is no JSON object.
 pub fn decode_json(bytes: &[u8]) -> ApiResult<Decoded> {
+    decode_patch(bytes)?.an_object()
+}
+
+/// Reads JSON of any kind: a JSON patch is a list.
+///
+/// # Errors
+/// 400 if it is no JSON.
+pub fn decode_patch(bytes: &[u8]) -> ApiResult<Decoded> {
     let mut notes = Notes { room: usize::MAX, ..Notes::default() };
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let object = Tree(&mut notes).deserialize(&mut json).and_then(|v| json.end().map(|()| v));
@@ -87,7 +95,7 @@ pub fn decode_yaml(bytes: &[u8]) -> ApiResult<Decoded> {
     let object = serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |yaml| {
         Tree(&mut notes).deserialize(yaml)
     });
-    finish(object, notes)
+    finish(object, notes)?.an_object()
 }
 
 /// Half of what `serde_json` lets JSON be: the YAML reader takes far more stack for each level.
@@ -97,9 +105,17 @@ const MAX_YAML_TEXT: usize = 16 << 20;
 
 fn finish(object: Result<Value, impl fmt::Display>, notes: Notes) -> ApiResult<Decoded> {
     match object {
-        Ok(object @ Value::Object(_)) => Ok(Decoded { object, duplicates: notes.duplicates }),
-        Ok(_) => Err(ApiError::bad_request("the body of the request is not an object")),
+        Ok(object) => Ok(Decoded { object, duplicates: notes.duplicates }),
         Err(cause) => Err(ApiError::bad_request(format!("error decoding the body: {cause}"))),
+    }
+}
+
+impl Decoded {
+    fn an_object(self) -> ApiResult<Self> {
+        if self.object.is_object() {
+            return Ok(self);
+        }
+        Err(ApiError::bad_request("the body of the request is not an object"))
     }
 }
 

@@ -194,6 +194,7 @@ fn kind<T: JsonSchema>(group: &str, name: &str, plural: &str, short_name: &str) 
         selectable: Vec::new(),
         custom: false,
         deprecated: false,
+        warning: None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::kind::Kind;
 use super::openapi::Documents;
 use super::storage::{ResourceId, Shelf, Store, Stored};
 use super::table::Printer;
-use super::{builtin, crd, events};
+use super::{builtin, crd, events, schema};
 
 /// One resource in one version, with the place of its objects.
 #[derive(Debug)]
@@ -27,10 +27,12 @@ pub struct Served {
     head: String,
     /// Whether it is the events.k8s.io view of core events.
     pub new_events: bool,
+    /// Objects older than their definition may lack its defaults, or have what it no longer knows.
+    since: u64,
 }
 
 impl Served {
-    fn new(kind: Arc<Kind>, store: &Store) -> Self {
+    fn new(kind: Arc<Kind>, since: u64, store: &Store) -> Self {
         let new_events = kind.group == "events.k8s.io";
         let id = if new_events {
             ResourceId::new("", "events")
@@ -38,7 +40,15 @@ impl Served {
             ResourceId::new(&kind.group, &kind.plural)
         };
         let head = format!("{{\"apiVersion\":\"{}\",", kind.api_version());
-        Self { shelf: store.shelf_or_new(&id), printer: Printer::new(&kind), id, head, kind, new_events }
+        Self {
+            shelf: store.shelf_or_new(&id),
+            printer: Printer::new(&kind),
+            id,
+            head,
+            kind,
+            new_events,
+            since,
+        }
     }
 
     /// The JSON of a stored object in this version.
@@ -51,13 +61,17 @@ impl Served {
 
     /// Whether an object is stored just as it is served.
     pub fn plain(&self, stored: &Stored) -> bool {
-        stored.bytes.starts_with(self.head.as_bytes())
+        stored.revision > self.since && stored.bytes.starts_with(self.head.as_bytes())
     }
 
     /// A stored object in this version.
     pub fn object(&self, stored: &Stored) -> Value {
         let mut object = stored.object();
         self.convert(&mut object);
+        if stored.revision <= self.since {
+            schema::prune(&self.kind.schema, &mut object);
+            schema::default(&self.kind.schema, &mut object);
+        }
         object
     }
 
@@ -95,7 +109,8 @@ pub struct Catalog {
 impl Catalog {
     /// Of the built-in kinds and the CRDs in the store.
     pub fn read(store: &Store) -> Self {
-        let mut kinds = builtin::kinds();
+        let mut kinds: Vec<(Arc<Kind>, u64)> =
+            builtin::kinds().into_iter().map(|k| (k, 0)).collect();
         let crds = store.shelf_or_new(&crds());
         for stored in crds.objects().0.values() {
             let object = stored.object();
@@ -103,15 +118,17 @@ impl Catalog {
                 continue;
             }
             match crd::kinds(&object) {
-                Ok(found) => kinds.extend(found.into_iter().map(Arc::new)),
+                Ok(found) => {
+                    kinds.extend(found.into_iter().map(|kind| (Arc::new(kind), stored.revision)));
+                }
                 // It was checked when it was stored; a newer program may have allowed more.
                 Err(cause) => tracing::error!(?cause, "a resource definition cannot be served"),
             }
         }
-        let shown = kinds.clone();
-        let served = kinds.into_iter().map(|kind| {
+        let shown = kinds.iter().map(|(kind, _)| kind.clone()).collect();
+        let served = kinds.into_iter().map(|(kind, since)| {
             let name = (kind.group.clone(), kind.version.clone(), kind.plural.clone());
-            (name, Arc::new(Served::new(kind, store)))
+            (name, Arc::new(Served::new(kind, since, store)))
         });
         Self { served: served.collect(), kinds: shown, documents: OnceLock::new() }
     }

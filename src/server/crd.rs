@@ -369,6 +369,11 @@ pub fn kinds(crd: &Value) -> ApiResult<Vec<Kind>> {
                 .collect(),
             custom: true,
             deprecated: false,
+            warning: (version.deprecated == Some(true)).then(|| {
+                version.deprecation_warning.clone().unwrap_or_else(|| {
+                    format!("{}/{} {} is deprecated", typed.spec.group, version.name, names.kind)
+                })
+            }),
         });
     }
     kinds.sort_by_cached_key(|k| Reverse(priority(&k.version)));
@@ -380,8 +385,8 @@ pub fn kinds(crd: &Value) -> ApiResult<Vec<Kind>> {
 
 fn subresources(version: &Version) -> Vec<String> {
     let Some(declared) = &version.subresources else { return Vec::new() };
-    let all = [("status", declared.status.is_some()), ("scale", declared.scale.is_some())];
-    all.iter().filter(|(_, there)| *there).map(|(name, _)| (*name).to_owned()).collect()
+    // Scale is not served: nothing here has replicas.
+    declared.status.iter().map(|_| "status".to_owned()).collect()
 }
 
 fn table(version: &Version) -> Vec<Column> {

@@ -22,7 +22,7 @@ use super::{Inner, certificates, events, meta};
 use crate::guard::guarded_future;
 
 /// How often old things are looked for.
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_mins(1);
 /// Several deletions are followed up together.
 const GATHER: Duration = Duration::from_millis(50);
 /// Who signs, deletes and cleans up, in the managed fields.
@@ -58,24 +58,24 @@ pub(super) async fn run(server: Weak<Inner>, stirred: Arc<Notify>) {
     }
 }
 
-async fn round(server: &Arc<Inner>, old: bool) -> ApiResult<()> {
+async fn round(inner: &Arc<Inner>, old: bool) -> ApiResult<()> {
     let now = Timestamp::now();
-    requests(server, now).await?;
-    if server.bereft.swap(false, Ordering::AcqRel) {
-        dependants(server).await?;
+    requests(inner, now).await?;
+    if inner.bereft.swap(false, Ordering::AcqRel) {
+        dependants(inner).await?;
     }
-    held(server).await?;
-    definitions(server).await?;
-    namespaces(server).await?;
+    held(inner).await?;
+    definitions(inner).await?;
+    namespaces(inner).await?;
     if old {
-        old_events(server, now).await?;
+        old_events(inner, now).await?;
     }
     Ok(())
 }
 
-fn call_for(server: &Arc<Inner>, served: &Served, key: &str) -> Option<Call> {
+fn call_for(inner: &Arc<Inner>, served: &Served, key: &str) -> Option<Call> {
     let (namespace, name) = key.split_once('/').unwrap_or(("", key));
-    server.call(Resource {
+    inner.call(Resource {
         group: served.kind.group.clone(),
         version: served.kind.version.clone(),
         plural: served.kind.plural.clone(),
@@ -101,13 +101,13 @@ fn looked_after<T>(served: &Served, key: &str, done: ApiResult<T>) -> ApiResult<
 
 /// Changes an object that may be gone by now.
 async fn edit(
-    server: &Arc<Inner>,
+    inner: &Arc<Inner>,
     served: &Served,
     key: &str,
     subresource: &str,
     mut change: impl FnMut(&mut Value) + Send,
 ) -> ApiResult<()> {
-    let Some(mut call) = call_for(server, served, key) else { return Ok(()) };
+    let Some(mut call) = call_for(inner, served, key) else { return Ok(()) };
     subresource.clone_into(&mut call.at.subresource);
     let mut make = |old: &Value| {
         let mut new = old.clone();
@@ -119,8 +119,8 @@ async fn edit(
 }
 
 /// Deletes an object, unless it is another one of that name by now.
-async fn delete(server: &Arc<Inner>, served: &Served, key: &str, seen: &Stored) -> ApiResult<()> {
-    let Some(call) = call_for(server, served, key) else { return Ok(()) };
+async fn delete(inner: &Arc<Inner>, served: &Served, key: &str, seen: &Stored) -> ApiResult<()> {
+    let Some(call) = call_for(inner, served, key) else { return Ok(()) };
     let seen = seen.object();
     let same = |now: &Value| match meta::text(now, "uid") == meta::text(&seen, "uid") {
         true => Ok(()),
@@ -131,29 +131,33 @@ async fn delete(server: &Arc<Inner>, served: &Served, key: &str, seen: &Stored) 
 }
 
 fn without(object: &mut Value, finalizer: &str) {
-    let left: Vec<String> =
-        meta::finalizers(object).into_iter().filter(|f| *f != finalizer).map(str::to_owned).collect();
+    let left: Vec<String> = meta::finalizers(object)
+        .into_iter()
+        .filter(|f| *f != finalizer)
+        .map(str::to_owned)
+        .collect();
     meta::set(object, "finalizers", left);
 }
 
 /// Signs approved certificate requests and forgets old ones.
-async fn requests(server: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
-    let catalog = server.catalog();
-    let Some(served) = catalog.find("certificates.k8s.io", "v1", "certificatesigningrequests") else {
+async fn requests(inner: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
+    let catalog = inner.catalog();
+    let Some(served) = catalog.find("certificates.k8s.io", "v1", "certificatesigningrequests")
+    else {
         return Ok(());
     };
     for (key, stored) in &served.shelf.objects().0 {
         let object = stored.object();
         if certificates::expired(&object, now) {
-            delete(server, &served, key, stored).await?;
-        } else if let Some(authority) = &server.authority
+            delete(inner, &served, key, stored).await?;
+        } else if let Some(authority) = &inner.authority
             && certificates::to_sign(&object)
         {
             // What is signed is what is there when it is stored: another request of that name, made
             // just now, has not been approved.
-            edit(server, &served, key, "status", |new| {
+            edit(inner, &served, key, "status", |new| {
                 if let Some(status) = certificates::sign(authority, new, now) {
-                    new["status"] = status;
+                    meta::put(new, &["status"], status);
                 }
             })
             .await?;
@@ -163,15 +167,15 @@ async fn requests(server: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
 }
 
 /// Deletes objects whose owners are all gone.
-async fn dependants(server: &Arc<Inner>) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn dependants(inner: &Arc<Inner>) -> ApiResult<()> {
+    let catalog = inner.catalog();
     for served in catalog.resources() {
         for (key, stored) in served.shelf.objects().0.iter().filter(|(_, s)| s.marks.owned) {
             let object = stored.object();
             let owners = owners(&object);
-            let gone = |owner: &&Value| !owner_is_there(server, key, owner);
+            let gone = |owner: &&Value| !owner_is_there(inner, key, owner);
             if !meta::deleting(&object) && owners.iter().all(|owner| gone(&owner)) {
-                delete(server, &served, key, stored).await?;
+                delete(inner, &served, key, stored).await?;
             }
         }
     }
@@ -184,13 +188,16 @@ fn owners(object: &Value) -> Vec<Value> {
 }
 
 /// Whether an owner is there. A kind that is not served here counts as there: nobody can tell.
-fn owner_is_there(server: &Inner, dependant: &str, owner: &Value) -> bool {
+fn owner_is_there(inner: &Inner, dependant: &str, owner: &Value) -> bool {
     let word = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
-    let (group, version) = word("apiVersion").split_once('/').unwrap_or(("", word("apiVersion")));
-    let catalog = server.catalog();
-    let Some(kind) = catalog.kinds.iter().find(|k| {
-        k.group == group && k.version == version && k.kind == word("kind")
-    }) else {
+    let (group, version) =
+        word("apiVersion").split_once('/').unwrap_or_else(|| ("", word("apiVersion")));
+    let catalog = inner.catalog();
+    let Some(kind) = catalog
+        .kinds
+        .iter()
+        .find(|k| k.group == group && k.version == version && k.kind == word("kind"))
+    else {
         return true;
     };
     let Some(served) = catalog.find(group, version, &kind.plural) else { return true };
@@ -202,8 +209,8 @@ fn owner_is_there(server: &Inner, dependant: &str, owner: &Value) -> bool {
 }
 
 /// Objects that wait for their dependants: to be deleted, or to forget them.
-async fn held(server: &Arc<Inner>) -> ApiResult<()> {
-    let resources = server.catalog().resources();
+async fn held(inner: &Arc<Inner>) -> ApiResult<()> {
+    let resources = inner.catalog().resources();
     let mut waiting = Vec::new();
     for served in &resources {
         for (key, stored) in served.shelf.objects().0.iter().filter(|(_, s)| s.marks.deleting) {
@@ -232,7 +239,7 @@ async fn held(server: &Arc<Inner>) -> ApiResult<()> {
         let orphan = meta::finalizers(&object).contains(&ORPHAN);
         for (other, dependant, stored) in owned {
             if orphan {
-                edit(server, other, dependant, "", |new| {
+                edit(inner, other, dependant, "", |new| {
                     let kept: Vec<Value> = owners(new)
                         .into_iter()
                         .filter(|o| o.get("uid").and_then(Value::as_str) != Some(uid))
@@ -241,22 +248,23 @@ async fn held(server: &Arc<Inner>) -> ApiResult<()> {
                 })
                 .await?;
             } else {
-                delete(server, other, dependant, stored).await?;
+                delete(inner, other, dependant, stored).await?;
             }
         }
         if orphan {
-            edit(server, &served, &key, "", |new| without(new, ORPHAN)).await?;
+            edit(inner, &served, &key, "", |new| without(new, ORPHAN)).await?;
         } else if owned.is_empty() {
-            edit(server, &served, &key, "", |new| without(new, FOREGROUND)).await?;
+            edit(inner, &served, &key, "", |new| without(new, FOREGROUND)).await?;
         }
     }
     Ok(())
 }
 
 /// CRDs that are being deleted: first their objects, then they.
-async fn definitions(server: &Arc<Inner>) -> ApiResult<()> {
-    let catalog = server.catalog();
-    let Some(definitions) = catalog.find("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
+async fn definitions(inner: &Arc<Inner>) -> ApiResult<()> {
+    let catalog = inner.catalog();
+    let Some(definitions) = catalog.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    else {
         return Ok(());
     };
     for (key, stored) in &definitions.shelf.objects().0 {
@@ -267,30 +275,31 @@ async fn definitions(server: &Arc<Inner>) -> ApiResult<()> {
         let word = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let id = ResourceId::new(word("/spec/group"), word("/spec/names/plural"));
         if let Some(served) = catalog.resources().into_iter().find(|served| served.id == id) {
-            empty(server, &served, "").await?;
+            empty(inner, &served, "").await?;
             if !served.shelf.objects().0.is_empty() {
                 continue;
             }
         }
-        edit(server, &definitions, key, "", |new| without(new, catalog::CLEANUP)).await?;
+        edit(inner, &definitions, key, "", |new| without(new, catalog::CLEANUP)).await?;
     }
     Ok(())
 }
 
 /// Deletes all objects of a resource, or those of one namespace.
-async fn empty(server: &Arc<Inner>, served: &Served, namespace: &str) -> ApiResult<()> {
+async fn empty(inner: &Arc<Inner>, served: &Served, namespace: &str) -> ApiResult<()> {
     for (key, stored) in &served.shelf.objects().0 {
-        let inside = namespace.is_empty() || key.split_once('/').is_some_and(|(n, _)| n == namespace);
+        let inside =
+            namespace.is_empty() || key.split_once('/').is_some_and(|(n, _)| n == namespace);
         if inside {
-            delete(server, served, key, stored).await?;
+            delete(inner, served, key, stored).await?;
         }
     }
     Ok(())
 }
 
 /// Namespaces that are being deleted: first what is in them, then they.
-async fn namespaces(server: &Arc<Inner>) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn namespaces(inner: &Arc<Inner>) -> ApiResult<()> {
+    let catalog = inner.catalog();
     let Some(namespaces) = catalog.find("", "v1", "namespaces") else { return Ok(()) };
     for (name, stored) in &namespaces.shelf.objects().0 {
         let object = stored.object();
@@ -299,22 +308,30 @@ async fn namespaces(server: &Arc<Inner>) -> ApiResult<()> {
         }
         let mut left = false;
         for served in catalog.resources().iter().filter(|served| served.kind.namespaced) {
-            empty(server, served, name).await?;
-            left |= served.shelf.objects().0.keys().any(|key| key.split_once('/').is_some_and(|(n, _)| n == &**name));
+            empty(inner, served, name).await?;
+            left |= served
+                .shelf
+                .objects()
+                .0
+                .keys()
+                .any(|key| key.split_once('/').is_some_and(|(n, _)| n == &**name));
         }
         if !left {
-            edit(server, &namespaces, name, "finalize", |new| new["spec"]["finalizers"] = json!([])).await?;
+            edit(inner, &namespaces, name, "finalize", |new| {
+                meta::put(new, &["spec", "finalizers"], json!([]));
+            })
+            .await?;
         }
     }
     Ok(())
 }
 
-async fn old_events(server: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
-    let catalog = server.catalog();
+async fn old_events(inner: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
+    let catalog = inner.catalog();
     let Some(served) = catalog.find("", "v1", "events") else { return Ok(()) };
     for (key, stored) in &served.shelf.objects().0 {
         if events::expired(&stored.object(), now) {
-            delete(server, &served, key, stored).await?;
+            delete(inner, &served, key, stored).await?;
         }
     }
     Ok(())

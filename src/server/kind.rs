@@ -37,6 +37,8 @@ pub struct Kind {
     pub selectable: Vec<String>,
     /// Whether a CRD defines it.
     pub custom: bool,
+    /// What clients of a deprecated version are told with each answer.
+    pub warning: Option<String>,
     /// Whether it is served but not preferred (an older version of the same resource).
     pub deprecated: bool,
 }

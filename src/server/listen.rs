@@ -11,8 +11,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -256,7 +256,11 @@ pub fn bind_unix(path: &std::path::Path) -> Result<UnixSocket> {
         return Err(Error::usage(what));
     }
     // The name it gets in the end must be one that clients can connect to.
-    std::os::unix::net::SocketAddr::from_pathname(path).map_err(fail)?;
+    std::os::unix::net::SocketAddr::from_pathname(path).map_err(|error| {
+        fail(error).as_usage().hint(
+            "a socket's path is at most about 100 bytes long: name a folder with a shorter one",
+        )
+    })?;
     // Between its making and its chmod a socket is open to others, so it is made where they cannot
     // reach it.
     let folder = path.parent().unwrap_or(path);
@@ -296,7 +300,10 @@ impl Places {
             return true;
         }
         if !std::mem::replace(&mut self.full, true) {
-            tracing::warn!(connections = self.most, "there are too many connections: unused ones are closed");
+            tracing::warn!(
+                connections = self.most,
+                "there are too many connections: unused ones are closed"
+            );
         }
         let idle = self.taken.iter().position(|(use_, _)| use_.look().0 == 0);
         let Some((_, task)) = idle.and_then(|at| self.taken.remove(at)) else { return false };
@@ -427,11 +434,7 @@ async fn connection<T, S, F, B>(
                 let answer = answer.await;
                 let endless = answer.extensions().get::<Endless>().is_some();
                 let end = endless.then_some(stopped).map(end_of);
-                Ok::<_, Infallible>(answer.map(|body| Served {
-                    body: Box::pin(body),
-                    end,
-                    in_use,
-                }))
+                Ok::<_, Infallible>(answer.map(|body| Served { body: Box::pin(body), end, in_use }))
             }
         })
     };

@@ -52,7 +52,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT, VARY};
+use ::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT, VARY,
+};
 use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -77,7 +79,7 @@ use crate::guard::{Panicked, guarded_future};
 /// No body is longer: what kube-apiserver takes.
 const BODY_LIMIT: usize = 3 << 20;
 /// A body must be here after this time.
-const BODY_TIME: Duration = Duration::from_secs(60);
+const BODY_TIME: Duration = Duration::from_mins(1);
 
 /// Requests with longer bodies are worked on one after the other for each of so many places, on
 /// threads of their own: what is made of such a body may be a hundred times its size and take seconds,
@@ -111,13 +113,18 @@ impl Server {
         Self::start(Store::in_memory()?, authority).await
     }
 
-    /// The server of a store file. Must be called inside a tokio runtime.
+    /// The server of a store file. `lock` is dropped when the file is closed. Must be called inside a
+    /// tokio runtime.
     ///
     /// # Errors
     /// The file cannot be used.
-    pub async fn open(file: &Path, authority: Option<Arc<Authority>>) -> Result<Self> {
+    pub async fn open(
+        file: &Path,
+        lock: impl Send + 'static,
+        authority: Option<Arc<Authority>>,
+    ) -> Result<Self> {
         let file = file.to_owned();
-        let store = tokio::task::spawn_blocking(move || Store::open(&file)).await;
+        let store = tokio::task::spawn_blocking(move || Store::open(&file, lock)).await;
         let store = store.map_err(|cause| {
             crate::error::Error::new("the store could not be read").because(cause)
         })??;
@@ -148,7 +155,11 @@ impl Server {
         if self.0.namespace(name).is_some() {
             return Ok(());
         }
-        let at = Resource { version: "v1".to_owned(), plural: "namespaces".to_owned(), ..Resource::default() };
+        let at = Resource {
+            version: "v1".to_owned(),
+            plural: "namespaces".to_owned(),
+            ..Resource::default()
+        };
         let made = match self.0.call(at) {
             Some(call) => call.create_namespace(name).await,
             None => Err(ApiError::internal("namespaces are not served")),
@@ -221,9 +232,9 @@ impl Server {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => http::error(&error),
             // A fault of ours in one request is no reason to fail the others.
-            Err(Panicked) => {
-                http::error(&ApiError::internal("the server failed at this request; its log says more"))
-            }
+            Err(Panicked) => http::error(&ApiError::internal(
+                "the server failed at this request; its log says more",
+            )),
         };
         http::finish(&mut response);
         if gzip && !watches { http::gzip(response).await } else { response }
@@ -260,12 +271,17 @@ impl Server {
         let writes = !matches!(verb, "get" | "list" | "watch");
         // Some may create an object only if it has the right name, which is in the body.
         let named = verb == "create" && !decision.allowed && user.name != auth::ANONYMOUS;
-        let body = if (writes && decision.allowed) || named { read_body(body).await? } else { Bytes::new() };
+        let body = if (writes && decision.allowed) || named {
+            read_body(body).await?
+        } else {
+            Bytes::new()
+        };
         let place = if body.len() > LARGE { self.0.large.acquire().await.ok() } else { None };
         if decision.allowed && at.subresource == "status" && !served.kind.has_status() {
             return Ok(http::plain(404, "404 page not found\n"));
         }
-        let header = |name| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let header =
+            |name| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         if named && let Ok(sent) = body::decode(header(CONTENT_TYPE).as_deref(), &body, true) {
             meta::text(&sent.object, "name").clone_into(&mut action.name);
             decision = roles::allows(&user, &action);
@@ -286,16 +302,26 @@ impl Server {
             now: Timestamp::now(),
             own: decision.own,
         };
-        match (place, Handle::current()) {
+        let warning = call.served.kind.warning.clone();
+        let mut response = match (place, Handle::current()) {
             (Some(_place), here) if here.runtime_flavor() == RuntimeFlavor::MultiThread => {
                 block_in_place(|| here.block_on(call.run(verb)))
             }
             (_place, _) => call.run(verb).await,
+        }?;
+        if let Some(warning) = warning {
+            http::warn(&mut response, &warning);
         }
+        Ok(response)
     }
 
     /// Answers what is not about a resource.
-    fn about_the_server(&self, target: &Target, method: &Method, headers: &HeaderMap) -> ApiResult<Response> {
+    fn about_the_server(
+        &self,
+        target: &Target,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> ApiResult<Response> {
         if !matches!(*method, Method::GET | Method::HEAD) && *target != Target::Unknown {
             return Err(ApiError::method_not_allowed());
         }
@@ -313,7 +339,8 @@ impl Server {
                 let Some(document) = catalog.documents().get(path) else {
                     return Ok(http::plain(404, "404 page not found\n"));
                 };
-                let answer = http::answer(200, "application/json", http::full(document.body.clone()));
+                let answer =
+                    http::answer(200, "application/json", http::full(document.body.clone()));
                 return Ok(cached(headers, answer, &document.hash));
             }
             Target::OpenApiV2 | Target::Unknown | Target::Resource(_) => None,
@@ -393,9 +420,11 @@ impl Inner {
 
     /// Serves what the CRDs define now.
     fn reload(&self) {
+        // One at a time: what was read later must not be replaced by what was read before.
+        let mut current = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         let catalog = Arc::new(Catalog::read(&self.store));
         let known: Vec<ResourceId> = catalog.resources().iter().map(|s| s.id.clone()).collect();
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
+        *current = catalog;
         for resource in self.store.resources() {
             let empty = self.store.shelf(&resource).is_some_and(|s| s.objects().0.is_empty());
             if empty && !known.contains(&resource) {
@@ -405,7 +434,12 @@ impl Inner {
     }
 
     /// Makes a change, and what follows from it at once.
-    async fn commit(&self, served: &Served, key: &str, change: Change) -> std::result::Result<Arc<Stored>, Refused> {
+    async fn commit(
+        &self,
+        served: &Served,
+        key: &str,
+        change: Change,
+    ) -> std::result::Result<Arc<Stored>, Refused> {
         let deletes = matches!(change, Change::Delete(..));
         let stored = self.store.commit(&served.id, key, change).await?;
         if served.id == catalog::crds() {
@@ -421,8 +455,8 @@ impl Inner {
     }
 
     fn namespace(&self, name: &str) -> Option<Value> {
-        let shelf = self.store.shelf(&ResourceId::new("", "namespaces"))?;
-        shelf.get(name).map(|stored| stored.object())
+        let all = self.store.shelf(&ResourceId::new("", "namespaces"))?;
+        all.get(name).map(|stored| stored.object())
     }
 
     /// The kinds of all CRDs but the one of this name.

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, ListMeta, Status};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    DeleteOptions, ListMeta, ManagedFieldsEntry, OwnerReference, Status,
+};
 use serde_json::{Map, Value, json};
 
 use super::builtin;
@@ -81,6 +83,12 @@ fn document(kinds: &[&Kind]) -> Value {
     schemas.insert(format!("{META}.ListMeta"), to_value(&builtin::schema::<ListMeta>()));
     schemas.insert(format!("{META}.DeleteOptions"), to_value(&builtin::schema::<DeleteOptions>()));
     schemas.insert(format!("{META}.Status"), to_value(&builtin::schema::<Status>()));
+    schemas
+        .insert(format!("{META}.OwnerReference"), to_value(&builtin::schema::<OwnerReference>()));
+    schemas.insert(
+        format!("{META}.ManagedFieldsEntry"),
+        to_value(&builtin::schema::<ManagedFieldsEntry>()),
+    );
     let patch = "A merge, strategic merge, JSON or apply patch.";
     schemas.insert(format!("{META}.Patch"), json!({"type": "object", "description": patch}));
     for kind in kinds {

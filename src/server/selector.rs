@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::status::{ApiError, ApiResult};
+use super::storage::Wanted;
 
 /// A label selector: all of its requirements hold. Without any it matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -339,6 +340,15 @@ impl Fields {
     /// Whether [`Self::matches_key`] says all, so that nobody has to read the object.
     pub fn rest_is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// What [`Self::matches_rest`] looks at.
+    pub fn wanted(&self) -> Wanted {
+        let mut wanted = Wanted::default();
+        for field in &self.rest {
+            wanted.add(field.path.split('.'));
+        }
+        wanted
     }
 
     /// Whether the requirements on namespace and name hold. The namespace is empty for what is in

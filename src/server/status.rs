@@ -163,8 +163,13 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "code": self.code,
         });
+        let mut set = |field: &str, value: Value| {
+            if let Some(fields) = status.as_object_mut() {
+                fields.insert(field.to_owned(), value);
+            }
+        };
         if !self.reason.is_empty() {
-            status["reason"] = self.reason.into();
+            set("reason", self.reason.into());
         }
         let Details { name, group, kind, uid, causes, retry_after_seconds } = &*self.details;
         let mut details = serde_json::Map::new();
@@ -184,7 +189,7 @@ impl ApiError {
             details.insert("retryAfterSeconds".to_owned(), (*seconds).into());
         }
         if !details.is_empty() || self.code == 422 {
-            status["details"] = details.into();
+            set("details", details.into());
         }
         status
     }

@@ -85,6 +85,18 @@ pub fn data_folder(folder: Option<&Path>) -> Result<PathBuf> {
     })
 }
 
+/// Makes a folder that only we can look into, and what is missing above it. They must survive a
+/// power cut as well as the store in them.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|at| !at.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for above in missing.iter().filter_map(|made| made.parent()) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        File::open(above)?.sync_all()?;
+    }
+    Ok(())
+}
+
 /// The lock of a data folder. The store is ours while it lives.
 #[derive(Debug)]
 pub struct Lock {
@@ -102,7 +114,7 @@ impl Lock {
                 .because(cause)
                 .hint("it must be a folder that you may write to; name another one with --data-dir DIR")
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
+        make_folder(folder).map_err(fail)?;
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -125,7 +137,8 @@ impl Lock {
     /// Who holds the lock of a folder, in words.
     pub fn holder(folder: &Path) -> String {
         let mut text = String::new();
-        let read = File::open(folder.join("lock")).and_then(|f| f.take(20).read_to_string(&mut text));
+        let read =
+            File::open(folder.join("lock")).and_then(|f| f.take(20).read_to_string(&mut text));
         match (read, text.trim().parse::<u32>()) {
             (Ok(_), Ok(process)) => format!("process {process}"),
             _ => "another process".to_owned(),
@@ -138,9 +151,14 @@ impl Lock {
 ///
 /// # Errors
 /// The store, the certificate authority or the socket cannot be used.
-pub async fn serve(folder: &Path, tokens: Tokens) -> Result<(Server, Arc<Authenticator>)> {
+pub async fn serve(
+    folder: &Path,
+    lock: Lock,
+    tokens: Tokens,
+) -> Result<(Server, Arc<Authenticator>)> {
     let authority = Arc::new(Authority::open(folder, Timestamp::now())?);
-    let server = Server::open(&storage::default_file(folder), Some(authority.clone())).await?;
+    let server =
+        Server::open(&storage::default_file(folder), lock, Some(authority.clone())).await?;
     prepare(&server).await?;
     let socket = listen::bind_unix(&folder.join("socket"))?;
     let authenticator = Arc::new(Authenticator { authority, tokens });
@@ -153,7 +171,8 @@ pub async fn serve(folder: &Path, tokens: Tokens) -> Result<(Server, Arc<Authent
 pub fn handler(
     server: &Server,
     authenticator: &Arc<Authenticator>,
-) -> impl Fn(Peer, Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Clone + use<> {
+) -> impl Fn(Peer, Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Clone + use<>
+{
     let (server, authenticator) = (server.clone(), authenticator.clone());
     move |peer, request| {
         let (server, authenticator) = (server.clone(), authenticator.clone());
@@ -164,8 +183,12 @@ pub fn handler(
 /// Installs our definitions and says how to reach the server from inside this process.
 async fn prepare(server: &Server) -> Result<Connection> {
     let client = server.client(User::owner(), DEFAULT_NAMESPACE);
-    let connection =
-        Connection { client, context: CONTEXT.to_owned(), server: "in memory".to_owned(), note: None };
+    let connection = Connection {
+        client,
+        context: CONTEXT.to_owned(),
+        server: "in memory".to_owned(),
+        note: None,
+    };
     definitions::apply(&connection, DEFAULT_NAMESPACE, SERVED, |_line| {}).await?;
     Ok(connection)
 }
@@ -173,9 +196,9 @@ async fn prepare(server: &Server) -> Result<Connection> {
 /// What this process is to the store.
 enum Role {
     /// It serves it.
-    Server(Server, #[expect(dead_code, reason = "held, not read")] Lock),
+    Server(Server),
     /// It speaks to whoever does.
-    Client(legacy::Client<Socket, Full<Bytes>>),
+    Client(Box<legacy::Client<Socket, Full<Bytes>>>),
 }
 
 impl Role {
@@ -183,18 +206,23 @@ impl Role {
         let deadline = tokio::time::Instant::now() + START;
         loop {
             if let Some(lock) = Lock::take(folder)? {
-                let (server, _) = serve(folder, Tokens::none()).await?;
-                return Ok(Self::Server(server, lock));
+                let (server, _) = serve(folder, lock, Tokens::none()).await?;
+                return Ok(Self::Server(server));
             }
             let socket = folder.join("socket");
             if UnixStream::connect(&socket).await.is_ok() {
                 let client = legacy::Client::builder(TokioExecutor::new());
-                return Ok(Self::Client(client.build(Socket(socket.into()))));
+                return Ok(Self::Client(Box::new(client.build(Socket(socket.into())))));
             }
             if tokio::time::Instant::now() >= deadline {
                 let who = Lock::holder(folder);
-                return Err(Error::new(format!("the embedded server in \"{}\" does not answer", folder.display()))
-                    .hint(format!("{who} has its store open: end it, or name another folder with --data-dir DIR")));
+                return Err(Error::new(format!(
+                    "the embedded server in \"{}\" does not answer",
+                    folder.display()
+                ))
+                .hint(format!(
+                    "{who} has its store open: end it, or name another folder with --data-dir DIR"
+                )));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -228,7 +256,10 @@ struct Shared {
 }
 
 impl Shared {
-    async fn send(&self, request: Request<kube::client::Body>) -> std::result::Result<Response<Body>, BoxError> {
+    async fn send(
+        &self,
+        request: Request<kube::client::Body>,
+    ) -> std::result::Result<Response<Body>, BoxError> {
         let (mut parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         // Over the socket the host does not matter, but HTTP wants one.
@@ -237,14 +268,18 @@ impl Shared {
         loop {
             let request = Request::from_parts(parts.clone(), Full::new(body.clone()));
             let sent = match &*self.role.read().await {
-                Role::Server(server, _) => {
+                Role::Server(server) => {
                     let answer = server.handle(User::owner(), request).await;
-                    return Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
+                    return Ok(
+                        answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
+                    );
                 }
                 Role::Client(client) => client.request(request),
             };
             match sent.await {
-                Ok(answer) => return Ok(answer.map(|body| body.map_err(BoxError::from).boxed_unsync())),
+                Ok(answer) => {
+                    return Ok(answer.map(|body| body.map_err(BoxError::from).boxed_unsync()));
+                }
                 // Nobody is there any more, and nothing was sent: whoever comes first takes over.
                 Err(cause) if cause.is_connect() => self.take_over().await?,
                 Err(cause) => return Err(cause.into()),
@@ -264,7 +299,8 @@ impl Shared {
 impl Service<Request<kube::client::Body>> for Shared {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = std::result::Result<Response<Body>, BoxError>> + Send>>;
+    type Future =
+        Pin<Box<dyn Future<Output = std::result::Result<Response<Body>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), BoxError>> {
         Poll::Ready(Ok(()))

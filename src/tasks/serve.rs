@@ -96,16 +96,20 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
         return Ok(EXIT_DONE);
     }
     if let (Some(user), Some(role), Some(file)) = (&args.user, args.role, &args.write_kubeconfig) {
-        // Free or not: whoever holds it has made the authority, and nobody makes another one beside us.
+        // Whoever has the lock already has the authority too.
         let _lock = Lock::take(&folder)?;
         let authority = Authority::open(&folder, Timestamp::now())?;
         write_kubeconfig(&authority, &args, args.listen, user, role.group(), file)?;
         return Ok(EXIT_DONE);
     }
     telemetry::start(args.log, "info")?;
-    let Some(_lock) = Lock::take(&folder)? else {
-        return Err(Error::new(format!("the store in \"{}\" is in use", folder.display()))
-            .hint(format!("{} has it open: end it, or name another folder with --data-dir DIR", Lock::holder(&folder))));
+    let Some(lock) = Lock::take(&folder)? else {
+        return Err(Error::new(format!("the store in \"{}\" is in use", folder.display())).hint(
+            format!(
+                "{} has it open: end it, or name another folder with --data-dir DIR",
+                Lock::holder(&folder)
+            ),
+        ));
     };
     let tokens = match &args.token_file {
         Some(file) => Tokens::open(file)?,
@@ -120,7 +124,7 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
     let address = listener.local_addr().map_err(unusable)?;
     let mut stop = signals("stopping: requests may finish, watches end")?;
 
-    let (server, authenticator) = embedded::serve(&folder, tokens).await?;
+    let (server, authenticator) = embedded::serve(&folder, lock, tokens).await?;
     let authority = authenticator.authority.clone();
     let file = args.write_kubeconfig.clone().unwrap_or_else(|| folder.join("admin.kubeconfig"));
     write_kubeconfig(&authority, &args, address, "admin", roles::MASTERS, &file)?;

@@ -68,6 +68,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         options.context = options.context.or_else(|| config.context.clone());
         connect(&options).await?
     };
+    let note = connection.note.clone();
     let namespace = config.namespace.clone();
     watch::check(&connection, namespace.as_deref()).await?;
 
@@ -96,7 +97,10 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         .terminal
         .size()
         .map_err(|cause| Error::usage("cannot read the terminal's size").because(cause))?;
-    let model = Model::new(settings, SystemClock.now(), (size.width, size.height));
+    let mut model = Model::new(settings, SystemClock.now(), (size.width, size.height));
+    if let Some(note) = note {
+        model.fail(note);
+    }
     let mut effects = Effects::start(connection, namespace, sender);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;

@@ -122,7 +122,10 @@ mod tests {
         crate::guard::tests::with_hook(hook(|_| {}), || {
             assert!(crate::guard::guarded(|| panic!("caught")).is_err());
             assert!(TAKEN.load(Ordering::SeqCst));
-            assert!(std::panic::catch_unwind(|| panic!("not caught, for all that the hook knows")).is_err());
+            assert!(
+                std::panic::catch_unwind(|| panic!("not caught, for all that the hook knows"))
+                    .is_err()
+            );
             assert!(!TAKEN.load(Ordering::SeqCst));
         });
     }

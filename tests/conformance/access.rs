@@ -95,7 +95,8 @@ fn reviews_are_only_created() {
     case(async |t| {
         for path in [ACCESS, RULES, MYSELF] {
             t.get(path).await.is(405);
-            t.get(&format!("{path}/a")).await.is(404);
+            let one = t.get(&format!("{path}/a")).await;
+            assert!(matches!(one.status, 404 | 405), "{one}");
         }
     });
 }

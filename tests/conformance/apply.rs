@@ -463,3 +463,48 @@ fn managed_fields_can_be_rewritten() {
         assert!(entry(&answer, "kubectl-client-side-apply", "Update").is_none(), "{answer}");
     });
 }
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What `kubectl apply` makes on the client: the object and, in an annotation, what was applied.
+fn applied_by_the_client(t: &Case, spec: Value) -> Value {
+    let mut object = t.with_spec("a", spec);
+    let text = object.to_string();
+    object["metadata"]["annotations"] = json!({LAST_APPLIED: text});
+    object
+}
+
+/// `kubectl apply --server-side` after `kubectl apply`: kubectl does not conflict with itself, and
+/// the annotation stays true.
+#[test]
+fn kubectl_moves_from_client_side_apply() {
+    case(async |t| {
+        let path = query(&t.widgets(), &[("fieldManager", "kubectl-client-side-apply")]);
+        let object = applied_by_the_client(&t, json!({"region": "eu-west", "cpu": 4}));
+        t.post(&path, &object).await.is(201);
+        let next = t.with_spec("a", json!({"region": "eu-west", "cpu": 8}));
+        let answer = t.apply(&t.widget("a"), "other", &next).await;
+        assert_eq!(conflicts(answer), [".spec.cpu"]);
+        let answer = t.apply(&t.widget("a"), "kubectl", &next).await.is(200).json;
+        assert_eq!(answer["spec"]["cpu"], 8);
+        assert_eq!(owned(&answer, "kubectl"), json!({"f:spec": {"f:region": {}, "f:cpu": {}}}));
+        let last = answer["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap();
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!(last["spec"], next["spec"]);
+    });
+}
+
+/// What someone else has changed since is a conflict for kubectl too.
+#[test]
+fn kubectl_conflicts_with_others() {
+    case(async |t| {
+        let path = query(&t.widgets(), &[("fieldManager", "kubectl-client-side-apply")]);
+        let object = applied_by_the_client(&t, json!({"region": "eu-west", "cpu": 4}));
+        t.post(&path, &object).await.is(201);
+        let path = query(&t.widget("a"), &[("fieldManager", "other")]);
+        t.merge(&path, &json!({"spec": {"cpu": 5}})).await.is(200);
+        let next = t.with_spec("a", json!({"region": "eu-west", "cpu": 8}));
+        let answer = t.apply(&t.widget("a"), "kubectl", &next).await;
+        assert_eq!(conflicts(answer), [".spec.cpu"]);
+    });
+}

@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// How long anything may take until a case gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const MERGE: &str = "application/merge-patch+json";
@@ -50,6 +50,7 @@ pub(crate) struct Server {
     url: String,
     authority: Vec<u8>,
     identity: Identity,
+    connector: Connector,
     http: Client<Connector, Full<Bytes>>,
 }
 
@@ -113,10 +114,9 @@ impl Server {
         };
         tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let http2 = protocols == [b"h2"];
-        let http = Client::builder(TokioExecutor::new())
-            .http2_only(http2)
-            .build(Connector(TlsConnector::from(Arc::new(tls))));
-        Self { url: url.to_owned(), authority, identity, http }
+        let connector = Connector(TlsConnector::from(Arc::new(tls)));
+        let http = Client::builder(TokioExecutor::new()).http2_only(http2).build(connector.clone());
+        Self { url: url.to_owned(), authority, identity, connector, http }
     }
 
     /// The same server, asked by someone else.
@@ -271,6 +271,18 @@ impl Server {
             assert!(buffer.is_empty(), "half a line: {}", String::from_utf8_lossy(&buffer));
         });
         Watch { headers: head.headers, lines, reader, seen: VecDeque::new() }
+    }
+
+    /// A connection without TLS.
+    pub(crate) async fn tcp(&self) -> TcpStream {
+        let uri: Uri = self.url.parse().expect("a URL");
+        tcp(&uri).await.expect("a connection")
+    }
+
+    /// A connection for bytes that no HTTP library would send.
+    pub(crate) async fn tls(&self) -> TlsStream<TcpStream> {
+        let uri: Uri = self.url.parse().expect("a URL");
+        self.connector.connect(&uri).await.expect("a connection")
     }
 
     /// A request whose answer nobody reads.
@@ -451,15 +463,26 @@ impl tower_service::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let tls = self.0.clone();
-        Box::pin(async move {
-            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            let tcp = TcpStream::connect((host.as_str(), uri.port_u16().unwrap_or(443))).await?;
-            tcp.set_nodelay(true)?;
-            let name = ServerName::try_from(host).map_err(std::io::Error::other)?;
-            Ok(Stream(TokioIo::new(tls.connect(name, tcp).await?)))
-        })
+        let connector = self.clone();
+        Box::pin(async move { Ok(Stream(TokioIo::new(connector.connect(&uri).await?))) })
     }
+}
+
+impl Connector {
+    async fn connect(&self, uri: &Uri) -> std::io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host(uri)).map_err(std::io::Error::other)?;
+        self.0.connect(name, tcp(uri).await?).await
+    }
+}
+
+fn host(uri: &Uri) -> String {
+    uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+}
+
+async fn tcp(uri: &Uri) -> std::io::Result<TcpStream> {
+    let tcp = TcpStream::connect((host(uri), uri.port_u16().unwrap_or(443))).await?;
+    tcp.set_nodelay(true)?;
+    Ok(tcp)
 }
 
 /// A TLS connection, as hyper wants it.

@@ -73,6 +73,44 @@ fn lifecycle() {
     });
 }
 
+/// Definitions that come and go at the same moment: each that is established is served.
+#[test]
+fn many_at_once() {
+    case(async |t| {
+        let schema = json!({"schema": {"openAPIV3Schema": {"type": "object"}}});
+        let mut old: Vec<Value> = Vec::new();
+        for round in 0..6 {
+            let new: Vec<_> = (0..6)
+                .map(|number| format!("r{round}.g{number}.{}.example.com", t.ns))
+                .map(|group| definition(&group, "Thing", "Cluster", schema.clone()))
+                .collect();
+            let come = new.iter().map(async |new| {
+                t.post(DEFINITIONS, new).await.is(201);
+            });
+            let go = old.iter().map(async |old| {
+                t.delete(&path_of(old)).await.is(200);
+            });
+            tokio::join!(futures::future::join_all(come), futures::future::join_all(go));
+            // What is stored is seen, too.
+            futures::future::join_all(new.iter().map(async |new| {
+                served(t.server(), new).await;
+                let group = new["spec"]["group"].as_str().unwrap();
+                let path = format!("/apis/{group}/v1/things");
+                let version = format!("{group}/v1");
+                let object =
+                    json!({"apiVersion": version, "kind": "Thing", "metadata": {"name": "a"}});
+                t.post(&path, &object).await.is(201);
+                assert_eq!(t.get(&path).await.is(200).names(), ["a"]);
+            }))
+            .await;
+            old = new;
+        }
+        for old in &old {
+            t.delete(&path_of(old)).await.is(200);
+        }
+    });
+}
+
 #[test]
 fn deletion_waits_for_finalizers_of_objects() {
     case(async |t| {
@@ -95,57 +133,75 @@ fn deletion_waits_for_finalizers_of_objects() {
     });
 }
 
+/// A definition with this change must be refused, with a cause that has this text.
+async fn refused(t: &Case, says: &str, change: impl FnOnce(&mut Value)) {
+    let mut wanted = thing(t, json!({"a": {"type": "string"}}));
+    change(&mut wanted);
+    let answer = t.post(&query(DEFINITIONS, &[("dryRun", "All")]), &wanted).await;
+    assert_eq!(answer.status, 422, "{says}: {answer}");
+    let answer = answer.fails(422, "Invalid");
+    let causes = answer.json["details"]["causes"].to_string();
+    assert!(causes.contains(says), "no {says} in {causes}");
+}
+
+/// The schema of `spec.a` of such a definition.
+fn field_of(definition: &mut Value) -> &mut Value {
+    &mut schema(definition)["properties"]["spec"]["properties"]["a"]
+}
+
 #[test]
 fn definitions_are_checked() {
     case(async |t| {
-        let refused = async |change: &dyn Fn(&mut Value)| {
-            let mut wanted = thing(&t, json!({"a": {"type": "string"}}));
-            change(&mut wanted);
-            let answer = t.post(&query(DEFINITIONS, &[("dryRun", "All")]), &wanted).await;
-            let answer = answer.fails(422, "Invalid");
-            answer.json["details"]["causes"].to_string()
-        };
-        let at = "spec.validation.openAPIV3Schema";
-        let causes = refused(&|d| d["metadata"]["name"] = json!("other.example.com")).await;
-        assert!(causes.contains("metadata.name"), "{causes}");
-        let causes = refused(&|d| d["spec"]["versions"][0]["storage"] = json!(false)).await;
-        assert!(causes.contains("spec.versions"), "{causes}");
-        let causes = refused(&|d| d["spec"]["scope"] = json!("Nowhere")).await;
-        assert!(causes.contains("spec.scope"), "{causes}");
-        let causes = refused(&|d| d["spec"]["preserveUnknownFields"] = json!(true)).await;
-        assert!(causes.contains("spec.preserveUnknownFields"), "{causes}");
-        let causes =
-            refused(&|d| schema(d)["properties"]["spec"]["properties"]["a"] = json!({})).await;
-        assert!(causes.contains(&format!("{at}.properties[spec].properties[a].type")), "{causes}");
-        let causes = refused(&|d| {
+        refused(&t, "metadata.name", |d| d["metadata"]["name"] = json!("other.example.com")).await;
+        refused(&t, "spec.versions", |d| d["spec"]["versions"][0]["storage"] = json!(false)).await;
+        refused(&t, "spec.scope", |d| d["spec"]["scope"] = json!("Nowhere")).await;
+        let preserve = |d: &mut Value| d["spec"]["preserveUnknownFields"] = json!(true);
+        refused(&t, "spec.preserveUnknownFields", preserve).await;
+        let no_schema = |d: &mut Value| {
             d["spec"]["versions"][0].as_object_mut().unwrap().remove("schema");
-        })
-        .await;
-        assert!(causes.contains("schema"), "{causes}");
-        let causes = refused(&|d| schema(d)["properties"]["spec"]["$ref"] = json!("#/x")).await;
-        assert!(causes.contains("$ref"), "{causes}");
-        let causes = refused(&|d| {
-            schema(d)["properties"]["spec"]["properties"]["a"]["default"] = json!(5);
-        })
-        .await;
-        assert!(causes.contains("default"), "{causes}");
-        let causes = refused(&|d| {
-            schema(d)["properties"]["spec"]["x-kubernetes-validations"] =
-                json!([{"rule": "self.nope =="}]);
-        })
-        .await;
-        assert!(causes.contains("x-kubernetes-validations[0].rule"), "{causes}");
-        let causes = refused(&|d| {
-            schema(d)["properties"]["spec"]["x-kubernetes-validations"] =
-                json!([{"rule": "self.nope == 1"}]);
-        })
-        .await;
-        assert!(causes.contains("x-kubernetes-validations[0].rule"), "{causes}");
-        let causes = refused(&|d| {
-            schema(d)["properties"]["spec"]["properties"]["a"]["pattern"] = json!("[");
-        })
-        .await;
-        assert!(causes.contains("pattern"), "{causes}");
+        };
+        refused(&t, "schema", no_schema).await;
+    });
+}
+
+#[test]
+fn schemas_are_structural() {
+    case(async |t| {
+        let at = "spec.validation.openAPIV3Schema.properties[spec].properties[a]";
+        refused(&t, &format!("{at}.type"), |d| *field_of(d) = json!({})).await;
+        refused(&t, "$ref", |d| field_of(d)["$ref"] = json!("#/x")).await;
+        refused(&t, "default", |d| field_of(d)["default"] = json!(5)).await;
+        refused(&t, "pattern", |d| field_of(d)["pattern"] = json!("[")).await;
+        refused(&t, "uniqueItems", |d| field_of(d)["uniqueItems"] = json!(true)).await;
+        refused(&t, at, |d| *field_of(d) = json!({"type": "array"})).await;
+        let set = json!({"type": "string", "x-kubernetes-list-type": "set"});
+        refused(&t, at, |d| *field_of(d) = set).await;
+    });
+}
+
+async fn rule_is_refused(t: &Case, rule: &str) {
+    let rules = json!([{"rule": rule}]);
+    refused(t, "x-kubernetes-validations[0].rule", |d| {
+        schema(d)["properties"]["spec"]["x-kubernetes-validations"] = rules;
+    })
+    .await;
+}
+
+#[test]
+fn rules_are_parsed() {
+    case(async |t| {
+        for rule in ["self.a ==", "(self.a", ""] {
+            rule_is_refused(&t, rule).await;
+        }
+    });
+}
+
+#[test]
+fn rules_are_type_checked() {
+    case(async |t| {
+        for rule in ["self.nope == 1", "self.a + 1 == 2", "'text'", "nope(self.a)"] {
+            rule_is_refused(&t, rule).await;
+        }
     });
 }
 

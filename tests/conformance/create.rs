@@ -48,6 +48,9 @@ fn the_field_manager() {
         let body = t.new_widget("b").to_string();
         let answer = t.send("POST", &t.widgets(), &headers, body).await.is(201).json;
         assert_eq!(answer["metadata"]["managedFields"][0]["manager"], "curl");
+        // Or nobody that is known.
+        let answer = t.post(&t.widgets(), &t.new_widget("d")).await.is(201).json;
+        assert_eq!(answer["metadata"]["managedFields"][0]["manager"], "unknown");
         let path = query(&t.widgets(), &[("fieldManager", &"x".repeat(129))]);
         t.post(&path, &t.new_widget("c")).await.invalid("FieldValueTooLong", "fieldManager");
     });

@@ -41,7 +41,8 @@
     clippy::too_many_lines,
     clippy::needless_pass_by_value,
     clippy::format_push_string,
-    reason = "a test program: a panic is how a case fails"
+    clippy::similar_names,
+    reason = "a test program: a panic is how a case fails; path and patch are the API's words"
 )]
 
 mod client;
@@ -59,6 +60,8 @@ mod delete;
 mod discovery;
 mod dry_run;
 mod errors;
+mod hostile;
+mod kube_rs;
 mod list;
 mod negotiation;
 mod openapi;

@@ -1,4 +1,4 @@
-//! As much OpenAPI as kubectl validates, applies and explains by.
+//! As much of `OpenAPI` as kubectl validates, applies and explains by.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::world::{Case, case};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
-/// The OpenAPI 3 document of this group and version.
+/// The document of this group and version.
 async fn document(t: &Case, path: &str) -> Value {
     let root = t.until("/openapi/v3", |answer| answer.json["paths"].get(path).is_some()).await;
     let url = root.json["paths"][path]["serverRelativeURL"].as_str().expect("a URL").to_owned();

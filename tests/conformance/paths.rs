@@ -76,7 +76,7 @@ fn writes_need_a_namespace() {
         let answer = t.delete(&all).await;
         assert!(matches!(answer.status, 404 | 405), "{answer}");
         let answer = t.get(&format!("{all}/a")).await;
-        assert_eq!(answer.status, 404, "{answer}");
+        assert!(matches!(answer.status, 404 | 405), "{answer}");
     });
 }
 
@@ -87,12 +87,13 @@ fn methods_that_are_not_allowed() {
             ("OPTIONS", t.widgets()),
             ("POST", format!("{}/a", t.core("configmaps"))),
             ("PATCH", t.core("configmaps")),
-            ("PUT", t.core("configmaps")),
         ] {
             let headers = [("content-type", "application/json")];
             t.send(method, &path, &headers, "{}").await.fails(405, "MethodNotAllowed");
         }
-        for (method, path) in [("PATCH", t.widgets()), ("PUT", t.widgets())] {
+        for (method, path) in
+            [("PATCH", t.widgets()), ("PUT", t.widgets()), ("PUT", t.core("configmaps"))]
+        {
             let headers = [("content-type", "application/json")];
             let answer = t.send(method, &path, &headers, t.new_widget("a").to_string()).await;
             assert!((400..=415).contains(&answer.status), "{answer}");

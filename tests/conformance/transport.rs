@@ -31,6 +31,20 @@ fn http_2() {
 }
 
 #[test]
+fn many_watches_on_one_connection() {
+    case(async |t| {
+        let server = t.http2();
+        let path = t.widgets();
+        let mut watches =
+            futures::future::join_all((0..60).map(|_| server.watch(&path, &[]))).await;
+        server.post(&t.widgets(), &t.new_widget("a")).await.is(201);
+        for watch in &mut watches {
+            watch.expect("ADDED", "a").await;
+        }
+    });
+}
+
+#[test]
 fn headers_of_every_answer() {
     case(async |t| {
         for path in [t.widgets(), t.widget("missing"), "/version".to_owned()] {

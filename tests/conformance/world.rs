@@ -44,9 +44,9 @@ pub(crate) fn case<F: AsyncFnOnce(Case)>(body: F) {
         return;
     };
     let target = Target::of_this_run();
-    if let Some(Difference { reason, .. }) = DIFFERENCES.iter().find(|difference| {
-        difference.case == name && difference.target == target && difference.skip
-    }) {
+    if let Some(Difference { reason, .. }) =
+        DIFFERENCES.iter().find(|difference| difference.case == name && difference.target == target)
+    {
         eprintln!("{name} skipped on {target:?}: {reason}");
         return;
     }
@@ -115,7 +115,7 @@ pub(crate) const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningre
 /// Waits until a definition is established and each of its versions answers a list.
 pub(crate) async fn served(server: &Server, definition: &Value) {
     let name = definition["metadata"]["name"].as_str().expect("a name");
-    server.until(&format!("{DEFINITIONS}/{name}"), |answer| established(answer)).await;
+    server.until(&format!("{DEFINITIONS}/{name}"), established).await;
     let spec = &definition["spec"];
     let (group, plural) = (spec["group"].as_str(), spec["names"]["plural"].as_str());
     for version in spec["versions"].as_array().expect("versions") {
@@ -273,19 +273,6 @@ impl Case {
     /// The server, as itself.
     pub(crate) fn server(&self) -> &Server {
         &self.server
-    }
-
-    /// Whether something that is meant to differ here does, with the reason printed.
-    #[track_caller]
-    pub(crate) fn differs(&self, name: &str) -> bool {
-        let found = DIFFERENCES
-            .iter()
-            .find(|d| d.case == name && d.target == self.target && !d.skip)
-            .map(|d| d.reason);
-        if let Some(reason) = found {
-            eprintln!("{name} differs on {:?}: {reason}", self.target);
-        }
-        found.is_some()
     }
 
     /// The collection of a namespaced kind of ours, in the case's namespace.

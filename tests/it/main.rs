@@ -12,6 +12,7 @@
 
 mod architecture;
 mod crds;
+mod embedded;
 mod fetch;
 mod pty;
 mod support;

@@ -50,8 +50,11 @@ impl User {
     }
 
     /// Whoever runs this server: requests from the same process, or from the owner of its socket.
+    /// Their name is that of their login, so that others see who holds a host.
     pub fn owner() -> Self {
-        Self::new("inv:owner", &[roles::ADMINS])
+        let login = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+        let name = login.filter(|name| !name.is_empty() && !name.contains([':', '/']));
+        Self::new(name.as_deref().unwrap_or("owner"), &[roles::ADMINS])
     }
 
     /// Nobody in particular.

@@ -75,8 +75,8 @@ fn the_owner_of_the_socket_is_the_owner_of_the_server() {
     let name = |uid| {
         who.authenticate(&Peer::Unix { uid, owner: 1000 }, &HeaderMap::new(), now()).unwrap().name
     };
-    assert_eq!(name(1000), "inv:owner");
-    assert_eq!(name(0), "inv:owner");
+    assert_eq!(name(1000), User::owner().name);
+    assert_eq!(name(0), User::owner().name);
     assert_eq!(name(1001), ANONYMOUS);
 }
 

@@ -74,10 +74,9 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Whether a client sent this to clear the list: `[]` or `[{}]`.
+/// Whether a client sent this to clear the list: `[{}]`.
 pub fn is_reset(fields: &Value) -> bool {
     match fields.as_array().map(Vec::as_slice) {
-        Some([]) => true,
         Some([one]) => one.as_object().is_some_and(serde_json::Map::is_empty),
         _ => false,
     }

@@ -61,7 +61,9 @@ pub fn record_update(live: Option<&Value>, new: &mut Value, schema: &Schema, wri
 
     // A client that edits managed fields may do so on the main path. One that knows nothing of
     // them, or breaks them, does not lose them for others.
-    let sent = sent.filter(|_| writer.subresource.is_empty());
+    // An empty list says nothing.
+    let empty = |sent: &Value| sent.as_array().is_some_and(Vec::is_empty);
+    let sent = sent.filter(|sent| writer.subresource.is_empty() && !empty(sent));
     let cleared = sent.as_ref().is_some_and(managers::is_reset);
     if changed.is_empty()
         && removed.is_empty()
@@ -134,13 +136,14 @@ pub fn apply(
 
     let (changed, removed) = owned_changes(Some(&old), &new, schema);
     if !force {
-        refuse_conflicts(&entries, &changed)?;
+        refuse_conflicts(&entries, &changed.difference(&applied_by_client(&old, type_, writer)))?;
     }
     for entry in &mut entries {
         entry.fields.subtract(&changed);
         entry.fields.subtract(&removed);
     }
     entries.push(mine);
+    note_applied(&mut new, &config, writer);
     set_managed_fields(&mut new, managers::encode(entries));
     Ok(match live {
         Some(live) if unchanged(live, &new) => live.clone(),
@@ -206,6 +209,40 @@ fn checked_config(config: &Value, schema: &Schema, writer: &Writer<'_>) -> ApiRe
         metadata.retain(|name, _| !SERVER_OWNED.contains(&name.as_str()));
     }
     Ok(config)
+}
+
+/// Where kubectl writes down what it applied itself.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// What kubectl applied itself before it let the server do it, as it wrote down in an annotation:
+/// taking that over is no conflict (kube-apiserver, `lastAppliedManager`).
+fn applied_by_client(old: &Value, type_: Type<'_>, writer: &Writer<'_>) -> Set {
+    let noted =
+        old.get("metadata").and_then(|m| m.get("annotations")).and_then(|a| a.get(LAST_APPLIED));
+    let noted = noted.and_then(Value::as_str).filter(|_| writer.manager == "kubectl");
+    let Some(applied) = noted.and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
+        return Set::default();
+    };
+    // What somebody else has changed since is theirs.
+    let differs = type_.compare(Some(old), Some(&type_.merge(old, &applied))).changed;
+    type_.fields(&applied).difference(&differs)
+}
+
+/// Keeps the annotation true after kubectl let the server apply: who goes back to applying on the
+/// client's side begins from here (kube-apiserver, `lastAppliedUpdater`).
+fn note_applied(new: &mut Value, config: &Value, writer: &Writer<'_>) {
+    let mut config = config.clone();
+    if let Some(annotations) =
+        config.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+    {
+        annotations.remove(LAST_APPLIED);
+    }
+    let noted = new.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
+    if let Some(noted) = noted.and_then(|noted| noted.get_mut(LAST_APPLIED))
+        && writer.manager == "kubectl"
+    {
+        *noted = format!("{config}\n").into();
+    }
 }
 
 /// Takes out what this manager wanted `before`, unless it is `managed` by anybody now. What stands

@@ -82,7 +82,8 @@ impl fmt::Display for Element {
             "f" => write!(f, ".{}", cut(rest)),
             "k" => {
                 let keys: Map<String, Value> = serde_json::from_str(rest).unwrap_or_default();
-                let keys: Vec<String> = keys.iter().map(|(k, v)| cut(&format!("{k}={v}"))).collect();
+                let keys: Vec<String> =
+                    keys.iter().map(|(k, v)| cut(&format!("{k}={v}"))).collect();
                 write!(f, "[{}]", keys.join(","))
             }
             "v" => write!(f, "[={}]", cut(rest)),

@@ -216,8 +216,10 @@ fn a_client_that_sends_no_managed_fields_loses_none() {
 #[test]
 fn managed_fields_can_be_cleared_and_edited() {
     let a = create(&at("one", 0), json!({"cpu": 1}));
-    for clear in [json!([]), json!([{}])] {
-        let b = update(&a, &at("two", 1), |o| o["metadata"]["managedFields"] = clear.clone());
+    let same = update(&a, &at("two", 1), |o| o["metadata"]["managedFields"] = json!([]));
+    assert_eq!(same, a, "an empty list says nothing");
+    {
+        let b = update(&a, &at("two", 1), |o| o["metadata"]["managedFields"] = json!([{}]));
         assert_eq!(b["metadata"].get("managedFields"), None);
         // Not tracked again before somebody applies; then what was there belongs to nobody known.
         let c = update(&b, &at("two", 1), |o| o["spec"]["cpu"] = json!(3));
@@ -695,4 +697,28 @@ fn elements_are_shown_as_in_conflicts() {
         json!({"f:a": {".": {}, "k:{\"n\":\"x\",\"p\":1}": {}, "v:\"s\"": {}, "i:0": {}}}),
     );
     assert_eq!(set.unwrap().paths(), [".a", ".a[0]", ".a[n=\"x\",p=1]", ".a[=\"s\"]"]);
+}
+
+#[test]
+fn kubectl_takes_over_what_it_applied_itself() {
+    let note = json!({"spec": {"cpu": 1}}).to_string();
+    let mut live = create(&at("kubectl-client-side-apply", 0), json!({"cpu": 1, "region": "eu"}));
+    live["metadata"]["annotations"] =
+        json!({"kubectl.kubernetes.io/last-applied-configuration": note});
+    let wants = |spec: Value, manager: &str| {
+        apply(Some(&live), &host(spec), &schema(), &at(manager, 1), false)
+    };
+    let taken = wants(json!({"cpu": 2}), "kubectl").unwrap();
+    let note =
+        &taken["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    let note: Value = serde_json::from_str(note.as_str().unwrap()).unwrap();
+    assert_eq!(note["spec"], json!({"cpu": 2}));
+    assert_eq!(wants(json!({"cpu": 2}), "other").unwrap_err().code, 409);
+    let error = wants(json!({"cpu": 2, "region": "us"}), "kubectl").unwrap_err();
+    assert_eq!(error.details.causes.len(), 1, "{error}");
+    assert_eq!(error.details.causes[0].field, ".spec.region");
+    // What somebody else has changed since is a conflict.
+    let live = update(&live, &at("other", 2), |o| o["spec"]["cpu"] = json!(5));
+    let wanted = host(json!({"cpu": 2}));
+    assert!(apply(Some(&live), &wanted, &schema(), &at("kubectl", 3), false).is_err());
 }

@@ -512,7 +512,10 @@ impl<'s> Type<'s> {
                         }
                         Some(Ok(element)) => {
                             if !seen.insert(element.clone()) {
-                                errors.push(format!("{}: duplicate entries for key {element}", dotted(place)));
+                                errors.push(format!(
+                                    "{}: duplicate entries for key {element}",
+                                    dotted(place)
+                                ));
                             }
                             Some(element)
                         }

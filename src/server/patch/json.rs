@@ -108,7 +108,9 @@ fn step(document: &mut Value, operation: &Value, spent: &mut Spent) -> ApiResult
         return Err(rejected("the object would be nested too deep"));
     }
     if spent.moved > MAX_MOVED {
-        return Err(too_large(format!("The operations of a JSON patch may move {MAX_MOVED} elements")));
+        return Err(too_large(format!(
+            "The operations of a JSON patch may move {MAX_MOVED} elements"
+        )));
     }
     patch_unsafe(document, &[operation]).map_err(|error| match error.kind {
         PatchErrorKind::TestFailed => rejected("testing value failed"),

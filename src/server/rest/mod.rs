@@ -18,8 +18,8 @@ use super::catalog::Served;
 use super::http::Response;
 use super::options::{ListOptions, Query};
 use super::route::Resource;
-use super::status::{ApiError, ApiResult};
 use super::selector::Fields;
+use super::status::{ApiError, ApiResult};
 use super::{Inner, body, meta};
 
 pub(super) use write::How;
@@ -49,7 +49,6 @@ pub(super) fn verb(method: &Method, at: &Resource, query: &Query) -> ApiResult<&
         Method::GET | Method::HEAD => "list",
         Method::POST if !one => "create",
         Method::PUT if one => "update",
-        Method::PUT => return Err(ApiError::bad_request("name must be provided")),
         Method::PATCH if one => "patch",
         Method::DELETE if one => "delete",
         Method::DELETE => "deletecollection",
@@ -93,13 +92,16 @@ impl Call {
                 _ => Err(not_allowed()),
             };
         }
+        if kind.verbs == super::kind::REVIEW && !self.at.name.is_empty() {
+            return Err(self.not_found());
+        }
         if !kind.verbs.contains(&verb) {
             return Err(not_allowed());
         }
         // Across namespaces one can only look.
         let homeless = kind.namespaced && self.at.namespace.is_empty();
         if homeless && !matches!(verb, "list" | "watch") {
-            return Err(not_allowed());
+            return Err(if self.at.name.is_empty() { not_allowed() } else { self.not_found() });
         }
         if kind.verbs == super::kind::REVIEW {
             return self.review();
@@ -126,7 +128,8 @@ impl Call {
         let mut object = sent.object;
         meta::read(&mut object)?;
         let spec = object.get("spec").cloned().unwrap_or_default();
-        object["status"] = reviews::review(&self.served.kind.kind, &spec, &self.user)?;
+        let verdict = reviews::review(&self.served.kind.kind, &spec, &self.user)?;
+        meta::put(&mut object, &["status"], verdict);
         Ok(shape.value(self, 201, object))
     }
 }

@@ -12,15 +12,18 @@ use tokio::task::yield_now;
 use super::Call;
 use super::shape::Shape;
 use crate::server::auth::roles;
-use crate::server::certificates;
 use crate::server::http::{self, Response};
 use crate::server::options::{Continue, ListOptions, Match, Revision, revision};
 use crate::server::selector::{Fields, Labels};
 use crate::server::status::{ApiError, ApiResult, Cause};
-use crate::server::storage::{Key, Objects, Stored, TooOld};
+use crate::server::storage::{Key, Objects, Stored, TooOld, Wanted};
+use crate::server::{certificates, meta};
 
 /// A piece of a list or a watch is at least this long, unless it is the last.
 pub(super) const PIECE: usize = 128 << 10;
+/// What kube-apiserver says of a page of too long ago.
+const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list \
+    result. You must start a new list without the continue parameter.";
 /// Objects that are looked at in one go: others are served in between.
 const LOOKS: usize = 1024;
 /// How long a request for a revision of the future waits.
@@ -32,6 +35,8 @@ pub(super) struct Filter {
     namespace: String,
     labels: Labels,
     fields: Fields,
+    /// What the fields' requirements look at.
+    wanted: Wanted,
 }
 
 impl Filter {
@@ -48,7 +53,14 @@ impl Filter {
             Some(namespace) if call.at.namespace.is_empty() => namespace.to_owned(),
             _ => call.at.namespace.clone(),
         };
-        Ok(Self { own: call.own, namespace, labels: Labels::parse(&options.labels)?, fields })
+        let wanted = fields.wanted();
+        Ok(Self {
+            own: call.own,
+            namespace,
+            labels: Labels::parse(&options.labels)?,
+            fields,
+            wanted,
+        })
     }
 
     /// Whether every object of the namespace is meant.
@@ -84,7 +96,13 @@ impl Filter {
         if self.own && !certificates::is_own(&call.user, &stored.object()) {
             return false;
         }
-        self.fields.rest_is_empty() || self.fields.matches_rest(&call.served.object(stored))
+        if self.fields.rest_is_empty() {
+            return true;
+        }
+        // What a CRD lets one select by is in the same place in all versions.
+        let custom = call.served.kind.custom;
+        let object = if custom { stored.part(&self.wanted) } else { call.served.object(stored) };
+        self.fields.matches_rest(&object)
     }
 
     /// The keys among which the objects are.
@@ -92,7 +110,8 @@ impl Filter {
         if let Some(name) = self.fields.name()
             && (!namespaced || !self.namespace.is_empty())
         {
-            let key = if namespaced { format!("{}/{name}", self.namespace) } else { name.to_owned() };
+            let key =
+                if namespaced { format!("{}/{name}", self.namespace) } else { name.to_owned() };
             let key = Key::from(key);
             return (Bound::Included(key.clone()), Bound::Included(key));
         }
@@ -140,7 +159,9 @@ impl Walk {
     ) -> Option<Vec<(Key, Arc<Stored>)>> {
         let mut taken = Vec::new();
         let (mut size, mut last) = (0, None);
-        for (at, (key, stored)) in self.objects.range((self.from.clone(), self.to.clone())).enumerate() {
+        for (at, (key, stored)) in
+            self.objects.range((self.from.clone(), self.to.clone())).enumerate()
+        {
             if taken.len() >= most || size >= bytes || at >= LOOKS {
                 break;
             }
@@ -160,7 +181,9 @@ impl Walk {
     /// Whether the range is empty: asking the map for a range that ends before it begins is an error.
     fn over(&self) -> bool {
         match (&self.from, &self.to) {
-            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a >= b,
+            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => {
+                a >= b
+            }
             _ => false,
         }
     }
@@ -210,7 +233,7 @@ impl Call {
         Err(error)
     }
 
-    pub(super) fn gone(&self, revision: u64, TooOld(oldest): TooOld) -> ApiError {
+    pub(super) fn gone(revision: u64, TooOld(oldest): TooOld) -> ApiError {
         ApiError::expired(format!("too old resource version: {revision} ({oldest})"))
     }
 
@@ -221,26 +244,23 @@ impl Call {
         if let Revision::At(revision) = options.revision {
             self.reach(revision).await?;
         }
-        let shelf = &self.served.shelf;
+        let held = &self.served.shelf;
         let exact = match (&options.from, options.revision, options.matching) {
             (Some(from), ..) => Some(from.rv),
             (None, Revision::At(revision), Some(Match::Exact)) => Some(revision),
             (None, Revision::At(revision), None) if options.limit > 0 => Some(revision),
             _ => None,
         };
-        let (objects, revision) = match exact {
-            Some(revision) => {
-                let objects = shelf.objects_at(revision).map_err(|old| match options.from {
-                    Some(_) => ApiError::expired("The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter."),
-                    None => self.gone(revision, old),
-                })?;
-                (objects, revision)
-            }
-            None => {
-                let newest = self.server.store.revision();
-                let (objects, last) = shelf.objects();
-                (objects, newest.max(last))
-            }
+        let (objects, revision) = if let Some(revision) = exact {
+            let gone = |old| match options.from {
+                Some(_) => ApiError::expired(TOKEN_TOO_OLD),
+                None => Self::gone(revision, old),
+            };
+            (held.objects_at(revision).map_err(gone)?, revision)
+        } else {
+            let newest = self.server.store.revision();
+            let (objects, last) = held.objects();
+            (objects, newest.max(last))
         };
         let mut walk = Walk::new(&self, objects, &filter);
         if let Some(from) = &options.from {
@@ -249,7 +269,8 @@ impl Call {
         // Revision 0 means "anything, quickly": kube-apiserver answers it from its cache, whole.
         if options.limit == 0 || options.revision == Revision::Any {
             let metadata = json!({"resourceVersion": revision.to_string()});
-            return Ok(shape.list(&self, &metadata, move |call| walk.next(call, &filter, usize::MAX, PIECE)));
+            return Ok(shape
+                .list(&self, &metadata, move |call| walk.next(call, &filter, usize::MAX, PIECE)));
         }
         let mut page: Vec<(Key, Arc<Stored>)> = Vec::new();
         while page.len() < options.limit {
@@ -261,9 +282,10 @@ impl Call {
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         let left = if page.len() < options.limit { 0 } else { walk.left() };
         if let (Some((last, _)), true) = (page.last(), left > 0) {
-            metadata["continue"] = Continue::after(revision, last).encode().into();
+            let token = Continue::after(revision, last).encode();
+            meta::put(&mut metadata, &["continue"], token.into());
             if !filter.selects() {
-                metadata["remainingItemCount"] = left.into();
+                meta::put(&mut metadata, &["remainingItemCount"], left.into());
             }
         }
         Ok(shape.page(&self, &metadata, page))
@@ -290,7 +312,7 @@ impl Shape {
                         piece.push(b',');
                     }
                     first = false;
-                    piece.extend_from_slice(&self.item(&call, &stored));
+                    piece.extend_from_slice(&self.listed(&call, &stored));
                 }
             }
             Some((Bytes::from(piece), (more, call, first)))
@@ -302,11 +324,18 @@ impl Shape {
     }
 
     /// A page of a list.
-    pub(super) fn page(self, call: &Arc<Call>, metadata: &Value, items: Vec<(Key, Arc<Stored>)>) -> Response {
+    pub(super) fn page(
+        self,
+        call: &Arc<Call>,
+        metadata: &Value,
+        items: Vec<(Key, Arc<Stored>)>,
+    ) -> Response {
         let mut items = items.into_iter();
         self.list(call, metadata, move |_| {
             let (mut piece, mut size) = (Vec::new(), 0);
-            while size < PIECE && let Some(item) = items.next() {
+            while size < PIECE
+                && let Some(item) = items.next()
+            {
                 size += item.1.bytes.len();
                 piece.push(item);
             }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Call;
 use crate::server::body::{self, Format, View};
 use crate::server::http::{self, Response};
+use crate::server::meta;
 use crate::server::status::{ApiError, ApiResult};
 use crate::server::storage::Stored;
 use crate::server::table::{self, IncludeObject};
@@ -28,7 +29,9 @@ impl Shape {
         Ok(match body::negotiate_object(call.accept.as_deref(), place)? {
             (Format::Json, View::Object) => Self::Json,
             (Format::Yaml, View::Object) => Self::Yaml,
-            (_, View::Table) => Self::Table(IncludeObject::parse(call.query.get("includeObject").unwrap_or_default())?),
+            (_, View::Table) => Self::Table(IncludeObject::parse(
+                call.query.get("includeObject").unwrap_or_default(),
+            )?),
             (_, View::Metadata) => Self::Partial,
         })
     }
@@ -55,10 +58,25 @@ impl Shape {
             let value: Value = serde_json::from_slice(&json).unwrap_or_default();
             return match serde_saphyr::to_string(&value) {
                 Ok(yaml) => http::answer(code, self.content_type(), http::full(yaml)),
-                Err(cause) => http::error(&ApiError::internal(format!("cannot write YAML: {cause}"))),
+                Err(cause) => {
+                    http::error(&ApiError::internal(format!("cannot write YAML: {cause}")))
+                }
             };
         }
         http::answer(code, self.content_type(), http::full(json))
+    }
+
+    /// One object as an item of a list: those of typed kinds do not say what they are.
+    pub(super) fn listed(self, call: &Call, stored: &Stored) -> Bytes {
+        if call.served.kind.custom || !matches!(self, Self::Json | Self::Yaml) {
+            return self.item(call, stored);
+        }
+        let mut object = call.served.object(stored);
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("apiVersion");
+            fields.remove("kind");
+        }
+        object.to_string().into()
     }
 
     /// One object as an answer.
@@ -76,7 +94,8 @@ impl Shape {
             Self::Partial => table::partial(object),
             Self::Table(include) => {
                 let printer = &call.served.printer;
-                let version = json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});
+                let version =
+                    json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});
                 printer.table(version, vec![printer.row(object, include, call.now)])
             }
         };
@@ -130,7 +149,13 @@ impl Shape {
     }
 
     /// A table of one row; only the first one of a watch says what its columns are.
-    fn rows(call: &Call, object: Value, include: IncludeObject, revision: u64, first: bool) -> Value {
+    fn rows(
+        call: &Call,
+        object: Value,
+        include: IncludeObject,
+        revision: u64,
+        first: bool,
+    ) -> Value {
         let printer = &call.served.printer;
         let metadata = json!({"resourceVersion": revision.to_string()});
         let rows = vec![printer.row(object, include, call.now)];
@@ -142,9 +167,11 @@ impl Shape {
         let kind = &call.served.kind;
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         if initial {
-            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+            let mark = json!({"k8s.io/initial-events-end": "true"});
+            meta::put(&mut metadata, &["annotations"], mark);
         }
-        let object = json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata});
+        let object =
+            json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata});
         match self {
             Self::Json | Self::Yaml => object,
             Self::Partial => table::partial(object),

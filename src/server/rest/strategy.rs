@@ -69,7 +69,9 @@ pub(super) fn split(kind: &Kind, subresource: &str, old: &Value, new: Value) -> 
     match subresource {
         "" if kind.has_status() => take(new, old, "/status"),
         "" => new,
-        "finalize" => take(take(old.clone(), &new, "/spec/finalizers"), &new, "/metadata/managedFields"),
+        "finalize" => {
+            take(take(old.clone(), &new, "/spec/finalizers"), &new, "/metadata/managedFields")
+        }
         // Status, approval: the status and who owns it.
         _ => take(take(old.clone(), &new, "/status"), &new, "/metadata/managedFields"),
     }
@@ -91,9 +93,9 @@ pub(super) fn on_create(call: &Call, object: &mut Value) -> ApiResult<Vec<Cause>
         }
         Special::Secret => {
             whole_secret(object);
-            Vec::new()
+            keys(object)
         }
-        Special::ConfigMap => Vec::new(),
+        Special::ConfigMap => keys(object),
         Special::Event => {
             let strict = call.served.new_events;
             let mut core = object.clone();
@@ -109,7 +111,11 @@ pub(super) fn on_create(call: &Call, object: &mut Value) -> ApiResult<Vec<Cause>
             crd::default(object);
             let causes = crd::check(object);
             if causes.is_empty() {
-                crd::establish(object, &call.server.names_taken(meta::text(object, "name")), call.now);
+                crd::establish(
+                    object,
+                    &call.server.names_taken(meta::text(object, "name")),
+                    call.now,
+                );
                 meta::set(object, "finalizers", finalizers_with(object, catalog::CLEANUP));
             }
             causes
@@ -129,10 +135,15 @@ pub(super) fn on_update(call: &Call, old: &Value, new: &mut Value) -> ApiResult<
             }
             Vec::new()
         }
-        Special::ConfigMap => immutable(old, new, &["data", "binaryData", "immutable"]),
+        Special::ConfigMap => {
+            let mut causes = immutable(old, new, &["data", "binaryData", "immutable"]);
+            causes.extend(keys(new));
+            causes
+        }
         Special::Secret => {
             whole_secret(new);
             let mut causes = immutable(old, new, &["data", "immutable"]);
+            causes.extend(keys(new));
             if at(old, "/type") != at(new, "/type") {
                 causes.push(Cause::invalid("type", &at(new, "/type").into(), "field is immutable"));
             }
@@ -221,6 +232,82 @@ fn immutable(old: &Value, new: &Value, parts: &[&str]) -> Vec<Cause> {
         .collect()
 }
 
+/// What is wrong with the keys of a `ConfigMap` or Secret: each may become the name of a file.
+fn keys(object: &Value) -> Vec<Cause> {
+    let word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let fits = |key: &str| {
+        (1..=253).contains(&key.len())
+            && key.chars().all(word)
+            && key != "."
+            && !key.starts_with("..")
+    };
+    let of = |field: &str| object.get(field).and_then(Value::as_object).into_iter().flatten();
+    let mut causes = Vec::new();
+    for field in ["data", "binaryData"] {
+        for (key, _) in of(field).filter(|(key, _)| !fits(key)) {
+            let path = format!("{field}[{key}]");
+            causes.push(Cause::invalid(
+                path,
+                &key.as_str().into(),
+                "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+            ));
+        }
+    }
+    for (key, _) in of("binaryData").filter(|(key, _)| of("data").any(|(other, _)| other == *key)) {
+        causes.push(Cause::invalid(
+            format!("data[{key}]"),
+            &key.as_str().into(),
+            "duplicate of key present in binaryData",
+        ));
+    }
+    causes
+}
+
+/// Values that the schemas let through and Go's types do not: times with microseconds that have
+/// none, bytes that are not base64.
+pub(super) fn mistyped(kind: &Kind, object: &Value) -> Vec<Cause> {
+    use base64::Engine;
+    let base64 = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).is_ok();
+    let micro = |text: &str| {
+        let fraction = text
+            .split_once('.')
+            .map_or("", |(_, rest)| rest.trim_end_matches(|c: char| !c.is_ascii_digit()));
+        !fraction.is_empty()
+    };
+    let mut causes = Vec::new();
+    let mut check = |path: &str, fits: &dyn Fn(&str) -> bool, why: &str| {
+        let pointer = format!("/{}", path.replace('.', "/"));
+        if let Some(value) = object.pointer(&pointer)
+            && !value.as_str().is_some_and(fits)
+        {
+            causes.push(Cause::invalid(path, value, why));
+        }
+    };
+    let micro_times: &[&str] = match special(kind) {
+        Some(Special::Lease) => &["spec.renewTime", "spec.acquireTime"],
+        Some(Special::Event) => &["eventTime", "series.lastObservedTime"],
+        _ => &[],
+    };
+    for path in micro_times {
+        check(path, &micro, "must be a time with microseconds");
+    }
+    if special(kind) == Some(Special::Certificate) {
+        check("spec.request", &base64, "must be base64");
+        check("status.certificate", &base64, "must be base64");
+    }
+    let bytes = match special(kind) {
+        Some(Special::Secret) => "data",
+        Some(Special::ConfigMap) => "binaryData",
+        _ => return causes,
+    };
+    for (key, value) in object.get(bytes).and_then(Value::as_object).into_iter().flatten() {
+        if !value.as_str().is_some_and(base64) {
+            causes.push(Cause::invalid(format!("{bytes}[{key}]"), &"…".into(), "must be base64"));
+        }
+    }
+    causes
+}
+
 fn lease(object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
     let Some(spec) = object.get("spec") else { return causes };
@@ -229,13 +316,19 @@ fn lease(object: &Value) -> Vec<Cause> {
     {
         causes.push(Cause::invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0"));
     }
-    if spec.get("holderIdentity").and_then(Value::as_str) == Some("") && spec.get("strategy").is_some() {
+    if spec.get("holderIdentity").and_then(Value::as_str) == Some("")
+        && spec.get("strategy").is_some()
+    {
         causes.push(Cause::required("spec.holderIdentity", ""));
     }
     if let Some(transitions) = spec.get("leaseTransitions")
         && transitions.as_i64().is_some_and(|n| n < 0)
     {
-        causes.push(Cause::invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0"));
+        causes.push(Cause::invalid(
+            "spec.leaseTransitions",
+            transitions,
+            "must be greater than or equal to 0",
+        ));
     }
     causes
 }
@@ -243,5 +336,9 @@ fn lease(object: &Value) -> Vec<Cause> {
 /// 403 for what nobody may do.
 pub(super) fn never(kind: &Kind, name: &str, why: &str) -> ApiError {
     let what = crate::server::status::qualified(&kind.group, &kind.plural);
-    ApiError::new(403, "Forbidden", format!("{what} \"{name}\" is forbidden: {why}")).about(&kind.group, &kind.plural, name)
+    ApiError::new(403, "Forbidden", format!("{what} \"{name}\" is forbidden: {why}")).about(
+        &kind.group,
+        &kind.plural,
+        name,
+    )
 }

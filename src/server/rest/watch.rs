@@ -22,7 +22,7 @@ use crate::server::status::{ApiError, ApiResult};
 use crate::server::storage::{Event, frame};
 
 /// How often a watch tells its client how far it is.
-const BOOKMARK: Duration = Duration::from_secs(60);
+const BOOKMARK: Duration = Duration::from_mins(1);
 /// How long before its end it does so once more.
 const BEFORE_END: Duration = Duration::from_secs(2);
 /// Events taken from the ring at once.
@@ -62,7 +62,7 @@ impl Call {
     pub(super) async fn watch(self: Arc<Self>, options: ListOptions) -> ApiResult<Response> {
         let shape = Shape::of_watch(&self)?;
         let filter = Filter::read(&self, &options)?;
-        let shelf = &self.served.shelf;
+        let held = &self.served.shelf;
         let wants_initial = options.initial.unwrap_or(!matches!(options.revision, Revision::At(_)));
         // From here on every error is an event of the stream (KUBE-API.md section 0, trap 2).
         let mut stage = Stage::Events;
@@ -75,7 +75,7 @@ impl Call {
             match reached {
                 Ok(()) => {
                     let newest = self.server.store.revision();
-                    let (objects, last) = shelf.objects();
+                    let (objects, last) = held.objects();
                     cursor = newest.max(last);
                     stage = Stage::Initial(Walk::new(&self, objects, &filter));
                 }
@@ -84,7 +84,7 @@ impl Call {
         } else {
             match options.revision {
                 Revision::At(revision) => cursor = revision,
-                _ => cursor = self.server.store.revision().max(shelf.objects().1),
+                _ => cursor = self.server.store.revision().max(held.objects().1),
             }
         }
         let timeout = options
@@ -95,7 +95,7 @@ impl Call {
         let now = Instant::now();
         let deadline = now + Duration::from_secs(timeout);
         let watching = Watching {
-            changed: shelf.subscribe(),
+            changed: held.subscribe(),
             closing: self.server.closing.subscribe(),
             marker: options.initial == Some(true) && options.bookmarks,
             bookmarks: options.bookmarks,
@@ -166,7 +166,7 @@ impl Watching {
         let safe = self.call.server.store.revision();
         match self.call.served.shelf.events(self.cursor, BATCH) {
             Err(old) => {
-                self.stage = Stage::Error(self.call.gone(self.cursor, old));
+                self.stage = Stage::Error(Call::gone(self.cursor, old));
                 None
             }
             Ok(events) => {

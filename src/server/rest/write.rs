@@ -48,11 +48,19 @@ impl Call {
             return options.manager.clone();
         }
         let word = self.agent.split('/').next().unwrap_or_default();
+        if word.is_empty() {
+            return "unknown".to_owned();
+        }
         word.chars().filter(|c| !c.is_control()).take(128).collect()
     }
 
     fn writer<'a>(&'a self, manager: &'a str, version: &'a str) -> fields::Writer<'a> {
-        fields::Writer { manager, api_version: version, subresource: &self.at.subresource, now: self.now }
+        fields::Writer {
+            manager,
+            api_version: version,
+            subresource: &self.at.subresource,
+            now: self.now,
+        }
     }
 
     /// Reads the body as an object of this kind.
@@ -70,27 +78,8 @@ impl Call {
         let unknown = self.clean(&mut object)?;
         let mut problems = duplicates(&decoded.duplicates);
         problems.extend(unknown);
-        self.complain(options, problems, warnings)?;
+        complain(options, problems, warnings)?;
         Ok(object)
-    }
-
-    /// Says what the client sent for nothing, as it asked to be told.
-    fn complain(
-        &self,
-        options: &WriteOptions,
-        mut problems: Vec<String>,
-        warnings: &mut Vec<String>,
-    ) -> ApiResult<()> {
-        problems.truncate(MAX_CAUSES);
-        match options.validation {
-            FieldValidation::Strict if !problems.is_empty() => {
-                let message = format!("strict decoding error: {}", problems.join(", "));
-                return Err(ApiError::bad_request(message));
-            }
-            FieldValidation::Warn => *warnings = problems,
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Whether apiVersion and kind are those of the path.
@@ -112,10 +101,18 @@ impl Call {
         }
         if name != kind.kind {
             if !kind.custom {
-                return Err(ApiError::bad_request(format!("the kind in the data ({name}) does not match the expected kind ({})", kind.kind)));
+                return Err(ApiError::bad_request(format!(
+                    "the kind in the data ({name}) does not match the expected kind ({})",
+                    kind.kind
+                )));
             }
             let cause = Cause::invalid("kind", &name.into(), format!("must be {}", kind.kind));
-            return Err(ApiError::invalid(&kind.group, name, meta::text(object, "name"), vec![cause]));
+            return Err(ApiError::invalid(
+                &kind.group,
+                name,
+                meta::text(object, "name"),
+                vec![cause],
+            ));
         }
         Ok(())
     }
@@ -135,17 +132,32 @@ impl Call {
         Ok(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect())
     }
 
+    /// Whether an object of a built-in kind has values of the right types: others do not even decode.
+    fn typed(&self, object: &Value) -> ApiResult<()> {
+        let kind = &self.served.kind;
+        if kind.custom {
+            return Ok(());
+        }
+        let mut wrong = schema::validate(&kind.schema, object, None);
+        wrong.retain(|cause| cause.reason == "FieldValueTypeInvalid");
+        wrong.extend(strategy::mistyped(kind, object));
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let what: Vec<String> =
+            wrong.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+        Err(ApiError::bad_request(format!(
+            "cannot be handled as a {}: {}",
+            kind.kind,
+            what.join(", ")
+        )))
+    }
+
     /// Whether the object keeps the rules of its kind.
     fn validate(&self, object: &Value, old: Option<&Value>) -> ApiResult<()> {
         let kind = &self.served.kind;
         let mut causes = meta::check(kind, object);
-        let found = schema::validate(&kind.schema, object, old);
-        if !kind.custom && found.iter().any(|c| c.reason == "FieldValueTypeInvalid") {
-            // Typed kinds do not even decode.
-            let what: Vec<String> = found.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
-            return Err(ApiError::bad_request(format!("cannot be handled as a {}: {}", kind.kind, what.join(", "))));
-        }
-        causes.extend(found);
+        causes.extend(schema::validate(&kind.schema, object, old));
         if causes.is_empty() {
             return Ok(());
         }
@@ -182,7 +194,9 @@ impl Call {
         let kind = &self.served.kind;
         self.place(&mut object)?;
         if !meta::text(&object, "resourceVersion").is_empty() {
-            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(ApiError::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         let generated = meta::text(&object, "name").is_empty();
         for _ in 0..NAMES {
@@ -191,9 +205,13 @@ impl Call {
                 meta::generate_name(&mut object);
             }
             meta::begin(kind, &mut object, self.now);
-            if kind.has_status() && kind.custom && let Some(fields) = object.as_object_mut() {
+            if kind.has_status()
+                && kind.custom
+                && let Some(fields) = object.as_object_mut()
+            {
                 fields.remove("status");
             }
+            self.typed(&object)?;
             let causes = strategy::on_create(self, &mut object)?;
             self.invalid(&object, causes)?;
             self.validate(&object, None)?;
@@ -203,7 +221,8 @@ impl Call {
                 let writer = self.writer(manager, &version);
                 fields::record_update(None, &mut object, &kind.schema, &writer);
             }
-            let key = self.served.key(meta::text(&object, "namespace"), meta::text(&object, "name"));
+            let key =
+                self.served.key(meta::text(&object, "namespace"), meta::text(&object, "name"));
             if dry_run {
                 return match self.served.shelf.get(&key) {
                     Some(_) if !generated => Err(self.exists(&object)),
@@ -229,7 +248,9 @@ impl Call {
     /// Puts the object where the path says.
     fn place(&self, object: &mut Value) -> ApiResult<()> {
         let says = |what: &str, sent: &str, path: &str| {
-            ApiError::bad_request(format!("the {what} of the provided object does not match the {what} sent on the request ({sent} is not {path})"))
+            ApiError::bad_request(format!(
+                "the {what} of the provided object does not match the {what} sent on the request ({sent} is not {path})"
+            ))
         };
         if self.served.kind.namespaced {
             let sent = meta::text(object, "namespace");
@@ -263,15 +284,26 @@ impl Call {
             return Ok(());
         }
         let kind = &self.served.kind;
-        let why = format!("unable to create new content in namespace {name} because it is being terminated");
-        let mut error = ApiError::new(403, "Forbidden", why).about(&kind.group, &kind.plural, meta::text(object, "name"));
-        error.details.causes.push(Cause::new("NamespaceTerminating", "metadata.namespace", format!("namespace {name} is being terminated")));
+        let why = format!(
+            "unable to create new content in namespace {name} because it is being terminated"
+        );
+        let mut error = ApiError::new(403, "Forbidden", why).about(
+            &kind.group,
+            &kind.plural,
+            meta::text(object, "name"),
+        );
+        error.details.causes.push(Cause::new(
+            "NamespaceTerminating",
+            "metadata.namespace",
+            format!("namespace {name} is being terminated"),
+        ));
         Err(error)
     }
 
     fn draft(&self, object: &mut Value) -> ApiResult<Draft> {
         self.served.store_form(object);
-        Draft::new(object).map_err(|cause| ApiError::internal(format!("cannot encode the object: {cause}")))
+        Draft::new(object)
+            .map_err(|cause| ApiError::internal(format!("cannot encode the object: {cause}")))
     }
 
     /// PUT of an object.
@@ -283,14 +315,22 @@ impl Call {
         self.place(&mut object)?;
         let kind = &self.served.kind;
         if meta::text(&object, "resourceVersion").is_empty() && !strategy::unconditional(kind) {
-            let cause = Cause::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
-            return Err(ApiError::invalid(&kind.group, &kind.kind, &self.at.name, vec![cause]));
+            let cause = Cause::invalid(
+                "metadata.resourceVersion",
+                &0.into(),
+                "must be specified for an update",
+            );
+            return Err(ApiError::invalid(&kind.group, &kind.plural, &self.at.name, vec![cause]));
         }
         let manager = self.manager(&options);
         let key = self.served.key(&self.at.namespace, &self.at.name);
-        if strategy::create_on_update(kind) && self.at.subresource.is_empty() && self.served.shelf.get(&key).is_none() {
+        if strategy::create_on_update(kind)
+            && self.at.subresource.is_empty()
+            && self.served.shelf.get(&key).is_none()
+        {
             self.permit("create")?;
-            let outcome = self.create_object(object, &manager, How::Update, options.dry_run).await?;
+            let outcome =
+                self.create_object(object, &manager, How::Update, options.dry_run).await?;
             return Ok(self.answer(shape, 201, outcome, &warnings));
         }
         let mut make = |_old: &Value| Ok(object.clone());
@@ -311,7 +351,7 @@ impl Call {
             let cause = Cause::forbidden("force", "may not be specified for non-apply patch");
             return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
         }
-        let sent = body::decode(Some("application/json"), &self.body, false)?;
+        let sent = body::decode_patch(&self.body)?;
         let mut warnings = Vec::new();
         let manager = self.manager(&options);
         let mut make = |old: &Value| {
@@ -326,7 +366,7 @@ impl Call {
             }
             let mut problems = duplicates(&sent.duplicates);
             problems.extend(self.clean(&mut new)?);
-            self.complain(&options, problems, &mut warnings)?;
+            complain(&options, problems, &mut warnings)?;
             Ok(new)
         };
         let outcome = self.change(&manager, options.dry_run, How::Update, &mut make).await?;
@@ -340,7 +380,7 @@ impl Call {
             let cause = Cause::required("fieldManager", "is required for apply patch");
             return Err(ApiError::invalid("meta.k8s.io", "PatchOptions", "", vec![cause]));
         }
-        let decoded = body::decode(Some("application/yaml"), &self.body, false)?;
+        let decoded = body::decode_yaml(&self.body)?;
         let mut sent = decoded.object;
         self.belongs(&sent)?;
         self.place(&mut sent)?;
@@ -350,7 +390,7 @@ impl Call {
             let mut looked = sent.clone();
             let mut problems = duplicates(&decoded.duplicates);
             problems.extend(self.clean(&mut looked)?);
-            self.complain(options, problems, &mut warnings)?;
+            complain(options, problems, &mut warnings)?;
         }
         self.only_own_part(&mut sent);
         let force = options.force == Some(true);
@@ -363,13 +403,19 @@ impl Call {
                     return Err(self.not_found());
                 }
                 if !meta::text(&sent, "uid").is_empty() {
-                    let why = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::text(&sent, "uid"));
+                    let why = format!(
+                        "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                        meta::text(&sent, "uid")
+                    );
                     return Err(ApiError::conflict(&kind.group, &kind.plural, &self.at.name, &why));
                 }
                 self.permit("create")?;
                 let mut object = fields::apply(None, &sent, &kind.schema, &writer, force)?;
                 self.clean(&mut object)?;
-                match self.create_object(object, &options.manager, How::Applied, options.dry_run).await {
+                match self
+                    .create_object(object, &options.manager, How::Applied, options.dry_run)
+                    .await
+                {
                     // Somebody else created it just now: apply to that.
                     Err(error) if error.reason == "AlreadyExists" => continue,
                     Err(error) => return Err(error),
@@ -378,10 +424,18 @@ impl Call {
             }
             let mut make = |old: &Value| {
                 let mut new = fields::apply(Some(old), &sent, &kind.schema, &writer, force)?;
+                // What it says of identity and version is compared, not applied.
+                for field in ["uid", "resourceVersion"] {
+                    let said = meta::text(&sent, field);
+                    if !said.is_empty() {
+                        meta::set(&mut new, field, said);
+                    }
+                }
                 self.clean(&mut new)?;
                 Ok(new)
             };
-            let outcome = self.change(&options.manager, options.dry_run, How::Applied, &mut make).await?;
+            let outcome =
+                self.change(&options.manager, options.dry_run, How::Applied, &mut make).await?;
             return Ok(self.answer(shape, 200, outcome, &warnings));
         }
         Err(ApiError::internal("the object comes and goes; nothing was applied"))
@@ -408,8 +462,13 @@ impl Call {
                 "status" => !main,
                 _ => main,
             });
-            if !main && let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.retain(|field, _| ["name", "namespace", "uid", "resourceVersion", "managedFields"].contains(&field.as_str()));
+            if !main
+                && let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut)
+            {
+                metadata.retain(|field, _| {
+                    ["name", "namespace", "uid", "resourceVersion", "managedFields"]
+                        .contains(&field.as_str())
+                });
             }
         }
     }
@@ -434,7 +493,9 @@ impl Call {
                 return Ok(Outcome::Dry(new));
             }
             let key = self.served.key(&self.at.namespace, &self.at.name);
-            let last = meta::deleting(&new) && meta::finalizers(&new).is_empty() && strategy::may_go(self, &new);
+            let last = meta::deleting(&new)
+                && meta::finalizers(&new).is_empty()
+                && strategy::may_go(self, &new);
             let draft = self.draft(&mut new)?;
             let change = if last {
                 Change::Delete(stored.revision, Some(draft))
@@ -447,21 +508,35 @@ impl Call {
                 Err(Refused::Storage(why)) => return Err(unstored(&why)),
             }
         }
-        Err(ApiError::conflict(&self.served.kind.group, &self.served.kind.plural, &self.at.name, "it changes too often; please try again"))
+        Err(ApiError::conflict(
+            &self.served.kind.group,
+            &self.served.kind.plural,
+            &self.at.name,
+            "it changes too often; please try again",
+        ))
     }
 
     /// The new object as it may be stored: nothing in it changed that may not, checked, counted,
     /// with its fields' managers. None if nothing changed at all.
-    fn settle(&self, old: &Value, mut new: Value, manager: &str, how: How) -> ApiResult<Option<Value>> {
+    fn settle(
+        &self,
+        old: &Value,
+        mut new: Value,
+        manager: &str,
+        how: How,
+    ) -> ApiResult<Option<Value>> {
         let kind = &self.served.kind;
         meta::keep(kind, old, &mut new)?;
         // An object whose owners are gone is deleted, so naming them is a way to delete it (as the
         // admission plug-in OwnerReferencesPermissionEnforcement has it).
         let owners = |object: &Value| object.pointer("/metadata/ownerReferences").cloned();
-        if self.at.subresource.is_empty() && owners(&new).is_some_and(|new| Some(new) != owners(old)) {
+        if self.at.subresource.is_empty()
+            && owners(&new).is_some_and(|new| Some(new) != owners(old))
+        {
             self.permit("delete")?;
         }
         new = strategy::split(kind, &self.at.subresource, old, new);
+        self.typed(&new)?;
         let causes = strategy::on_update(self, old, &mut new)?;
         self.invalid(&new, causes)?;
         self.validate(&new, Some(old))?;
@@ -487,11 +562,34 @@ impl Call {
     }
 }
 
+/// Says what the client sent for nothing, as it asked to be told.
+fn complain(
+    options: &WriteOptions,
+    mut problems: Vec<String>,
+    warnings: &mut Vec<String>,
+) -> ApiResult<()> {
+    problems.truncate(MAX_CAUSES);
+    match options.validation {
+        FieldValidation::Strict if !problems.is_empty() => {
+            let message = format!("strict decoding error: {}", problems.join(", "));
+            return Err(ApiError::bad_request(message));
+        }
+        FieldValidation::Warn => *warnings = problems,
+        _ => {}
+    }
+    Ok(())
+}
+
 fn duplicates(paths: &[String]) -> Vec<String> {
     paths.iter().map(|path| format!("duplicate field \"{path}\"")).collect()
 }
 
 /// 503: the disk does not take it.
 pub(super) fn unstored(why: &str) -> ApiError {
-    ApiError::new(503, "ServiceUnavailable", format!("the change could not be stored, nothing was changed: {why}")).retry_after(5)
+    ApiError::new(
+        503,
+        "ServiceUnavailable",
+        format!("the change could not be stored, nothing was changed: {why}"),
+    )
+    .retry_after(5)
 }

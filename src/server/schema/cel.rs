@@ -10,6 +10,7 @@
 mod bind;
 mod program;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube_cel::cel::Context;
@@ -94,29 +95,47 @@ impl Walk<'_> {
         let root = self.root && path.is_root();
         let old = old.filter(|o| !o.is_null());
         let unchanged = old == Some(new);
+        let runs = |rule: &Rule, programs: &Programs| {
+            if programs.transition {
+                old.is_some() || rule.optional_old_self == Some(true)
+            } else {
+                !unchanged
+            }
+        };
+        let rules = schema.rules.iter().map(|rule| (rule, rule.programs()));
+        let rules: Vec<_> = rules.filter(|(rule, p)| p.is_none_or(|p| runs(rule, p))).collect();
+        if rules.is_empty() {
+            return;
+        }
+        // Most rules look at a field or two: to bind the whole object costs more than to run them.
+        let mut only = Some(BTreeSet::new());
+        for (_, programs) in &rules {
+            let reads = programs.and_then(|programs| programs.reads.as_ref());
+            only = only.zip(reads).map(|(mut all, reads)| {
+                all.extend(reads.iter().map(String::as_str));
+                all
+            });
+        }
+        let only = only.as_ref();
         let mut size = Size::default();
         size.add(new);
         let mut context = CONTEXT.new_inner_scope();
-        context.add_variable_from_value("self", bind(schema, new, root));
+        context.add_variable_from_value("self", bind(schema, new, root, only));
         let old_self = old.map(|old| {
             size.add(old);
-            bind(schema, old, root)
+            bind(schema, old, root, only)
         });
         if let Some(value) = &old_self {
             context.add_variable_from_value("oldSelf", value.clone());
         }
         self.budget -= size.nodes;
-        for rule in &schema.rules {
-            let Some(programs) = rule.programs() else {
+        for (rule, programs) in rules {
+            let Some(programs) = programs else {
                 let message = format!("rule does not compile: {}", rule.rule);
                 self.out.push(failure(rule, new, path, &message));
                 continue;
             };
             let optional = rule.optional_old_self == Some(true);
-            let skip = if programs.transition { old.is_none() && !optional } else { unchanged };
-            if skip {
-                continue;
-            }
             let mut context = context.new_inner_scope();
             if optional {
                 let value = old_self.clone().map_or_else(OptionalValue::none, OptionalValue::of);

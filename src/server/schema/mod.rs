@@ -20,8 +20,8 @@ use serde_json::Value;
 
 pub use default::default;
 pub(crate) use format::{dns_label, dns_name};
-pub(crate) use validate::cut;
 pub use prune::prune;
+pub(crate) use validate::cut;
 pub use validate::validate;
 
 /// A structural schema, or a part of one. Field names are those of `JSONSchemaProps`.

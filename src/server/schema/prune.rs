@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{Additional, META, Place, Schema};
+use crate::server::meta::FIELDS;
 
 /// Removed fields that are named (as many as kube-apiserver names); the others go without a word.
 const MAX_NAMED: usize = 100;
@@ -25,12 +26,24 @@ pub(super) fn prune_field(schema: &Schema, value: &mut Value) -> Vec<String> {
     removed
 }
 
-fn walk(schema: &Schema, value: &mut Value, path: Place<'_>, root: bool, removed: &mut Vec<String>) {
+fn walk(
+    schema: &Schema,
+    value: &mut Value,
+    path: Place<'_>,
+    root: bool,
+    removed: &mut Vec<String>,
+) {
     match value {
         Value::Object(map) => {
             let resource = root || schema.embedded_resource;
             map.retain(|key, value| {
                 if resource && META.contains(&key.as_str()) {
+                    if !root
+                        && key == "metadata"
+                        && let Value::Object(metadata) = value
+                    {
+                        metadata.retain(|field, _| FIELDS.contains(&field.as_str()));
+                    }
                     return true;
                 }
                 let inner = match (schema.properties.get(key), &schema.additional_properties) {

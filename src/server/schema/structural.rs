@@ -398,7 +398,12 @@ fn rules(schema: &Schema, at: &At<'_>, out: &mut Vec<Cause>) {
                 let why = "may not be set if oldSelf is not used in rule";
                 out.push(invalid(field("optionalOldSelf"), true, why));
             }
-            Ok(_) => {}
+            Ok(compiled) => {
+                if let Some(name) = compiled.unknown_field(schema) {
+                    let why = format!("compilation failed: undefined field '{name}'");
+                    out.push(invalid(field("rule"), rule.rule.as_str(), &why));
+                }
+            }
             Err((name, why)) => {
                 let text = if name == "rule" {
                     rule.rule.as_str()

@@ -94,7 +94,7 @@ fn what_the_schema_does_not_name_goes_and_is_reported() {
             "spec": {
                 "a": "x", "port": "http", "list": [{"a": "x"}, {}, 5], "map": {"k": {"a": "x"}},
                 "any": {"k": {"deep": [1]}}, "open": {"x": {"y": 1}, "closed": {"a": "x"}},
-                "pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {"l": 1}, "spec": {}},
+                "pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {}},
             },
         })
     );

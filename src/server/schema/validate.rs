@@ -37,7 +37,13 @@ pub(super) fn validate_field(schema: &Schema, value: &Value) -> Vec<Cause> {
 }
 
 /// Checks `value` and everything in it.
-fn check(schema: &Schema, value: &Value, old: Option<&Value>, path: Place<'_>, out: &mut Vec<Cause>) {
+fn check(
+    schema: &Schema,
+    value: &Value,
+    old: Option<&Value>,
+    path: Place<'_>,
+    out: &mut Vec<Cause>,
+) {
     let before = out.len();
     if before >= MAX_CAUSES || value.is_null() && schema.nullable {
         return;
@@ -144,7 +150,10 @@ fn own(schema: &Schema, value: &Value, path: Place<'_>, out: &mut Vec<Cause>) ->
             if schema.embedded_resource {
                 for name in &META[..2] {
                     if map.get(*name).and_then(Value::as_str).is_none_or(str::is_empty) {
-                        out.push(Cause::required(Place::Field(&path, name).to_string(), "must not be empty"));
+                        out.push(Cause::required(
+                            Place::Field(&path, name).to_string(),
+                            "must not be empty",
+                        ));
                     }
                 }
             }

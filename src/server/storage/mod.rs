@@ -8,6 +8,7 @@
 
 mod disk;
 mod object;
+mod part;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use self::disk::{backup, default_file};
 pub use self::object::{Draft, Marks, Stored};
+pub use self::part::Wanted;
 pub use self::shelf::{Event, Key, Objects, Shelf, TooOld, frame};
 use crate::error::{Error, Result};
 use disk::Disk;
@@ -88,6 +90,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     revision: AtomicU64,
+    /// What happened since this revision is known, of a resource without a shelf too: nothing.
+    floor: AtomicU64,
     shelves: RwLock<HashMap<ResourceId, Arc<Shelf>>>,
     /// Closed when the writer has ended.
     alive: watch::Sender<()>,
@@ -99,28 +103,35 @@ impl Store {
     /// # Errors
     /// The writer's thread cannot be started.
     pub fn in_memory() -> Result<Self> {
-        Self::start(Shared::new(1), None)
+        Self::start(Shared::new(1), None, ())
     }
 
-    /// The store in `file`, made if it is not there.
+    /// The store in `file`, made if it is not there. `lock` keeps other programs away from it and is
+    /// dropped when the file is closed.
     ///
     /// # Errors
     /// The file cannot be used: no permission, damaged, of a newer version, or not ours. It is left
     /// as it was.
-    pub fn open(file: &Path) -> Result<Self> {
+    pub fn open(file: &Path, lock: impl Send + 'static) -> Result<Self> {
         let mut disk = Disk::open(file)?;
         let shared = Shared::new(1);
         disk.load(&shared)?;
-        Self::start(shared, Some(disk))
+        Self::start(shared, Some(disk), lock)
     }
 
-    fn start(shared: Shared, disk: Option<Disk>) -> Result<Self> {
+    fn start(shared: Shared, disk: Option<Disk>, lock: impl Send + 'static) -> Result<Self> {
         let shared = Arc::new(shared);
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let ended = shared.clone();
         let writer = Writer { shared: shared.clone(), disk };
         std::thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || writer.run(queue))
+            .spawn(move || {
+                writer.run(queue);
+                drop(lock);
+                // Whoever waits for the end hears of it after that.
+                drop(ended);
+            })
             .map_err(|cause| Error::new("cannot start the store's thread").because(cause))?;
         Ok(Self { shared, jobs })
     }
@@ -137,7 +148,7 @@ impl Store {
 
     /// The objects of a resource, which begins to be if it was not.
     pub fn shelf_or_new(&self, resource: &ResourceId) -> Arc<Shelf> {
-        self.shared.shelf_or_new(resource, self.revision())
+        self.shared.shelf_or_new(resource)
     }
 
     /// All resources that have a shelf.
@@ -150,6 +161,9 @@ impl Store {
     pub fn drop_shelf(&self, resource: &ResourceId) {
         let mut shelves = self.shared.shelves.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(shelf) = shelves.remove(resource) {
+            // Should the resource begin anew, its past is not known.
+            let last = self.revision().max(shelf.objects().1);
+            self.shared.floor.fetch_max(last, Ordering::AcqRel);
             shelf.close();
         }
     }
@@ -157,8 +171,8 @@ impl Store {
     /// Waits until everybody can see `revision`.
     pub async fn reached(&self, resource: &ResourceId, revision: u64) {
         while self.revision() < revision {
-            let Some(shelf) = self.shelf(resource) else { return };
-            let mut changed = shelf.subscribe();
+            let Some(held) = self.shelf(resource) else { return };
+            let mut changed = held.subscribe();
             let poll = std::time::Duration::from_millis(50);
             // The revision may be reached by another resource's change: look again now and then.
             let _ = tokio::time::timeout(poll, changed.changed()).await;
@@ -193,7 +207,8 @@ impl Store {
 impl Shared {
     fn new(revision: u64) -> Self {
         let (alive, _) = watch::channel(());
-        Self { revision: AtomicU64::new(revision), shelves: RwLock::default(), alive }
+        let (revision, floor) = (AtomicU64::new(revision), AtomicU64::new(revision));
+        Self { revision, floor, shelves: RwLock::default(), alive }
     }
 
     fn shelf(&self, resource: &ResourceId) -> Option<Arc<Shelf>> {
@@ -201,11 +216,12 @@ impl Shared {
         shelves.get(resource).cloned()
     }
 
-    fn shelf_or_new(&self, resource: &ResourceId, floor: u64) -> Arc<Shelf> {
+    fn shelf_or_new(&self, resource: &ResourceId) -> Arc<Shelf> {
         if let Some(shelf) = self.shelf(resource) {
             return shelf;
         }
         let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        let floor = self.floor.load(Ordering::Acquire);
         shelves.entry(resource.clone()).or_insert_with(|| Arc::new(Shelf::new(floor))).clone()
     }
 }
@@ -271,12 +287,14 @@ impl Writer {
             return;
         }
         let mut answers = Vec::with_capacity(accepted.len());
+        let mut shelves = HashMap::new();
         for Accepted { resource, event, answer } in accepted {
             answers.push((answer, event.object.clone()));
-            let floor = event.revision - 1;
-            self.shared.shelf_or_new(&resource, floor).publish(event, false);
+            let begin = |resource: &ResourceId| self.shared.shelf_or_new(resource);
+            shelves.entry(resource).or_insert_with_key(begin).publish(event, false);
         }
         self.shared.revision.store(revision, Ordering::Release);
+        shelves.values().for_each(|shelf| shelf.tell());
         for (answer, object) in answers {
             let _ = answer.send(Ok(object));
         }

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::Wanted;
+
 /// An object at one revision. Its JSON is kept as it is sent: lists and watches copy these bytes,
 /// nobody parses them again but for selectors, tables and changes.
 #[derive(Debug)]
@@ -113,7 +115,7 @@ impl Stored {
     /// It is no JSON object with a resourceVersion.
     pub fn read(revision: u64, bytes: Bytes) -> Result<Self, serde_json::Error> {
         let (version_at, labels_at, marks) = places(&bytes)?;
-        Ok(Self { revision, version_at, labels_at, marks, bytes })
+        Ok(Self { revision, bytes, version_at, labels_at, marks })
     }
 
     /// The same object with another revision: a deleted object carries that of its deletion.
@@ -124,11 +126,7 @@ impl Stored {
         let tail = self.bytes.get(self.version_at.end..).unwrap_or_default();
         let bytes = [head, digits.as_bytes(), tail].concat();
         let shift = |at: usize| {
-            if at >= self.version_at.end {
-                at - self.version_at.len() + digits.len()
-            } else {
-                at
-            }
+            if at >= self.version_at.end { at - self.version_at.len() + digits.len() } else { at }
         };
         Self {
             revision,
@@ -143,6 +141,11 @@ impl Stored {
     pub fn object(&self) -> Value {
         // What was stored was an object when it came in; a reader of damaged memory gets nothing.
         serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// The wanted fields of it.
+    pub fn part(&self, wanted: &Wanted) -> Value {
+        wanted.read(&self.bytes)
     }
 
     /// Its labels.

@@ -167,31 +167,34 @@ impl Shelf {
         inner.objects.insert(key, object);
     }
 
-    /// Adds a change: to the objects, to the ring, and to whoever watches. `replay`: the objects
-    /// have it already (at the start).
+    /// Adds a change to the objects and to the ring. `replay`: the objects have it already (at the
+    /// start).
     pub(super) fn publish(&self, event: Event, replay: bool) {
-        let revision = event.revision;
-        {
-            let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-            let inner = &mut *inner;
-            if !replay {
-                if event.deleted {
-                    inner.objects.remove(&event.key);
-                } else {
-                    inner.objects.insert(event.key.clone(), event.object.clone());
-                }
-            }
-            inner.last = inner.last.max(revision);
-            inner.ring_bytes += event.size();
-            inner.ring.push_back(Arc::new(event));
-            while inner.ring.len() > RING_EVENTS
-                || inner.ring_bytes > RING_BYTES && inner.ring.len() > RING_LEAST
-            {
-                let Some(oldest) = inner.ring.pop_front() else { break };
-                inner.ring_bytes -= oldest.size();
-                inner.floor = oldest.revision;
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *inner;
+        if !replay {
+            if event.deleted {
+                inner.objects.remove(&event.key);
+            } else {
+                inner.objects.insert(event.key.clone(), event.object.clone());
             }
         }
-        self.last.send_replace(revision);
+        inner.last = inner.last.max(event.revision);
+        inner.ring_bytes += event.size();
+        inner.ring.push_back(Arc::new(event));
+        while inner.ring.len() > RING_EVENTS
+            || inner.ring_bytes > RING_BYTES && inner.ring.len() > RING_LEAST
+        {
+            let Some(oldest) = inner.ring.pop_front() else { break };
+            inner.ring_bytes -= oldest.size();
+            inner.floor = oldest.revision;
+        }
+    }
+
+    /// Wakes whoever watches, after all changes of a batch: each is woken once for them.
+    pub(super) fn tell(&self) {
+        let last = self.read(|inner| inner.last);
+        // Closed stays closed.
+        self.last.send_modify(|told| *told = last.max(*told));
     }
 }

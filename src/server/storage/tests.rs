@@ -42,7 +42,14 @@ fn history(store: &Store, from: u64) -> Vec<(String, u64, String, Option<Value>)
     let before = |e: &Event| e.before.as_ref().map(|b| b.object());
     events
         .iter()
-        .map(|e| (e.type_().to_owned(), e.revision, String::from_utf8(e.frame().to_vec()).unwrap(), before(e)))
+        .map(|e| {
+            (
+                e.type_().to_owned(),
+                e.revision,
+                String::from_utf8(e.frame().to_vec()).unwrap(),
+                before(e),
+            )
+        })
         .collect()
 }
 
@@ -71,6 +78,31 @@ fn a_draft_gets_its_revision_and_finds_its_labels() {
 }
 
 #[test]
+fn a_part_of_an_object_can_be_read() {
+    let object = json!({
+        "a": {"b": {"c": [1, {"d": 2}], "x": 1.5}, "y": null}, "a\"\u{1}": "quoted", "list": [{"b": 1}],
+        "metadata": {"name": "n", "resourceVersion": "1"}, "text": "a", "flag": true, "number": -1,
+    });
+    let stored = Stored::read(1, serde_json::to_vec(&object).unwrap().into()).unwrap();
+    let part = |paths: &[&[&str]]| {
+        let mut wanted = Wanted::default();
+        paths.iter().for_each(|path| wanted.add(path.iter().copied()));
+        stored.part(&wanted)
+    };
+    assert_eq!(part(&[&["a", "b", "c"]]), json!({"a": {"b": {"c": [1, {"d": 2}]}}}));
+    assert_eq!(
+        part(&[&["a", "y"], &["a\"\u{1}"]]),
+        json!({"a": {"y": null}, "a\"\u{1}": "quoted"})
+    );
+    assert_eq!(part(&[&["a", "b", "x"], &["a"]])["a"], object["a"]);
+    assert_eq!(part(&[&["a"], &["a", "b", "x"]])["a"], object["a"]);
+    assert_eq!(part(&[&["none"], &["a", "b", "none"]]), json!({"a": {"b": {}}}));
+    let nothing = json!({"text": null, "flag": null, "number": null, "list": null});
+    assert_eq!(part(&[&["text", "b"], &["flag", "b"], &["number", "b"], &["list", "b"]]), nothing);
+    assert_eq!(part(&[]), json!({}));
+}
+
+#[test]
 fn owners_are_noticed_and_nonsense_is_refused() {
     let mut owned = json!({"metadata": {"name": "a", "ownerReferences": [{"uid": "1"}]}});
     assert!(Draft::new(&mut owned).unwrap().at(1).marks.owned);
@@ -89,7 +121,9 @@ async fn a_change_must_name_the_revision_that_it_was_made_from() {
     assert_eq!(again.unwrap_err(), Refused::Moved);
     let second = put(&store, "a", "db").await;
     assert!(second.revision > first.revision);
-    for stale in [Change::Replace(first.revision, host("a", "x")), Change::Delete(first.revision, None)] {
+    for stale in
+        [Change::Replace(first.revision, host("a", "x")), Change::Delete(first.revision, None)]
+    {
         assert_eq!(store.commit(&hosts(), "a", stale).await.unwrap_err(), Refused::Moved);
     }
     let missing = Change::Replace(second.revision, host("b", "x"));
@@ -152,7 +186,7 @@ async fn the_past_can_be_listed() {
 async fn what_was_acknowledged_is_there_after_a_start_history_included() {
     let folder = TempDir::new().unwrap();
     let file = default_file(folder.path());
-    let store = Store::open(&file).unwrap();
+    let store = Store::open(&file, ()).unwrap();
     for n in 0..20 {
         put(&store, &format!("h{}", n % 7), &format!("role{n}")).await;
     }
@@ -163,13 +197,50 @@ async fn what_was_acknowledged_is_there_after_a_start_history_included() {
     let (objects, _) = store.shelf(&hosts()).unwrap().objects();
     closed(store).await;
 
-    let store = Store::open(&file).unwrap();
+    let store = Store::open(&file, ()).unwrap();
     assert_eq!(store.revision(), revision);
     assert_eq!(history(&store, 1), told);
     let (now, _) = store.shelf(&hosts()).unwrap().objects();
     assert_eq!(names(&now), names(&objects));
     assert!(now.iter().all(|(key, object)| object.bytes == objects[key].bytes));
     assert!(put(&store, "new", "x").await.revision > revision);
+}
+
+#[tokio::test]
+async fn a_resource_without_objects_is_known_as_far_back_as_the_others() {
+    let folder = TempDir::new().unwrap();
+    let file = default_file(folder.path());
+    let store = Store::open(&file, ()).unwrap();
+    let listed = put(&store, "a", "web").await.revision;
+    put(&store, "b", "web").await;
+    closed(store).await;
+
+    let store = Store::open(&file, ()).unwrap();
+    let leases = ResourceId::new("coordination.k8s.io", "leases");
+    assert!(store.shelf_or_new(&leases).events(listed, 1).unwrap().is_empty());
+    // A resource that ended and begins anew is another thing.
+    store.drop_shelf(&leases);
+    assert!(store.shelf_or_new(&leases).events(listed, 1).is_err());
+}
+
+#[tokio::test]
+async fn the_lock_is_held_until_the_file_is_closed() {
+    struct Lock(std::path::PathBuf, std::sync::mpsc::Sender<bool>);
+    impl Drop for Lock {
+        fn drop(&mut self) {
+            let _ = self.1.send(self.0.exists());
+        }
+    }
+    let folder = TempDir::new().unwrap();
+    let file = default_file(folder.path());
+    let log = folder.path().join("inventory.db-wal");
+    let (tell, told) = std::sync::mpsc::channel();
+    let store = Store::open(&file, Lock(log.clone(), tell)).unwrap();
+    put(&store, "a", "web").await;
+    assert!(log.exists());
+    assert!(told.try_recv().is_err(), "it is held");
+    closed(store).await;
+    assert_eq!(told.try_recv(), Ok(false), "let go when the log was in the file, before the end");
 }
 
 #[tokio::test]
@@ -201,7 +272,7 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
         ([b"SQLite format 3\0".as_slice(), &[0; 4000]].concat(), "not a store"),
     ] {
         std::fs::write(&file, &content).unwrap();
-        let error = Store::open(&file).unwrap_err();
+        let error = Store::open(&file, ()).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), content);
     }
@@ -211,7 +282,7 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
 async fn damaged_and_newer_stores_are_refused_and_left_alone() {
     let folder = TempDir::new().unwrap();
     let file = default_file(folder.path());
-    let store = Store::open(&file).unwrap();
+    let store = Store::open(&file, ()).unwrap();
     for n in 0..300 {
         put(&store, &format!("host-{n}"), "web").await;
     }
@@ -226,12 +297,12 @@ async fn damaged_and_newer_stores_are_refused_and_left_alone() {
     let truncated = good[..good.len() / 3].to_vec();
     for (content, says) in [(damaged, "damaged"), (newer, "version 99"), (truncated, "damaged")] {
         std::fs::write(&file, &content).unwrap();
-        let error = Store::open(&file).unwrap_err();
+        let error = Store::open(&file, ()).unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), content);
     }
     std::fs::write(&file, &good).unwrap();
-    assert_eq!(Store::open(&file).unwrap().shelf(&hosts()).unwrap().objects().0.len(), 300);
+    assert_eq!(Store::open(&file, ()).unwrap().shelf(&hosts()).unwrap().objects().0.len(), 300);
 }
 
 #[tokio::test]
@@ -239,7 +310,7 @@ async fn a_backup_is_taken_while_the_store_is_written() {
     use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().unwrap();
     let (file, copy) = (default_file(folder.path()), folder.path().join("copy.db"));
-    let store = Store::open(&file).unwrap();
+    let store = Store::open(&file, ()).unwrap();
     for n in 0..50 {
         put(&store, &format!("host-{n}"), "web").await;
     }
@@ -247,7 +318,7 @@ async fn a_backup_is_taken_while_the_store_is_written() {
     put(&store, "later", "web").await;
     assert!(backup(&file, &copy).unwrap_err().to_string().contains("cannot be made"));
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
-    let restored = Store::open(&copy).unwrap();
+    let restored = Store::open(&copy, ()).unwrap();
     assert_eq!(restored.shelf(&hosts()).unwrap().objects().0.len(), 50);
     let missing = folder.path().join("none.db");
     assert!(backup(&missing, &folder.path().join("c2")).unwrap_err().to_string().contains("none"));

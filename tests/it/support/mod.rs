@@ -73,7 +73,7 @@ impl World {
         let connection = connection(&kubeconfig).await;
         INSTALLED
             .get_or_init(async || {
-                inv_tui::tasks::crds::apply(&connection, "default", PATIENCE, |_| {})
+                inv_tui::store::definitions::apply(&connection, "default", PATIENCE, |_| {})
                     .await
                     .unwrap();
             })
@@ -193,7 +193,8 @@ impl World {
 }
 
 pub(crate) async fn connection(kubeconfig: &std::path::Path) -> Connection {
-    let options = ConnectOptions { kubeconfig: Some(kubeconfig.to_owned()), context: None };
+    let options =
+        ConnectOptions { kubeconfig: Some(kubeconfig.to_owned()), ..ConnectOptions::default() };
     connect(&options).await.unwrap()
 }
 

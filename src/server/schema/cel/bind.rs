@@ -1,6 +1,6 @@
 //! Values as rules see them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -35,7 +35,7 @@ const RESERVED: [&str; 21] = [
 ];
 
 /// A property's name in CEL, as Kubernetes escapes it (apiserver `pkg/cel/escaping.go`).
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }
@@ -46,8 +46,14 @@ fn escape(name: &str) -> String {
 }
 
 /// `value` as rules see it: fields of the schema only, a null field is an absent one, of the
-/// metadata only the names.
-pub(super) fn bind(schema: &Schema, value: &Value, root: bool) -> Cel {
+/// metadata only the names. `only`: of an object, only these fields.
+pub(super) fn bind(
+    schema: &Schema,
+    value: &Value,
+    root: bool,
+    only: Option<&BTreeSet<&str>>,
+) -> Cel {
+    let wanted = |name: &str| only.is_none_or(|only| only.contains(name));
     match value {
         Value::Null => Cel::Null,
         Value::Bool(b) => Cel::Bool(*b),
@@ -62,7 +68,7 @@ pub(super) fn bind(schema: &Schema, value: &Value, root: bool) -> Cel {
         Value::String(text) => string(&schema.format, text),
         Value::Array(list) => {
             let Some(items) = &schema.items else { return Cel::List(Arc::default()) };
-            Cel::List(Arc::new(list.iter().map(|v| bind(items, v, false)).collect()))
+            Cel::List(Arc::new(list.iter().map(|v| bind(items, v, false, None)).collect()))
         }
         Value::Object(map) => {
             let mut fields = HashMap::new();
@@ -70,7 +76,7 @@ pub(super) fn bind(schema: &Schema, value: &Value, root: bool) -> Cel {
                 |name: String, value: Cel| fields.insert(Key::String(Arc::new(name)), value);
             let resource = root || schema.embedded_resource;
             if resource {
-                for name in META {
+                for name in META.into_iter().filter(|name| wanted(name)) {
                     put(name.to_owned(), meta(name, map.get(name)));
                 }
             }
@@ -78,15 +84,15 @@ pub(super) fn bind(schema: &Schema, value: &Value, root: bool) -> Cel {
                 if resource && META.contains(&key.as_str()) {
                     continue;
                 }
-                match (schema.properties.get(key), &schema.additional_properties) {
-                    (Some(_), _) if value.is_null() => {}
-                    (Some(inner), _) => {
-                        put(escape(key), bind(inner, value, false));
-                    }
-                    (None, Some(Additional::Schema(inner))) => {
-                        put(key.clone(), bind(inner, value, false));
-                    }
-                    _ => {}
+                let (name, inner) =
+                    match (schema.properties.get(key), &schema.additional_properties) {
+                        (Some(_), _) if value.is_null() => continue,
+                        (Some(inner), _) => (escape(key), inner),
+                        (None, Some(Additional::Schema(inner))) => (key.clone(), &**inner),
+                        _ => continue,
+                    };
+                if wanted(&name) {
+                    put(name, bind(inner, value, false, None));
                 }
             }
             Cel::Map(Map { map: Arc::new(fields) })

@@ -1,5 +1,6 @@
 //! Rules as programs: parsed, inspected, and evaluated within bounds.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use kube_cel::KubeCelExt;
@@ -8,9 +9,10 @@ use kube_cel::cel::objects::Value as Cel;
 use kube_cel::cel::parser::{Expression, Parser};
 use kube_cel::cel::{Context, ExecutionError};
 
+use super::bind::escape;
 use crate::guard::guarded;
-use crate::server::schema::Rule;
 use crate::server::schema::validate::cut;
+use crate::server::schema::{META, Rule, Schema};
 
 /// Levels that an expression may have.
 const MAX_DEPTH: usize = 64;
@@ -30,6 +32,8 @@ const UNUSABLE: &str = "the expression cannot be used";
 pub struct Programs {
     pub(super) rule: Program,
     pub(super) message: Option<Program>,
+    /// The fields of `self` and `oldSelf` that are read; `None` if it may be all of them.
+    pub(super) reads: Option<BTreeSet<String>>,
     /// Whether it compares with the old value.
     pub(in crate::server::schema) transition: bool,
 }
@@ -96,7 +100,12 @@ pub(in crate::server::schema) fn compile(rule: &Rule) -> Result<Programs, (&'sta
         text => Some(parse(text).map_err(|e| ("messageExpression", e))?),
     };
     let transition = compiled.expression.references().has_variable("oldSelf");
-    Ok(Programs { rule: compiled, message, transition })
+    let mut fields = BTreeSet::new();
+    let known = [Some(&compiled), message.as_ref()]
+        .into_iter()
+        .flatten()
+        .all(|p| reads(&p.expression, &mut fields));
+    Ok(Programs { rule: compiled, message, reads: known.then_some(fields), transition })
 }
 
 impl Rule {
@@ -213,6 +222,90 @@ fn inspect<'a>(e: &'a Expression, bound: &mut Vec<&'a str>, depth: usize) -> Res
     Ok(deepest)
 }
 
+impl Programs {
+    /// A field that the rule looks for in `self` and the schema of `self` does not have.
+    pub(in crate::server::schema) fn unknown_field(&self, schema: &Schema) -> Option<String> {
+        let mut unknown = None;
+        for program in std::iter::once(&self.rule).chain(&self.message) {
+            fields(&program.expression, schema, &mut unknown);
+        }
+        unknown
+    }
+}
+
+/// Looks at each field that an expression selects.
+fn fields(e: &Expression, schema: &Schema, unknown: &mut Option<String>) {
+    let mut inner = |e: &Expression| fields(e, schema, unknown);
+    match &e.expr {
+        Expr::Select(select) => {
+            inner(&select.operand);
+            let closed = schema_of(&select.operand, schema).filter(|s| {
+                s.type_ == "object"
+                    && s.additional_properties.is_none()
+                    && !s.preserve_unknown_fields
+            });
+            if closed.is_some_and(|s| property(s, &select.field).is_none())
+                && !META.contains(&select.field.as_str())
+            {
+                unknown.get_or_insert_with(|| select.field.clone());
+            }
+        }
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(inner),
+        Expr::List(list) => list.elements.iter().for_each(inner),
+        Expr::Map(map) => {
+            for entry in &map.entries {
+                if let EntryExpr::MapEntry(entry) = &entry.expr {
+                    inner(&entry.key);
+                    inner(&entry.value);
+                }
+            }
+        }
+        Expr::Comprehension(c) => {
+            let parts = [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result];
+            parts.into_iter().for_each(inner);
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Struct(_) | Expr::Unspecified => {}
+    }
+}
+
+/// The schema of `self.a.b`; none for anything else.
+fn schema_of<'a>(e: &Expression, schema: &'a Schema) -> Option<&'a Schema> {
+    match &e.expr {
+        Expr::Ident(name) if name == "self" => Some(schema),
+        Expr::Select(select) => property(schema_of(&select.operand, schema)?, &select.field),
+        _ => None,
+    }
+}
+
+/// A property by the name that rules call it by.
+fn property<'a>(schema: &'a Schema, name: &str) -> Option<&'a Schema> {
+    schema.properties.iter().find(|(key, _)| escape(key) == name).map(|(_, inner)| inner)
+}
+
+/// Collects the fields that are selected of `self` and `oldSelf`. False: they are used as a whole.
+fn reads(e: &Expression, fields: &mut BTreeSet<String>) -> bool {
+    let whole = |e: &Expression| matches!(&e.expr, Expr::Ident(name) if name == "self" || name == "oldSelf");
+    match &e.expr {
+        Expr::Literal(_) => true,
+        Expr::Ident(_) => !whole(e),
+        Expr::Select(select) if whole(&select.operand) => {
+            fields.insert(select.field.clone());
+            true
+        }
+        Expr::Select(select) => reads(&select.operand, fields),
+        Expr::Call(call) => {
+            call.target.as_deref().into_iter().chain(&call.args).all(|e| reads(e, fields))
+        }
+        Expr::List(list) => list.elements.iter().all(|e| reads(e, fields)),
+        Expr::Comprehension(c) => {
+            [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result]
+                .into_iter()
+                .all(|e| reads(e, fields))
+        }
+        Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => false,
+    }
+}
+
 /// First parts of qualified function names: `sets.contains`.
 const LIBRARIES: [&str; 11] = [
     "base64",
@@ -259,4 +352,43 @@ pub(super) fn evaluate(program: &Program, context: &Context<'_>) -> Result<Cel, 
         return deep(work);
     }
     guarded(work).unwrap_or_else(|_| Err(UNUSABLE.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_rule_reads_is_known_before_it_runs() {
+        let reads = |rule: &str| {
+            let rule = Rule { rule: rule.to_owned(), ..Rule::default() };
+            compile(&rule)
+                .unwrap()
+                .reads
+                .map(|fields| fields.into_iter().collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(
+            reads("self.a == oldSelf.b && (has(self.c.d) || [1].all(x, x < self.e[0]))").unwrap(),
+            "a b c e"
+        );
+        assert_eq!(reads("1 == 1").unwrap(), "");
+        for whole in [
+            "self.all(k, k != '')",
+            "size(self) > 1",
+            "self['a'] == 1",
+            "self == oldSelf",
+            "'a' in self",
+            "[1].all(x, x in self)",
+            "{'a': self}.a.b",
+            "self.?a.hasValue()",
+        ] {
+            assert_eq!(reads(whole), None, "{whole}");
+        }
+        let rule = Rule {
+            rule: "self.a".to_owned(),
+            message_expression: "string(self.b)".to_owned(),
+            ..Rule::default()
+        };
+        assert_eq!(compile(&rule).unwrap().reads.unwrap().len(), 2);
+    }
 }
