@@ -138,7 +138,8 @@ impl User {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&authority).unwrap()).unwrap();
         let user = &config["users"][0]["user"];
-        let (certificate, key) = (pem(&user["client-certificate-data"]), pem(&user["client-key-data"]));
+        let (certificate, key) =
+            (pem(&user["client-certificate-data"]), pem(&user["client-key-data"]));
         let tls = builder()
             .with_root_certificates(roots)
             .with_client_auth_cert(
@@ -176,8 +177,7 @@ impl User {
 
     async fn http2(&self) -> http2::SendRequest<Full<Bytes>> {
         let stream = TokioIo::new(self.connect("h2").await);
-        let (sender, connection) =
-            http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
         tokio::spawn(connection);
         sender
     }
@@ -202,7 +202,9 @@ impl User {
 
 fn builder() -> rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap()
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
 }
 
 fn request(method: &str, path: &str, content_type: &str, body: Bytes) -> Request<Full<Bytes>> {
