@@ -1,6 +1,7 @@
 //! The embedded server as a program of its own: what survives a kill, who may do what, and several
 //! programs on one store.
 
+mod hostile;
 mod kill;
 mod roles;
 mod serve;

@@ -66,6 +66,11 @@ async fn start(limits: Limits) -> Server {
                     answer.extensions_mut().insert(Endless);
                     answer
                 }
+                Ok(_) if request.uri().path() == "/much" => {
+                    let piece = || Ok::<_, Infallible>(Frame::data(Bytes::from(vec![0; 1 << 16])));
+                    let pieces = futures::stream::repeat_with(piece);
+                    Response::new(BodyExt::boxed(http_body_util::StreamBody::new(pieces)))
+                }
                 Ok(_) if request.uri().path() == "/never" => Response::new(Watch(false).boxed()),
                 Ok(user) => text(StatusCode::OK, &user.name),
             }
@@ -287,13 +292,51 @@ async fn above_the_limit_new_connections_are_closed_and_old_ones_serve_on() {
     let stream = server.connect(None, "http/1.1").await;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
-    assert_eq!(read(sender.send_request(ask("/")).await.unwrap()).await.0, 200);
-    let mut second = TcpStream::connect(server.address).await.unwrap();
-    assert!(closed(&mut second).await);
-    sender.ready().await.unwrap();
-    assert_eq!(read(sender.send_request(ask("/")).await.unwrap()).await.0, 200);
-    drop(sender);
+    let watch = sender.send_request(ask("/watch")).await.unwrap();
+    let mut second = server.connect(None, "http/1.1").await;
+    assert_eq!(second.read(&mut [0]).await.unwrap_or_default(), 0, "closed");
+    let mut watch = watch.into_body();
+    assert_eq!(watch.frame().await.unwrap().unwrap().into_data().unwrap(), "ADDED\n");
+    drop((sender, watch));
     let _ = connection.await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn above_the_limit_the_oldest_unused_connection_makes_room() {
+    let server = start(Limits { connections: 2, ..Limits::default() }).await;
+    let (mut senders, mut ends, mut watches) = (Vec::new(), Vec::new(), Vec::new());
+    for path in ["/watch", "/"] {
+        let stream = server.connect(None, "http/1.1").await;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        ends.push(tokio::spawn(connection));
+        let answer = sender.send_request(ask(path)).await.unwrap();
+        senders.push(sender);
+        if path == "/" {
+            assert_eq!(read(answer).await.0, 200);
+        } else {
+            watches.push(answer);
+        }
+    }
+    assert_eq!(server.get(None, "/").await.0, 200);
+    let _ = ends.pop().unwrap().await;
+    assert!(!ends.pop().unwrap().is_finished(), "the one with a watch stays");
+    drop((senders, watches));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_http2_client_that_takes_nothing_is_cut_off() {
+    let stall = Duration::from_millis(20);
+    let server = start(Limits { stall, ..Limits::default() }).await;
+    let io = TokioIo::new(server.connect(None, "h2").await);
+    let (mut sender, connection) =
+        http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(ask("/much")).await.unwrap();
+    // It answers pings all the time, as the connection is polled.
+    let _ = connection.await;
+    drop(answer);
     server.stop().await;
 }
 

@@ -125,7 +125,13 @@ impl Call {
         let mut unknown = meta::read(object)?;
         let schema = &self.served.kind.schema;
         unknown.extend(schema::prune(schema, object));
-        schema::default(schema, object);
+        if !schema::default(schema, object) {
+            return Err(ApiError::new(
+                413,
+                "RequestEntityTooLarge",
+                "the object is too large with its defaults",
+            ));
+        }
         unknown.sort();
         Ok(unknown.into_iter().map(|path| format!("unknown field \"{path}\"")).collect())
     }

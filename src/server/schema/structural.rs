@@ -449,7 +449,10 @@ fn defaults(schema: &Schema, path: &str, out: &mut Vec<Cause>) {
             let why = format!("must not have unknown fields: {}", unknown.join(", "));
             out.push(invalid(path.clone(), "object", &why));
         }
-        default::default(schema, &mut filled);
+        if !default::default(schema, &mut filled) {
+            out.push(invalid(path, "object", "must not unfold to so many values"));
+            return;
+        }
         for mut cause in validate::validate_field(schema, &filled) {
             let field = std::mem::take(&mut cause.field);
             let dot = if field.starts_with('[') { "" } else { "." };

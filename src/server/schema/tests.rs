@@ -453,3 +453,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn defaults_cannot_unfold_without_bound() {
+    let mut schema = json!({"type": "object"});
+    for _ in 0..4 {
+        schema = json!({"type": "object", "properties": {"x": {
+            "type": "array", "items": schema, "default": vec![json!({}); 100],
+        }}});
+    }
+    let schema: Schema = serde_json::from_value(schema).unwrap();
+    let mut value = json!({});
+    assert!(!default(&schema, &mut value));
+    assert!(default(&schema.properties["x"], &mut json!([])));
+}
+
+#[test]
+fn a_place_is_written_with_its_long_names_cut() {
+    let long = "k".repeat(1 << 20);
+    let (spec, step) = (Place::Field(&Place::Root, "spec"), "[x]");
+    let inner = Place::Field(&spec, &long);
+    let place = Place::Step(&Place::Item(&inner, 3), &step).to_string();
+    assert!(
+        place.starts_with("spec.kkk") && place.ends_with("…[3][x]") && place.len() < 300,
+        "{place}"
+    );
+    assert_eq!(Place::Root.to_string(), "");
+}

@@ -46,7 +46,7 @@ const MIGRATIONS: [&str; VERSION as usize] = ["
     INSERT INTO fact VALUES ('compacted', 1);
 "];
 /// What was before the changes that are kept is at most this long in all, nearly: a start reads it.
-const LOG_BYTES: usize = 256 << 20;
+const LOG_BYTES: usize = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 /// This many changes more than are kept may gather before old ones are deleted.
 const SLACK: usize = 10_000;
 

@@ -323,3 +323,24 @@ async fn a_backup_is_taken_while_the_store_is_written() {
     let missing = folder.path().join("none.db");
     assert!(backup(&missing, &folder.path().join("c2")).unwrap_err().to_string().contains("none"));
 }
+
+#[tokio::test]
+async fn the_history_of_long_objects_is_short() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("store");
+    let store = Store::open(&file, ()).unwrap();
+    // Twice as long as written: as a label too.
+    for n in 0..40 {
+        put(&store, "a", &format!("{n:0>30000}")).await;
+    }
+    let newest = store.revision();
+    closed(store).await;
+    let store = Store::open(&file, ()).unwrap();
+    let shelf = store.shelf(&hosts()).unwrap();
+    let TooOld(oldest) = shelf.events(2, 1).unwrap_err();
+    assert!(newest - oldest < 25, "{oldest} of {newest}");
+    let left = usize::try_from(newest - oldest).unwrap();
+    assert_eq!(shelf.events(oldest, 100).unwrap().len(), left);
+    assert!(left > 10, "{left}");
+    closed(store).await;
+}
