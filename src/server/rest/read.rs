@@ -20,6 +20,8 @@ use crate::server::storage::{Key, Objects, Stored, TooOld, Wanted};
 
 /// A piece of a list or a watch is at least this long, unless it is the last.
 pub(super) const PIECE: usize = 128 << 10;
+/// How many objects are looked at before others get their turn, when few of them are asked for.
+const LOOK: usize = 1000;
 /// How long a request for a revision of the future waits.
 const AHEAD: Duration = Duration::from_secs(3);
 
@@ -135,8 +137,8 @@ impl Walk {
         }
     }
 
-    /// The next objects that the filter takes: at most `most`, and not many more than `bytes` long.
-    /// None at the end.
+    /// The next objects that the filter takes, maybe none yet: at most `most`, and not many more than
+    /// `bytes` long. None at the end.
     pub(super) fn next(
         &mut self,
         call: &Call,
@@ -146,7 +148,7 @@ impl Walk {
     ) -> Option<Vec<(Key, Arc<Stored>)>> {
         let mut taken = Vec::new();
         let (mut size, mut last) = (0, None);
-        for (key, stored) in self.objects.range((self.from.clone(), self.to.clone())) {
+        for (key, stored) in self.objects.range((self.from.clone(), self.to.clone())).take(LOOK) {
             if taken.len() >= most || size >= bytes {
                 break;
             }
@@ -261,6 +263,7 @@ impl Call {
             let most = options.limit - page.len();
             let Some(more) = walk.next(&self, &filter, most, PIECE) else { break };
             page.extend(more);
+            tokio::task::yield_now().await;
         }
         let mut metadata = json!({"resourceVersion": revision.to_string()});
         let left = if page.len() < options.limit { 0 } else { walk.left() };
@@ -288,7 +291,11 @@ impl Shape {
         let (head, tail) = self.list_frame(call, &metadata);
         let state = (walk, filter, call.clone(), true);
         let items = futures::stream::unfold(state, move |(mut walk, filter, call, first)| async move {
-            let items = walk.next(&call, &filter, usize::MAX, PIECE)?;
+            let mut items = walk.next(&call, &filter, usize::MAX, PIECE)?;
+            while items.is_empty() {
+                tokio::task::yield_now().await;
+                items = walk.next(&call, &filter, usize::MAX, PIECE)?;
+            }
             let mut piece = Vec::with_capacity(PIECE + PIECE / 4);
             let mut first = first;
             for (_, stored) in &items {

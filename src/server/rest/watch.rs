@@ -136,6 +136,7 @@ impl Watching {
                     if !lines.is_empty() {
                         return Some(lines.into());
                     }
+                    tokio::task::yield_now().await;
                 }
                 Stage::Marker => {
                     self.stage = Stage::Events;
