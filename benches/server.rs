@@ -12,6 +12,7 @@
     clippy::print_stderr,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
+    clippy::naive_bytecount,
     missing_docs,
     reason = "a measuring program"
 )]
@@ -130,7 +131,7 @@ async fn writes(servers: &Servers, objects: usize, rows: &mut Vec<Row>) {
     rows.push(rate("creates/s, 1 connection", servers, create(1, 200, "alone-")).await);
 
     let changes = 2000.min(batch);
-    let patch = |connections: usize, count: usize| {
+    let merges = |connections: usize, count: usize| {
         async move |server: &Server, round: usize| {
             let began = Instant::now();
             server
@@ -143,8 +144,8 @@ async fn writes(servers: &Servers, objects: usize, rows: &mut Vec<Row>) {
             count as f64 / began.elapsed().as_secs_f64()
         }
     };
-    rows.push(rate("merge patches/s, 8 connections", servers, patch(WRITERS, changes)).await);
-    rows.push(rate("merge patches/s, 1 connection", servers, patch(1, 200)).await);
+    rows.push(rate("merge patches/s, 8 connections", servers, merges(WRITERS, changes)).await);
+    rows.push(rate("merge patches/s, 1 connection", servers, merges(1, 200)).await);
     let apply = async |server: &Server, round: usize| {
         let began = Instant::now();
         server

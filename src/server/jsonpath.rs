@@ -36,6 +36,14 @@ impl JsonPath {
         (rest.is_empty() && !path.steps.is_empty()).then_some(path)
     }
 
+    /// The fields that it begins with: it looks at nothing beside them.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map_while(|step| match step {
+            Step::Key(key) => Some(key.as_str()),
+            _ => None,
+        })
+    }
+
     /// The first value that it leads to.
     pub(super) fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         follow(&self.steps, value)

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::jsonpath::JsonPath;
 use super::kind::{Column, Kind};
 use super::status::{ApiError, ApiResult};
+use super::storage::Wanted;
 
 /// What of the object a row carries, besides its cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +44,7 @@ impl IncludeObject {
 pub struct Printer {
     definitions: Vec<Value>,
     cells: Vec<Cell>,
+    wanted: Wanted,
 }
 
 /// How a cell is made.
@@ -59,7 +61,10 @@ enum Cell {
 impl Printer {
     /// Prepares the columns of a kind.
     pub fn new(kind: &Kind) -> Self {
-        let mut printer = Self { definitions: Vec::new(), cells: Vec::new() };
+        let mut wanted = Wanted::default();
+        wanted.add(["metadata", "name"]);
+        wanted.add(["metadata", "creationTimestamp"]);
+        let mut printer = Self { definitions: Vec::new(), cells: Vec::new(), wanted };
         if kind.custom || kind.kind != "Event" {
             let name = Column {
                 name: "Name".to_owned(),
@@ -96,7 +101,15 @@ impl Printer {
             "name": name, "type": type_, "format": format, "description": description,
             "priority": priority,
         }));
+        if let Cell::Custom(Some(path), _) = &cell {
+            self.wanted.add(path.fields());
+        }
         self.cells.push(cell);
+    }
+
+    /// What the cells of a custom resource look at.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// The `columnDefinitions`.
@@ -104,9 +117,14 @@ impl Printer {
         &self.definitions
     }
 
+    /// The cells of an object.
+    pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        self.cells.iter().map(|cell| cell.of(object, now)).collect()
+    }
+
     /// The row of an object. A bookmark makes a row too: nothing is missed in an object.
     pub fn row(&self, object: Value, include: IncludeObject, now: Timestamp) -> Value {
-        let cells: Vec<Value> = self.cells.iter().map(|cell| cell.of(&object, now)).collect();
+        let cells = self.cells(&object, now);
         let object = match include {
             IncludeObject::Metadata => partial(object),
             IncludeObject::Object => object,
@@ -147,6 +165,13 @@ pub fn partial(mut object: Value) -> Value {
         partial.insert("metadata".to_owned(), metadata);
     }
     partial
+}
+
+/// The same as text, of metadata as text.
+pub fn partial_text(metadata: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"meta.k8s.io/v1","kind":"PartialObjectMetadata","metadata":{metadata}}}"#
+    )
 }
 
 /// A `PartialObjectMetadataList` of what [`partial`] made; `metadata` is that of the list.
@@ -553,6 +578,35 @@ mod tests {
         assert_eq!(row(IncludeObject::parse("Object").unwrap()), object);
         assert_eq!(row(IncludeObject::parse("None").unwrap()), Value::Null);
         assert_eq!(IncludeObject::parse("none").unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn rows_are_the_same_if_only_what_is_wanted_is_read() {
+        let object = json!({
+            "apiVersion": "a/v1", "kind": "K",
+            "metadata": {"name": "x", "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"a.b/c": "d"}, "resourceVersion": "1"},
+            "spec": {"n": 1, "deep": {"a": [1, 2], "b": 2}, "list": [{"type": "x", "v": "1"}, {"type": "y", "v": "2"}]},
+        });
+        let paths = [
+            ".spec.n",
+            ".spec.deep.a[1]",
+            ".spec.none.x",
+            ".metadata.labels.a\\.b/c",
+            ".spec.list[?(@.type==\"y\")].v",
+            ".kind",
+        ];
+        let columns: Vec<_> = paths.iter().map(|path| ("string", *path)).collect();
+        let stored =
+            crate::server::storage::Stored::read(1, serde_json::to_vec(&object).unwrap().into())
+                .unwrap();
+        for printer in [Printer::new(&custom(&columns)), Printer::new(&custom(&[]))] {
+            let part = stored.part(printer.wanted());
+            assert!(part["spec"]["deep"].get("b").is_none(), "{part}");
+            let row = printer.row(object.clone(), IncludeObject::Metadata, now());
+            assert!(row["cells"][1].is_string(), "{row}");
+            assert_eq!(row["cells"], Value::from(printer.cells(&part, now())));
+            assert_eq!(row["object"].to_string(), partial_text(stored.metadata()));
+        }
     }
 
     #[test]

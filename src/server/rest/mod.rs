@@ -4,6 +4,8 @@ pub(super) mod delete;
 mod read;
 mod shape;
 mod strategy;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod write;
 

@@ -104,8 +104,17 @@ impl Shape {
 
     /// One object as an item of a list.
     pub(super) fn item(self, call: &Call, stored: &Stored) -> Bytes {
+        let as_stored = call.served.kind.custom && call.served.plain(stored);
         match self {
             Self::Json | Self::Yaml => call.served.bytes(stored),
+            Self::Partial if as_stored => table::partial_text(stored.metadata()).into(),
+            // Only what the columns show is read, and the metadata copied as it is.
+            Self::Table(IncludeObject::Metadata) if as_stored => {
+                let printer = &call.served.printer;
+                let cells = Value::from(printer.cells(&stored.part(printer.wanted()), call.now));
+                let object = table::partial_text(stored.metadata());
+                format!(r#"{{"cells":{cells},"object":{object}}}"#).into()
+            }
             Self::Partial => table::partial(call.served.object(stored)).to_string().into(),
             Self::Table(include) => {
                 let object = call.served.object(stored);

@@ -148,6 +148,16 @@ impl Stored {
         wanted.read(&self.bytes)
     }
 
+    /// Its metadata as text.
+    pub fn metadata(&self) -> &str {
+        #[derive(Deserialize)]
+        struct Outer<'a> {
+            #[serde(borrow)]
+            metadata: &'a RawValue,
+        }
+        serde_json::from_slice::<Outer<'_>>(&self.bytes).map_or("{}", |outer| outer.metadata.get())
+    }
+
     /// Its labels.
     pub fn labels(&self) -> Map<String, Value> {
         self.bytes
