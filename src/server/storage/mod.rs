@@ -294,7 +294,9 @@ impl Writer {
             shelves.entry(resource).or_insert_with_key(begin).publish(event, false);
         }
         self.shared.revision.store(revision, Ordering::Release);
-        shelves.values().for_each(|shelf| shelf.tell());
+        for shelf in shelves.values() {
+            shelf.tell();
+        }
         for (answer, object) in answers {
             let _ = answer.send(Ok(object));
         }

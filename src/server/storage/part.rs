@@ -52,7 +52,7 @@ impl<'de> Visitor<'de> for &Wanted {
         while let Some(field) = map.next_key_seed(Name(self))? {
             match field {
                 Some((name, wanted)) => {
-                    drop(read.insert(name.clone(), map.next_value_seed(wanted)?))
+                    drop(read.insert(name.clone(), map.next_value_seed(wanted)?));
                 }
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
