@@ -223,6 +223,17 @@ async fn missing_definitions_and_permissions_are_named() {
     assert!(stderr.contains("does not serve inventory.inv-tui.dev"), "{stderr}");
     assert!(stderr.contains("hint: ") && stderr.contains("crds --apply"), "{stderr}");
 
+    // Not named on purpose, only found in the environment: the embedded server takes its place, and
+    // it is said so.
+    let home = tempfile::tempdir().unwrap();
+    let env = [("HOME", home.path().to_str().unwrap()), ("KUBECONFIG", &server.kubeconfig)];
+    let mut pty = Pty::start(BINARY, &["--config", "/dev/null"], &env, (160, 30));
+    pty.shows("0 hosts · live");
+    pty.shows("has no inventory (install: inv-tui --headless crds --apply");
+    assert!(pty.screen().contains("inv-tui embedded"), "{}", pty.screen());
+    pty.send(":q\r");
+    assert_eq!(pty.ends(), 0);
+
     let (code, _, stderr) =
         run_binary(&["--headless", "crds", "--apply", "--kubeconfig", &server.kubeconfig]);
     assert_eq!(code, 0, "{stderr}");
