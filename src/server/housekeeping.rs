@@ -122,9 +122,11 @@ async fn edit(
 async fn delete(inner: &Arc<Inner>, served: &Served, key: &str, seen: &Stored) -> ApiResult<()> {
     let Some(call) = call_for(inner, served, key) else { return Ok(()) };
     let seen = seen.object();
-    let same = |now: &Value| match meta::text(now, "uid") == meta::text(&seen, "uid") {
-        true => Ok(()),
-        false => Err(ApiError::not_found("", "", key)),
+    let same = |now: &Value| {
+        if meta::text(now, "uid") == meta::text(&seen, "uid") {
+            return Ok(());
+        }
+        Err(ApiError::not_found("", "", key))
     };
     let done = call.delete_one(key, None, false, &same).await;
     looked_after(served, key, done)

@@ -483,14 +483,11 @@ impl<'s> Type<'s> {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    match self.field(name) {
-                        Some((type_, _)) => {
-                            type_.check_at(Place::Field(&place, name), value, errors);
-                        }
-                        None => {
-                            let place = dotted(Place::Field(&place, name));
-                            errors.push(format!("{place}: field not declared in schema"));
-                        }
+                    if let Some((type_, _)) = self.field(name) {
+                        type_.check_at(Place::Field(&place, name), value, errors);
+                    } else if errors.len() < MOST {
+                        let place = dotted(Place::Field(&place, name));
+                        errors.push(format!("{place}: field not declared in schema"));
                     }
                 }
             }
