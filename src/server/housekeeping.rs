@@ -123,8 +123,10 @@ async fn delete(inner: &Arc<Inner>, served: &Served, key: &str, seen: &Stored) -
     let Some(call) = call_for(inner, served, key) else { return Ok(()) };
     let seen = seen.object();
     let same = |now: &Value| {
-        let same = meta::text(now, "uid") == meta::text(&seen, "uid");
-        if same { Ok(()) } else { Err(ApiError::not_found("", "", key)) }
+        if meta::text(now, "uid") == meta::text(&seen, "uid") {
+            return Ok(());
+        }
+        Err(ApiError::not_found("", "", key))
     };
     let done = call.delete_one(key, None, false, &same).await;
     looked_after(served, key, done)

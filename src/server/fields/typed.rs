@@ -483,11 +483,11 @@ impl<'s> Type<'s> {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
-                    let place = Place::Field(&place, name);
                     if let Some((type_, _)) = self.field(name) {
-                        type_.check_at(place, value, errors);
-                    } else {
-                        errors.push(format!("{}: field not declared in schema", dotted(place)));
+                        type_.check_at(Place::Field(&place, name), value, errors);
+                    } else if errors.len() < MOST {
+                        let place = dotted(Place::Field(&place, name));
+                        errors.push(format!("{place}: field not declared in schema"));
                     }
                 }
             }
