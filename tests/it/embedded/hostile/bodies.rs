@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What it is; method, path and content type; the body; the status that it gets.
+type Case<'a> = (&'a str, (&'a str, &'a str, &'a str), String, u16);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_body_costs_more_than_its_size() {
     let mut victim = Victim::start().await;
@@ -34,7 +37,7 @@ async fn no_body_costs_more_than_its_size() {
     let create = ("POST", CONFIG_MAPS, JSON);
     let csr = ("POST", REQUESTS, JSON);
     let apply = ("PATCH", "/api/v1/namespaces/default/configmaps/y?fieldManager=m", APPLY);
-    let cases: Vec<(&str, (&str, &str, &str), String, u16)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         // Half a million values under one name of 700 kB, whose place is not written down each time.
         ("long name", csr, request(&format!(r#""usages":["client auth"],"extra":{{"{long}":[{}]}}"#, many(300_000, r#""""#))), 422),
         ("usages", csr, request(&format!(r#""usages":[{},{}]"#, many(200_000, r#""x""#), many(200_000, r#""any""#))), 422),
@@ -57,15 +60,15 @@ async fn no_body_costs_more_than_its_size() {
         assert!(answer.headers.get_all("warning").iter().count() <= 50, "{what}");
         assert!(answer.headers.values().all(|value| value.len() < 1000), "{what}");
         if status == 422 {
-            let causes = answer.json()["details"]["causes"].as_array().unwrap().len();
-            assert!(causes <= 200 && answer.body.len() < 1 << 20, "{what}: {causes}");
+            let told = answer.json()["details"]["causes"].as_array().unwrap().len();
+            assert!(told <= 200 && answer.body.len() < 1 << 20, "{what}: {told}");
         }
     }
     // Of a body of 3 MiB, at two places at a time.
     let (_, most) = victim.memory();
     assert!(most < 1536, "{most} MiB");
-    let log = victim.log();
-    assert!(!log.contains("panic") && !log.contains("ERROR"), "{log}");
+    let said = victim.log();
+    assert!(!said.contains("panic") && !said.contains("ERROR"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,7 +177,7 @@ async fn queries_cost_little() {
     let selectors = [
         format!("labelSelector=a+in+({})", all(|n| format!("v{n}"))),
         format!("labelSelector={}", all(|n| format!("!k{n}"))),
-        format!("fieldSelector={}", ["metadata.name!=x"; 3000].join(",")),
+        format!("fieldSelector={}", vec!["metadata.name!=x"; 3000].join(",")),
     ];
     for selector in selectors {
         for kind in ["", "&limit=500", "&watch=1&timeoutSeconds=1"] {
@@ -188,9 +191,10 @@ async fn queries_cost_little() {
         admin.send("GET", path, "", "").await.is(404);
     }
     // A token that somebody made up.
-    use base64::Engine;
-    let token = base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .encode(r#"{"v":"meta.k8s.io/v1","rv":100,"start":"zzz"}"#);
+    let token = base64::Engine::encode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        r#"{"v":"meta.k8s.io/v1","rv":100,"start":"zzz"}"#,
+    );
     for limit in ["", "&limit=5"] {
         let path = format!("{CONFIG_MAPS}?continue={token}{limit}");
         let answer = admin.send("GET", &path, "", "").await.is(200);

@@ -97,9 +97,9 @@ async fn whoever_takes_nothing_costs_little() {
         .meanwhile(async {
             for round in 1..8 {
                 for n in 0..OBJECTS {
-                    let patch = json!({"data": {"x": text(round)}}).to_string();
+                    let change = json!({"data": {"x": text(round)}}).to_string();
                     let path = format!("{CONFIG_MAPS}/c{n}");
-                    admin.send("PATCH", &path, MERGE, patch).await.is(200);
+                    admin.send("PATCH", &path, MERGE, change).await.is(200);
                 }
             }
         })
