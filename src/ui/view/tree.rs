@@ -118,8 +118,8 @@ fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         (Link::Lost { .. }, true) => &["the server is out of reach; trying again"],
         (Link::Live, true) => &[
             "no hosts yet",
-            "\"inv-tui --headless fetch\" brings them from a provider; they appear here by themselves",
-            "\"inv-tui --demo\" shows a made-up fleet",
+            "inv-tui --headless fetch   brings them from a provider",
+            "inv-tui --demo             shows a made-up fleet",
         ],
         (_, false) => &["nothing matches the filter", "esc clears it, 0 shows everything"],
     };
