@@ -93,16 +93,12 @@ pub fn finish(response: &mut Response) {
 
 /// Whether the client takes gzip.
 pub fn takes_gzip(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','))
-        .any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            name.trim().eq_ignore_ascii_case("gzip") && !weight.replace(' ', "").starts_with("q=0")
-                || name.trim().eq_ignore_ascii_case("gzip") && weight.trim().starts_with("q=0.")
-        })
+    let lists = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
+    lists.flat_map(|list| list.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok());
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
+    })
 }
 
 /// Compresses a large body: piece by piece, so that it is never in memory as a whole.
@@ -182,6 +178,7 @@ mod tests {
             ("gzip", true),
             ("br, GZIP;q=0.5", true),
             ("gzip;q=0", false),
+            ("gzip; q=0.1", true),
             ("identity", false),
             ("", false),
         ] {
