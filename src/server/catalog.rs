@@ -38,7 +38,14 @@ impl Served {
             ResourceId::new(&kind.group, &kind.plural)
         };
         let head = format!("{{\"apiVersion\":\"{}\",", kind.api_version());
-        Self { shelf: store.shelf_or_new(&id), printer: Printer::new(&kind), id, head, kind, new_events }
+        Self {
+            shelf: store.shelf_or_new(&id),
+            printer: Printer::new(&kind),
+            id,
+            head,
+            kind,
+            new_events,
+        }
     }
 
     /// The JSON of a stored object in this version.

@@ -45,8 +45,7 @@ pub fn to_new(event: &mut Value) {
 
 /// Managed fields speak of the same fields.
 fn rewrite_fields(event: &mut Value, name: impl Fn(&str) -> Option<&'static str>) {
-    let Some(entries) =
-        event.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut)
+    let Some(entries) = event.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut)
     else {
         return;
     };
@@ -88,7 +87,11 @@ pub fn check(event: &Value, strict: bool) -> Vec<Cause> {
             if text.is_empty() {
                 causes.push(Cause::required(field, ""));
             } else if text.len() > most {
-                causes.push(Cause::invalid(field, &text.into(), format!("can have at most {most} characters")));
+                causes.push(Cause::invalid(
+                    field,
+                    &text.into(),
+                    format!("can have at most {most} characters"),
+                ));
             }
         }
         if word(event, "/eventTime").is_empty() {
@@ -100,7 +103,11 @@ pub fn check(event: &Value, strict: bool) -> Vec<Cause> {
         }
         let type_ = word(event, "/type");
         if !["Normal", "Warning"].contains(&type_) {
-            causes.push(Cause::invalid("type", &type_.into(), "has invalid value, must be Normal or Warning"));
+            causes.push(Cause::invalid(
+                "type",
+                &type_.into(),
+                "has invalid value, must be Normal or Warning",
+            ));
         }
     }
     causes
@@ -129,12 +136,8 @@ pub fn check_change(old: &Value, new: &Value, strict: bool) -> Vec<Cause> {
 
 /// Whether the event has been there long enough.
 pub fn expired(event: &Value, now: Timestamp) -> bool {
-    let times = [
-        "/series/lastObservedTime",
-        "/lastTimestamp",
-        "/eventTime",
-        "/metadata/creationTimestamp",
-    ];
+    let times =
+        ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
     let newest = times.iter().filter_map(|path| word(event, path).parse::<Timestamp>().ok()).max();
     newest.is_some_and(|newest| now.duration_since(newest) > KEPT)
 }
@@ -162,7 +165,10 @@ mod tests {
         to_core(&mut core);
         assert_eq!(core["involvedObject"]["name"], "h");
         assert_eq!(core["message"], "n");
-        assert_eq!(core["metadata"]["managedFields"][0]["fieldsV1"], json!({"f:message": {}, "f:reason": {}}));
+        assert_eq!(
+            core["metadata"]["managedFields"][0]["fieldsV1"],
+            json!({"f:message": {}, "f:reason": {}})
+        );
         assert!(core.get("regarding").is_none());
         to_new(&mut core);
         assert_eq!(core, event());

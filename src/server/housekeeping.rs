@@ -112,15 +112,19 @@ async fn delete(server: &Arc<Inner>, served: &Served, key: &str) -> ApiResult<()
 }
 
 fn without(object: &mut Value, finalizer: &str) {
-    let left: Vec<String> =
-        meta::finalizers(object).into_iter().filter(|f| *f != finalizer).map(str::to_owned).collect();
+    let left: Vec<String> = meta::finalizers(object)
+        .into_iter()
+        .filter(|f| *f != finalizer)
+        .map(str::to_owned)
+        .collect();
     meta::set(object, "finalizers", left);
 }
 
 /// Signs approved certificate requests and forgets old ones.
 async fn requests(server: &Arc<Inner>, now: Timestamp) -> ApiResult<()> {
     let catalog = server.catalog();
-    let Some(served) = catalog.find("certificates.k8s.io", "v1", "certificatesigningrequests") else {
+    let Some(served) = catalog.find("certificates.k8s.io", "v1", "certificatesigningrequests")
+    else {
         return Ok(());
     };
     for (key, stored) in &served.shelf.objects().0 {
@@ -162,9 +166,11 @@ fn owner_is_there(server: &Inner, dependant: &str, owner: &Value) -> bool {
     let word = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
     let (group, version) = word("apiVersion").split_once('/').unwrap_or(("", word("apiVersion")));
     let catalog = server.catalog();
-    let Some(kind) = catalog.kinds.iter().find(|k| {
-        k.group == group && k.version == version && k.kind == word("kind")
-    }) else {
+    let Some(kind) = catalog
+        .kinds
+        .iter()
+        .find(|k| k.group == group && k.version == version && k.kind == word("kind"))
+    else {
         return true;
     };
     let Some(served) = catalog.find(group, version, &kind.plural) else { return true };
@@ -194,7 +200,8 @@ async fn held(server: &Arc<Inner>) -> ApiResult<()> {
         }
         let mut left = 0;
         for other in &resources {
-            for (dependant, stored) in other.shelf.objects().0.iter().filter(|(_, s)| s.marks.owned) {
+            for (dependant, stored) in other.shelf.objects().0.iter().filter(|(_, s)| s.marks.owned)
+            {
                 let owned = owners(&stored.object());
                 if !owned.iter().any(|o| o.get("uid").and_then(Value::as_str) == Some(uid)) {
                     continue;
@@ -226,7 +233,8 @@ async fn held(server: &Arc<Inner>) -> ApiResult<()> {
 /// CRDs that are being deleted: first their objects, then they.
 async fn definitions(server: &Arc<Inner>) -> ApiResult<()> {
     let catalog = server.catalog();
-    let Some(definitions) = catalog.find("apiextensions.k8s.io", "v1", "customresourcedefinitions") else {
+    let Some(definitions) = catalog.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    else {
         return Ok(());
     };
     for (key, stored) in &definitions.shelf.objects().0 {
@@ -250,7 +258,8 @@ async fn definitions(server: &Arc<Inner>) -> ApiResult<()> {
 /// Deletes all objects of a resource, or those of one namespace.
 async fn empty(server: &Arc<Inner>, served: &Served, namespace: &str) -> ApiResult<()> {
     for (key, _) in &served.shelf.objects().0 {
-        let inside = namespace.is_empty() || key.split_once('/').is_some_and(|(n, _)| n == namespace);
+        let inside =
+            namespace.is_empty() || key.split_once('/').is_some_and(|(n, _)| n == namespace);
         if inside {
             delete(server, served, key).await?;
         }
@@ -270,10 +279,18 @@ async fn namespaces(server: &Arc<Inner>) -> ApiResult<()> {
         let mut left = false;
         for served in catalog.resources().iter().filter(|served| served.kind.namespaced) {
             empty(server, served, name).await?;
-            left |= served.shelf.objects().0.keys().any(|key| key.split_once('/').is_some_and(|(n, _)| n == &**name));
+            left |= served
+                .shelf
+                .objects()
+                .0
+                .keys()
+                .any(|key| key.split_once('/').is_some_and(|(n, _)| n == &**name));
         }
         if !left {
-            edit(server, &namespaces, name, "finalize", |new| new["spec"]["finalizers"] = json!([])).await?;
+            edit(server, &namespaces, name, "finalize", |new| {
+                new["spec"]["finalizers"] = json!([])
+            })
+            .await?;
         }
     }
     Ok(())

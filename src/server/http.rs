@@ -7,7 +7,9 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::{Stream, StreamExt};
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY};
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -37,7 +39,8 @@ pub fn streamed(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Body {
 /// An answer with a content type.
 pub fn answer(code: u16, content_type: &'static str, body: Body) -> Response {
     let mut response = http::Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
@@ -76,9 +79,7 @@ pub fn warn(response: &mut Response, text: &str) {
 /// The headers that every answer has.
 pub fn finish(response: &mut Response) {
     let headers = response.headers_mut();
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache, private"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()) {
         headers.insert("audit-id", id);
     }
@@ -86,11 +87,16 @@ pub fn finish(response: &mut Response) {
 
 /// Whether the client takes gzip.
 pub fn takes_gzip(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        name.trim().eq_ignore_ascii_case("gzip") && !weight.replace(' ', "").starts_with("q=0")
-            || name.trim().eq_ignore_ascii_case("gzip") && weight.trim().starts_with("q=0.")
-    })
+    headers
+        .get_all(ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .any(|coding| {
+            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+            name.trim().eq_ignore_ascii_case("gzip") && !weight.replace(' ', "").starts_with("q=0")
+                || name.trim().eq_ignore_ascii_case("gzip") && weight.trim().starts_with("q=0.")
+        })
 }
 
 /// Compresses a large body: piece by piece, so that it is never in memory as a whole.
@@ -147,7 +153,8 @@ mod tests {
 
     #[tokio::test]
     async fn large_bodies_are_compressed_and_short_ones_are_not() {
-        let pieces: Vec<Bytes> = (0..1000).map(|n: u32| Bytes::from(format!("{n:0>1000}"))).collect();
+        let pieces: Vec<Bytes> =
+            (0..1000).map(|n: u32| Bytes::from(format!("{n:0>1000}"))).collect();
         let whole = pieces.concat();
         let response = answer(200, "text/plain", streamed(futures::stream::iter(pieces)));
         let response = gzip(response).await;
@@ -165,7 +172,13 @@ mod tests {
 
     #[test]
     fn gzip_is_asked_for_in_several_ways() {
-        for (header, takes) in [("gzip", true), ("br, GZIP;q=0.5", true), ("gzip;q=0", false), ("identity", false), ("", false)] {
+        for (header, takes) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("identity", false),
+            ("", false),
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(header));
             assert_eq!(takes_gzip(&headers), takes, "{header}");

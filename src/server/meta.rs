@@ -26,8 +26,13 @@ const FIELDS: [&str; 15] = [
 ];
 
 /// Fields that the server sets and nobody changes.
-const SERVER_OWNED: [&str; 5] =
-    ["creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "selfLink"];
+const SERVER_OWNED: [&str; 5] = [
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "generation",
+    "selfLink",
+];
 
 /// All annotations of an object together, at most.
 const ANNOTATION_BYTES: usize = 256 << 10;
@@ -158,30 +163,51 @@ pub fn check(kind: &Kind, object: &Value) -> Vec<Cause> {
         }
     }
     let mut bytes = 0;
-    for (key, value) in metadata.get("annotations").and_then(Value::as_object).into_iter().flatten() {
+    for (key, value) in metadata.get("annotations").and_then(Value::as_object).into_iter().flatten()
+    {
         bytes += key.len() + value.as_str().map_or(0, str::len);
         if !is_qualified(&key.to_lowercase()) {
-            causes.push(Cause::invalid("metadata.annotations", &key.as_str().into(), "an annotation's key is [prefix/]name, with a name like that of a label"));
+            causes.push(Cause::invalid(
+                "metadata.annotations",
+                &key.as_str().into(),
+                "an annotation's key is [prefix/]name, with a name like that of a label",
+            ));
         }
     }
     if bytes > ANNOTATION_BYTES {
-        causes.push(Cause::new("FieldValueTooLong", "metadata.annotations", format!("Too long: may not be more than {ANNOTATION_BYTES} bytes")));
+        causes.push(Cause::new(
+            "FieldValueTooLong",
+            "metadata.annotations",
+            format!("Too long: may not be more than {ANNOTATION_BYTES} bytes"),
+        ));
     }
     for (at, finalizer) in finalizers(object).iter().enumerate() {
         let known = ["orphan", "foregroundDeletion"].contains(finalizer);
         if !known && !is_qualified(finalizer) {
-            causes.push(Cause::invalid(format!("metadata.finalizers[{at}]"), &(*finalizer).into(), "a finalizer has a qualified name such as example.com/clean-up"));
+            causes.push(Cause::invalid(
+                format!("metadata.finalizers[{at}]"),
+                &(*finalizer).into(),
+                "a finalizer has a qualified name such as example.com/clean-up",
+            ));
         }
     }
     let owners = metadata.get("ownerReferences").and_then(Value::as_array);
     let owners: Vec<&Value> = owners.into_iter().flatten().collect();
     if owners.iter().filter(|o| o.get("controller") == Some(&Value::Bool(true))).count() > 1 {
-        causes.push(Cause::invalid("metadata.ownerReferences", &Value::Null, "only one reference can have controller set to true"));
+        causes.push(Cause::invalid(
+            "metadata.ownerReferences",
+            &Value::Null,
+            "only one reference can have controller set to true",
+        ));
     }
     for (at, owner) in owners.iter().enumerate() {
         for field in ["apiVersion", "kind", "name", "uid"] {
             if owner.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
-                causes.push(Cause::invalid(format!("metadata.ownerReferences[{at}].{field}"), &"".into(), "must not be empty"));
+                causes.push(Cause::invalid(
+                    format!("metadata.ownerReferences[{at}].{field}"),
+                    &"".into(),
+                    "must not be empty",
+                ));
             }
         }
     }
@@ -192,17 +218,27 @@ pub fn check(kind: &Kind, object: &Value) -> Vec<Cause> {
 fn name_fits(kind: &Kind, name: &str) -> Result<(), &'static str> {
     let group = if kind.custom { "custom" } else { &kind.group };
     match (group, kind.plural.as_str()) {
-        ("", "namespaces") if !is_label_name(name) => Err("a lowercase RFC 1123 label has at most 63 characters, lower case letters, digits or '-', and begins and ends with a letter or digit"),
-        ("certificates.k8s.io", _) if [".", ".."].contains(&name) || name.contains(['/', '%']) || name.len() > 253 => Err("must be one part of a path: not '.' or '..', no '/' or '%'"),
+        ("", "namespaces") if !is_label_name(name) => Err(
+            "a lowercase RFC 1123 label has at most 63 characters, lower case letters, digits or '-', and begins and ends with a letter or digit",
+        ),
+        ("certificates.k8s.io", _)
+            if [".", ".."].contains(&name) || name.contains(['/', '%']) || name.len() > 253 =>
+        {
+            Err("must be one part of a path: not '.' or '..', no '/' or '%'")
+        }
         ("certificates.k8s.io", _) | ("", "namespaces") => Ok(()),
-        _ if !is_subdomain(name) => Err("a lowercase RFC 1123 subdomain has at most 253 characters, lower case letters, digits, '-' or '.', and begins and ends with a letter or digit"),
+        _ if !is_subdomain(name) => Err(
+            "a lowercase RFC 1123 subdomain has at most 253 characters, lower case letters, digits, '-' or '.', and begins and ends with a letter or digit",
+        ),
         _ => Ok(()),
     }
 }
 
 fn inner(text: &str, other: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric();
-    text.starts_with(word) && text.ends_with(word) && text.chars().all(|c| word(c) || other.contains(c))
+    text.starts_with(word)
+        && text.ends_with(word)
+        && text.chars().all(|c| word(c) || other.contains(c))
 }
 
 fn is_label_name(text: &str) -> bool {
@@ -212,7 +248,9 @@ fn is_label_name(text: &str) -> bool {
 /// A lowercase RFC 1123 subdomain.
 pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253
-        && text.split('.').all(|part| inner(part, "-") && !part.contains(|c: char| c.is_ascii_uppercase()))
+        && text
+            .split('.')
+            .all(|part| inner(part, "-") && !part.contains(|c: char| c.is_ascii_uppercase()))
 }
 
 fn is_qualified(key: &str) -> bool {
@@ -279,18 +317,28 @@ pub fn keep(kind: &Kind, old: &Value, new: &mut Value) -> ApiResult<()> {
     }
     let uid = text(new, "uid");
     if !uid.is_empty() && uid != text(old, "uid") {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", text(old, "uid"));
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            text(old, "uid")
+        );
         return Err(ApiError::conflict(&kind.group, &kind.plural, &name, &why));
     }
     let version = text(new, "resourceVersion");
     if !version.is_empty() && version != text(old, "resourceVersion") {
-        return Err(ApiError::conflict(&kind.group, &kind.plural, &name, "the object has been modified; please apply your changes to the latest version and try again"));
+        return Err(ApiError::conflict(
+            &kind.group,
+            &kind.plural,
+            &name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        ));
     }
     if deleting(old) {
         let had = finalizers(old);
         let added: Vec<&str> = finalizers(new).into_iter().filter(|f| !had.contains(f)).collect();
         if !added.is_empty() {
-            let message = format!("no new finalizers can be added if the object is being deleted, found new finalizers {added:?}");
+            let message = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+            );
             let cause = Cause::forbidden("metadata.finalizers", message);
             return Err(ApiError::invalid(&kind.group, &kind.kind, &name, vec![cause]));
         }
@@ -308,10 +356,13 @@ pub fn keep(kind: &Kind, old: &Value, new: &mut Value) -> ApiResult<()> {
 /// Raises the generation if something changed that counts: of a resource with a status subresource
 /// everything but metadata and status, of another everything but metadata.
 pub fn count(kind: &Kind, old: &Value, new: &mut Value) {
-    let Some(generation) = old.get("metadata").and_then(|m| m.get("generation")).and_then(Value::as_i64) else {
+    let Some(generation) =
+        old.get("metadata").and_then(|m| m.get("generation")).and_then(Value::as_i64)
+    else {
         return;
     };
-    let counts = |key: &str| key != "metadata" && (key != "status" || (kind.custom && !kind.has_status()));
+    let counts =
+        |key: &str| key != "metadata" && (key != "status" || (kind.custom && !kind.has_status()));
     let part = |(key, _): &(&String, &Value)| counts(key);
     let was = old.as_object().into_iter().flatten().filter(part);
     let is = new.as_object().into_iter().flatten().filter(part);
@@ -339,15 +390,41 @@ mod tests {
             assert_eq!(fields(json!({"name": name})), ["metadata.name"], "{name}");
         }
         assert_eq!(fields(json!({})), ["metadata.name"]);
-        for labels in [json!({"a b": "x"}), json!({"a": "x y"}), json!({"a/b/c": "x"}), json!({"a": "-"}), json!({"a": "x".repeat(64)})] {
-            assert_eq!(fields(json!({"name": "a", "labels": labels})), ["metadata.labels"], "{labels}");
+        for labels in [
+            json!({"a b": "x"}),
+            json!({"a": "x y"}),
+            json!({"a/b/c": "x"}),
+            json!({"a": "-"}),
+            json!({"a": "x".repeat(64)}),
+        ] {
+            assert_eq!(
+                fields(json!({"name": "a", "labels": labels})),
+                ["metadata.labels"],
+                "{labels}"
+            );
         }
-        assert_eq!(fields(json!({"name": "a", "finalizers": ["bad finalizer"]})), ["metadata.finalizers[0]"]);
-        assert_eq!(fields(json!({"name": "a", "finalizers": ["orphan", "x.io/y"]})), Vec::<String>::new());
+        assert_eq!(
+            fields(json!({"name": "a", "finalizers": ["bad finalizer"]})),
+            ["metadata.finalizers[0]"]
+        );
+        assert_eq!(
+            fields(json!({"name": "a", "finalizers": ["orphan", "x.io/y"]})),
+            Vec::<String>::new()
+        );
         let owner = json!({"apiVersion": "v1", "kind": "K", "name": "", "uid": "u"});
-        assert_eq!(fields(json!({"name": "a", "ownerReferences": [owner]})), ["metadata.ownerReferences[0].name"]);
-        assert_eq!(fields(json!({"name": "a", "annotations": {"x": "y".repeat(300_000)}})), ["metadata.annotations"]);
-        assert_eq!(check(&kind("namespaces"), &object(json!({"name": "a.b"}))).len(), 0, "a custom kind of that plural");
+        assert_eq!(
+            fields(json!({"name": "a", "ownerReferences": [owner]})),
+            ["metadata.ownerReferences[0].name"]
+        );
+        assert_eq!(
+            fields(json!({"name": "a", "annotations": {"x": "y".repeat(300_000)}})),
+            ["metadata.annotations"]
+        );
+        assert_eq!(
+            check(&kind("namespaces"), &object(json!({"name": "a.b"}))).len(),
+            0,
+            "a custom kind of that plural"
+        );
         let namespaces = Kind { group: String::new(), custom: false, ..kind("namespaces") };
         assert_eq!(check(&namespaces, &object(json!({"name": "a.b"}))).len(), 1);
     }
@@ -357,7 +434,14 @@ mod tests {
         let mut object = json!({"metadata": {"name": "a", "foo": 1, "labels": {"x": null}, "uid": null, "finalizers": []}});
         assert_eq!(read(&mut object).unwrap(), ["metadata.foo"]);
         assert_eq!(object, json!({"metadata": {"name": "a", "labels": {"x": ""}}}));
-        for bad in [json!({"labels": ["x"]}), json!({"name": 1}), json!({"finalizers": [1]}), json!({"ownerReferences": [{}]}), json!({"labels": {"a": 1}}), json!({"creationTimestamp": "x"})] {
+        for bad in [
+            json!({"labels": ["x"]}),
+            json!({"name": 1}),
+            json!({"finalizers": [1]}),
+            json!({"ownerReferences": [{}]}),
+            json!({"labels": {"a": 1}}),
+            json!({"creationTimestamp": "x"}),
+        ] {
             assert_eq!(read(&mut json!({"metadata": bad})).unwrap_err().code, 400, "{bad}");
         }
         assert_eq!(read(&mut json!({"metadata": 1})).unwrap_err().code, 400);

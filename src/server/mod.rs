@@ -53,7 +53,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT, VARY};
+use ::http::header::{
+    ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, USER_AGENT, VARY,
+};
 use ::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use bytes::Bytes;
 use futures::FutureExt;
@@ -138,7 +140,11 @@ impl Server {
         if self.0.namespace(name).is_some() {
             return Ok(());
         }
-        let at = Resource { version: "v1".to_owned(), plural: "namespaces".to_owned(), ..Resource::default() };
+        let at = Resource {
+            version: "v1".to_owned(),
+            plural: "namespaces".to_owned(),
+            ..Resource::default()
+        };
         let made = match self.0.call(at) {
             Some(call) => call.create_namespace(name).await,
             None => Err(ApiError::internal("namespaces are not served")),
@@ -213,7 +219,9 @@ impl Server {
             // A fault of ours in one request is no reason to fail the others.
             Err(_panic) => {
                 tracing::error!("a request made the server fail");
-                http::error(&ApiError::internal("the server failed at this request; its log says more"))
+                http::error(&ApiError::internal(
+                    "the server failed at this request; its log says more",
+                ))
             }
         };
         http::finish(&mut response);
@@ -251,11 +259,16 @@ impl Server {
         let writes = !matches!(verb, "get" | "list" | "watch");
         // Some may create an object only if it has the right name, which is in the body.
         let named = verb == "create" && !decision.allowed && user.name != auth::ANONYMOUS;
-        let body = if (writes && decision.allowed) || named { read_body(body).await? } else { Bytes::new() };
+        let body = if (writes && decision.allowed) || named {
+            read_body(body).await?
+        } else {
+            Bytes::new()
+        };
         if decision.allowed && at.subresource == "status" && !served.kind.has_status() {
             return Ok(http::plain(404, "404 page not found\n"));
         }
-        let header = |name| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let header =
+            |name| parts.headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         if named && let Ok(sent) = body::decode(header(CONTENT_TYPE).as_deref(), &body, true) {
             meta::text(&sent.object, "name").clone_into(&mut action.name);
             decision = roles::allows(&user, &action);
@@ -280,7 +293,12 @@ impl Server {
     }
 
     /// Answers what is not about a resource.
-    fn about_the_server(&self, target: &Target, method: &Method, headers: &HeaderMap) -> ApiResult<Response> {
+    fn about_the_server(
+        &self,
+        target: &Target,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> ApiResult<Response> {
         if !matches!(*method, Method::GET | Method::HEAD) && *target != Target::Unknown {
             return Err(ApiError::method_not_allowed());
         }
@@ -298,7 +316,8 @@ impl Server {
                 let Some(document) = catalog.documents().get(path) else {
                     return Ok(http::plain(404, "404 page not found\n"));
                 };
-                let answer = http::answer(200, "application/json", http::full(document.body.clone()));
+                let answer =
+                    http::answer(200, "application/json", http::full(document.body.clone()));
                 return Ok(cached(headers, answer, &document.hash));
             }
             Target::OpenApiV2 | Target::Unknown | Target::Resource(_) => None,
@@ -390,7 +409,12 @@ impl Inner {
     }
 
     /// Makes a change, and what follows from it at once.
-    async fn commit(&self, served: &Served, key: &str, change: Change) -> std::result::Result<Arc<Stored>, Refused> {
+    async fn commit(
+        &self,
+        served: &Served,
+        key: &str,
+        change: Change,
+    ) -> std::result::Result<Arc<Stored>, Refused> {
         let deletes = matches!(change, Change::Delete(..));
         let stored = self.store.commit(&served.id, key, change).await?;
         if served.id == catalog::crds() {

@@ -15,7 +15,11 @@ impl Query {
 
     /// A parameter that is there and not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_str()).filter(|v| !v.is_empty())
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, v)| v.as_str())
+            .filter(|v| !v.is_empty())
     }
 
     /// Anything but `0` and `false` is yes, as kube-apiserver has it. An empty value is yes too.
@@ -107,7 +111,9 @@ impl Continue {
             .ok()
             .and_then(|json| serde_json::from_slice::<Self>(&json).ok())
             .filter(|token| token.v == "meta.k8s.io/v1" && token.rv > 0);
-        read.ok_or_else(|| ApiError::bad_request("continue key is not valid: it was not made by this server"))
+        read.ok_or_else(|| {
+            ApiError::bad_request("continue key is not valid: it was not made by this server")
+        })
     }
 }
 
@@ -152,7 +158,13 @@ impl ListOptions {
             Some("Exact") => Some(Match::Exact),
             Some("NotOlderThan") => Some(Match::NotOlderThan),
             Some(other) => {
-                let cause = Cause::new("FieldValueNotSupported", "resourceVersionMatch", format!("Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\""));
+                let cause = Cause::new(
+                    "FieldValueNotSupported",
+                    "resourceVersionMatch",
+                    format!(
+                        "Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\""
+                    ),
+                );
                 return Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", vec![cause]));
             }
         };
@@ -161,26 +173,43 @@ impl ListOptions {
         let from = query.get("continue").map(Continue::decode).transpose()?;
         if watch {
             if initial.is_some() && matching != Some(Match::NotOlderThan) {
-                return Err(forbidden("resourceVersionMatch", "sendInitialEvents needs resourceVersionMatch=NotOlderThan"));
+                return Err(forbidden(
+                    "resourceVersionMatch",
+                    "sendInitialEvents needs resourceVersionMatch=NotOlderThan",
+                ));
             }
             if initial.is_none() && matching.is_some() {
-                return Err(forbidden("resourceVersionMatch", "is forbidden for watch unless sendInitialEvents is provided"));
+                return Err(forbidden(
+                    "resourceVersionMatch",
+                    "is forbidden for watch unless sendInitialEvents is provided",
+                ));
             }
         } else {
             if initial.is_some() {
                 return Err(forbidden("sendInitialEvents", "is forbidden for list"));
             }
             if matching.is_some() && from.is_some() {
-                return Err(forbidden("resourceVersionMatch", "is forbidden when continue is provided"));
+                return Err(forbidden(
+                    "resourceVersionMatch",
+                    "is forbidden when continue is provided",
+                ));
             }
             if matching.is_some() && revision == Revision::Newest {
-                return Err(forbidden("resourceVersionMatch", "is forbidden unless resourceVersion is provided"));
+                return Err(forbidden(
+                    "resourceVersionMatch",
+                    "is forbidden unless resourceVersion is provided",
+                ));
             }
             if matching == Some(Match::Exact) && revision == Revision::Any {
-                return Err(forbidden("resourceVersionMatch", "Exact is forbidden for resourceVersion 0"));
+                return Err(forbidden(
+                    "resourceVersionMatch",
+                    "Exact is forbidden for resourceVersion 0",
+                ));
             }
             if from.is_some() && !matches!(revision, Revision::Newest) {
-                return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+                return Err(ApiError::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
             }
         }
         Ok(Self {
@@ -231,7 +260,11 @@ impl WriteOptions {
     pub fn read(query: &Query, kind: &str) -> ApiResult<Self> {
         let mut causes = Vec::new();
         let unsupported = |field: &str, value: &str, known: &str| {
-            Cause::new("FieldValueNotSupported", field, format!("Unsupported value: \"{value}\": supported values: {known}"))
+            Cause::new(
+                "FieldValueNotSupported",
+                field,
+                format!("Unsupported value: \"{value}\": supported values: {known}"),
+            )
         };
         let dry_run = match query.get("dryRun") {
             None => false,
@@ -246,16 +279,28 @@ impl WriteOptions {
             Some("Ignore") => FieldValidation::Ignore,
             Some("Strict") => FieldValidation::Strict,
             Some(other) => {
-                causes.push(unsupported("fieldValidation", other, "\"Ignore\", \"Strict\", \"Warn\""));
+                causes.push(unsupported(
+                    "fieldValidation",
+                    other,
+                    "\"Ignore\", \"Strict\", \"Warn\"",
+                ));
                 FieldValidation::Warn
             }
         };
         let manager = query.get("fieldManager").unwrap_or_default().to_owned();
         if manager.chars().count() > 128 {
-            causes.push(Cause::new("FieldValueTooLong", "fieldManager", "Too long: may not be more than 128 bytes"));
+            causes.push(Cause::new(
+                "FieldValueTooLong",
+                "fieldManager",
+                "Too long: may not be more than 128 bytes",
+            ));
         }
         if manager.chars().any(char::is_control) {
-            causes.push(Cause::invalid("fieldManager", &manager.as_str().into(), "should only contain printable characters"));
+            causes.push(Cause::invalid(
+                "fieldManager",
+                &manager.as_str().into(),
+                "should only contain printable characters",
+            ));
         }
         if !causes.is_empty() {
             return Err(ApiError::invalid("meta.k8s.io", kind, "", causes));
@@ -307,7 +352,12 @@ mod tests {
     fn write_options_are_checked() {
         let read = |query: &str| WriteOptions::read(&Query::parse(Some(query)), "CreateOptions");
         assert!(read("dryRun=All").unwrap().dry_run);
-        for bad in ["dryRun=Some", "fieldValidation=No", &format!("fieldManager={}", "x".repeat(129)), "fieldManager=a%0ab"] {
+        for bad in [
+            "dryRun=Some",
+            "fieldValidation=No",
+            &format!("fieldManager={}", "x".repeat(129)),
+            "fieldManager=a%0ab",
+        ] {
             let error = read(bad).unwrap_err();
             assert_eq!((error.code, error.details.causes.len()), (422, 1), "{bad}");
         }

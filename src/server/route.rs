@@ -67,7 +67,9 @@ impl Target {
             ["apis"] => Self::Root(false),
             ["api", version] => Self::GroupVersion(String::new(), (*version).to_owned()),
             ["apis", group] => Self::Group((*group).to_owned()),
-            ["apis", group, version] => Self::GroupVersion((*group).to_owned(), (*version).to_owned()),
+            ["apis", group, version] => {
+                Self::GroupVersion((*group).to_owned(), (*version).to_owned())
+            }
             ["openapi", "v2"] => Self::OpenApiV2,
             ["openapi", "v3"] => Self::OpenApiIndex,
             ["openapi", "v3", path @ ..] => Self::OpenApi(path.join("/")),
@@ -111,7 +113,9 @@ mod tests {
 
     fn found(path: &str) -> [String; 6] {
         match Target::of(path) {
-            Target::Resource(r) => [r.group, r.version, r.namespace, r.plural, r.name, r.subresource],
+            Target::Resource(r) => {
+                [r.group, r.version, r.namespace, r.plural, r.name, r.subresource]
+            }
             other => panic!("{path}: {other:?}"),
         }
     }
@@ -125,7 +129,10 @@ mod tests {
             ("/api/v1/namespaces/x/events/", ["", "v1", "x", "events", "", ""]),
             ("/apis/g.io/v1/hosts", ["g.io", "v1", "", "hosts", "", ""]),
             ("/apis/g.io/v1/hosts/a/status", ["g.io", "v1", "", "hosts", "a", "status"]),
-            ("/apis/g.io/v1/namespaces/n/hosts/a%2eb/status", ["g.io", "v1", "n", "hosts", "a.b", "status"]),
+            (
+                "/apis/g.io/v1/namespaces/n/hosts/a%2eb/status",
+                ["g.io", "v1", "n", "hosts", "a.b", "status"],
+            ),
         ] {
             assert_eq!(found(path), want, "{path}");
         }
@@ -143,7 +150,16 @@ mod tests {
         ] {
             assert_eq!(Target::of(path), want, "{path}");
         }
-        for path in ["", "x", "/", "/foo", "/api/v1/a/b/c/d", "/api/v1//x", "/api/v1/pods/a%2Fb", "/api/v1/x/%ff"] {
+        for path in [
+            "",
+            "x",
+            "/",
+            "/foo",
+            "/api/v1/a/b/c/d",
+            "/api/v1//x",
+            "/api/v1/pods/a%2Fb",
+            "/api/v1/x/%ff",
+        ] {
             assert_eq!(Target::of(path), Target::Unknown, "{path}");
         }
     }

@@ -108,7 +108,8 @@ fn client((mut config, context): (Config, String)) -> Result<Connection> {
 
 /// Whether a server has our definitions; none if it does not say.
 async fn serves_us(client: &Client) -> Option<bool> {
-    let group = http::Request::get(format!("/apis/{}", crate::model::GROUP)).body(Vec::new()).ok()?;
+    let group =
+        http::Request::get(format!("/apis/{}", crate::model::GROUP)).body(Vec::new()).ok()?;
     match tokio::time::timeout(DEADLINE, client.request_text(group)).await {
         Ok(Ok(_)) => Some(true),
         Ok(Err(kube::Error::Api(status))) if status.code == 404 => Some(false),

@@ -125,7 +125,8 @@ impl Lock {
     /// Who holds the lock of a folder, in words.
     pub fn holder(folder: &Path) -> String {
         let mut text = String::new();
-        let read = File::open(folder.join("lock")).and_then(|f| f.take(20).read_to_string(&mut text));
+        let read =
+            File::open(folder.join("lock")).and_then(|f| f.take(20).read_to_string(&mut text));
         match (read, text.trim().parse::<u32>()) {
             (Ok(_), Ok(process)) => format!("process {process}"),
             _ => "another process".to_owned(),
@@ -153,7 +154,8 @@ pub async fn serve(folder: &Path, tokens: Tokens) -> Result<(Server, Arc<Authent
 pub fn handler(
     server: &Server,
     authenticator: &Arc<Authenticator>,
-) -> impl Fn(Peer, Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Clone + use<> {
+) -> impl Fn(Peer, Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Clone + use<>
+{
     let (server, authenticator) = (server.clone(), authenticator.clone());
     move |peer, request| {
         let (server, authenticator) = (server.clone(), authenticator.clone());
@@ -164,8 +166,12 @@ pub fn handler(
 /// Installs our definitions and says how to reach the server from inside this process.
 async fn prepare(server: &Server) -> Result<Connection> {
     let client = server.client(User::owner(), DEFAULT_NAMESPACE);
-    let connection =
-        Connection { client, context: CONTEXT.to_owned(), server: "in memory".to_owned(), note: None };
+    let connection = Connection {
+        client,
+        context: CONTEXT.to_owned(),
+        server: "in memory".to_owned(),
+        note: None,
+    };
     definitions::apply(&connection, DEFAULT_NAMESPACE, SERVED, |_line| {}).await?;
     Ok(connection)
 }
@@ -193,8 +199,13 @@ impl Role {
             }
             if tokio::time::Instant::now() >= deadline {
                 let who = Lock::holder(folder);
-                return Err(Error::new(format!("the embedded server in \"{}\" does not answer", folder.display()))
-                    .hint(format!("{who} has its store open: end it, or name another folder with --data-dir DIR")));
+                return Err(Error::new(format!(
+                    "the embedded server in \"{}\" does not answer",
+                    folder.display()
+                ))
+                .hint(format!(
+                    "{who} has its store open: end it, or name another folder with --data-dir DIR"
+                )));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -228,7 +239,10 @@ struct Shared {
 }
 
 impl Shared {
-    async fn send(&self, request: Request<kube::client::Body>) -> std::result::Result<Response<Body>, BoxError> {
+    async fn send(
+        &self,
+        request: Request<kube::client::Body>,
+    ) -> std::result::Result<Response<Body>, BoxError> {
         let (mut parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         // Over the socket the host does not matter, but HTTP wants one.
@@ -239,12 +253,16 @@ impl Shared {
             let sent = match &*self.role.read().await {
                 Role::Server(server, _) => {
                     let answer = server.handle(User::owner(), request).await;
-                    return Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
+                    return Ok(
+                        answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
+                    );
                 }
                 Role::Client(client) => client.request(request),
             };
             match sent.await {
-                Ok(answer) => return Ok(answer.map(|body| body.map_err(BoxError::from).boxed_unsync())),
+                Ok(answer) => {
+                    return Ok(answer.map(|body| body.map_err(BoxError::from).boxed_unsync()));
+                }
                 // Nobody is there any more, and nothing was sent: whoever comes first takes over.
                 Err(cause) if cause.is_connect() => self.take_over().await?,
                 Err(cause) => return Err(cause.into()),
@@ -264,7 +282,8 @@ impl Shared {
 impl Service<Request<kube::client::Body>> for Shared {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = std::result::Result<Response<Body>, BoxError>> + Send>>;
+    type Future =
+        Pin<Box<dyn Future<Output = std::result::Result<Response<Body>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::result::Result<(), BoxError>> {
         Poll::Ready(Ok(()))

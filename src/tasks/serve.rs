@@ -97,7 +97,8 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
     }
     if let (Some(user), Some(role), Some(file)) = (&args.user, args.role, &args.write_kubeconfig) {
         std::fs::create_dir_all(&folder).map_err(|cause| {
-            Error::usage(format!("cannot make the data folder \"{}\"", folder.display())).because(cause)
+            Error::usage(format!("cannot make the data folder \"{}\"", folder.display()))
+                .because(cause)
         })?;
         let authority = Authority::open(&folder, Timestamp::now())?;
         write_kubeconfig(&authority, &args, args.listen, user, role.group(), file)?;
@@ -105,8 +106,12 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
     }
     telemetry::start(args.log, "info")?;
     let Some(_lock) = Lock::take(&folder)? else {
-        return Err(Error::new(format!("the store in \"{}\" is in use", folder.display()))
-            .hint(format!("{} has it open: end it, or name another folder with --data-dir DIR", Lock::holder(&folder))));
+        return Err(Error::new(format!("the store in \"{}\" is in use", folder.display())).hint(
+            format!(
+                "{} has it open: end it, or name another folder with --data-dir DIR",
+                Lock::holder(&folder)
+            ),
+        ));
     };
     let tokens = match &args.token_file {
         Some(file) => Tokens::open(file)?,

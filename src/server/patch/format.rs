@@ -65,7 +65,10 @@ mod tests {
         let error = Format::of(strategic, true).unwrap_err();
         assert_eq!((error.code, error.reason), (415, "UnsupportedMediaType"));
         assert!(error.message.contains("merge-patch+json"), "kubernetes.core reads the list");
-        assert_eq!(Format::of(Some("application/apply-patch+yaml; charset=utf-8"), true).unwrap(), Format::Apply);
+        assert_eq!(
+            Format::of(Some("application/apply-patch+yaml; charset=utf-8"), true).unwrap(),
+            Format::Apply
+        );
         for other in [None, Some("application/json"), Some("")] {
             assert_eq!(Format::of(other, false).unwrap_err().code, 415);
         }

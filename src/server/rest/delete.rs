@@ -73,18 +73,37 @@ impl Call {
             options.orphan_dependents = Some(self.query.flag("orphanDependents"));
         }
         let policy = options.propagation_policy.as_deref();
-        if let Some(other) = policy.filter(|p| !["Background", "Foreground", "Orphan"].contains(p)) {
-            return Err(invalid(Cause::new("FieldValueNotSupported", "propagationPolicy", format!("Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\""))));
+        if let Some(other) = policy.filter(|p| !["Background", "Foreground", "Orphan"].contains(p))
+        {
+            return Err(invalid(Cause::new(
+                "FieldValueNotSupported",
+                "propagationPolicy",
+                format!(
+                    "Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\""
+                ),
+            )));
         }
         if policy.is_some() && options.orphan_dependents.is_some() {
-            return Err(invalid(Cause::invalid("propagationPolicy", &policy.into(), "orphanDependents and propagationPolicy cannot be both set")));
+            return Err(invalid(Cause::invalid(
+                "propagationPolicy",
+                &policy.into(),
+                "orphanDependents and propagationPolicy cannot be both set",
+            )));
         }
         let dry = options.dry_run.clone().unwrap_or_default();
         if let Some(other) = dry.iter().find(|v| *v != "All") {
-            return Err(invalid(Cause::new("FieldValueNotSupported", "dryRun", format!("Unsupported value: \"{other}\": supported values: \"All\""))));
+            return Err(invalid(Cause::new(
+                "FieldValueNotSupported",
+                "dryRun",
+                format!("Unsupported value: \"{other}\": supported values: \"All\""),
+            )));
         }
         if options.grace_period_seconds.is_some_and(|n| n < 0) {
-            return Err(invalid(Cause::invalid("gracePeriodSeconds", &options.grace_period_seconds.into(), "must be non-negative")));
+            return Err(invalid(Cause::invalid(
+                "gracePeriodSeconds",
+                &options.grace_period_seconds.into(),
+                "must be non-negative",
+            )));
         }
         let dry_run = query.dry_run || !dry.is_empty();
         Ok((options, dry_run))
@@ -116,21 +135,27 @@ impl Call {
                 if !kind.group.is_empty() {
                     details["group"] = kind.group.as_str().into();
                 }
-                http::json(200, &json!({
-                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
-                }))
+                http::json(
+                    200,
+                    &json!({
+                        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+                    }),
+                )
             }
         })
     }
 
     fn preconditions(&self, options: &DeleteOptions, object: &Value) -> ApiResult<()> {
         let Some(wanted) = &options.preconditions else { return Ok(()) };
-        for (field, wanted, word) in
-            [("uid", &wanted.uid, "UID"), ("resourceVersion", &wanted.resource_version, "ResourceVersion")]
-        {
+        for (field, wanted, word) in [
+            ("uid", &wanted.uid, "UID"),
+            ("resourceVersion", &wanted.resource_version, "ResourceVersion"),
+        ] {
             let has = meta::text(object, field);
             if let Some(wanted) = wanted.as_deref().filter(|w| *w != has) {
-                let why = format!("Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {has}");
+                let why = format!(
+                    "Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {has}"
+                );
                 let kind = &self.served.kind;
                 let mut error = ApiError::conflict(&kind.group, &kind.plural, &self.at.name, &why);
                 error.details.kind.clone_from(&kind.kind);
@@ -184,8 +209,9 @@ impl Call {
                     return Ok(Deleted::Dry(marked));
                 }
                 self.served.store_form(&mut marked);
-                let draft = Draft::new(&mut marked)
-                    .map_err(|cause| ApiError::internal(format!("cannot encode the object: {cause}")))?;
+                let draft = Draft::new(&mut marked).map_err(|cause| {
+                    ApiError::internal(format!("cannot encode the object: {cause}"))
+                })?;
                 Change::Replace(stored.revision, draft)
             } else if dry_run {
                 return Ok(Deleted::Dry(object));
@@ -200,7 +226,12 @@ impl Call {
                 Err(Refused::Storage(why)) => return Err(unstored(&why)),
             }
         }
-        Err(ApiError::conflict(&kind.group, &kind.plural, name, "it changes too often; please try again"))
+        Err(ApiError::conflict(
+            &kind.group,
+            &kind.plural,
+            name,
+            "it changes too often; please try again",
+        ))
     }
 
     /// DELETE of a collection: of the objects that the selectors take.

@@ -20,8 +20,8 @@ use super::catalog::Served;
 use super::http::Response;
 use super::options::{ListOptions, Query};
 use super::route::Resource;
-use super::status::{ApiError, ApiResult};
 use super::selector::Fields;
+use super::status::{ApiError, ApiResult};
 use super::{Inner, body, meta};
 
 pub(super) use write::How;

@@ -50,7 +50,13 @@ impl Filter {
             _ => call.at.namespace.clone(),
         };
         let wanted = fields.wanted();
-        Ok(Self { own: call.own, namespace, labels: Labels::parse(&options.labels)?, fields, wanted })
+        Ok(Self {
+            own: call.own,
+            namespace,
+            labels: Labels::parse(&options.labels)?,
+            fields,
+            wanted,
+        })
     }
 
     /// Whether every object of the namespace is meant.
@@ -100,7 +106,8 @@ impl Filter {
         if let Some(name) = self.fields.name()
             && (!namespaced || !self.namespace.is_empty())
         {
-            let key = if namespaced { format!("{}/{name}", self.namespace) } else { name.to_owned() };
+            let key =
+                if namespaced { format!("{}/{name}", self.namespace) } else { name.to_owned() };
             let key = Key::from(key);
             return (Bound::Included(key.clone()), Bound::Included(key));
         }
@@ -168,7 +175,9 @@ impl Walk {
     /// Whether the range is empty: asking the map for a range that ends before it begins is an error.
     fn over(&self) -> bool {
         match (&self.from, &self.to) {
-            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => a >= b,
+            (Bound::Included(a) | Bound::Excluded(a), Bound::Included(b) | Bound::Excluded(b)) => {
+                a >= b
+            }
             _ => false,
         }
     }
@@ -256,7 +265,12 @@ impl Call {
         }
         // Revision 0 means "anything, quickly": kube-apiserver answers it from its cache, whole.
         if options.limit == 0 || options.revision == Revision::Any {
-            return Ok(shape.list(&self, json!({"resourceVersion": revision.to_string()}), walk, filter));
+            return Ok(shape.list(
+                &self,
+                json!({"resourceVersion": revision.to_string()}),
+                walk,
+                filter,
+            ));
         }
         let mut page: Vec<(Key, Arc<Stored>)> = Vec::new();
         while page.len() < options.limit {
@@ -290,30 +304,36 @@ impl Shape {
         }
         let (head, tail) = self.list_frame(call, &metadata);
         let state = (walk, filter, call.clone(), true);
-        let items = futures::stream::unfold(state, move |(mut walk, filter, call, first)| async move {
-            let mut items = walk.next(&call, &filter, usize::MAX, PIECE)?;
-            while items.is_empty() {
-                tokio::task::yield_now().await;
-                items = walk.next(&call, &filter, usize::MAX, PIECE)?;
-            }
-            let mut piece = Vec::with_capacity(PIECE + PIECE / 4);
-            let mut first = first;
-            for (_, stored) in &items {
-                if !first {
-                    piece.push(b',');
+        let items =
+            futures::stream::unfold(state, move |(mut walk, filter, call, first)| async move {
+                let mut items = walk.next(&call, &filter, usize::MAX, PIECE)?;
+                while items.is_empty() {
+                    tokio::task::yield_now().await;
+                    items = walk.next(&call, &filter, usize::MAX, PIECE)?;
                 }
-                first = false;
-                piece.extend_from_slice(&self.item(&call, stored));
-            }
-            Some((Bytes::from(piece), (walk, filter, call, first)))
-        });
+                let mut piece = Vec::with_capacity(PIECE + PIECE / 4);
+                let mut first = first;
+                for (_, stored) in &items {
+                    if !first {
+                        piece.push(b',');
+                    }
+                    first = false;
+                    piece.extend_from_slice(&self.item(&call, stored));
+                }
+                Some((Bytes::from(piece), (walk, filter, call, first)))
+            });
         let ends = |text: String| futures::stream::once(async { Bytes::from(text) });
         let body = http::streamed(ends(head).chain(items).chain(ends(tail)));
         http::answer(200, self.content_type(), body)
     }
 
     /// A page of a list.
-    pub(super) fn page(self, call: &Call, metadata: &Value, items: &[(Key, Arc<Stored>)]) -> Response {
+    pub(super) fn page(
+        self,
+        call: &Call,
+        metadata: &Value,
+        items: &[(Key, Arc<Stored>)],
+    ) -> Response {
         let (head, tail) = self.list_frame(call, metadata);
         let mut body = head.into_bytes();
         for (at, (_, stored)) in items.iter().enumerate() {

@@ -28,7 +28,9 @@ impl Shape {
         Ok(match body::negotiate_object(call.accept.as_deref(), place)? {
             (Format::Json, View::Object) => Self::Json,
             (Format::Yaml, View::Object) => Self::Yaml,
-            (_, View::Table) => Self::Table(IncludeObject::parse(call.query.get("includeObject").unwrap_or_default())?),
+            (_, View::Table) => Self::Table(IncludeObject::parse(
+                call.query.get("includeObject").unwrap_or_default(),
+            )?),
             (_, View::Metadata) => Self::Partial,
         })
     }
@@ -55,7 +57,9 @@ impl Shape {
             let value: Value = serde_json::from_slice(&json).unwrap_or_default();
             return match serde_saphyr::to_string(&value) {
                 Ok(yaml) => http::answer(code, self.content_type(), http::full(yaml)),
-                Err(cause) => http::error(&ApiError::internal(format!("cannot write YAML: {cause}"))),
+                Err(cause) => {
+                    http::error(&ApiError::internal(format!("cannot write YAML: {cause}")))
+                }
             };
         }
         http::answer(code, self.content_type(), http::full(json))
@@ -76,7 +80,8 @@ impl Shape {
             Self::Partial => table::partial(object),
             Self::Table(include) => {
                 let printer = &call.served.printer;
-                let version = json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});
+                let version =
+                    json!({"resourceVersion": object.pointer("/metadata/resourceVersion")});
                 printer.table(version, vec![printer.row(object, include, call.now)])
             }
         };
@@ -139,7 +144,13 @@ impl Shape {
     }
 
     /// A table of one row; only the first one of a watch says what its columns are.
-    fn rows(call: &Call, object: Value, include: IncludeObject, revision: u64, first: bool) -> Value {
+    fn rows(
+        call: &Call,
+        object: Value,
+        include: IncludeObject,
+        revision: u64,
+        first: bool,
+    ) -> Value {
         let printer = &call.served.printer;
         let metadata = json!({"resourceVersion": revision.to_string()});
         let rows = vec![printer.row(object, include, call.now)];
@@ -153,7 +164,8 @@ impl Shape {
         if initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let object = json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata});
+        let object =
+            json!({"kind": kind.kind, "apiVersion": kind.api_version(), "metadata": metadata});
         match self {
             Self::Json | Self::Yaml => object,
             Self::Partial => table::partial(object),

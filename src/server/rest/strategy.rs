@@ -69,7 +69,9 @@ pub(super) fn split(kind: &Kind, subresource: &str, old: &Value, new: Value) -> 
     match subresource {
         "" if kind.has_status() => take(new, old, "/status"),
         "" => new,
-        "finalize" => take(take(old.clone(), &new, "/spec/finalizers"), &new, "/metadata/managedFields"),
+        "finalize" => {
+            take(take(old.clone(), &new, "/spec/finalizers"), &new, "/metadata/managedFields")
+        }
         // Status, approval: the status and who owns it.
         _ => take(take(old.clone(), &new, "/status"), &new, "/metadata/managedFields"),
     }
@@ -109,7 +111,11 @@ pub(super) fn on_create(call: &Call, object: &mut Value) -> ApiResult<Vec<Cause>
             crd::default(object);
             let causes = crd::check(object);
             if causes.is_empty() {
-                crd::establish(object, &call.server.names_taken(meta::text(object, "name")), call.now);
+                crd::establish(
+                    object,
+                    &call.server.names_taken(meta::text(object, "name")),
+                    call.now,
+                );
                 meta::set(object, "finalizers", finalizers_with(object, catalog::CLEANUP));
             }
             causes
@@ -227,13 +233,19 @@ fn lease(object: &Value) -> Vec<Cause> {
     {
         causes.push(Cause::invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0"));
     }
-    if spec.get("holderIdentity").and_then(Value::as_str) == Some("") && spec.get("strategy").is_some() {
+    if spec.get("holderIdentity").and_then(Value::as_str) == Some("")
+        && spec.get("strategy").is_some()
+    {
         causes.push(Cause::required("spec.holderIdentity", ""));
     }
     if let Some(transitions) = spec.get("leaseTransitions")
         && transitions.as_i64().is_some_and(|n| n < 0)
     {
-        causes.push(Cause::invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0"));
+        causes.push(Cause::invalid(
+            "spec.leaseTransitions",
+            transitions,
+            "must be greater than or equal to 0",
+        ));
     }
     causes
 }
@@ -241,5 +253,9 @@ fn lease(object: &Value) -> Vec<Cause> {
 /// 403 for what nobody may do.
 pub(super) fn never(kind: &Kind, name: &str, why: &str) -> ApiError {
     let what = crate::server::status::qualified(&kind.group, &kind.plural);
-    ApiError::new(403, "Forbidden", format!("{what} \"{name}\" is forbidden: {why}")).about(&kind.group, &kind.plural, name)
+    ApiError::new(403, "Forbidden", format!("{what} \"{name}\" is forbidden: {why}")).about(
+        &kind.group,
+        &kind.plural,
+        name,
+    )
 }

@@ -50,7 +50,12 @@ impl Call {
     }
 
     fn writer<'a>(&'a self, manager: &'a str, version: &'a str) -> fields::Writer<'a> {
-        fields::Writer { manager, api_version: version, subresource: &self.at.subresource, now: self.now }
+        fields::Writer {
+            manager,
+            api_version: version,
+            subresource: &self.at.subresource,
+            now: self.now,
+        }
     }
 
     /// Reads the body as an object of this kind.
@@ -109,10 +114,18 @@ impl Call {
         }
         if name != kind.kind {
             if !kind.custom {
-                return Err(ApiError::bad_request(format!("the kind in the data ({name}) does not match the expected kind ({})", kind.kind)));
+                return Err(ApiError::bad_request(format!(
+                    "the kind in the data ({name}) does not match the expected kind ({})",
+                    kind.kind
+                )));
             }
             let cause = Cause::invalid("kind", &name.into(), format!("must be {}", kind.kind));
-            return Err(ApiError::invalid(&kind.group, name, meta::text(object, "name"), vec![cause]));
+            return Err(ApiError::invalid(
+                &kind.group,
+                name,
+                meta::text(object, "name"),
+                vec![cause],
+            ));
         }
         Ok(())
     }
@@ -137,8 +150,13 @@ impl Call {
         let found = schema::validate(&kind.schema, object, old);
         if !kind.custom && found.iter().any(|c| c.reason == "FieldValueTypeInvalid") {
             // Typed kinds do not even decode.
-            let what: Vec<String> = found.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
-            return Err(ApiError::bad_request(format!("cannot be handled as a {}: {}", kind.kind, what.join(", "))));
+            let what: Vec<String> =
+                found.iter().map(|c| format!("{}: {}", c.field, c.message)).collect();
+            return Err(ApiError::bad_request(format!(
+                "cannot be handled as a {}: {}",
+                kind.kind,
+                what.join(", ")
+            )));
         }
         causes.extend(found);
         if causes.is_empty() {
@@ -177,7 +195,9 @@ impl Call {
         let kind = &self.served.kind;
         self.place(&mut object)?;
         if !meta::text(&object, "resourceVersion").is_empty() {
-            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+            return Err(ApiError::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         let generated = meta::text(&object, "name").is_empty();
         for _ in 0..NAMES {
@@ -186,7 +206,10 @@ impl Call {
                 meta::generate_name(&mut object);
             }
             meta::begin(kind, &mut object, self.now);
-            if kind.has_status() && kind.custom && let Some(fields) = object.as_object_mut() {
+            if kind.has_status()
+                && kind.custom
+                && let Some(fields) = object.as_object_mut()
+            {
                 fields.remove("status");
             }
             let causes = strategy::on_create(self, &mut object)?;
@@ -198,7 +221,8 @@ impl Call {
                 let writer = self.writer(manager, &version);
                 fields::record_update(None, &mut object, &kind.schema, &writer);
             }
-            let key = self.served.key(meta::text(&object, "namespace"), meta::text(&object, "name"));
+            let key =
+                self.served.key(meta::text(&object, "namespace"), meta::text(&object, "name"));
             if dry_run {
                 return match self.served.shelf.get(&key) {
                     Some(_) if !generated => Err(self.exists(&object)),
@@ -224,7 +248,9 @@ impl Call {
     /// Puts the object where the path says.
     fn place(&self, object: &mut Value) -> ApiResult<()> {
         let says = |what: &str, sent: &str, path: &str| {
-            ApiError::bad_request(format!("the {what} of the provided object does not match the {what} sent on the request ({sent} is not {path})"))
+            ApiError::bad_request(format!(
+                "the {what} of the provided object does not match the {what} sent on the request ({sent} is not {path})"
+            ))
         };
         if self.served.kind.namespaced {
             let sent = meta::text(object, "namespace");
@@ -258,15 +284,26 @@ impl Call {
             return Ok(());
         }
         let kind = &self.served.kind;
-        let why = format!("unable to create new content in namespace {name} because it is being terminated");
-        let mut error = ApiError::new(403, "Forbidden", why).about(&kind.group, &kind.plural, meta::text(object, "name"));
-        error.details.causes.push(Cause::new("NamespaceTerminating", "metadata.namespace", format!("namespace {name} is being terminated")));
+        let why = format!(
+            "unable to create new content in namespace {name} because it is being terminated"
+        );
+        let mut error = ApiError::new(403, "Forbidden", why).about(
+            &kind.group,
+            &kind.plural,
+            meta::text(object, "name"),
+        );
+        error.details.causes.push(Cause::new(
+            "NamespaceTerminating",
+            "metadata.namespace",
+            format!("namespace {name} is being terminated"),
+        ));
         Err(error)
     }
 
     fn draft(&self, object: &mut Value) -> ApiResult<Draft> {
         self.served.store_form(object);
-        Draft::new(object).map_err(|cause| ApiError::internal(format!("cannot encode the object: {cause}")))
+        Draft::new(object)
+            .map_err(|cause| ApiError::internal(format!("cannot encode the object: {cause}")))
     }
 
     /// PUT of an object.
@@ -278,13 +315,21 @@ impl Call {
         self.place(&mut object)?;
         let kind = &self.served.kind;
         if meta::text(&object, "resourceVersion").is_empty() && !strategy::unconditional(kind) {
-            let cause = Cause::invalid("metadata.resourceVersion", &0.into(), "must be specified for an update");
+            let cause = Cause::invalid(
+                "metadata.resourceVersion",
+                &0.into(),
+                "must be specified for an update",
+            );
             return Err(ApiError::invalid(&kind.group, &kind.kind, &self.at.name, vec![cause]));
         }
         let manager = self.manager(&options);
         let key = self.served.key(&self.at.namespace, &self.at.name);
-        if strategy::create_on_update(kind) && self.at.subresource.is_empty() && self.served.shelf.get(&key).is_none() {
-            let outcome = self.create_object(object, &manager, How::Update, options.dry_run).await?;
+        if strategy::create_on_update(kind)
+            && self.at.subresource.is_empty()
+            && self.served.shelf.get(&key).is_none()
+        {
+            let outcome =
+                self.create_object(object, &manager, How::Update, options.dry_run).await?;
             return Ok(self.answer(shape, 201, outcome, &warnings));
         }
         let mut make = |_old: &Value| Ok(object.clone());
@@ -357,7 +402,10 @@ impl Call {
                     return Err(self.not_found());
                 }
                 if !meta::text(&sent, "uid").is_empty() {
-                    let why = format!("uid mismatch: the provided object specified uid {}, and no existing object was found", meta::text(&sent, "uid"));
+                    let why = format!(
+                        "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                        meta::text(&sent, "uid")
+                    );
                     return Err(ApiError::conflict(&kind.group, &kind.plural, &self.at.name, &why));
                 }
                 let action = super::action("create", &self.at, &self.query);
@@ -366,7 +414,10 @@ impl Call {
                 }
                 let mut object = fields::apply(None, &sent, &kind.schema, &writer, force)?;
                 self.clean(&mut object)?;
-                match self.create_object(object, &options.manager, How::Applied, options.dry_run).await {
+                match self
+                    .create_object(object, &options.manager, How::Applied, options.dry_run)
+                    .await
+                {
                     // Somebody else created it just now: apply to that.
                     Err(error) if error.reason == "AlreadyExists" => continue,
                     Err(error) => return Err(error),
@@ -378,7 +429,8 @@ impl Call {
                 self.clean(&mut new)?;
                 Ok(new)
             };
-            let outcome = self.change(&options.manager, options.dry_run, How::Applied, &mut make).await?;
+            let outcome =
+                self.change(&options.manager, options.dry_run, How::Applied, &mut make).await?;
             return Ok(self.answer(shape, 200, outcome, &warnings));
         }
         Err(ApiError::internal("the object comes and goes; nothing was applied"))
@@ -396,8 +448,13 @@ impl Call {
                 "status" => !main,
                 _ => main,
             });
-            if !main && let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.retain(|field, _| ["name", "namespace", "uid", "resourceVersion", "managedFields"].contains(&field.as_str()));
+            if !main
+                && let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut)
+            {
+                metadata.retain(|field, _| {
+                    ["name", "namespace", "uid", "resourceVersion", "managedFields"]
+                        .contains(&field.as_str())
+                });
             }
         }
     }
@@ -422,7 +479,9 @@ impl Call {
                 return Ok(Outcome::Dry(new));
             }
             let key = self.served.key(&self.at.namespace, &self.at.name);
-            let last = meta::deleting(&new) && meta::finalizers(&new).is_empty() && strategy::may_go(self, &new);
+            let last = meta::deleting(&new)
+                && meta::finalizers(&new).is_empty()
+                && strategy::may_go(self, &new);
             let draft = self.draft(&mut new)?;
             let change = if last {
                 Change::Delete(stored.revision, Some(draft))
@@ -435,12 +494,23 @@ impl Call {
                 Err(Refused::Storage(why)) => return Err(unstored(&why)),
             }
         }
-        Err(ApiError::conflict(&self.served.kind.group, &self.served.kind.plural, &self.at.name, "it changes too often; please try again"))
+        Err(ApiError::conflict(
+            &self.served.kind.group,
+            &self.served.kind.plural,
+            &self.at.name,
+            "it changes too often; please try again",
+        ))
     }
 
     /// The new object as it may be stored: nothing in it changed that may not, checked, counted,
     /// with its fields' managers. None if nothing changed at all.
-    fn settle(&self, old: &Value, mut new: Value, manager: &str, how: How) -> ApiResult<Option<Value>> {
+    fn settle(
+        &self,
+        old: &Value,
+        mut new: Value,
+        manager: &str,
+        how: How,
+    ) -> ApiResult<Option<Value>> {
         let kind = &self.served.kind;
         meta::keep(kind, old, &mut new)?;
         new = strategy::split(kind, &self.at.subresource, old, new);
@@ -475,5 +545,10 @@ fn duplicates(paths: &[String]) -> Vec<String> {
 
 /// 503: the disk does not take it.
 pub(super) fn unstored(why: &str) -> ApiError {
-    ApiError::new(503, "ServiceUnavailable", format!("the change could not be stored, nothing was changed: {why}")).retry_after(5)
+    ApiError::new(
+        503,
+        "ServiceUnavailable",
+        format!("the change could not be stored, nothing was changed: {why}"),
+    )
+    .retry_after(5)
 }

@@ -65,7 +65,9 @@ fn unusable(file: &Path, why: &str) -> Error {
 fn broken(file: &Path) -> impl Fn(rusqlite::Error) -> Error + use<> {
     let file = file.to_owned();
     move |cause| {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly};
+        use rusqlite::ErrorCode::{
+            DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly,
+        };
         let code = cause.sqlite_error_code();
         let (why, hint) = match code {
             Some(DatabaseCorrupt | NotADatabase) => (
@@ -73,7 +75,9 @@ fn broken(file: &Path) -> impl Fn(rusqlite::Error) -> Error + use<> {
                 "it was left as it is; put a backup in its place (\"inv-tui --headless serve --backup FILE\" makes them), or move it away to begin anew",
             ),
             Some(DiskFull) => ("the disk is full", "make room and start again"),
-            Some(ReadOnly) => ("it cannot be written", "check the permissions of the file and its folder"),
+            Some(ReadOnly) => {
+                ("it cannot be written", "check the permissions of the file and its folder")
+            }
             Some(DatabaseBusy) => ("another program holds it", "end that program and start again"),
             _ => ("SQLite refuses it", "check the permissions of the file and its folder"),
         };
@@ -128,9 +132,8 @@ impl Disk {
         if found.is_some() {
             let look = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
                 .map_err(&broken)?;
-            let verdict: String = look
-                .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-                .map_err(&broken)?;
+            let verdict: String =
+                look.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(&broken)?;
             if verdict != "ok" {
                 return Err(unusable(file, "it is damaged")
                     .because(std::io::Error::other(verdict))
@@ -195,7 +198,12 @@ impl Disk {
         while let Some(row) = rows.next().map_err(&broken)? {
             let (name, key, revision, value) = (|| {
                 let value: Vec<u8> = row.get(3)?;
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?, value))
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, i64>(2)?,
+                    value,
+                ))
             })()
             .map_err(&broken)?;
             let resource = names.entry(name).or_insert_with_key(|name| resource(name));
@@ -210,14 +218,22 @@ impl Disk {
         let mut past: Vec<(ResourceId, Event)> = Vec::new();
         let mut query = self
             .connection
-            .prepare("SELECT revision, resource, key, before, deleted FROM log ORDER BY revision DESC")
+            .prepare(
+                "SELECT revision, resource, key, before, deleted FROM log ORDER BY revision DESC",
+            )
             .map_err(&broken)?;
         let mut rows = query.query([]).map_err(&broken)?;
         while let Some(row) = rows.next().map_err(&broken)? {
             let (revision, name, key, value, deleted) = (|| {
                 let before: Option<Vec<u8>> = row.get(3)?;
                 let (revision, deleted): (i64, bool) = (row.get(0)?, row.get(4)?);
-                Ok((revision.cast_unsigned(), row.get::<_, String>(1)?, row.get::<_, String>(2)?, before, deleted))
+                Ok((
+                    revision.cast_unsigned(),
+                    row.get::<_, String>(1)?,
+                    row.get::<_, String>(2)?,
+                    before,
+                    deleted,
+                ))
             })()
             .map_err(&broken)?;
             newest = newest.max(revision);
@@ -262,7 +278,8 @@ impl Disk {
             )?;
             let mut delete = transaction
                 .prepare_cached("DELETE FROM object WHERE resource = ?1 AND key = ?2")?;
-            let mut log = transaction.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            let mut log =
+                transaction.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5)")?;
             for (resource, event) in changes {
                 let (resource, key) = (resource.to_string(), &*event.key);
                 let revision = event.revision.cast_signed();
@@ -333,13 +350,11 @@ pub fn backup(file: &Path, copy: &Path) -> Result<()> {
     if version(file)?.is_none() {
         return Err(unusable(file, "there is none").hint("name its folder with --data-dir"));
     }
-    let refuse = |why: &str| Error::new(format!("cannot write the backup \"{}\": {why}", copy.display()));
-    OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(copy)
-        .map_err(|cause| refuse("the file cannot be made").because(cause).hint("name a file that does not exist yet"))?;
+    let refuse =
+        |why: &str| Error::new(format!("cannot write the backup \"{}\": {why}", copy.display()));
+    OpenOptions::new().create_new(true).write(true).mode(0o600).open(copy).map_err(|cause| {
+        refuse("the file cannot be made").because(cause).hint("name a file that does not exist yet")
+    })?;
     let result = (|| {
         let from = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         from.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -349,11 +364,12 @@ pub fn backup(file: &Path, copy: &Path) -> Result<()> {
         to.execute_batch("PRAGMA journal_mode = DELETE")?;
         Ok::<_, rusqlite::Error>(())
     })();
-    let synced = result.map_err(|cause| refuse("SQLite refuses it").because(cause)).and_then(|()| {
-        fs::set_permissions(copy, fs::Permissions::from_mode(0o600))
-            .and_then(|()| fs::File::open(copy)?.sync_all())
-            .map_err(|cause| refuse("it cannot be put on the disk").because(cause))
-    });
+    let synced =
+        result.map_err(|cause| refuse("SQLite refuses it").because(cause)).and_then(|()| {
+            fs::set_permissions(copy, fs::Permissions::from_mode(0o600))
+                .and_then(|()| fs::File::open(copy)?.sync_all())
+                .map_err(|cause| refuse("it cannot be put on the disk").because(cause))
+        });
     if synced.is_err() {
         let _ = fs::remove_file(copy);
     }

@@ -126,11 +126,7 @@ impl Stored {
         let tail = self.bytes.get(self.version_at.end..).unwrap_or_default();
         let bytes = [head, digits.as_bytes(), tail].concat();
         let shift = |at: usize| {
-            if at >= self.version_at.end {
-                at - self.version_at.len() + digits.len()
-            } else {
-                at
-            }
+            if at >= self.version_at.end { at - self.version_at.len() + digits.len() } else { at }
         };
         Self {
             revision,

@@ -42,7 +42,14 @@ fn history(store: &Store, from: u64) -> Vec<(String, u64, String, Option<Value>)
     let before = |e: &Event| e.before.as_ref().map(|b| b.object());
     events
         .iter()
-        .map(|e| (e.type_().to_owned(), e.revision, String::from_utf8(e.frame().to_vec()).unwrap(), before(e)))
+        .map(|e| {
+            (
+                e.type_().to_owned(),
+                e.revision,
+                String::from_utf8(e.frame().to_vec()).unwrap(),
+                before(e),
+            )
+        })
         .collect()
 }
 
@@ -83,7 +90,10 @@ fn a_part_of_an_object_can_be_read() {
         stored.part(&wanted)
     };
     assert_eq!(part(&[&["a", "b", "c"]]), json!({"a": {"b": {"c": [1, {"d": 2}]}}}));
-    assert_eq!(part(&[&["a", "y"], &["a\"\u{1}"]]), json!({"a": {"y": null}, "a\"\u{1}": "quoted"}));
+    assert_eq!(
+        part(&[&["a", "y"], &["a\"\u{1}"]]),
+        json!({"a": {"y": null}, "a\"\u{1}": "quoted"})
+    );
     assert_eq!(part(&[&["a", "b", "x"], &["a"]])["a"], object["a"]);
     assert_eq!(part(&[&["a"], &["a", "b", "x"]])["a"], object["a"]);
     assert_eq!(part(&[&["none"], &["a", "b", "none"]]), json!({"a": {"b": {}}}));
@@ -111,7 +121,9 @@ async fn a_change_must_name_the_revision_that_it_was_made_from() {
     assert_eq!(again.unwrap_err(), Refused::Moved);
     let second = put(&store, "a", "db").await;
     assert!(second.revision > first.revision);
-    for stale in [Change::Replace(first.revision, host("a", "x")), Change::Delete(first.revision, None)] {
+    for stale in
+        [Change::Replace(first.revision, host("a", "x")), Change::Delete(first.revision, None)]
+    {
         assert_eq!(store.commit(&hosts(), "a", stale).await.unwrap_err(), Refused::Moved);
     }
     let missing = Change::Replace(second.revision, host("b", "x"));

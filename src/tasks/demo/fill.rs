@@ -18,8 +18,8 @@ use super::write::{or_there, persist};
 use crate::error::{Error, Result};
 use crate::model::host::Host;
 use crate::model::sample;
-use crate::store::definitions;
 use crate::store::client::{OPERATOR, explain, fetch_manager};
+use crate::store::definitions;
 
 /// Writers that fill the fleet at the same time.
 const WRITERS: u32 = 32;
