@@ -5,6 +5,7 @@
 //! installed; with only one of them only that is measured. `INV_TUI_BENCH_PIDS_EMBEDDED`, `INV_TUI_BENCH_PIDS_REAL`: the processes of each, whose
 //! memory and processor time are read in `/proc`, for example `12,34`.
 //! First number among the arguments: how many objects the lists have, 10,000 if it is not given.
+//! With one of the words `writes`, `lists`, `watches` only that is measured, on what is there.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,7 +20,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use http::Request;
@@ -85,10 +86,22 @@ async fn measure() {
     println!("load at the start: {}", load());
     let memory_before = memory();
     let mut rows = Vec::new();
-    writes(&servers, objects, &mut rows).await;
+    let words: Vec<String> = std::env::args().collect();
+    let part = |name: &str| {
+        ["writes", "lists", "watches"]
+            .into_iter()
+            .all(|part| part == name || !words.contains(&part.to_owned()))
+    };
+    if part("writes") {
+        writes(&servers, objects, &mut rows).await;
+    }
     let memory_full = memory();
-    lists(&servers, objects, &mut rows).await;
-    watches(&servers, &mut rows).await;
+    if part("lists") {
+        lists(&servers, objects, &mut rows).await;
+    }
+    if part("watches") {
+        watches(&servers, &mut rows).await;
+    }
     let memory_after = memory();
 
     println!("load at the end: {}", load());
@@ -231,13 +244,15 @@ async fn lists(servers: &Servers, objects: usize, rows: &mut Vec<Row>) {
 
 async fn watches(servers: &Servers, rows: &mut Vec<Row>) {
     let changes = 500;
+    // A change to what is there already would be none.
+    let run = std::process::id();
     let burst = async |server: &Server, round: usize| {
         let watchers = Watchers::start(server).await;
         let began = Instant::now();
         server
             .all(WRITERS, changes, async |n| {
                 let path = format!("{HOSTS}/host-{n:06}");
-                let body = json!({"spec": {"team": format!("watched-{round}")}});
+                let body = json!({"spec": {"team": format!("watched-{run}-{round}")}});
                 server.send("PATCH", &path, MERGE, &body).await;
             })
             .await;
@@ -250,7 +265,7 @@ async fn watches(servers: &Servers, rows: &mut Vec<Row>) {
         let mut times = Vec::new();
         for n in 0..40 {
             let began = Instant::now();
-            let body = json!({"spec": {"team": format!("single-{round}-{n}")}});
+            let body = json!({"spec": {"team": format!("single-{run}-{round}-{n}")}});
             server.send("PATCH", &format!("{HOSTS}/host-000000"), MERGE, &body).await;
             watchers.seen(n + 1).await;
             times.push(began.elapsed().as_secs_f64() * 1e3);
@@ -272,26 +287,11 @@ impl Watchers {
         let list: Value =
             serde_json::from_slice(&server.get(&format!("{HOSTS}?limit=1")).await).unwrap();
         let revision = list["metadata"]["resourceVersion"].as_str().unwrap();
-        let path = format!("{HOSTS}?watch=true&timeoutSeconds=600&resourceVersion={revision}");
-        let open = (0..WATCHERS).map(|_| async {
-            let request = Request::get(&path).body(Body::empty()).unwrap();
-            let answer = server.client.send(request).await.unwrap();
-            assert_eq!(answer.status(), 200);
-            answer.into_body()
-        });
-        let bodies = join_all(open).await;
+        let bodies = join_all((0..WATCHERS).map(|_| open(&server.client, revision))).await;
         let (seen, changed) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let tasks = bodies.into_iter().map(|mut body| {
+        let tasks = bodies.into_iter().map(|body| {
             let (seen, changed) = (seen.clone(), changed.clone());
-            tokio::spawn(async move {
-                while let Some(Ok(frame)) = body.frame().await {
-                    // An event is a line.
-                    let bytes = frame.into_data().unwrap_or_default();
-                    let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-                    seen.fetch_add(lines, Ordering::Relaxed);
-                    changed.notify_one();
-                }
-            })
+            tokio::spawn(follow(server.client.clone(), body, seen, changed))
         });
         let tasks = tasks.collect();
         Self { seen, changed, tasks }
@@ -299,9 +299,46 @@ impl Watchers {
 
     /// Waits until every watcher has seen this many changes.
     async fn seen(&self, changes: usize) {
-        while self.seen.load(Ordering::Relaxed) < changes * WATCHERS {
-            self.changed.notified().await;
+        let all = async {
+            while self.seen.load(Ordering::Relaxed) < changes * WATCHERS {
+                self.changed.notified().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), all).await.unwrap();
+    }
+}
+
+/// Opens a watch.
+async fn open(client: &Client, revision: &str) -> Body {
+    let path = format!("{HOSTS}?watch=true&timeoutSeconds=600&resourceVersion={revision}");
+    let answer = client.send(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.into_body()
+}
+
+/// Counts the events of a watch. If the server ends it, as kube-apiserver does when a client is too
+/// slow, it is opened again where it was, as every client does.
+async fn follow(client: Client, mut body: Body, seen: Arc<AtomicUsize>, changed: Arc<Notify>) {
+    let newline = |byte: &u8| *byte == b'\n';
+    let (mut rest, mut last) = (Vec::new(), Vec::new());
+    loop {
+        while let Some(Ok(frame)) = body.frame().await {
+            let bytes = frame.into_data().unwrap_or_default();
+            let lines = bytes.iter().filter(|byte| newline(byte)).count();
+            rest.extend_from_slice(&bytes);
+            if let Some(end) = rest.iter().rposition(newline) {
+                let begin = rest[..end].iter().rposition(newline).map_or(0, |before| before + 1);
+                last = rest[begin..end].to_vec();
+                rest.drain(..=end);
+            }
+            seen.fetch_add(lines, Ordering::Relaxed);
+            changed.notify_one();
         }
+        rest.clear();
+        let event: Value = serde_json::from_slice(&last).unwrap();
+        let revision = event["object"]["metadata"]["resourceVersion"].as_str().unwrap();
+        eprintln!("a watch was ended by the server at {revision}");
+        body = open(&client, revision).await;
     }
 }
 
@@ -322,8 +359,10 @@ impl Server {
         let zipped = Client::try_from(config.clone()).unwrap();
         config.disable_compression = true;
         let server = Self { client: Client::try_from(config).unwrap(), zipped, pids };
-        let namespace = json!({"metadata": {"name": NAMESPACE}});
-        server.send("POST", "/api/v1/namespaces", JSON, &namespace).await;
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+        let path = format!("/api/v1/namespaces/{NAMESPACE}?fieldManager=bench&force=true");
+        server.send("PATCH", &path, APPLY, &namespace).await;
         Some(server)
     }
 

@@ -50,11 +50,10 @@ impl<'de> Visitor<'de> for &Wanted {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut read = Map::new();
         while let Some(field) = map.next_key_seed(Name(self))? {
-            match field {
-                Some((name, wanted)) => {
-                    drop(read.insert(name.clone(), map.next_value_seed(wanted)?));
-                }
-                None => drop(map.next_value::<IgnoredAny>()?),
+            if let Some((name, wanted)) = field {
+                read.insert(name.clone(), map.next_value_seed(wanted)?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(Value::Object(read))
