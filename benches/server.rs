@@ -304,7 +304,7 @@ impl Watchers {
                 self.changed.notified().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(120), all).await.unwrap();
+        tokio::time::timeout(Duration::from_mins(2), all).await.unwrap();
     }
 }
 
