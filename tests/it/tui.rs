@@ -71,7 +71,7 @@ async fn the_server_goes_away_and_comes_back() {
     let world = server.world("lost").await;
     world.make_host("aws-i-1", "web-1", "eu-west-1", "shop").await;
     let mut pty = explorer(world.kubeconfig(), &world.namespace, &[]);
-    pty.shows("1 hosts · live");
+    pty.shows("1 host · live");
     pty.send("zRG");
     pty.shows("web-1");
 

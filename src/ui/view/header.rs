@@ -46,6 +46,7 @@ fn link_text(model: &Model) -> (String, bool) {
             };
             (text, false)
         }
+        Link::Live if hosts == 1 => ("1 host · live".to_owned(), false),
         Link::Live => (format!("{} hosts · live", number(hosts)), false),
         Link::Lost { since, .. } => {
             let age = model.now.as_second() - since.as_second();

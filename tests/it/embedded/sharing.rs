@@ -31,12 +31,12 @@ async fn the_first_command_needs_nothing_and_the_second_start_shows_the_fleet_of
     let shared = embedded::connect(Some(&folder)).await.unwrap();
     let hosts: Api<Host> = Api::namespaced(shared.client, NAMESPACE);
     make_host(&hosts, "web-1", "web").await;
-    first.shows("1 hosts · live");
+    first.shows("1 host · live");
     first.send(":q\r");
     assert_eq!(first.ends(), 0);
 
     let second = explorer(home.path(), &[]);
-    second.shows("1 hosts · live");
+    second.shows("1 host · live");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +52,7 @@ async fn who_is_left_takes_over_when_the_first_is_killed() {
     let hosts: Api<Host> = Api::namespaced(third.client, NAMESPACE);
     make_host(&hosts, "web-1", "web").await;
     for pty in [&first, &second] {
-        pty.shows("1 hosts · live");
+        pty.shows("1 host · live");
     }
     let from = hosts.get("web-1").await.unwrap().resource_version().unwrap();
 
@@ -77,7 +77,7 @@ async fn the_second_takes_over_alone_and_goes_on() {
     make_host(&first.hosts().await, "web-1", "web").await;
     let data = ["--embedded", "--data-dir", folder.to_str().unwrap()];
     let mut second = explorer(home.path(), &data);
-    second.shows("1 hosts · live");
+    second.shows("1 host · live");
     // While somebody serves it, nobody else can: and is told who does.
     let pid = first.child.id().unwrap();
     let refused = run(program(&folder, &["--listen", "127.0.0.1:0"])).await.with(1);
@@ -117,7 +117,7 @@ async fn a_picture_is_taken_of_a_store_that_another_serves() {
     let args = ["--embedded", "--data-dir", data, "--snapshot", "120x30"];
     let (code, stdout, stderr) = crate::support::run_binary(&args);
     assert_eq!(code, 0, "{stderr}");
-    assert!(stdout.contains("1 hosts"), "{stdout}");
+    assert!(stdout.contains("1 host "), "{stdout}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
