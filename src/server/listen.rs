@@ -145,22 +145,18 @@ pub async fn serve_tls<S, F, B>(
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let acceptor = TlsAcceptor::from(tls);
-    let (stop, stopped) = watch::channel(false);
-    let (mut handshakes, mut connections) = (JoinSet::new(), JoinSet::new());
+    let mut handshakes = JoinSet::new();
     let mut pending: VecDeque<AbortHandle> = VecDeque::new();
-    let mut places = Places { most: limits.connections, ..Places::default() };
+    let mut connections = Connections::new(limits.clone(), handler);
     let mut failing = false;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
+            Some(_) = connections.tasks.join_next() => {}
             Some(done) = handshakes.join_next() => {
-                if let Ok(Some((stream, peer))) = done && places.make_room() {
-                    let (limits, handler) = (limits.clone(), handler.clone());
-                    let use_ = Arc::new(Use::default());
-                    let work = connection(stream, peer, limits, handler, stopped.clone(), use_.clone());
-                    places.taken.push_back((use_, connections.spawn(work)));
+                if let Ok(Some((stream, peer))) = done {
+                    connections.add(stream, peer);
                 }
             }
             accepted = listener.accept() => match accepted {
@@ -179,8 +175,7 @@ pub async fn serve_tls<S, F, B>(
     }
     drop(listener);
     drop(handshakes);
-    let _ = stop.send(true);
-    finish(connections, limits.grace).await;
+    connections.finish().await;
 }
 
 /// A Unix socket that is listened on. Made by [`bind_unix`].
@@ -206,35 +201,25 @@ pub async fn serve_unix<S, F, B>(
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let UnixSocket { listener, owner } = socket;
-    let (stop, stopped) = watch::channel(false);
-    let mut connections = JoinSet::new();
-    let mut places = Places { most: limits.connections, ..Places::default() };
+    let mut connections = Connections::new(limits, handler);
     let mut failing = false;
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => {}
+            Some(_) = connections.tasks.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     let Ok(credentials) = stream.peer_cred() else { continue };
                     failing = false;
-                    if !places.make_room() {
-                        continue;
-                    }
-                    let peer = Peer::Unix { uid: credentials.uid(), owner };
-                    let (limits, handler) = (limits.clone(), handler.clone());
-                    let use_ = Arc::new(Use::default());
-                    let work = connection(stream, peer, limits, handler, stopped.clone(), use_.clone());
-                    places.taken.push_back((use_, connections.spawn(work)));
+                    connections.add(stream, Peer::Unix { uid: credentials.uid(), owner });
                 }
                 Err(error) => refused(&error, &mut failing).await,
             },
         }
     }
     drop(listener);
-    let _ = stop.send(true);
-    finish(connections, limits.grace).await;
+    connections.finish().await;
 }
 
 /// A Unix socket at `path` that only its owner can connect to. A socket that is there is replaced:
@@ -321,12 +306,49 @@ async fn refused(error: &io::Error, said: &mut bool) {
     sleep(Duration::from_millis(100)).await;
 }
 
-async fn finish(mut connections: JoinSet<()>, grace: Duration) {
-    let all = async { while connections.join_next().await.is_some() {} };
-    if timeout(grace, all).await.is_err() {
-        tracing::debug!(left = connections.len(), "connections cut off");
+/// The connections of one listener.
+struct Connections<S> {
+    limits: Limits,
+    handler: S,
+    tasks: JoinSet<()>,
+    places: Places,
+    stop: watch::Sender<bool>,
+}
+
+impl<S> Connections<S> {
+    fn new(limits: Limits, handler: S) -> Self {
+        let places = Places { most: limits.connections, ..Places::default() };
+        Self { limits, handler, tasks: JoinSet::new(), places, stop: watch::channel(false).0 }
     }
-    connections.shutdown().await;
+
+    /// Serves one more, or closes it at once where there is no place for it.
+    fn add<T, F, B>(&mut self, transport: T, peer: Peer)
+    where
+        T: Transport,
+        S: Fn(Peer, Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        if !self.places.make_room() {
+            return;
+        }
+        let (limits, handler) = (self.limits.clone(), self.handler.clone());
+        let use_ = Arc::new(Use::default());
+        let work =
+            connection(transport, peer, limits, handler, self.stop.subscribe(), use_.clone());
+        self.places.taken.push_back((use_, self.tasks.spawn(work)));
+    }
+
+    /// Lets them finish, for a short time.
+    async fn finish(mut self) {
+        self.stop.send_replace(true);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(self.limits.grace, all).await.is_err() {
+            tracing::debug!(left = self.tasks.len(), "connections cut off");
+        }
+        self.tasks.shutdown().await;
+    }
 }
 
 /// The TLS side of a connection, or none if it did not come about.
