@@ -58,9 +58,16 @@ impl Global {
     version,
     after_help = "\
 Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
-  crds    print or install the resource definitions
-  fetch   read hosts from a provider into the API server
-  serve   run the embedded API server for others
+  maintain   put hosts into maintenance, or end it
+  run        ask for an Ansible run on hosts
+  csr        list, approve or deny certificate requests
+  fetch      read hosts from a provider into the API server
+  lifecycle  derive phase and conditions, end holds that ran out, count clusters and regions
+  agent      on a host: Ansible runs, maintenance and upgrades of this host
+  runner     Ansible over ssh for hosts without an agent
+  approve    approve certificate requests of hosts by a written policy
+  crds       print or install the resource definitions
+  serve      run the embedded API server for others
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
 )]
 pub struct Explorer {
@@ -138,6 +145,20 @@ pub enum Task {
     Crds(tasks::crds::CrdsArgs),
     /// Read hosts from a provider into the API server
     Fetch(Box<tasks::fetch::FetchArgs>),
+    /// Put hosts into maintenance, or end it
+    Maintain(Box<tasks::maintain::MaintainArgs>),
+    /// Ask for an Ansible run on hosts
+    Run(Box<tasks::run::RunArgs>),
+    /// List, approve or deny certificate requests
+    Csr(Box<tasks::csr::CsrArgs>),
+    /// Derive phase and conditions, end holds that ran out, count clusters and regions
+    Lifecycle(Box<tasks::lifecycle::LifecycleArgs>),
+    /// Run on a host: Ansible runs, maintenance and upgrades of this host
+    Agent(Box<tasks::agent::AgentArgs>),
+    /// Run Ansible over ssh for hosts without an agent
+    Runner(Box<tasks::runner::RunnerArgs>),
+    /// Approve certificate requests of hosts by a written policy
+    Approve(Box<tasks::approve::ApproveArgs>),
     /// Run the embedded API server for others, or take a backup of its store
     Serve(tasks::serve::ServeArgs),
 }

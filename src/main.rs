@@ -7,6 +7,7 @@ use anyhow::Context;
 use inv_tui::cli::{self, Headless, Invocation, Task};
 use inv_tui::error::{self, Error};
 use inv_tui::store::embedded;
+use inv_tui::tasks;
 use inv_tui::tasks::demo::Demo;
 use inv_tui::ui::start::{Show, explore};
 
@@ -58,15 +59,33 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
             match task {
                 Task::Crds(args) => {
-                    inv_tui::tasks::crds::run(args, &global.connect_options(), global.namespace())
+                    tasks::crds::run(args, &global.connect_options(), global.namespace()).await
+                }
+                Task::Serve(args) => tasks::serve::run(args, global.data_dir.as_deref()).await,
+                Task::Maintain(args) => {
+                    tasks::maintain::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::Run(args) => {
+                    tasks::run::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::Csr(args) => {
+                    tasks::csr::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::Lifecycle(args) => {
+                    tasks::lifecycle::run(*args, &global.connect_options(), global.namespace())
                         .await
                 }
-                Task::Serve(args) => {
-                    inv_tui::tasks::serve::run(args, global.data_dir.as_deref()).await
+                Task::Agent(args) => {
+                    tasks::agent::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::Runner(args) => {
+                    tasks::runner::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::Approve(args) => {
+                    tasks::approve::run(*args, &global.connect_options(), global.namespace()).await
                 }
                 Task::Fetch(args) => {
-                    inv_tui::tasks::fetch::run(*args, &global.connect_options(), global.namespace())
-                        .await
+                    tasks::fetch::run(*args, &global.connect_options(), global.namespace()).await
                 }
             }
         }),

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::model::host::{Hold, HoldMode, Host};
+use crate::model::host::{AnsibleRequest, Hold, HoldMode, Host};
 use crate::model::key::Uid;
 
 /// Longest hold in seconds: 30 days, as the schema has it.
@@ -13,6 +13,59 @@ pub const MAX_HOLD_SECONDS: u64 = 30 * 86_400;
 pub const MIN_REASON: usize = 3;
 /// Longest reason in characters.
 pub const MAX_REASON: usize = 256;
+
+/// One change of one host.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A hold begins, ends or becomes another one.
+    Hold(HoldChange),
+    /// An Ansible run is asked for or canceled.
+    Run(RunChange),
+}
+
+impl Change {
+    /// The host.
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::Hold(change) => &change.target,
+            Self::Run(change) => &change.target,
+        }
+    }
+
+    /// The host, to be changed: after a conflict that does not matter its version moves.
+    pub fn target_mut(&mut self) -> &mut Target {
+        match self {
+            Self::Hold(change) => &mut change.target,
+            Self::Run(change) => &mut change.target,
+        }
+    }
+
+    /// The JSON merge patch: only what changes, and the version it was prepared against.
+    pub fn patch(&self) -> Value {
+        match self {
+            Self::Hold(change) => change.patch(),
+            Self::Run(change) => change.patch(),
+        }
+    }
+
+    /// The change that takes this one back; none for a run, which cannot be taken back.
+    #[must_use]
+    pub fn inverse(&self, resource_version: &str) -> Option<Self> {
+        match self {
+            Self::Hold(change) => Some(Self::Hold(change.inverse(resource_version))),
+            Self::Run(_) => None,
+        }
+    }
+
+    /// Whether the object still is the one that was meant and holds the expected value, whatever
+    /// else has changed in it.
+    pub fn still_applies(&self, host: &Host) -> bool {
+        match self {
+            Self::Hold(change) => change.still_applies(host),
+            Self::Run(change) => change.still_applies(host),
+        }
+    }
+}
 
 /// How a change is confirmed. Policy can raise it, never lower it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +129,48 @@ impl HoldChange {
         host.metadata.uid.as_deref() == Some(self.target.uid.as_str())
             && host.spec.maintenance.get(&self.holder) == self.old.as_ref()
     }
+}
+
+/// The request for an Ansible run, replaced by another one. To cancel it is the same request with
+/// `cancel` set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunChange {
+    /// The host.
+    pub target: Target,
+    /// The request that the change expects to find.
+    pub old: Option<AnsibleRequest>,
+    /// The request that it puts there.
+    pub new: AnsibleRequest,
+}
+
+impl RunChange {
+    /// The JSON merge patch: nothing of the old request stays, and the version it was prepared
+    /// against.
+    pub fn patch(&self) -> Value {
+        let value = |request| serde_json::to_value(request).unwrap_or_default();
+        json!({
+            "metadata": { "uid": self.target.uid.as_str(), "resourceVersion": self.target.resource_version },
+            "spec": { "ansible": replacing(&value(self.old.as_ref()), value(Some(&self.new))) },
+        })
+    }
+
+    /// Whether the object still is the one that was meant and holds the expected request.
+    pub fn still_applies(&self, host: &Host) -> bool {
+        host.metadata.uid.as_deref() == Some(self.target.uid.as_str())
+            && host.spec.ansible == self.old
+    }
+}
+
+/// The merge patch that puts `new` where `old` is: what only `old` has becomes null.
+fn replacing(old: &Value, new: Value) -> Value {
+    let (Value::Object(old), Value::Object(mut patch)) = (old, new.clone()) else { return new };
+    for (key, before) in old {
+        match patch.get_mut(key) {
+            Some(after) => *after = replacing(before, after.take()),
+            None => drop(patch.insert(key.clone(), Value::Null)),
+        }
+    }
+    Value::Object(patch)
 }
 
 /// A hold from `now` on. Times are whole seconds, as the API writes them.
@@ -150,6 +245,37 @@ mod tests {
         assert!(change().inverse("8").still_applies(&host));
         host.metadata.uid = Some("u-2".into());
         assert!(!change().inverse("8").still_applies(&host));
+    }
+
+    fn run(id: &str, vars: &[(&str, &str)]) -> AnsibleRequest {
+        AnsibleRequest {
+            request_id: id.into(),
+            playbook: "site.yml".into(),
+            revision: None,
+            tags: Vec::new(),
+            check: false,
+            extra_vars: vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            timeout_seconds: None,
+            requested_by: None,
+            reason: None,
+            cancel: false,
+        }
+    }
+
+    #[test]
+    fn a_new_request_leaves_nothing_of_the_old_one() {
+        let mut old = run("a", &[("only_old", "1"), ("both", "1")]);
+        old.revision = Some("v1".into());
+        let new = run("b", &[("both", "2"), ("only_new", "3")]);
+        let change =
+            RunChange { target: change().target, old: Some(old.clone()), new: new.clone() };
+        let mut object = json!({"metadata": {}, "spec": {"ansible": old, "cluster": "shop"}});
+        json_patch::merge(&mut object, &change.patch());
+        let after: AnsibleRequest =
+            serde_json::from_value(object["spec"]["ansible"].clone()).unwrap();
+        assert_eq!(after, new);
+        assert_eq!(object["spec"]["cluster"], "shop");
+        assert!(Change::Run(change).inverse("8").is_none());
     }
 
     #[test]

@@ -111,8 +111,8 @@ pub struct Window {
     pub time_zone: Option<String>,
 }
 
-/// What an Ansible run takes when nobody says otherwise.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+/// What an Ansible run takes when nobody says otherwise, and what may be chosen.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AnsibleDefaults {
     /// Playbook, relative to the configured place.
@@ -123,6 +123,34 @@ pub struct AnsibleDefaults {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub revision: Option<String>,
+    /// Playbooks that are offered for the cluster's hosts. Whoever runs them has an allow-list of
+    /// its own; this one is for people who choose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = kube::core::cel::ListMerge::Map(vec!["path".into()]))]
+    pub playbooks: Vec<Playbook>,
+}
+
+/// One playbook that is offered.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Playbook {
+    /// Playbook, relative to the configured place.
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = ("!self.startsWith('/') && !self.contains('..')", "path is relative and without .."))]
+    pub path: String,
+    /// What it does, for the person who chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub description: Option<String>,
+    /// Tags that may be chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 64)))]
+    #[x_kube(merge_strategy = kube::core::cel::ListMerge::Atomic)]
+    pub tags: Vec<String>,
+    /// Only check mode is offered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check_only: bool,
 }
 
 /// The operating system wanted on every host.

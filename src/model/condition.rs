@@ -20,6 +20,15 @@ pub const SEEN: &str = "Seen";
 /// Decommissioning goes on; the message names the step. True is the bad side.
 pub const DELETING: &str = "Deleting";
 
+/// The agent has taken the host's work off it for a maintenance. False while it is in service.
+pub const DRAINED: &str = "Drained";
+
+/// Of a Cluster: no further host may go away now. True is the bad side.
+pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
+/// Of a Cluster: hosts are held that nobody asked the budget for; the message names them. True is
+/// the bad side.
+pub const BUDGET_BYPASSED: &str = "BudgetBypassed";
+
 /// Of a Source: the last pass over every scope was complete.
 pub const HEALTHY: &str = "Healthy";
 /// Of a Source: a pass would have lost too many hosts, so nothing was marked. True is the bad side.

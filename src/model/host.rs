@@ -151,6 +151,12 @@ pub enum HoldMode {
 /// One Ansible run that is asked for.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = ("self.requestID != oldSelf.requestID || (self.playbook == oldSelf.playbook && self.check == oldSelf.check && has(self.tags) == has(oldSelf.tags) && (!has(self.tags) || self.tags == oldSelf.tags) && has(self.extraVars) == has(oldSelf.extraVars) && (!has(self.extraVars) || self.extraVars == oldSelf.extraVars))",
+        "a request does not change under its requestID: another run is another requestID"),
+    validation = ("self.requestID != oldSelf.requestID || !oldSelf.cancel || self.cancel",
+        "a canceled request stays canceled: another run is another requestID"),
+)]
 pub struct AnsibleRequest {
     /// Names this run. The same id never runs twice.
     #[serde(rename = "requestID")]
@@ -189,6 +195,9 @@ pub struct AnsibleRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub reason: Option<String>,
+    /// The run is not wanted any more. It counts only while nobody has begun the run.
+    #[serde(default)]
+    pub cancel: bool,
 }
 
 /// The operating system that is wanted.
@@ -541,7 +550,19 @@ pub struct AnsibleStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub revision: Option<String>,
-    /// End of the log, only after a failure.
+    /// Who runs it: `agent`, or the identity of a runner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub executor: Option<String>,
+    /// The task that runs, or at which the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub task: Option<String>,
+    /// Why the run waits, was refused, or ended as it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub message: Option<String>,
+    /// End of the log: at most 512 bytes while it runs, 256 after a success, 1,024 after a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub tail: Option<String>,
@@ -557,6 +578,25 @@ pub enum RunState {
     Failed,
     Unknown,
     Canceled,
+}
+
+impl RunState {
+    /// The word as it stands in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "Queued",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Unknown => "Unknown",
+            Self::Canceled => "Canceled",
+        }
+    }
+
+    /// Whether the run has ended, one way or the other.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
 }
 
 /// One thing that was done to a host.

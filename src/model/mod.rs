@@ -3,9 +3,11 @@
 //! Nothing here knows a client, a clock, a file or a screen. `kube` and `k8s-openapi` are used for
 //! their types only.
 
+pub mod budget;
 pub mod change;
 pub mod cluster;
 pub mod condition;
+pub mod csr;
 pub mod diff;
 pub mod duration;
 pub mod filter;
@@ -14,6 +16,8 @@ pub mod intern;
 pub mod inventory;
 pub mod key;
 pub mod labels;
+pub mod lifecycle;
+pub mod policy;
 pub mod record;
 pub mod region;
 pub mod row;

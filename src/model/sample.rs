@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::cluster::{AnsibleDefaults, Cluster, ClusterSpec, Disruption};
+use super::cluster::{AnsibleDefaults, Cluster, ClusterSpec, Disruption, Playbook};
 use super::host::{
     Address, AddressType, AnsibleStatus, Hardware, Hold, HoldMode, Host, HostSpec, HostStatus,
     MaintenanceStatus, OsStatus, Phase, RunState, ServiceState, SourceFacts,
@@ -85,6 +85,7 @@ pub fn clusters(count: u32) -> Vec<Cluster> {
             ansible: Some(AnsibleDefaults {
                 playbook: Some("site.yml".to_owned()),
                 revision: Some("main".to_owned()),
+                playbooks: playbooks(),
             }),
             ..ClusterSpec::default()
         };
@@ -351,8 +352,26 @@ fn ansible(dice: Dice, changed: Timestamp) -> Option<AnsibleStatus> {
         failed: Some(i32::from(state == RunState::Failed)),
         unreachable: Some(0),
         revision: Some("4f2c1d9".to_owned()),
+        executor: Some("agent".to_owned()),
+        task: None,
+        message: None,
         tail: None,
     })
+}
+
+/// What may be run on every host of the sample.
+fn playbooks() -> Vec<Playbook> {
+    let playbook = |path: &str, description: &str, tags: &[&str], check_only| Playbook {
+        path: path.to_owned(),
+        description: Some(description.to_owned()),
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        check_only,
+    };
+    vec![
+        playbook("site.yml", "Everything a host should be", &["packages", "users", "ntp"], false),
+        playbook("patch.yml", "Security updates", &["kernel"], false),
+        playbook("audit.yml", "What differs from the rules", &[], true),
+    ]
 }
 
 fn uid(dice: Dice) -> String {

@@ -9,7 +9,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 
 use crate::error::{Error, Result};
 use crate::model::GROUP;
-use crate::model::change::HoldChange;
+use crate::model::change::Change;
 use crate::model::host::Host;
 use crate::store::client::{Connection, DEADLINE, OPERATOR, call, explain};
 
@@ -31,9 +31,10 @@ pub enum Outcome {
 
 /// Sends a change. When the object has changed since, but not the value that the change replaces,
 /// it is sent again against the new version; a changed value is a conflict for the person to see.
-pub async fn change_hold(connection: &Connection, change: &HoldChange) -> Outcome {
-    let api: Api<Host> = Api::namespaced(connection.client.clone(), &change.target.namespace);
-    let name = change.target.name.as_str();
+pub async fn change(connection: &Connection, change: &Change) -> Outcome {
+    let target = change.target().clone();
+    let api: Api<Host> = Api::namespaced(connection.client.clone(), &target.namespace);
+    let name = target.name.as_str();
     let what = format!("cannot change \"{name}\"");
     let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..Default::default() };
     let mut change = change.clone();
@@ -54,14 +55,15 @@ pub async fn change_hold(connection: &Connection, change: &HoldChange) -> Outcom
         }
         match call(&what, "get hosts", DEADLINE, api.get_opt(name)).await {
             Ok(None) => return Outcome::Gone,
-            Ok(Some(host)) if host.metadata.uid.as_deref() != Some(change.target.uid.as_str()) => {
+            Ok(Some(host)) if host.metadata.uid.as_deref() != Some(target.uid.as_str()) => {
                 return Outcome::Gone;
             }
             Ok(Some(host)) if !change.still_applies(&host) => {
                 return Outcome::Conflict(Box::new(host));
             }
             Ok(Some(host)) => {
-                change.target.resource_version = host.metadata.resource_version.unwrap_or_default();
+                change.target_mut().resource_version =
+                    host.metadata.resource_version.unwrap_or_default();
             }
             Err(error) => return Outcome::Failed(error),
         }

@@ -1,8 +1,15 @@
 //! The headless tasks: one file each, started by `inv-tui --headless TASK`.
 
+pub mod agent;
+pub mod approve;
 pub mod crds;
+pub mod csr;
 pub mod demo;
 pub mod fetch;
 pub mod http;
+pub mod lifecycle;
+pub mod maintain;
+pub mod run;
+pub mod runner;
 pub mod serve;
 pub mod signals;

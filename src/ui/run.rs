@@ -19,6 +19,7 @@ use super::msg::{ChangeResult, Command, Msg};
 use super::theme::Theme;
 use super::view;
 use crate::error::{self, Error, Result};
+use crate::model::change::Change;
 use crate::store::client::Connection;
 use crate::store::watch::FleetEvent;
 use crate::store::write::{self, Outcome};
@@ -234,7 +235,9 @@ impl Executor for Effects {
             }
             Command::Change(change) => {
                 self.tasks.spawn(async move {
-                    let result = match write::change_hold(&connection, &change).await {
+                    let result = match write::change(&connection, &Change::Hold((*change).clone()))
+                        .await
+                    {
                         Outcome::Done(host) => ChangeResult::Done(host),
                         Outcome::Conflict(host) => ChangeResult::Conflict(host),
                         Outcome::Gone => ChangeResult::Gone,

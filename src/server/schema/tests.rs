@@ -338,7 +338,7 @@ fn a_host_passes_and_a_bad_host_does_not() {
     assert_eq!(causes(|h| h["metadata"]["name"] = "web.1".into()), ["<nil>"]);
     assert_eq!(
         causes(|h| h["spec"]["ansible"]["playbook"] = "../x".into()),
-        ["spec.ansible.playbook"]
+        ["spec.ansible", "spec.ansible.playbook"]
     );
     let until =
         |h: &mut Value| h["spec"]["maintenance"]["ops"]["until"] = "2026-12-31T10:00:00Z".into();

@@ -201,6 +201,9 @@ fn run(host: &Host, status: &mut HostStatus, now: Timestamp) {
                 failed: began.then_some(0),
                 unreachable: began.then_some(0),
                 revision: request.revision.clone().or_else(|| Some("4f2c1d9".to_owned())),
+                executor: Some("agent".to_owned()),
+                task: None,
+                message: None,
                 tail: None,
             });
         }

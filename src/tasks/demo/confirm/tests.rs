@@ -103,6 +103,7 @@ fn request(id: &str) -> AnsibleRequest {
         timeout_seconds: None,
         requested_by: Some("ann".into()),
         reason: None,
+        cancel: false,
     }
 }
 

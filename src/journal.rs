@@ -1,0 +1,1 @@
+//! What this person did, kept on disk.

@@ -1,0 +1,1 @@
+//! What follows for a host from everybody's word: phase, Ready, maintenance in force, operations.

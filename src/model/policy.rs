@@ -1,0 +1,1 @@
+//! What must be true before somebody acts on a host, and how the act is confirmed.

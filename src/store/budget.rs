@@ -1,0 +1,1 @@
+//! Slots of a cluster's disruption budget, granted by compare-and-swap on its status.

@@ -1,0 +1,1 @@
+//! Certificate requests: watched, approved, denied.

@@ -1,0 +1,1 @@
+//! One of several: a Lease says who works.
