@@ -17,6 +17,7 @@ use super::row::CLOCK_SLACK;
 use super::{change, labels};
 
 mod operations;
+pub mod rollup;
 
 pub use operations::{Decision, MAX_OPERATIONS};
 
