@@ -1,13 +1,33 @@
 //! What a person, or a script in a person's name, has done to hosts: an [`Order`] is carried out
 //! host by host, and each step of it is told. The explorer and the shell's tasks go through here.
+//!
+//! [`carry_out`] goes in waves: one host, then ten, then the rest, ten at a time. Before anything is
+//! sent to a host it is read afresh and every check of `model/policy.rs` is made on what the server
+//! has, however old the caller's picture is: one small read beside the change and its Event, ten of
+//! them under way. Holds that begin ask the budgets of their clusters, for up to a hundred hosts at
+//! once because that reads the whole cluster. The journal has the order before the first request,
+//! and what came of each batch after it.
 
-use tokio::sync::{mpsc, watch};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use crate::error::chain;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::journal::Journal;
 use crate::model::change::Change;
 use crate::model::host::Host;
-use crate::store::client::Connection;
-use crate::store::write;
+pub use crate::model::policy::Verb;
+use crate::store::client::{Connection, OPERATOR};
+use crate::store::event::Events;
+
+mod engine;
+mod pace;
+mod record;
+
+pub use engine::{carry_out, zone};
+
+/// Slots that this program was granted: namespace, cluster and host, with the time of the grant.
+type Slots = Arc<Mutex<HashMap<(String, String, String), Timestamp>>>;
 
 /// Who acts, and where.
 #[derive(Clone)]
@@ -16,36 +36,21 @@ pub struct Actor {
     pub connection: Connection,
     /// The name under which the server knows us.
     pub user: String,
+    /// Where it is written down; none writes nothing down.
+    pub journal: Option<Arc<Journal>>,
+    /// Tells it on the objects.
+    pub events: Events,
+    /// What time it is.
+    pub clock: fn() -> Timestamp,
+    slots: Slots,
 }
 
-/// What kind of act it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Holds begin or change.
-    MaintenanceOn,
-    /// Holds end.
-    MaintenanceOff,
-    /// Ansible runs are asked for.
-    Run,
-    /// Requests for runs are taken back before they begin.
-    CancelRun,
-    /// An earlier order is taken back.
-    Undo,
-    /// What was taken back is made again.
-    Redo,
-}
-
-impl Verb {
-    /// Its name in the journal, in Events and on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MaintenanceOn => "maintenance-on",
-            Self::MaintenanceOff => "maintenance-off",
-            Self::Run => "run",
-            Self::CancelRun => "cancel-run",
-            Self::Undo => "undo",
-            Self::Redo => "redo",
-        }
+impl Actor {
+    /// A person, who writes into `journal`.
+    pub fn new(connection: Connection, user: String, journal: Option<Arc<Journal>>) -> Self {
+        let events = Events::new(connection.client.clone(), OPERATOR, &user);
+        let slots = Slots::default();
+        Self { connection, user, journal, events, clock: Timestamp::now, slots }
     }
 }
 
@@ -60,6 +65,8 @@ pub struct Order {
     pub changes: Vec<Change>,
     /// Why.
     pub reason: String,
+    /// Ticket that tells more.
+    pub ticket: Option<String>,
     /// The person has typed that it may go past the cluster's budget and the preconditions.
     pub overrides: bool,
 }
@@ -81,6 +88,20 @@ pub enum Outcome {
     NotTried(String),
 }
 
+impl Outcome {
+    /// Its name in the journal and in tables.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Conflict(_) => "conflict",
+            Self::Gone => "gone",
+            Self::Denied(_) => "denied",
+            Self::Failed(_) => "failed",
+            Self::NotTried(_) => "not-tried",
+        }
+    }
+}
+
 /// One step of an order.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -92,31 +113,40 @@ pub enum Step {
     Ended(Option<String>),
 }
 
-/// Carries out an order. The last step is [`Step::Ended`]. When `stop` becomes true no further
-/// change is begun.
-pub async fn carry_out(
-    actor: &Actor,
-    order: &Order,
-    steps: &mpsc::Sender<Step>,
-    stop: watch::Receiver<bool>,
-) {
-    for (number, change) in order.changes.iter().enumerate() {
-        let outcome = if *stop.borrow() {
-            Outcome::NotTried("stopped".to_owned())
-        } else {
-            match write::change(&actor.connection, change).await {
-                write::Outcome::Done(host) => Outcome::Done(host),
-                write::Outcome::Conflict(host) => Outcome::Conflict(host),
-                write::Outcome::Gone => Outcome::Gone,
-                write::Outcome::Failed(error) => {
-                    let hint = error.next_step().map(|h| format!(" · {h}")).unwrap_or_default();
-                    Outcome::Failed(format!("{}{hint}", chain(&error)))
-                }
-            }
-        };
-        if steps.send(Step::Host(number, outcome)).await.is_err() {
-            return;
-        }
+/// A name for an order that no other order has.
+pub fn order_id() -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("ord-{}", id.get(..12).unwrap_or(&id))
+}
+
+/// What was done of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The order.
+    pub order: Order,
+    /// Number of a change that was done, and the version of the object that it made.
+    pub done: Vec<(usize, String)>,
+}
+
+impl Applied {
+    /// The order that takes it back: the inverse of what was done and can be taken back, in the
+    /// opposite order. None if there is nothing of the kind. `verb` is [`Verb::Undo`], or
+    /// [`Verb::Redo`] to take back an undo. Each change holds only while the value is still the one
+    /// that was put there: what somebody changed since stays, and is a conflict.
+    pub fn inverse(&self, verb: Verb, id: String) -> Option<Order> {
+        let changes: Vec<Change> = self
+            .done
+            .iter()
+            .rev()
+            .filter_map(|(number, version)| self.order.changes.get(*number)?.inverse(version))
+            .collect();
+        (!changes.is_empty()).then(|| Order {
+            id,
+            verb,
+            changes,
+            reason: format!("{} of {}: {}", verb.as_str(), self.order.id, self.order.reason),
+            ticket: self.order.ticket.clone(),
+            overrides: false,
+        })
     }
-    let _ = steps.send(Step::Ended(None)).await;
 }
