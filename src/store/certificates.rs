@@ -237,9 +237,8 @@ async fn try_to_decide(
     let name = seen.name.as_str();
     let verb = if type_ == "Approved" { "approve" } else { "deny" };
     let what = format!("cannot {verb} certificate request \"{name}\"");
-    let get = async || {
-        call(&what, "get certificatesigningrequests", DEADLINE, api.get_opt(name)).await
-    };
+    let get =
+        async || call(&what, "get certificatesigningrequests", DEADLINE, api.get_opt(name)).await;
     let Some(mut object) = get().await? else { return Ok(Outcome::Gone) };
     let now = Request::decode(&object);
     let same = about(&now).uid == seen.uid && about(&now).resource_version == seen.resource_version;
