@@ -17,5 +17,6 @@ mod demo;
 mod embedded;
 mod fetch;
 mod pty;
+mod runner;
 mod support;
 mod tui;
