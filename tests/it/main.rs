@@ -10,6 +10,7 @@
     reason = "a test program: a panic is how a test fails"
 )]
 
+mod agent;
 mod access;
 mod architecture;
 mod crds;
