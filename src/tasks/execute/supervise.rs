@@ -69,14 +69,15 @@ pub async fn run(args: ExecuteArgs) -> Result<u8> {
     // A session of its own: what ends the agent's terminal or group does not end the run.
     let _ = setsid();
     entry.put(BEGUN, b"")?;
-    let mut ended = supervise(&entry, &job, lock).await;
+    let mut ended = supervise(&entry, &job, &lock).await;
     ended.finished_at = Timestamp::from_second(Timestamp::now().as_second()).ok();
     ended.revision = revision(job.checkout.as_deref().unwrap_or(&job.folder)).await;
     entry.write(RESULT, &ended)?;
+    drop(lock);
     Ok(EXIT_DONE)
 }
 
-async fn supervise(entry: &Entry, job: &Job, lock: File) -> Ended {
+async fn supervise(entry: &Entry, job: &Job, lock: &File) -> Ended {
     let failed = |message: String| Ended { message: Some(message), ..Ended::default() };
     let (mut child, log) = match start(entry, job, lock) {
         Ok(started) => started,
@@ -104,7 +105,7 @@ async fn supervise(entry: &Entry, job: &Job, lock: File) -> Ended {
 
 type Log = tokio::sync::oneshot::Receiver<()>;
 
-fn start(entry: &Entry, job: &Job, lock: File) -> std::io::Result<(Child, Log)> {
+fn start(entry: &Entry, job: &Job, lock: &File) -> std::io::Result<(Child, Log)> {
     let (reader, writer) = std::io::pipe()?;
     let log = open_log(&entry.path(LOG))?;
     let child = Command::new(&job.program)
@@ -113,8 +114,9 @@ fn start(entry: &Entry, job: &Job, lock: File) -> std::io::Result<(Child, Log)> 
         .envs(&job.environment)
         .current_dir(&job.folder)
         // An empty file, and the lock: while the program lives the lock is held, come what may of
-        // its supervisor.
-        .stdin(Stdio::from(lock))
+        // its supervisor. The supervisor holds it too, until the result is written: a run that has
+        // ended and has no result yet would be taken for one whose supervisor died.
+        .stdin(Stdio::from(lock.try_clone()?))
         .stdout(Stdio::from(writer.try_clone()?))
         .stderr(Stdio::from(writer))
         .process_group(0)
@@ -185,4 +187,35 @@ async fn revision(folder: &Path) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| {
         output.status.success() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_hexdigit())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn job(folder: &Path, script: &str) -> Job {
+        Job {
+            program: PathBuf::from("/bin/sh"),
+            arguments: vec!["-c".to_owned(), script.to_owned()],
+            environment: BTreeMap::new(),
+            folder: folder.to_owned(),
+            timeout_seconds: 60,
+            checkout: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_lock_is_held_until_the_result_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = Entry { folder: dir.path().to_owned() };
+        let lock = entry.lock().unwrap().unwrap();
+        let ended = supervise(&entry, &job(dir.path(), "echo done; exit 3"), &lock).await;
+        assert_eq!(ended.rc, Some(3));
+        assert!(entry.lock().unwrap().is_none(), "no result is written yet");
+        drop(lock);
+        assert!(entry.lock().unwrap().is_some());
+        assert_eq!(fs::read_to_string(entry.path(LOG)).unwrap(), "done\n");
+    }
 }
