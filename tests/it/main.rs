@@ -10,8 +10,8 @@
     reason = "a test program: a panic is how a test fails"
 )]
 
-mod agent;
 mod access;
+mod agent;
 mod architecture;
 mod crds;
 mod demo;
