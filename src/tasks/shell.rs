@@ -167,9 +167,8 @@ fn confirm(order: &Order, plan: &Plan, how: &HowArgs) -> Result<()> {
                 Some(typed) => format!("--confirm says \"{typed}\""),
                 None => "that must be confirmed".to_owned(),
             };
-            Err(Error::usage(format!("{what}, and {typed}")).hint(format!(
-                "look at it with --dry-run, then say --confirm {text}"
-            )))
+            Err(Error::usage(format!("{what}, and {typed}"))
+                .hint(format!("look at it with --dry-run, then say --confirm {text}")))
         }
     }
 }

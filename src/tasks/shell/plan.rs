@@ -177,11 +177,8 @@ impl Plan {
                     Pass::Note => "note",
                     Pass::No | Pass::Never => "FAILS",
                 };
-                let why = if check.why.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", check.why)
-                };
+                let why =
+                    if check.why.is_empty() { String::new() } else { format!(": {}", check.why) };
                 line(out, &[&format!("  {mark:<5} {}{why}", check.what)])?;
             }
         }
@@ -253,9 +250,7 @@ impl Plan {
                 .try_for_each(|(name, why)| line(out, &[name, "nothing-to-do", why])),
             Output::Name => Ok(()),
             Output::Json => {
-                let row = |(name, why): &(String, String)| {
-                    json!({"name": name, "result": "nothing-to-do", "detail": why})
-                };
+                let row = |(name, why): &(String, String)| json!({"name": name, "result": "nothing-to-do", "detail": why});
                 let rows: Vec<Value> = self.nothing.iter().map(row).collect();
                 print_json(out, &json!({"verb": self.verb.as_str(), "hosts": rows}))
             }
