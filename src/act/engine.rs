@@ -63,6 +63,8 @@ type Key = (String, String);
 struct Ready {
     /// Number of the change.
     number: usize,
+    /// The version of the object that was looked at.
+    version: String,
     /// The clusters whose budgets must be asked.
     budgets: Vec<Key>,
     /// What was passed by.
@@ -226,7 +228,8 @@ impl Work<'_> {
         if let Some(why) = policy::refusal(&checks, self.order.overrides) {
             return Err((Outcome::Denied(why), None));
         }
-        Ok(Ready { number, budgets, over: policy::refusal(&checks, false) })
+        let version = host.resource_version().unwrap_or_default();
+        Ok(Ready { number, version, budgets, over: policy::refusal(&checks, false) })
     }
 
     /// Asks the budgets for those that go away, a cluster at a time, and tells who got no slot.
@@ -277,13 +280,12 @@ impl Work<'_> {
         }
         let mut left = Vec::new();
         for mut one in ready {
-            match refused.remove(&one.number) {
-                Some((outcome, tried)) => self.end(one.number, outcome, tried).await,
-                None => {
-                    one.over = one.over.or_else(|| over.remove(&one.number));
-                    left.push(one);
-                }
+            if let Some((outcome, tried)) = refused.remove(&one.number) {
+                self.end(one.number, outcome, tried).await;
+                continue;
             }
+            one.over = one.over.or_else(|| over.remove(&one.number));
+            left.push(one);
         }
         // A slot stays only with who goes.
         for (key, names) in slots.iter_mut() {
@@ -321,12 +323,14 @@ impl Work<'_> {
     ) {
         let (actor, order) = (self.actor, self.order);
         let one = |one: &Ready| {
-            let (number, over) = (one.number, one.over.clone());
+            let (number, over, version) = (one.number, one.over.clone(), one.version.clone());
             async move {
-                let change = order.changes.get(number)?;
-                let outcome = write::change(&actor.connection, change).await;
+                // Sent against the version that was looked at: it is newer than the caller's.
+                let mut change = order.changes.get(number)?.clone();
+                change.target_mut().resource_version = version;
+                let outcome = write::change(&actor.connection, &change).await;
                 if let write::Outcome::Done(host) = &outcome {
-                    record::tell(actor, order, change, host, over.as_deref()).await;
+                    record::tell(actor, order, &change, host, over.as_deref()).await;
                 }
                 Some((number, outcome))
             }

@@ -139,7 +139,7 @@ pub async fn run(args: MaintainArgs, server: &ConnectOptions, namespace: &str) -
         What::On(args) => (Verb::MaintenanceOn, args.reason.clone(), args.ticket.clone()),
         What::Off(args) => (Verb::MaintenanceOff, args.reason.clone().unwrap_or_default(), None),
     };
-    let (mut changes, mut changed, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changes, mut meant, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
     for host in &hosts {
         let wanted = match &args.what {
             What::On(args) => Ok(begin(&session, host, args)),
@@ -148,14 +148,14 @@ pub async fn run(args: MaintainArgs, server: &ConnectOptions, namespace: &str) -
         match wanted {
             Ok(change) => {
                 changes.push(Change::Hold(change));
-                changed.push(host);
+                meant.push(host);
             }
             Err(why) => nothing.push((host.name_any(), why)),
         }
     }
     let clusters = clusters(&session.actor.connection, namespace).await?;
     let past = how.past_budget;
-    let mut plan = plan(&session, verb, &changes, &changed, &clusters, past).await?;
+    let mut plan = plan(&session, verb, &changes, &meant, &clusters, past).await?;
     plan.nothing = nothing;
     let order = Order { id: order_id(), verb, changes, reason, ticket, overrides: past };
     let out = &mut std::io::stdout().lock();

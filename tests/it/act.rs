@@ -377,6 +377,38 @@ async fn failures_stop_an_order_and_give_its_slots_back() {
     world.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn stop_in_the_middle_leaves_the_rest_alone() {
+    let Some(world) = World::begin("act-middle").await else { return };
+    world.make_hosts(40, "shop").await;
+    let ann = world.actor("ann").await;
+    let order = world.order(Verb::MaintenanceOn, "ann", &names(0..40)).await;
+    let (say, stop) = watch::channel(false);
+    // One step fits: the engine cannot run ahead of who reads by more than a wave.
+    let (steps, mut told) = mpsc::channel(1);
+    let sent = order.clone();
+    let work = tokio::spawn(async move { carry_out(&ann, &sent, &steps, stop).await });
+    let (mut done, mut left, mut ended) = (0, 0, None);
+    while let Some(step) = told.recv().await {
+        match step {
+            Step::Wave(_) => {}
+            Step::Host(_, Outcome::Done(_)) => {
+                say.send_replace(true);
+                done += 1;
+            }
+            Step::Host(_, Outcome::NotTried(_)) => left += 1,
+            Step::Host(_, other) => panic!("{other:?}"),
+            Step::Ended(why) => ended = why,
+        }
+    }
+    work.await.unwrap();
+    assert_eq!(done + left, 40);
+    assert!((1..=11).contains(&done), "{done}");
+    assert_eq!(ended.as_deref(), Some("stopped"));
+    assert_eq!(world.held_by("ann").await.len(), done);
+    world.end().await;
+}
+
 /// The kubeconfig of somebody who may read hosts and grant slots, and change nothing.
 async fn reader(world: &World) -> Option<String> {
     let place = needed("INV_TUI_TEST_CONTROL_PLANE")?;

@@ -1,6 +1,7 @@
 //! What would be done to each host, and what the checks say of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write;
 
 use kube::ResourceExt;
@@ -294,14 +295,14 @@ fn request(request: Option<&AnsibleRequest>) -> String {
         |request| {
             let mut text = format!("{} {}", request.request_id, request.playbook);
             if let Some(revision) = &request.revision {
-                text.push_str(&format!("@{revision}"));
+                let _ = write!(text, "@{revision}");
             }
             if !request.tags.is_empty() {
-                text.push_str(&format!(" tags {}", request.tags.join(",")));
+                let _ = write!(text, " tags {}", request.tags.join(","));
             }
             if !request.extra_vars.is_empty() {
                 let names: Vec<&str> = request.extra_vars.keys().map(String::as_str).collect();
-                text.push_str(&format!(" with {}", names.join(",")));
+                let _ = write!(text, " with {}", names.join(","));
             }
             if request.check {
                 text.push_str(" in check mode");
