@@ -211,20 +211,14 @@ impl Work<'_> {
             Change::Run(_) => &own,
         };
         let (verb, bulk) = (record::verb(change), self.order.changes.len() > 1);
-        let its = clusters.iter().filter(|(cluster, _)| budget::has(cluster, &host));
-        let mut checks = Vec::new();
-        let mut budgets = Vec::new();
+        let its: Vec<&(Cluster, ClusterFacts)> =
+            clusters.iter().filter(|(cluster, _)| budget::has(cluster, &host)).collect();
         let goes =
             matches!(change, Change::Hold(HoldChange { new: Some(h), .. }) if h.until.0 > now);
-        for (cluster, facts_of_cluster) in its {
-            checks.extend(policy::checks(verb, &facts, Some(facts_of_cluster), whose, bulk));
-            if goes {
-                budgets.push((cluster.namespace().unwrap_or_default(), cluster.name_any()));
-            }
-        }
-        if checks.is_empty() {
-            checks = policy::checks(verb, &facts, None, whose, bulk);
-        }
+        let key = |cluster: &Cluster| (cluster.namespace().unwrap_or_default(), cluster.name_any());
+        let budgets = its.iter().filter(|_| goes).map(|(cluster, _)| key(cluster)).collect();
+        let of_clusters = its.iter().map(|(_, facts)| facts);
+        let checks = policy::checks(verb, &facts, of_clusters, whose, bulk);
         if let Some(why) = policy::refusal(&checks, self.order.overrides) {
             return Err((Outcome::Denied(why), None));
         }
@@ -260,7 +254,7 @@ impl Work<'_> {
                 Ok(granted) => {
                     let why = policy::used_up(&key.1, granted.away, granted.max);
                     for (number, name) in numbers.iter().zip(&names) {
-                        if !granted.given.contains(name) {
+                        if !granted.given.contains_key(name) {
                             refused.insert(*number, (Outcome::Denied(why.clone()), None));
                         } else if granted.over.contains(name) {
                             over.insert(*number, why.clone());
@@ -306,10 +300,9 @@ impl Work<'_> {
 
     /// Notes which slots are ours.
     fn remember(&self, key: &Key, granted: &budget::Granted) {
-        let Some(at) = granted.at else { return };
         let mut slots = self.actor.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in &granted.given {
-            slots.insert((key.0.clone(), key.1.clone(), name.clone()), at);
+        for (name, at) in &granted.given {
+            slots.insert((key.0.clone(), key.1.clone(), name.clone()), *at);
         }
     }
 

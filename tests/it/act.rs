@@ -307,6 +307,45 @@ async fn a_hold_that_somebody_wrote_around_the_budget_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_somebody_else_was_just_granted_is_not_given_back() {
+    let Some(world) = World::begin("act-young").await else { return };
+    world.make_cluster("shop", json!(1)).await;
+    world.make_hosts(2, "shop").await;
+    let ann = world.actor("ann").await;
+    let on = world.order(Verb::MaintenanceOn, "ann", &names(0..1)).await;
+    assert_eq!(act(&ann, &on).await.count("done"), 1);
+    // Bob has his slot and is about to write his hold when Ann ends hers.
+    let bobs = names(0..1);
+    let clock = Timestamp::now;
+    let grant = budget::grant(&ann.connection, &world.namespace, "shop", &bobs, false, clock);
+    assert!(grant.await.unwrap().given.contains_key("h000"));
+    let off = world.order(Verb::MaintenanceOff, "ann", &names(0..1)).await;
+    assert_eq!(act(&ann, &off).await.count("done"), 1);
+    assert_eq!(world.disrupted("shop").await, ["h000"]);
+    let next = world.order(Verb::MaintenanceOn, "ann", &names(1..2)).await;
+    assert_eq!(act(&ann, &next).await.count("denied"), 1, "the slot is Bob's");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_selects_its_hosts_has_a_budget_too() {
+    let Some(world) = World::begin("act-select").await else { return };
+    world.make_cluster("shop", json!(4)).await;
+    world.make_cluster("west", json!(1)).await;
+    let selector = json!({"spec": {"selector": {"matchLabels": {"topology.kubernetes.io/region": "eu-west-1"}}}});
+    world.clusters().patch("west", &PatchParams::default(), &Patch::Merge(selector)).await.unwrap();
+    world.make_hosts(4, "shop").await;
+    let ann = world.actor("ann").await;
+    let order = world.order(Verb::MaintenanceOn, "ann", &names(0..4)).await;
+    let told = act(&ann, &order).await;
+    assert_eq!(told.count("done"), 1);
+    assert_eq!(told.whys(), ["the budget of cluster west is used up: 1 of 1 away"; 3]);
+    assert_eq!(world.disrupted("shop").await, ["h000"], "slots of the others are given back");
+    assert_eq!(world.disrupted("west").await, ["h000"]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_has_counts_and_not_the_picture() {
     let Some(world) = World::begin("act-stale").await else { return };
     world.make_hosts(6, "shop").await;

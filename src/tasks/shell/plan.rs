@@ -112,13 +112,8 @@ pub(in crate::tasks) async fn plan(
             Change::Run(_) => &session.holder,
         };
         let of_host = Facts::of(host, now);
-        let mut all = Vec::new();
-        for cluster in place.iter().filter_map(|at| facts.get(at)) {
-            all.extend(checks(verb, &of_host, Some(cluster), whose, bulk));
-        }
-        if all.is_empty() {
-            all = checks(verb, &of_host, None, whose, bulk);
-        }
+        let of_clusters = place.iter().filter_map(|at| facts.get(at));
+        let all = checks(verb, &of_host, of_clusters, whose, bulk);
         let name = host.name_any();
         let late = place.iter().find(|at| refused.get(at).is_some_and(|r| r.contains(&name)));
         let late = late.and_then(|at| facts.get(at)).and_then(|cluster| {

@@ -1,10 +1,13 @@
 //! `maintain` and `run` as programs.
 
+use std::process::Stdio;
+
 use inv_tui::model::host::AnsibleStatus;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
-use crate::support::{Ended, World, run, wait_for};
+use crate::support::{Ended, World, ended, run, wait_for};
 
 async fn say(world: &World, words: &[&str]) -> Ended {
     run(world.program(words)).await
@@ -96,6 +99,22 @@ async fn maintenance_begins_and_ends_with_results_and_exit_codes() {
         ["maintenance-off", "maintenance-on", "maintenance-on", "maintenance-on"],
         "an order that was refused before it began is none"
     );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_may_come_from_standard_input() {
+    let Some(world) = fleet("shell-stdin", 3, json!(3)).await else { return };
+    let mut command =
+        world.program(&["maintain", "on", "-", "--reason", "disk swap", "-o", "name"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"h002\n\n web-0 \nh002\n").await.unwrap();
+    drop(stdin);
+    let told = ended(child).await.with(0);
+    let mut names: Vec<&str> = told.stdout.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["h000", "h002"]);
     world.end().await;
 }
 
