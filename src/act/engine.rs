@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use tokio::sync::{mpsc, watch};
 
 use super::pace::{Tally, WAVE, batches};
+use super::record::Passed;
 use super::{Actor, Order, Outcome, Step, record};
 use crate::error::{Error, chain};
 use crate::journal::{Part, Target};
@@ -67,8 +68,8 @@ struct Ready {
     version: String,
     /// The clusters whose budgets must be asked.
     budgets: Vec<Key>,
-    /// What was passed by.
-    over: Option<String>,
+    /// What was passed by, if anything was.
+    over: Option<Passed>,
 }
 
 struct Work<'a> {
@@ -223,7 +224,8 @@ impl Work<'_> {
             return Err((Outcome::Denied(why), None));
         }
         let version = host.resource_version().unwrap_or_default();
-        Ok(Ready { number, version, budgets, over: policy::refusal(&checks, false) })
+        let over = policy::refusal(&checks, false).map(Passed::Checks);
+        Ok(Ready { number, version, budgets, over })
     }
 
     /// Asks the budgets for those that go away, a cluster at a time, and tells who got no slot.
@@ -278,7 +280,7 @@ impl Work<'_> {
                 self.end(one.number, outcome, tried).await;
                 continue;
             }
-            one.over = one.over.or_else(|| over.remove(&one.number));
+            one.over = over.remove(&one.number).map(Passed::Budget).or(one.over);
             left.push(one);
         }
         // A slot stays only with who goes.
@@ -323,7 +325,7 @@ impl Work<'_> {
                 change.target_mut().resource_version = version;
                 let outcome = write::change(&actor.connection, &change).await;
                 if let write::Outcome::Done(host) = &outcome {
-                    record::tell(actor, order, &change, host, over.as_deref()).await;
+                    record::tell(actor, order, &change, host, over.as_ref()).await;
                 }
                 Some((number, outcome))
             }
@@ -340,8 +342,8 @@ impl Work<'_> {
                 write::Outcome::Failed(error) => (Outcome::Failed(told(&error)), true),
             };
             if let (Outcome::Done(host), Some(change)) = (&outcome, order.changes.get(number)) {
-                let name = &change.target().name;
-                for names in slots.values_mut() {
+                let (name, namespace) = (&change.target().name, &change.target().namespace);
+                for (_, names) in slots.iter_mut().filter(|(key, _)| key.0 == *namespace) {
                     names.remove(name);
                 }
                 let free = Facts::of(host, (actor.clock)()).holders.is_empty();

@@ -25,8 +25,9 @@ const PAGE: u32 = 500;
 const TRIES: u32 = 12;
 /// Longest pause before it begins again, in milliseconds: times the number of tries so far.
 const PAUSE: u64 = 20;
-/// A grant that is younger than this may be somebody's who has not sent his change yet.
-const YOUNG: SignedDuration = SignedDuration::from_secs(10);
+/// A grant that is younger than this may be somebody's who has not sent his change yet: it is asked
+/// for a hundred hosts at once.
+const YOUNG: SignedDuration = SignedDuration::from_secs(60);
 
 /// What came of asking for slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

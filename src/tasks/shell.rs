@@ -89,14 +89,14 @@ pub(super) async fn begin(server: &ConnectOptions) -> Result<Session> {
     Ok(Session { actor, holder, now })
 }
 
-/// Prints the plan, or asks for what policy wants typed and carries the order out. Returns the exit
+/// Prints the plan, or checks that what policy wants typed was typed and carries the order out. Returns the exit
 /// code, and the objects of those that were done.
 ///
 /// # Errors
 /// Wrong use: a reason or a confirmation is missing. Standard output cannot be written.
 pub(super) async fn perform(
     session: &Session,
-    order: Order,
+    mut order: Order,
     plan: Plan,
     how: &HowArgs,
     out: &mut impl Write,
@@ -110,6 +110,8 @@ pub(super) async fn perform(
         return Ok((EXIT_DONE, Vec::new()));
     }
     confirm(&order, &plan, how)?;
+    // What nobody has typed is not passed by, should it come up only now.
+    order.overrides = how.past_budget && plan.is_against();
     let (steps, mut told) = mpsc::channel(QUEUE);
     let stop = signals("stopping: what has begun is finished")?;
     let (actor, sent) = (session.actor.clone(), order.clone());
