@@ -391,6 +391,11 @@ async fn a_closed_window_and_a_paused_cluster_refuse() {
         ]
     );
     assert!(world.disrupted("shop").await.is_empty(), "nobody asked the budget");
+    let told = act(&ann, &Order { overrides: true, ..order }).await;
+    assert_eq!(told.count("done"), 1, "{:?}", told.whys());
+    let notes: Vec<_> =
+        world.events("ChecksOverridden").await.into_iter().filter_map(|e| e.note).collect();
+    assert!(notes.len() == 1 && notes[0].contains("cluster shop is paused"), "{notes:?}");
     world.end().await;
 }
 
