@@ -76,7 +76,11 @@ impl Leadership {
                 Ok(Holder::Another(name)) if over => return Ok(Some(name)),
                 Ok(Holder::Another(name)) => {
                     if told.as_ref() != Some(&name) {
-                        tracing::info!(lease = self.name, holder = name, "another one works; waits");
+                        tracing::info!(
+                            lease = self.name,
+                            holder = name,
+                            "another one works; waits"
+                        );
                         told = Some(name);
                     }
                 }
@@ -137,7 +141,8 @@ impl Leadership {
         let Some(lease) = found else {
             return self.create().await;
         };
-        let known = self.seen.as_ref().filter(|(old, _)| same(old, &lease)).map(|(_, since)| *since);
+        let known =
+            self.seen.as_ref().filter(|(old, _)| same(old, &lease)).map(|(_, since)| *since);
         let since = known.unwrap_or_else(Instant::now);
         self.seen = Some((lease.clone(), since));
         let ours = holder(&lease) == Some(&self.identity);

@@ -107,9 +107,14 @@ pub async fn run(args: LifecycleArgs, server: &ConnectOptions, namespace: &str) 
     if args.once {
         return once(&control, &mut leadership, stop).await;
     }
-    lead(&mut leadership, stop.clone(), |leads| metrics.leads(leads), async || {
-        control.run(stop.clone()).await;
-    })
+    lead(
+        &mut leadership,
+        stop.clone(),
+        |leads| metrics.leads(leads),
+        async || {
+            control.run(stop.clone()).await;
+        },
+    )
     .await;
     tracing::info!("stopped");
     Ok(EXIT_DONE)

@@ -118,13 +118,10 @@ async fn one_hold_runs_out_and_the_other_stays() {
     assert_eq!(word(&held, "Ready"), ("False", "Held"));
     assert_eq!(word(&held, "InMaintenance"), ("True", "Held"));
     assert_eq!(held["metadata"]["labels"][labels::MAINTENANCE], "true");
-    let after = world
-        .until("h1", "bob's end", |h| h["spec"]["maintenance"]["bob"].is_null())
-        .await;
+    let after = world.until("h1", "bob's end", |h| h["spec"]["maintenance"]["bob"].is_null()).await;
     assert_eq!(after["spec"]["maintenance"]["ann"], held["spec"]["maintenance"]["ann"]);
-    let after = world
-        .until("h1", "the holders", |h| h["status"]["maintenance"]["holders"] == "ann")
-        .await;
+    let after =
+        world.until("h1", "the holders", |h| h["status"]["maintenance"]["holders"] == "ann").await;
     assert_eq!(after["status"]["phase"], "Maintenance");
     let told = |h: &Value| {
         let all = h["status"]["operations"].as_array().unwrap().clone();

@@ -103,8 +103,7 @@ pub fn cluster_status(
     let reason = if enough { "EnoughHosts" } else { "TooManyAway" };
     set(&mut status.conditions, AVAILABLE, enough, reason, if enough { "" } else { &away }, now);
     let out = left == 0 && budget.total > 0;
-    let (reason, message) =
-        if out { ("NoSlotLeft", away.as_str()) } else { ("SlotsLeft", "") };
+    let (reason, message) = if out { ("NoSlotLeft", away.as_str()) } else { ("SlotsLeft", "") };
     set(&mut status.conditions, BUDGET_EXHAUSTED, out, reason, message, now);
     let past = bypassed(budget);
     let reason = if past.is_some() { "HeldWithoutAsking" } else { "NobodyBypassed" };

@@ -8,7 +8,6 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-
 /// Derives and puts it into the host; whether that changed anything.
 fn step(host: &mut Host, agent: Option<bool>, decisions: &[Decision], now: Timestamp) -> bool {
     let before = host.clone();
@@ -127,10 +126,8 @@ fn holds_of_several_begin_and_end_each_by_itself() {
     assert_eq!(of(&host, IN_MAINTENANCE), word("False", "NotHeld"));
     assert_eq!(of(&host, READY), word("True", "AllFine"));
     let told: Vec<_> = host.status.unwrap().operations;
-    let told: Vec<(&str, &str, Timestamp, &str)> = told
-        .iter()
-        .map(|o| (&*o.verb, &*o.by, o.at.0, o.result.as_deref().unwrap()))
-        .collect();
+    let told: Vec<(&str, &str, Timestamp, &str)> =
+        told.iter().map(|o| (&*o.verb, &*o.by, o.at.0, o.result.as_deref().unwrap())).collect();
     let (ann, bob) = (format!("until {}", at(9_000)), format!("until {}", at(3_600)));
     assert_eq!(
         told,
@@ -273,7 +270,10 @@ fn the_sample_fleet_keeps_its_words() {
         assert_eq!(after.status.as_ref().unwrap().phase, status.phase, "{host:?}");
         assert_eq!(of(&after, READY), of(&host, READY), "{host:?}");
         for key in [labels::CLUSTER, labels::ROLE, labels::TEAM, labels::ENVIRONMENT] {
-            assert_eq!(after.metadata.labels.as_ref().unwrap()[key], host.metadata.labels.as_ref().unwrap()[key]);
+            assert_eq!(
+                after.metadata.labels.as_ref().unwrap()[key],
+                host.metadata.labels.as_ref().unwrap()[key]
+            );
         }
     }
 }
@@ -291,8 +291,11 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Vec<(Act, Option<bool>)>> {
     let act = prop_oneof![
-        (0..4_u8, -300..300_i64, 1..5_000_i64)
-            .prop_map(|(holder, since, length)| Act::Hold { holder, since, length }),
+        (0..4_u8, -300..300_i64, 1..5_000_i64).prop_map(|(holder, since, length)| Act::Hold {
+            holder,
+            since,
+            length
+        }),
         (0..4_u8).prop_map(Act::End),
         any::<u8>().prop_map(Act::Run),
         any::<u8>().prop_map(Act::Decide),

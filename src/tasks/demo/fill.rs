@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{Demo, heartbeats};
 use super::write::{or_there, persist};
+use super::{Demo, heartbeats};
 use crate::error::{Error, Result};
 use crate::model::host::Host;
 use crate::model::{condition, sample};

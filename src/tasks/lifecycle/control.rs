@@ -28,11 +28,11 @@ use super::place::{self, Places, Written};
 use super::requests::{Requests, SIGNER};
 use super::table::{Place, Table, version};
 use crate::error::{Error, Result, chain};
+use crate::model::DEFAULT_NAMESPACE;
 use crate::model::cluster::Cluster;
 use crate::model::diff::StoredHost;
 use crate::model::lifecycle::{self, rollup};
 use crate::model::region::Region;
-use crate::model::DEFAULT_NAMESPACE;
 use crate::store::client::{LIFECYCLE, explain};
 use crate::store::event::Events;
 use crate::tasks::jobs::Jobs;
@@ -113,7 +113,10 @@ impl Control {
             hosts: self.hosts(),
             leases: follow(Api::namespaced(client.clone(), namespace), watcher::Config::default()),
             requests: follow(Api::all(client.clone()), requests),
-            clusters: follow(Api::namespaced(client.clone(), namespace), watcher::Config::default()),
+            clusters: follow(
+                Api::namespaced(client.clone(), namespace),
+                watcher::Config::default(),
+            ),
             regions: follow(Api::all(client.clone()), watcher::Config::default()),
         }
     }
@@ -346,7 +349,10 @@ impl<'a> Loop<'a> {
         }
         let selector = cluster.spec.selector.clone().and_then(|selector| {
             let read = Selector::try_from(selector);
-            read.inspect_err(|cause| tracing::warn!(cluster = &*name, %cause, "selector is malformed")).ok()
+            read.inspect_err(
+                |cause| tracing::warn!(cluster = &*name, %cause, "selector is malformed"),
+            )
+            .ok()
         });
         let chosen = self.table.select(&name, selector);
         self.choose |= chosen && self.read.clusters;
@@ -535,7 +541,12 @@ impl<'a> Loop<'a> {
 
     fn host_failed(&mut self, name: &str, failures: u32, problem: &Error) {
         self.control.metrics.failed();
-        tracing::warn!(host = name, error = chain(problem), hint = problem.next_step(), "host failed");
+        tracing::warn!(
+            host = name,
+            error = chain(problem),
+            hint = problem.next_step(),
+            "host failed"
+        );
         self.failed += 1;
         if !self.control.once {
             self.jobs.again(name.to_owned(), failures, Timestamp::now());
@@ -554,7 +565,12 @@ impl<'a> Loop<'a> {
             }
             Err(problem) => {
                 self.control.metrics.failed();
-                tracing::warn!(?place, error = chain(&problem), hint = problem.next_step(), "not counted");
+                tracing::warn!(
+                    ?place,
+                    error = chain(&problem),
+                    hint = problem.next_step(),
+                    "not counted"
+                );
                 self.failed += 1;
                 if !self.control.once {
                     self.table.touch(place);

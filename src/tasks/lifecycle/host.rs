@@ -274,7 +274,8 @@ impl Hosts {
 
     /// Warns of the end of a hold.
     pub(super) async fn warn(&self, host: &Host, holder: &str, until: Timestamp) {
-        let note = format!("the hold of {holder} ends at {until}; make it longer if the work goes on");
+        let note =
+            format!("the hold of {holder} ends at {until}; make it longer if the work goes on");
         let (reason, action) = ("MaintenanceEndsSoon", "Warn");
         self.events.tell(&about(host), Kind::Warning, reason, action, &note).await;
     }

@@ -104,7 +104,8 @@ impl Table {
         let member = Member::of(host, now);
         let region = host.labels().get(labels::REGION).map(String::as_str);
         let mut places: Vec<Place> = Vec::new();
-        let own = host.spec.cluster.as_deref().filter(|cluster| !self.selectors.contains_key(*cluster));
+        let own =
+            host.spec.cluster.as_deref().filter(|cluster| !self.selectors.contains_key(*cluster));
         places.extend(own.map(|cluster| Place::Cluster(self.names.get(cluster))));
         let chosen = self.selectors.iter().filter(|(_, selector)| selector.matches(host.labels()));
         places.extend(chosen.map(|(cluster, _)| Place::Cluster(Arc::clone(cluster))));

@@ -44,7 +44,9 @@ async fn whoever_holds_around_the_budget_is_counted_and_named() {
     .await;
 
     // One that did not ask.
-    world.edit("h1", "kubectl-edit", json!({"spec": {"maintenance": {"bob": hold(0, 3_600)}}})).await;
+    world
+        .edit("h1", "kubectl-edit", json!({"spec": {"maintenance": {"bob": hold(0, 3_600)}}}))
+        .await;
     let cluster = until("the one who went around it", &|c| is(c, [0, 2, 3, 2])).await;
     assert_eq!(word(&cluster, "BudgetBypassed").0, "True");
     let message = condition(&cluster, "BudgetBypassed")["message"].as_str().unwrap();
