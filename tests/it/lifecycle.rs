@@ -125,8 +125,8 @@ async fn one_hold_runs_out_and_the_other_stays() {
     assert_eq!(after["status"]["phase"], "Maintenance");
     let told = |h: &Value| {
         let all = h["status"]["operations"].as_array().unwrap().clone();
-        let word = |o: &Value| format!("{} {} {}", o["verb"], o["by"], o["result"]);
-        all.iter().map(word).map(|text| text.replace('"', "")).collect::<Vec<_>>()
+        let line = |o: &Value| format!("{} {} {}", o["verb"], o["by"], o["result"]);
+        all.iter().map(line).map(|text| text.replace('"', "")).collect::<Vec<_>>()
     };
     let after = world.until("h1", "the operations", |h| told(h).len() == 3).await;
     assert!(told(&after).contains(&"maintenance-off bob ran out".to_owned()), "{after}");
