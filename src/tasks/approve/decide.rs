@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::metrics::Metrics;
+use crate::act::certificates::reference;
 use crate::error::{Result, chain};
 use crate::model::csr::{About, History, HostFacts, Policy, State, Verdict, judge};
 use crate::model::host::Host;
@@ -218,15 +218,5 @@ impl Approver {
             let note = format!("certificate request {} {note}", seen.name);
             context.events.tell(&event::about(host), kind, reason, action, &note).await;
         }
-    }
-}
-
-fn reference(seen: &About) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("certificates.k8s.io/v1".to_owned()),
-        kind: Some("CertificateSigningRequest".to_owned()),
-        name: Some(seen.name.clone()),
-        uid: Some(seen.uid.clone()),
-        ..ObjectReference::default()
     }
 }
