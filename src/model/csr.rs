@@ -12,6 +12,8 @@ mod policy;
 mod walk;
 
 #[cfg(test)]
+pub(crate) mod forge;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

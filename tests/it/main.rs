@@ -12,6 +12,7 @@
 
 mod access;
 mod architecture;
+mod certificates;
 mod crds;
 mod demo;
 mod embedded;

@@ -81,8 +81,8 @@ pub enum Verdict {
         /// A sentence.
         message: String,
     },
-    /// It is none of this policy's business, and nothing is said about it: decided already, or no
-    /// request of a host at all.
+    /// It is none of this policy's business, and nothing is said about it: decided already, no
+    /// request of a host at all, or of one in another namespace.
     Skip,
 }
 
@@ -117,9 +117,12 @@ pub fn judge(
     policy: &Policy,
 ) -> Verdict {
     let about = &request.about;
+    let elsewhere = request.host().is_some_and(|(namespace, _)| {
+        !policy.namespaces.is_empty() && !policy.namespaces.iter().any(|known| known == namespace)
+    });
     let claims = request.users().any(|user| user.starts_with(HOST_PREFIX))
         || request.groups().any(|group| group == HOSTS);
-    if about.state != State::Pending || !(claims || is_of_hosts(about, policy)) {
+    if about.state != State::Pending || elsewhere || !(claims || is_of_hosts(about, policy)) {
         return Verdict::Skip;
     }
     let mut found = mismatches(request, host, policy);

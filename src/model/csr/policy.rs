@@ -26,7 +26,7 @@ pub struct Policy {
     pub keys: Vec<KeyKind>,
     /// Fewest bits of an RSA key.
     pub min_rsa_bits: u32,
-    /// Namespaces whose hosts are decided for; none means all.
+    /// Namespaces whose hosts are decided for; none means all. The others are another approver's.
     pub namespaces: Vec<String>,
     /// Requests for one host by one requester within an hour; more are left to a person.
     pub requests_per_hour: usize,
