@@ -127,7 +127,10 @@ pub fn judge(
     }
     let mut found = mismatches(request, host, policy);
     found.extend(suspicions(request, history, policy));
-    let texts: Vec<String> = found.iter().map(super::Mismatch::text).collect();
+    // Beside what can never become right, what might is of no interest.
+    let fatal = found.first().is_some_and(|first| first.fatal);
+    let told = found.iter().filter(|mismatch| mismatch.fatal == fatal);
+    let texts: Vec<String> = told.map(super::Mismatch::text).collect();
     let message = texts.join("; ");
     let listed = policy.signers.contains(&about.signer);
     match found.first() {

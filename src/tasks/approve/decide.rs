@@ -180,13 +180,13 @@ impl Approver {
         if *verdict == Verdict::Skip || !self.is_news(seen, verdict.reason(), false) {
             return;
         }
-        let (reason, message) = (verdict.reason(), verdict.message());
+        let (reason, why) = (verdict.reason(), verdict.message());
         let would = match verdict {
             Verdict::Approve { .. } => "would be approved",
             Verdict::Deny { .. } => "would be denied",
             Verdict::Leave { .. } | Verdict::Skip => "would be left pending",
         };
-        tracing::info!(request = seen.name, requester = seen.requester, reason, message, "{would}");
+        tracing::info!(request = seen.name, requester = seen.requester, reason, why, "{would}");
     }
 
     async fn leave(&mut self, seen: &About, host: Option<&Host>, verdict: &Verdict) {
@@ -198,7 +198,7 @@ impl Approver {
     /// A line in the log, a number, and an Event on the request and on the host.
     async fn tell(&self, seen: &About, host: Option<&Host>, verdict: &Verdict) {
         let context = &self.context;
-        let (reason, message) = (verdict.reason(), verdict.message());
+        let (reason, why) = (verdict.reason(), verdict.message());
         let (outcome, action, kind) = match verdict {
             Verdict::Approve { .. } => ("approved", "Approve", Kind::Normal),
             Verdict::Deny { .. } => ("denied", "Deny", Kind::Warning),
@@ -206,13 +206,13 @@ impl Approver {
         };
         context.metrics.decided(outcome, reason);
         let requester = seen.requester.as_str();
-        tracing::info!(request = seen.name, requester, reason, message, outcome, "decision");
+        tracing::info!(request = seen.name, requester, reason, why, outcome, "decision");
         let words = match verdict {
             Verdict::Approve { .. } => "approved",
             Verdict::Deny { .. } => "denied",
             Verdict::Leave { .. } | Verdict::Skip => "left pending",
         };
-        let note = format!("{words}: {message}");
+        let note = format!("{words}: {why}");
         context.events.tell(&reference(seen), kind, reason, action, &note).await;
         if let Some(host) = host {
             let note = format!("certificate request {} {note}", seen.name);
