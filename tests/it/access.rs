@@ -123,6 +123,7 @@ async fn make_cluster(world: &World, name: &str) {
     let api: Api<Cluster> = Api::namespaced(world.client.clone(), &world.namespace);
     let object = json!({
         "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Cluster", "metadata": {"name": name},
+        "spec": {},
     });
     api.patch(name, &PatchParams::apply("test"), &Patch::Apply(object)).await.unwrap();
 }

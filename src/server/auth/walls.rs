@@ -144,7 +144,7 @@ fn fetched(write: &Write<'_>) -> Option<String> {
 }
 
 fn hold(write: &Write<'_>) -> Option<String> {
-    if write.is_in(&[ADMINS, LIFECYCLE, RUNNERS, MASTERS]) {
+    if write.is_in(&[ADMINS, FETCHERS, LIFECYCLE, RUNNERS, MASTERS]) {
         return None;
     }
     let own = holder(&write.user.name);

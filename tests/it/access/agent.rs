@@ -17,12 +17,13 @@ async fn an_agent_does_its_work_on_its_own_host() {
         let hosts = world.hosts_as(&agent);
         assert_eq!(hosts.list(&ListParams::default()).await.unwrap().items.len(), 1);
 
+        let conditions = ["Drained", "Converged", "OSUpToDate"].map(condition);
         let body = json!({
             "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Host",
             "status": {
                 "ansible": {"requestID": "r-1", "state": "Running", "executor": "agent"},
                 "os": {"id": "debian"},
-                "conditions": ["Drained", "Converged", "OSUpToDate"].map(condition),
+                "conditions": conditions,
             },
         });
         let apply = PatchParams::apply("inv-tui-agent").force();
@@ -109,7 +110,6 @@ async fn an_agent_reaches_nothing_else() {
         all.create(&PostParams::default(), &of_another).await.unwrap();
         let events: Api<Event> = Api::namespaced(agent.clone(), &world.namespace);
         let series = Patch::Merge(json!({
-            "regarding": {"name": "web-1"},
             "series": {"count": 2, "lastObservedTime": "2030-01-01T00:00:00.000000Z"},
         }));
         let done = events.patch("web-2.1", &merge(), &series).await;

@@ -174,7 +174,7 @@ async fn kubectl_works_for_an_operator_and_tells_the_rules() {
         kubectl(&["patch", "host", "web-1", "--subresource", "status", "--type", "merge", "-p", &phase])
             .await
             .with(1)
-            .says(&["Forbidden", "cannot patch resource \"hosts/status\""]);
+            .says(&["Forbidden", "resource \"hosts/status\""]);
         kubectl(&["get", "secrets"]).await.with(1).says(&["cannot list resource \"secrets\""]);
         kubectl(&["delete", "host", "web-1"]).await.with(1).says(&["cannot delete resource"]);
         world.end().await;

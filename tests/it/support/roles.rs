@@ -54,8 +54,8 @@ pub(crate) async fn user(admin: &Path, folder: &Path, name: &str, groups: &[&str
     let authority = Authority::open(&authority, Timestamp::now()).expect("the server's authority");
     let credentials =
         authority.client_certificate(name, groups, LIFETIME, Timestamp::now()).expect("it signs");
-    let file =
-        folder.join(format!("{}-{:08x}.kubeconfig", name.replace(':', "-"), fastrand::u32(..)));
+    let plain = name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let file = folder.join(format!("{plain}-{:08x}.kubeconfig", fastrand::u32(..)));
     Kubeconfig {
         server: connection(admin).await.server.trim_end_matches('/'),
         context: name,
