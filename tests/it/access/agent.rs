@@ -65,7 +65,7 @@ async fn an_agent_reaches_nothing_else() {
         // Of its own Host: not what others say, not what people want.
         let done = hosts.patch_status("web-1", &merge(), &phase).await;
         refused(done, "of the status an agent writes ansible, os and its conditions, not phase");
-        let sources = status(json!({"sources": {"aws": {"state": "Gone"}}, "operations": []}));
+        let sources = status(json!({"sources": {"aws": {"state": "Gone"}}}));
         refused(hosts.patch_status("web-1", &merge(), &sources).await, "not sources");
         let ready = status(json!({"conditions": [condition("Drained"), condition("Ready")]}));
         refused(
