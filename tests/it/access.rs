@@ -16,7 +16,7 @@ use kube::Client;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::{World, needed, roles, wait_for};
+use crate::support::{World, needed, roles, run_binary, wait_for};
 
 /// A world on each server that there is.
 async fn worlds(name: &str) -> Vec<World> {
@@ -116,6 +116,26 @@ async fn the_server_has_nothing_to_say_against_the_rules() {
         assert_eq!(warnings.await, Vec::<String>::new());
     }
     world.end().await;
+}
+
+/// What the service units start is what the program understands.
+#[test]
+fn the_units_name_options_that_there_are() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/systemd");
+    let mut units = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let start = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+        let words = start.strip_prefix("/usr/local/bin/inv-tui ").unwrap();
+        let words = words.strip_suffix(" $OPTIONS").unwrap().replace("%d", "/run/credentials/x");
+        let mut words: Vec<&str> = words.split(' ').collect();
+        words.push("--help");
+        let (code, stdout, stderr) = run_binary(&words);
+        assert_eq!(code, 0, "{start}: {stderr}");
+        assert!(stdout.contains(&format!("--headless {}", words[1])), "{start}: {stdout}");
+        units += 1;
+    }
+    assert_eq!(units, 4);
 }
 
 /// Makes a cluster.

@@ -5,9 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::User;
-use super::roles::{
-    ADMINS, FETCHERS, HOSTS, LIFECYCLE, MASTERS, OPERATORS, RUNNERS, own_host,
-};
+use super::roles::{ADMINS, FETCHERS, HOSTS, LIFECYCLE, MASTERS, OPERATORS, RUNNERS, own_host};
 use crate::model::GROUP;
 use crate::model::change::holder;
 use crate::model::labels::PROTECT;
@@ -182,11 +180,12 @@ fn run(write: &Write<'_>) -> Option<String> {
 
 fn host_status(write: &Write<'_>) -> Option<String> {
     let (who, fields, its, conditions): (_, &[&str], _, &[&str]) = if write.is_in(&[HOSTS]) {
-        ("an agent", &["ansible", "os", "conditions"], "ansible, os and its conditions", &[
-            "Drained",
-            "Converged",
-            "OSUpToDate",
-        ])
+        (
+            "an agent",
+            &["ansible", "os", "conditions"],
+            "ansible, os and its conditions",
+            &["Drained", "Converged", "OSUpToDate"],
+        )
     } else if write.is_in(&[RUNNERS]) && !write.is_in(&[ADMINS, LIFECYCLE, MASTERS]) {
         ("a runner", &["ansible", "conditions"], "ansible and its condition", &["Converged"])
     } else {

@@ -132,7 +132,8 @@ async fn the_wall_stands_whatever_else_an_agent_may() {
             world.make_host("web-1", "web-1", "eu", "shop").await;
             let groups = ["inv:hosts", "inv:operators", "inv:fetchers"];
             let hosts = world.hosts_as(&world.client_as(&world.agent("web-1"), &groups).await);
-            let own = "an agent writes the status of its own Host and nothing else of the inventory";
+            let own =
+                "an agent writes the status of its own Host and nothing else of the inventory";
             refused(hosts.patch("web-1", &merge(), &spec(json!({"role": "db"}))).await, own);
             refused(hosts.delete("web-1", &DeleteParams::default()).await, own);
         }

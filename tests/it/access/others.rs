@@ -5,8 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ListParams};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 
 use super::*;
+use crate::support::run;
+use crate::support::scripted::{Scripted, instance, instances};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fetcher_never_writes_what_people_decide() {
@@ -46,7 +49,9 @@ async fn a_fetcher_never_writes_what_people_decide() {
         hosts.patch("web-1", &merge(), &spec(json!({"role": "web"}))).await.unwrap();
 
         let protect = |value: Value| {
-            Patch::Merge(json!({"metadata": {"annotations": {"inventory.inv-tui.dev/protect": value}}}))
+            Patch::Merge(
+                json!({"metadata": {"annotations": {"inventory.inv-tui.dev/protect": value}}}),
+            )
         };
         let wanted = "a fetcher neither protects a host nor ends its protection";
         refused(hosts.patch("web-1", &merge(), &protect(json!("x"))).await, wanted);
@@ -186,6 +191,83 @@ async fn an_approver_makes_no_masters() {
         refused(done, "cannot patch resource \"hosts\"");
         let secrets: Api<Secret> = Api::all(approver);
         refused(secrets.list(&ListParams::default()).await, "cannot list resource \"secrets\"");
+        world.end().await;
+    }
+}
+
+/// What deploy/README.md has for agents: a Secret in kube-system is a token of the role.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bootstrap_token_may_ask_for_a_certificate_and_for_nothing_else() {
+    let Some(world) = World::begin("access-token").await else { return };
+    if !world.is_real() {
+        return world.end().await;
+    }
+    roles::deployed(&world.kubeconfig).await;
+    let id = format!("{:06x}", fastrand::u32(..1 << 24));
+    let token = format!("{:016x}", fastrand::u64(..));
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), "kube-system");
+    let name = format!("bootstrap-token-{id}");
+    let secret = serde_json::from_value(json!({
+        "metadata": {"name": name}, "type": "bootstrap.kubernetes.io/token",
+        "stringData": {
+            "token-id": id, "token-secret": token, "usage-bootstrap-authentication": "true",
+            "auth-extra-groups": "system:bootstrappers:inv",
+        },
+    }));
+    secrets.create(&PostParams::default(), &secret.unwrap()).await.unwrap();
+
+    let mut kubeconfig = Kubeconfig::read_from(&world.kubeconfig).unwrap();
+    let user = AuthInfo { token: Some(format!("{id}.{token}").into()), ..AuthInfo::default() };
+    kubeconfig.auth_infos[0].auth_info = Some(user);
+    let options = KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    let machine = Client::try_from(config).unwrap();
+    let requests: Api<CertificateSigningRequest> = Api::all(machine.clone());
+    let name = format!("{}-token", world.namespace);
+    let request =
+        wanted(&name, &world.agent("web-1"), "inv:hosts", "kubernetes.io/kube-apiserver-client");
+    // The server reads the token from a watch, a moment after it was made.
+    let made = wait_for("the token to be known", async || {
+        match requests.create(&PostParams::default(), &request).await {
+            Err(kube::Error::Api(status)) if status.code == 401 => None,
+            made => Some(made.unwrap()),
+        }
+    });
+    assert!(made.await.spec.groups.unwrap().iter().any(|g| g == "system:bootstrappers:inv"));
+    let hosts = world.hosts_as(&machine);
+    refused(hosts.list(&ListParams::default()).await, "cannot list resource \"hosts\"");
+    let leases: Api<Lease> = Api::namespaced(machine, &world.namespace);
+    let made = leases.create(&PostParams::default(), &lease("web-1")).await;
+    refused(made, "cannot create resource \"leases\"");
+    secrets.delete(&format!("bootstrap-token-{id}"), &DeleteParams::default()).await.unwrap();
+    world.end().await;
+}
+
+/// The roles are enough for the work: a fetcher fetches, an administrator installs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_roles_are_enough_for_the_programs() {
+    for world in worlds("access-programs").await {
+        let source = Scripted::begin().await;
+        source.hosts("eu-west-1", instances(1..=3));
+        let fetcher = world.seen_by("inv:svc:fetch", &["inv:fetchers"]).await;
+        let fetch = async || {
+            fetcher.fetch(&source.url, &["--region", "eu-west-1", "--grace", "0s"]).await.with(0)
+        };
+        fetch().await;
+        assert_eq!(world.all_hosts().await.len(), 3);
+        let mut gone = instance(3);
+        gone.state = (48, "terminated");
+        let left = instances(1..=2).into_iter().chain([gone]).collect();
+        source.hosts("eu-west-1", left);
+        fetch().await;
+        fetch().await;
+        assert_eq!(world.all_hosts().await.len(), 2);
+
+        let admin = world.seen_by("ada", &["inv:admins"]).await;
+        run(admin.program(&["crds", "--apply"])).await.with(0);
+        let viewer = world.seen_by("vera", &["inv:viewers"]).await;
+        let denied = viewer.fetch(&source.url, &["--region", "eu-west-1"]).await.with(2);
+        denied.says(&["your user may not patch hosts"]);
         world.end().await;
     }
 }

@@ -41,7 +41,10 @@ async fn an_operator_writes_what_people_decide_and_no_more() {
         make_cluster(&world, "shop").await;
         let operator = world.client_as("otto", &["inv:operators"]).await;
         let hosts = world.hosts_as(&operator);
-        hosts.patch("web-1", &merge(), &spec(json!({"serviceState": "OutOfService"}))).await.unwrap();
+        hosts
+            .patch("web-1", &merge(), &spec(json!({"serviceState": "OutOfService"})))
+            .await
+            .unwrap();
         let label = Patch::Merge(json!({"metadata": {"labels": {"x": "y"}}}));
         hosts.patch("web-1", &merge(), &label).await.unwrap();
 
@@ -135,7 +138,8 @@ async fn a_run_is_asked_for_in_ones_own_name_and_not_beside_another() {
 
         let running = status(json!({"ansible": {"requestID": "a", "state": "Running"}}));
         world.hosts().patch_status("web-1", &merge(), &running).await.unwrap();
-        let next = spec(json!({"ansible": {"requestID": "b", "requestedBy": "otto", "cancel": false}}));
+        let next =
+            spec(json!({"ansible": {"requestID": "b", "requestedBy": "otto", "cancel": false}}));
         refused(otto.patch("web-1", &merge(), &next).await, "a run is going on here");
         let ended = status(json!({"ansible": {"state": "Succeeded"}}));
         world.hosts().patch_status("web-1", &merge(), &ended).await.unwrap();
@@ -153,7 +157,10 @@ async fn kubectl_works_for_an_operator_and_tells_the_rules() {
         let kubectl = async |words: &[&str]| -> Ended {
             let mut command = tokio::process::Command::new(&kubectl);
             command.args(words).args(["-n", &world.namespace, "--kubeconfig"]).arg(&file);
-            command.env("HOME", world.dir.path()).env("KUBERC", "off").stdin(std::process::Stdio::null());
+            command
+                .env("HOME", world.dir.path())
+                .env("KUBERC", "off")
+                .stdin(std::process::Stdio::null());
             command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
             run(command).await
         };
@@ -171,10 +178,20 @@ async fn kubectl_works_for_an_operator_and_tells_the_rules() {
             .with(1)
             .says(&["Forbidden", "a new or changed hold must be your own"]);
         let phase = json!({"status": {"phase": "Gone"}}).to_string();
-        kubectl(&["patch", "host", "web-1", "--subresource", "status", "--type", "merge", "-p", &phase])
-            .await
-            .with(1)
-            .says(&["Forbidden", "resource \"hosts/status\""]);
+        kubectl(&[
+            "patch",
+            "host",
+            "web-1",
+            "--subresource",
+            "status",
+            "--type",
+            "merge",
+            "-p",
+            &phase,
+        ])
+        .await
+        .with(1)
+        .says(&["Forbidden", "resource \"hosts/status\""]);
         kubectl(&["get", "secrets"]).await.with(1).says(&["cannot list resource \"secrets\""]);
         kubectl(&["delete", "host", "web-1"]).await.with(1).says(&["cannot delete resource"]);
         world.end().await;

@@ -9,7 +9,8 @@ fn protect(value: Value) -> Patch<Value> {
     Patch::Merge(json!({"metadata": {"annotations": {"inventory.inv-tui.dev/protect": value}}}))
 }
 
-const FIRST: &str = "this host is protected: remove the annotation inventory.inv-tui.dev/protect first";
+const FIRST: &str =
+    "this host is protected: remove the annotation inventory.inv-tui.dev/protect first";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_protected_host_is_deleted_by_nobody() {
@@ -57,7 +58,8 @@ async fn a_namespace_waits_for_its_protected_host() {
         // A real one stops at the first object that is refused, ours takes what it may.
         if world.is_real() {
             wait_for("the namespace to say why it waits", async || {
-                let namespace = serde_json::to_value(namespaces.get(&world.namespace).await.unwrap());
+                let namespace =
+                    serde_json::to_value(namespaces.get(&world.namespace).await.unwrap());
                 namespace.unwrap()["status"]["conditions"].to_string().contains(FIRST).then_some(())
             })
             .await;
@@ -83,8 +85,7 @@ async fn a_namespace_waits_for_its_protected_host() {
 async fn the_decommission_finalizer_is_not_anybodys_to_remove() {
     for world in worlds("access-finalizer").await {
         world.make_host("web-1", "web-1", "eu", "shop").await;
-        let finalizers =
-            |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+        let finalizers = |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
         let mine = json!(["inventory.inv-tui.dev/decommission", "example.com/mine"]);
         world.hosts().patch("web-1", &merge(), &finalizers(mine)).await.unwrap();
         let otto = world.hosts_as(&world.client_as("otto", &["inv:operators"]).await);

@@ -31,6 +31,14 @@ impl World {
         connection(&self.as_user(name, groups).await).await.client
     }
 
+    /// The same namespace, as such a user sees it. The program runs in that name there.
+    pub(crate) async fn seen_by(&self, name: &str, groups: &[&str]) -> World {
+        let kubeconfig = self.as_user(name, groups).await;
+        let client = connection(&kubeconfig).await.client;
+        let dir = tempfile::tempdir().unwrap();
+        World { kubeconfig, namespace: self.namespace.clone(), client, dir }
+    }
+
     /// The user name of the agent on this host of the world.
     pub(crate) fn agent(&self, host: &str) -> String {
         format!("inv:host:{}:{host}", self.namespace)
@@ -114,14 +122,17 @@ pub(crate) async fn deployed(admin: &Path) {
 /// none before it has looked at all of them.
 pub(crate) async fn warnings(admin: &Path) -> Option<Vec<String>> {
     let client = connection(admin).await.client;
-    let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy");
+    let kind =
+        GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy");
     let resource = ApiResource::from_gvk_with_plural(&kind, "validatingadmissionpolicies");
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
     let mut found = Vec::new();
     let ours = |policy: &DynamicObject| {
         policy.metadata.name.as_deref().is_some_and(|name| name.ends_with(".inventory.inv-tui.dev"))
     };
-    for policy in api.list(&kube::api::ListParams::default()).await.unwrap().items.iter().filter(|p| ours(p)) {
+    for policy in
+        api.list(&kube::api::ListParams::default()).await.unwrap().items.iter().filter(|p| ours(p))
+    {
         let status = &policy.data["status"];
         if status["observedGeneration"].as_i64() != policy.metadata.generation {
             return None;
@@ -129,7 +140,11 @@ pub(crate) async fn warnings(admin: &Path) -> Option<Vec<String>> {
         let warnings = status.pointer("/typeChecking/expressionWarnings");
         let name = policy.metadata.name.as_deref().unwrap_or_default();
         found.extend(
-            warnings.and_then(Value::as_array).into_iter().flatten().map(|w| format!("{name}: {w}")),
+            warnings
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .map(|w| format!("{name}: {w}")),
         );
     }
     Some(found)

@@ -186,11 +186,8 @@ type Right = (String, String, String, String, String);
 /// What `deploy/rbac.yaml` allows.
 fn manifest() -> std::collections::BTreeSet<Right> {
     let text = include_str!("../../../../deploy/rbac.yaml");
-    let objects: Vec<Value> = text
-        .split("\n---\n")
-        .skip(1)
-        .map(|one| serde_saphyr::from_str(one).unwrap())
-        .collect();
+    let objects: Vec<Value> =
+        text.split("\n---\n").skip(1).map(|one| serde_saphyr::from_str(one).unwrap()).collect();
     let words = |value: &Value| -> Vec<String> {
         let words = value.as_array().into_iter().flatten();
         words.map(|word| word.as_str().unwrap().to_owned()).collect()
@@ -199,7 +196,9 @@ fn manifest() -> std::collections::BTreeSet<Right> {
     for binding in objects.iter().filter(|object| object["kind"] == "ClusterRoleBinding") {
         let role = objects
             .iter()
-            .find(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == binding["roleRef"]["name"])
+            .find(|o| {
+                o["kind"] == "ClusterRole" && o["metadata"]["name"] == binding["roleRef"]["name"]
+            })
             .unwrap();
         for subject in binding["subjects"].as_array().unwrap() {
             assert_eq!(subject["kind"], "Group");
@@ -213,7 +212,13 @@ fn manifest() -> std::collections::BTreeSet<Right> {
                     for api_group in words(&rule["apiGroups"]) {
                         for resource in words(&rule["resources"]) {
                             rights.extend(names.iter().map(|name| {
-                                (group.to_owned(), verb.clone(), api_group.clone(), resource.clone(), name.clone())
+                                (
+                                    group.to_owned(),
+                                    verb.clone(),
+                                    api_group.clone(),
+                                    resource.clone(),
+                                    name.clone(),
+                                )
                             }));
                         }
                     }
@@ -237,7 +242,8 @@ fn table() -> std::collections::BTreeSet<Right> {
                 for api_group in rule.api_groups {
                     for resource in rule.resources {
                         rights.extend(names.iter().map(|name| {
-                            let [a, b, c, d, e] = [*group, *verb, *api_group, *resource, *name].map(str::to_owned);
+                            let [a, b, c, d, e] =
+                                [*group, *verb, *api_group, *resource, *name].map(str::to_owned);
                             (a, b, c, d, e)
                         }));
                     }

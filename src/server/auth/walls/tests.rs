@@ -120,7 +120,10 @@ fn conditions_of_others_may_stand_in_any_order() {
         status(json!({ "conditions": all }))
     };
     let was = || list(&[("Ready", 1), ("Seen", 1), ("Drained", 1)]);
-    assert_eq!(said(&agent, STATUS, was(), list(&[("Drained", 2), ("Seen", 1), ("Ready", 1)])), None);
+    assert_eq!(
+        said(&agent, STATUS, was(), list(&[("Drained", 2), ("Seen", 1), ("Ready", 1)])),
+        None
+    );
     assert_eq!(said(&agent, STATUS, was(), list(&[("Seen", 1), ("Ready", 1)])), None);
     for other in [
         list(&[("Ready", 1), ("Drained", 1)]),
@@ -140,9 +143,7 @@ fn conditions_of_others_may_stand_in_any_order() {
 #[test]
 fn an_event_is_about_the_agents_own_host_in_both_forms() {
     let agent = User::new("inv:host:ns:a", &[HOSTS]);
-    let event = |field: &str, name: &str, namespace: &str| {
-        json!({ field: {"kind": "Host", "name": name, "namespace": namespace} })
-    };
+    let event = |field: &str, name: &str, namespace: &str| json!({ field: {"kind": "Host", "name": name, "namespace": namespace} });
     let said = |group: &str, event: &Value| {
         refusal(&Write {
             user: &agent,
