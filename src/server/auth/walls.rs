@@ -72,7 +72,7 @@ impl<'a> Write<'a> {
     }
 }
 
-fn text<'a>(value: Option<&'a Value>) -> Option<&'a str> {
+fn text(value: Option<&Value>) -> Option<&str> {
     value.and_then(Value::as_str)
 }
 
@@ -194,7 +194,7 @@ fn host_status(write: &Write<'_>) -> Option<String> {
     if let Some(rest) = besides(&write.changed("/status"), fields) {
         return Some(format!("of the status {who} writes {its}, not {rest}"));
     }
-    let others = |list: Option<&'_ Value>| -> Vec<Value> {
+    let others = |list: Option<&Value>| -> Vec<Value> {
         let all = list.and_then(Value::as_array).into_iter().flatten();
         let other = |c: &&Value| !text(c.get("type")).is_some_and(|t| conditions.contains(&t));
         all.filter(other).cloned().collect()

@@ -242,9 +242,9 @@ fn table() -> std::collections::BTreeSet<Right> {
                 for api_group in rule.api_groups {
                     for resource in rule.resources {
                         rights.extend(names.iter().map(|name| {
-                            let [a, b, c, d, e] =
-                                [*group, *verb, *api_group, *resource, *name].map(str::to_owned);
-                            (a, b, c, d, e)
+                            let [who, verb, whose, what] =
+                                [*group, *verb, *api_group, *resource].map(str::to_owned);
+                            (who, verb, whose, what, (*name).to_owned())
                         }));
                     }
                 }
