@@ -155,7 +155,7 @@ async fn tell(actor: &Actor, decision: &Decision, reason: &str) {
     let kind = if decision.regardless { Kind::Warning } else { kind };
     let note = format!("{word} by {}: {}", actor.user, decision.reason);
     let request = reference(&decision.seen);
-    actor.events.tell(&request, kind.clone(), reason, action, &note).await;
+    actor.events.tell(&request, kind, reason, action, &note).await;
     let Some((namespace, name)) = &decision.host else { return };
     let host: Result<Option<Host>> = read_host(&actor.connection, namespace, name).await;
     if let Ok(Some(host)) = host {

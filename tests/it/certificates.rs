@@ -111,15 +111,16 @@ impl World {
         .await
     }
 
-    /// Waits for an Event with this reason about this object, and gives its note.
+    /// Waits for an Event with this reason about this host or request, and gives its note.
     async fn told(&self, about: &str, reason: &str) -> String {
         let events: Api<Event> = Api::all(self.client.clone());
         wait_for(&format!("an Event {reason} about {about}"), async || {
             let all = events.list(&ListParams::default()).await.unwrap().items;
             all.into_iter().find_map(|event| {
-                let regarding = event.regarding?.name?;
-                (regarding == about && event.reason.as_deref() == Some(reason))
-                    .then_some(event.note?)
+                let regarding = event.regarding?;
+                let here = regarding.namespace.is_none_or(|n| n == self.namespace);
+                let same = regarding.name.as_deref() == Some(about);
+                (here && same && event.reason.as_deref() == Some(reason)).then_some(event.note?)
             })
         })
         .await

@@ -77,8 +77,8 @@ pub(super) fn one(decoded: &Decoded, found: &[Mismatch]) -> String {
     line("Groups", &about.requester_groups.join(", "));
     line("Signer", &about.signer);
     line("Usages", &about.usages.join(", "));
-    let life = about.expiration_seconds.map(|seconds| duration::short(i64::from(seconds)));
-    line("Validity", &life.unwrap_or_else(|| "as the signer gives".to_owned()));
+    let validity = about.expiration_seconds.map(|seconds| duration::short(i64::from(seconds)));
+    line("Validity", &validity.unwrap_or_else(|| "as the signer gives".to_owned()));
     match decoded {
         Err(problem) => line("Request", &format!("cannot be read: {}", problem.why)),
         Ok(request) => {

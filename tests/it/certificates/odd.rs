@@ -54,8 +54,12 @@ async fn what_is_wrong_for_good_is_never_approved_and_says_why() {
     ];
     let mut names = Vec::new();
     for (what, reason, pem, usages, word) in table {
-        let name = ask(&world, &object(&name(what), pem, usages)).await.unwrap();
-        names.push((name, reason, word));
+        match ask(&world, &object(&name(what), pem, usages)).await {
+            Ok(name) => names.push((name, reason, word)),
+            // The embedded server does not even take a signature by so short a key.
+            Err(refused) if what == "weak" => assert!(refused.to_string().contains("signature")),
+            Err(refused) => panic!("{what}: {refused}"),
+        }
     }
     let versions = async || {
         let mut versions = Vec::new();
