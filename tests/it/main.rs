@@ -11,7 +11,9 @@
 )]
 
 mod act;
+mod access;
 mod architecture;
+mod certificates;
 mod crds;
 mod demo;
 mod embedded;
