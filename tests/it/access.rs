@@ -58,14 +58,18 @@ fn merge() -> PatchParams {
     PatchParams::default()
 }
 
+fn part(name: &str, fields: Value) -> Patch<Value> {
+    Patch::Merge(Value::Object([(name.to_owned(), fields)].into_iter().collect()))
+}
+
 /// A merge patch of these fields of spec.
 fn spec(fields: Value) -> Patch<Value> {
-    Patch::Merge(json!({ "spec": fields }))
+    part("spec", fields)
 }
 
 /// A merge patch of these fields of status.
 fn status(fields: Value) -> Patch<Value> {
-    Patch::Merge(json!({ "status": fields }))
+    part("status", fields)
 }
 
 fn lease(name: &str) -> Lease {

@@ -1,5 +1,6 @@
 //! Operators and viewers.
 
+use inv_tui::model::host::HostSpec;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DeleteParams, ListParams};
@@ -24,7 +25,7 @@ async fn a_viewer_sees_and_changes_nothing() {
         let done = hosts.patch_status("web-1", &merge(), &status(json!({"phase": "Gone"}))).await;
         refused(done, "cannot patch resource \"hosts/status\"");
         refused(hosts.delete("web-1", &DeleteParams::default()).await, "cannot delete resource");
-        let made = hosts.create(&PostParams::default(), &Host::new("x", Default::default())).await;
+        let made = hosts.create(&PostParams::default(), &Host::new("x", HostSpec::default())).await;
         refused(made, "cannot create resource \"hosts\"");
         let secrets: Api<Secret> = Api::namespaced(viewer.clone(), &world.namespace);
         refused(secrets.list(&ListParams::default()).await, "cannot list resource \"secrets\"");

@@ -6,7 +6,9 @@ use kube::api::{DeleteParams, ListParams};
 use super::*;
 
 fn protect(value: Value) -> Patch<Value> {
-    Patch::Merge(json!({"metadata": {"annotations": {"inventory.inv-tui.dev/protect": value}}}))
+    let mut patch = json!({"metadata": {"annotations": {}}});
+    patch["metadata"]["annotations"]["inventory.inv-tui.dev/protect"] = value;
+    Patch::Merge(patch)
 }
 
 const FIRST: &str =

@@ -32,11 +32,11 @@ impl World {
     }
 
     /// The same namespace, as such a user sees it. The program runs in that name there.
-    pub(crate) async fn seen_by(&self, name: &str, groups: &[&str]) -> World {
+    pub(crate) async fn seen_by(&self, name: &str, groups: &[&str]) -> Self {
         let kubeconfig = self.as_user(name, groups).await;
         let client = connection(&kubeconfig).await.client;
         let dir = tempfile::tempdir().unwrap();
-        World { kubeconfig, namespace: self.namespace.clone(), client, dir }
+        Self { kubeconfig, namespace: self.namespace.clone(), client, dir }
     }
 
     /// The user name of the agent on this host of the world.

@@ -1,3 +1,9 @@
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_wraps,
+    reason = "cases are easier to read when they are written where they are passed"
+)]
+
 use serde_json::json;
 
 use super::super::roles::VIEWERS;
