@@ -13,12 +13,17 @@ use std::time::{Duration, Instant};
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use inv_tui::model::diff::{Part, StoredHost, digest};
 use inv_tui::model::filter::Filter;
+use inv_tui::model::host::{Host, HostSpec, HostStatus};
 use inv_tui::model::inventory::{Folds, Inventory};
 use inv_tui::model::key::{NodeKey, Uid};
+use inv_tui::model::lifecycle::{View, derive};
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use k8s_openapi::jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 fn main() {
     // What must hold is checked before what is only measured.
@@ -131,6 +136,45 @@ fn apply_event_filtered(bencher: Bencher<'_, '_>, hosts: u32) {
         record.metadata.resource_version = Some(version.to_string());
         record.status.conditions.ready.get_or_insert_default().status = Some(version % 2 == 0);
     });
+}
+
+/// What the lifecycle controller does with a watch event that it has nothing to write for: the
+/// object is read, what follows is derived and compared with what its manager owns.
+#[divan::bench]
+fn lifecycle_event(bencher: Bencher<'_, '_>) {
+    const MANAGER: &str = "inv-tui-lifecycle";
+    let mut host = sample::host(3, now());
+    let view = |host: &Host| derive(&View { host, agent: Some(true), decisions: &[], now: now() });
+    view(&host).put(&mut host);
+    let keys = |all: Vec<String>| -> serde_json::Map<String, Value> {
+        all.into_iter().map(|key| (key, json!({}))).collect()
+    };
+    let labels = keys(view(&host).labels.keys().map(|key| format!("f:{key}")).collect());
+    let types = view(&host).conditions.into_iter().map(|c| c.type_);
+    let conditions = keys(types.map(|type_| format!("k:{}", json!({ "type": type_ }))).collect());
+    let mut object = serde_json::to_value(&host).expect("it is JSON");
+    object["metadata"]["managedFields"] = json!([
+        {"manager": MANAGER, "operation": "Apply",
+            "fieldsV1": {"f:metadata": {"f:labels": labels}}},
+        {"manager": MANAGER, "operation": "Apply", "subresource": "status",
+            "fieldsV1": {"f:status": {
+                "f:phase": {}, "f:observedGeneration": {}, "f:conditions": conditions}}},
+    ]);
+    let text = object.to_string();
+    let settled = || {
+        let stored: StoredHost = serde_json::from_str(&text).expect("it is a host");
+        let host = Host {
+            metadata: stored.metadata.clone(),
+            spec: HostSpec::deserialize(&stored.spec).expect("a spec"),
+            status: Some(HostStatus::deserialize(&stored.status).expect("a status")),
+        };
+        let derived = view(&host);
+        digest(&derived.status()) == digest(&stored.owned(MANAGER, Part::Status))
+            && digest(&derived.main()["metadata"])
+                == digest(&stored.owned(MANAGER, Part::Main)["metadata"])
+    };
+    assert!(settled(), "nothing is to be written");
+    bencher.bench_local(settled);
 }
 
 fn events(

@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use tokio::sync::{mpsc, watch};
 
 use super::pace::{Tally, WAVE, batches};
+use super::record::Passed;
 use super::{Actor, Order, Outcome, Step, record};
 use crate::error::{Error, chain};
 use crate::journal::{Part, Target};
@@ -63,10 +64,12 @@ type Key = (String, String);
 struct Ready {
     /// Number of the change.
     number: usize,
+    /// The version of the object that was looked at.
+    version: String,
     /// The clusters whose budgets must be asked.
     budgets: Vec<Key>,
-    /// What was passed by.
-    over: Option<String>,
+    /// What was passed by, if anything was.
+    over: Option<Passed>,
 }
 
 struct Work<'a> {
@@ -107,7 +110,7 @@ impl Work<'_> {
         }
     }
 
-    async fn not_tried(&mut self, numbers: impl IntoIterator<Item = usize>, why: &str) {
+    async fn not_tried(&mut self, numbers: Vec<usize>, why: &str) {
         for number in numbers {
             self.end(number, Outcome::NotTried(why.to_owned()), None).await;
         }
@@ -115,14 +118,14 @@ impl Work<'_> {
 
     async fn batch(&mut self, batch: Range<usize>) {
         if let Some(why) = self.why_halted() {
-            return self.not_tried(batch, &why).await;
+            return self.not_tried(batch.collect(), &why).await;
         }
         let clusters = match self.clusters(&batch).await {
             Ok(clusters) => clusters,
             Err(error) => {
                 let why = told(&error);
                 self.halted.get_or_insert_with(|| why.clone());
-                return self.not_tried(batch, &why).await;
+                return self.not_tried(batch.collect(), &why).await;
             }
         };
         let found = self.look(batch).await;
@@ -141,7 +144,8 @@ impl Work<'_> {
             let (wave, after) = rest.split_at(rest.len().min(WAVE));
             rest = after;
             if let Some(why) = self.why_halted() {
-                self.not_tried(wave.iter().map(|one| one.number), &why).await;
+                let numbers = wave.iter().map(|one| one.number).collect();
+                self.not_tried(numbers, &why).await;
                 continue;
             }
             let _ = self.steps.send(Step::Wave(wave.len())).await;
@@ -208,24 +212,20 @@ impl Work<'_> {
             Change::Run(_) => &own,
         };
         let (verb, bulk) = (record::verb(change), self.order.changes.len() > 1);
-        let its = clusters.iter().filter(|(cluster, _)| budget::has(cluster, &host));
-        let mut checks = Vec::new();
-        let mut budgets = Vec::new();
+        let its: Vec<&(Cluster, ClusterFacts)> =
+            clusters.iter().filter(|(cluster, _)| budget::has(cluster, &host)).collect();
         let goes =
             matches!(change, Change::Hold(HoldChange { new: Some(h), .. }) if h.until.0 > now);
-        for (cluster, facts_of_cluster) in its {
-            checks.extend(policy::checks(verb, &facts, Some(facts_of_cluster), whose, bulk));
-            if goes {
-                budgets.push((cluster.namespace().unwrap_or_default(), cluster.name_any()));
-            }
-        }
-        if checks.is_empty() {
-            checks = policy::checks(verb, &facts, None, whose, bulk);
-        }
+        let key = |cluster: &Cluster| (cluster.namespace().unwrap_or_default(), cluster.name_any());
+        let budgets = its.iter().filter(|_| goes).map(|(cluster, _)| key(cluster)).collect();
+        let of_clusters = its.iter().map(|(_, facts)| facts);
+        let checks = policy::checks(verb, &facts, of_clusters, whose, bulk);
         if let Some(why) = policy::refusal(&checks, self.order.overrides) {
             return Err((Outcome::Denied(why), None));
         }
-        Ok(Ready { number, budgets, over: policy::refusal(&checks, false) })
+        let version = host.resource_version().unwrap_or_default();
+        let over = policy::refusal(&checks, false).map(Passed::Checks);
+        Ok(Ready { number, version, budgets, over })
     }
 
     /// Asks the budgets for those that go away, a cluster at a time, and tells who got no slot.
@@ -256,7 +256,7 @@ impl Work<'_> {
                 Ok(granted) => {
                     let why = policy::used_up(&key.1, granted.away, granted.max);
                     for (number, name) in numbers.iter().zip(&names) {
-                        if !granted.given.contains(name) {
+                        if !granted.given.contains_key(name) {
                             refused.insert(*number, (Outcome::Denied(why.clone()), None));
                         } else if granted.over.contains(name) {
                             over.insert(*number, why.clone());
@@ -276,13 +276,12 @@ impl Work<'_> {
         }
         let mut left = Vec::new();
         for mut one in ready {
-            match refused.remove(&one.number) {
-                Some((outcome, tried)) => self.end(one.number, outcome, tried).await,
-                None => {
-                    one.over = one.over.or_else(|| over.remove(&one.number));
-                    left.push(one);
-                }
+            if let Some((outcome, tried)) = refused.remove(&one.number) {
+                self.end(one.number, outcome, tried).await;
+                continue;
             }
+            one.over = over.remove(&one.number).map(Passed::Budget).or(one.over);
+            left.push(one);
         }
         // A slot stays only with who goes.
         for (key, names) in slots.iter_mut() {
@@ -303,10 +302,9 @@ impl Work<'_> {
 
     /// Notes which slots are ours.
     fn remember(&self, key: &Key, granted: &budget::Granted) {
-        let Some(at) = granted.at else { return };
         let mut slots = self.actor.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in &granted.given {
-            slots.insert((key.0.clone(), key.1.clone(), name.clone()), at);
+        for (name, at) in &granted.given {
+            slots.insert((key.0.clone(), key.1.clone(), name.clone()), *at);
         }
     }
 
@@ -320,12 +318,14 @@ impl Work<'_> {
     ) {
         let (actor, order) = (self.actor, self.order);
         let one = |one: &Ready| {
-            let (number, over) = (one.number, one.over.clone());
+            let (number, over, version) = (one.number, one.over.clone(), one.version.clone());
             async move {
-                let change = order.changes.get(number)?;
-                let outcome = write::change(&actor.connection, change).await;
+                // Sent against the version that was looked at: it is newer than the caller's.
+                let mut change = order.changes.get(number)?.clone();
+                change.target_mut().resource_version = version;
+                let outcome = write::change(&actor.connection, &change).await;
                 if let write::Outcome::Done(host) = &outcome {
-                    record::tell(actor, order, change, host, over.as_deref()).await;
+                    record::tell(actor, order, &change, host, over.as_ref()).await;
                 }
                 Some((number, outcome))
             }
@@ -342,8 +342,8 @@ impl Work<'_> {
                 write::Outcome::Failed(error) => (Outcome::Failed(told(&error)), true),
             };
             if let (Outcome::Done(host), Some(change)) = (&outcome, order.changes.get(number)) {
-                let name = &change.target().name;
-                for names in slots.values_mut() {
+                let (name, namespace) = (&change.target().name, &change.target().namespace);
+                for (_, names) in slots.iter_mut().filter(|(key, _)| key.0 == *namespace) {
                     names.remove(name);
                 }
                 let free = Facts::of(host, (actor.clock)()).holders.is_empty();

@@ -91,13 +91,22 @@ pub(super) fn verb(change: &Change) -> Verb {
     }
 }
 
-/// Tells a change on the host. `over` names what was passed by, if anything was.
+/// What a person passed by, and what it said.
+#[derive(Clone, Debug)]
+pub(super) enum Passed {
+    /// A cluster's budget.
+    Budget(String),
+    /// Checks that failed.
+    Checks(String),
+}
+
+/// Tells a change on the host, and what was passed by, if anything was.
 pub(super) async fn tell(
     actor: &Actor,
     order: &Order,
     change: &Change,
     host: &Host,
-    over: Option<&str>,
+    over: Option<&Passed>,
 ) {
     let (reason, action, what) = match change {
         Change::Hold(HoldChange { old, new: Some(hold), holder, .. }) => {
@@ -122,8 +131,12 @@ pub(super) async fn tell(
     let about = about(host);
     actor.events.tell(&about, Kind::Normal, reason, action, &format!("{what}; {by}")).await;
     if let Some(over) = over {
-        let note = format!("done all the same: {over}; {by}");
-        actor.events.tell(&about, Kind::Warning, "OverBudget", action, &note).await;
+        let (reason, why) = match over {
+            Passed::Budget(why) => ("OverBudget", why),
+            Passed::Checks(why) => ("ChecksOverridden", why),
+        };
+        let note = format!("done all the same: {why}; {by}");
+        actor.events.tell(&about, Kind::Warning, reason, action, &note).await;
     }
 }
 

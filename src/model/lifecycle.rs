@@ -299,9 +299,9 @@ fn provider_state(status: &HostStatus) -> Option<Phase> {
         Phase::Missing,
         Phase::Gone,
     ];
-    let states = || status.sources.values().map(|facts| facts.state);
-    let known = ORDER.into_iter().find(|state| states().any(|s| s == *state));
-    known.or_else(|| states().next())
+    let said = || status.sources.values().map(|facts| facts.state);
+    let known = ORDER.into_iter().find(|state| said().any(|s| s == *state));
+    known.or_else(|| said().next())
 }
 
 fn unknown(old: Option<&Condition>, reason: &str, message: &str, now: Timestamp) -> Condition {

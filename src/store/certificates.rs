@@ -259,12 +259,9 @@ async fn try_to_decide(
     status.conditions.get_or_insert_default().push(condition);
     let params = PostParams::default();
     let request = api.replace_subresource("approval", name, &params, &object);
-    let answer = match tokio::time::timeout(DEADLINE, request).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            let error = Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()));
-            return Err(error.hint("it may be decided all the same; look before you try again"));
-        }
+    let Ok(answer) = tokio::time::timeout(DEADLINE, request).await else {
+        let error = Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()));
+        return Err(error.hint("it may be decided all the same; look before you try again"));
     };
     match answer {
         Ok(object) => Ok(Outcome::Done(Box::new(Request::decode(&object)))),

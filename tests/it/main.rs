@@ -10,12 +10,16 @@
     reason = "a test program: a panic is how a test fails"
 )]
 
+mod act;
 mod access;
+mod agent;
 mod architecture;
+mod certificates;
 mod crds;
 mod demo;
 mod embedded;
 mod fetch;
+mod lifecycle;
 mod pty;
 mod runner;
 mod support;

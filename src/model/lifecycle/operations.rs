@@ -38,8 +38,12 @@ pub struct Decision {
 pub(super) fn ring(view: &View<'_>, status: &HostStatus) -> Vec<Operation> {
     let mut all: BTreeMap<String, Operation> =
         status.operations.iter().map(|o| (o.id.clone(), o.clone())).collect();
+    // Of two with one id the newer counts: else the older one, falling out of the ring, would let
+    // the newer one in a moment later.
     let mut known = |operation: Operation| {
-        all.entry(operation.id.clone()).or_insert(operation);
+        if all.get(&operation.id).is_none_or(|old| old.at < operation.at) {
+            all.insert(operation.id.clone(), operation);
+        }
     };
     view.decisions.iter().map(decision).for_each(&mut known);
     run(view.host, status).into_iter().for_each(&mut known);

@@ -122,7 +122,10 @@ fn environment(
 fn inventory(host: &str, reach: &Reach) -> String {
     let mut text = format!("all:\n  hosts:\n    {}:\n", yaml(host));
     match reach {
-        Reach::Local => text.push_str("      ansible_connection: local\n"),
+        // The Python that runs Ansible, as for Ansible's own implicit localhost.
+        Reach::Local => text.push_str(
+            "      ansible_connection: local\n      ansible_python_interpreter: \"{{ ansible_playbook_python }}\"\n",
+        ),
         Reach::Ssh(variables) => {
             for (name, value) in variables {
                 let _ = writeln!(text, "      {name}: {}", yaml(value));

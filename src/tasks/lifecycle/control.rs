@@ -67,7 +67,7 @@ pub struct Control {
 
 /// What ended a piece of work.
 enum Done {
-    Host(String, Result<Option<StoredHost>>),
+    Host(String, Result<Option<Box<StoredHost>>>),
     Place(Place, Result<Written>),
     Told,
 }
@@ -89,6 +89,7 @@ struct Streams {
 
 /// Which lists were read completely.
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a list of its own")]
 struct Read {
     leases: bool,
     requests: bool,
@@ -354,7 +355,7 @@ impl<'a> Loop<'a> {
             )
             .ok()
         });
-        let chosen = self.table.select(&name, selector);
+        let chosen = self.table.select(&name, selector.as_ref());
         self.choose |= chosen && self.read.clusters;
         cluster.metadata.managed_fields = None;
         let moved = old.map(|old| old.spec.region.clone()) != Some(cluster.spec.region.clone());
@@ -515,7 +516,7 @@ impl<'a> Loop<'a> {
         }
     }
 
-    fn host_done(&mut self, name: &str, result: Result<Option<StoredHost>>) {
+    fn host_done(&mut self, name: &str, result: Result<Option<Box<StoredHost>>>) {
         let busy = self.busy.remove(name);
         let failures = busy.as_ref().map_or(0, |busy| busy.failures);
         let again = busy.and_then(|busy| busy.again);

@@ -26,7 +26,7 @@ use crate::store::send::{Sender, yaml_safe};
 /// Requests for one host in a row, at most: two holds, labels, status, and some conflicts.
 const ROUNDS: usize = 24;
 /// Longest time for one host, all requests together.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Where to begin.
 pub(super) enum From {
@@ -156,10 +156,10 @@ impl Hosts {
         name: &str,
         from: From,
         facts: Facts,
-    ) -> Result<Option<StoredHost>> {
+    ) -> Result<Option<Box<StoredHost>>> {
         let work = self.rounds(name, from, facts);
         match tokio::time::timeout(DEADLINE, work).await {
-            Ok(done) => done,
+            Ok(done) => done.map(|host| host.map(Box::new)),
             Err(_) => Err(Error::new(format!(
                 "cannot settle host \"{name}\": not done after {} s",
                 DEADLINE.as_secs()

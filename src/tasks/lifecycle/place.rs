@@ -166,6 +166,8 @@ async fn within<T>(
     what: &str,
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<kube::Result<T>> {
-    let answer = tokio::time::timeout(DEADLINE, request).await;
-    answer.map_err(|_| Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs())))
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(answer) => Ok(answer),
+        Err(_) => Err(Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()))),
+    }
 }

@@ -161,12 +161,12 @@ impl Table {
 
     /// The cluster chooses its hosts so, or by their own word. Whether that is new: then every host
     /// must be looked at again.
-    pub(super) fn select(&mut self, cluster: &str, selector: Option<Selector>) -> bool {
-        let old = match selector.clone() {
-            Some(selector) => self.selectors.insert(cluster.into(), selector),
+    pub(super) fn select(&mut self, cluster: &str, selector: Option<&Selector>) -> bool {
+        let old = match selector {
+            Some(selector) => self.selectors.insert(cluster.into(), selector.clone()),
             None => self.selectors.remove(cluster),
         };
-        old != selector
+        old.as_ref() != selector
     }
 
     /// Somebody has to look at this place.
@@ -237,7 +237,9 @@ mod tests {
         assert_eq!(before, sum(&table, is_cluster));
         assert!(before.hosts == 300 && before.ready > 250 && before.maintenance > 0, "{before:?}");
         while table.next_changed().is_some() {}
-        hosts.iter().for_each(|host| table.set(host, now));
+        for host in &hosts {
+            table.set(host, now);
+        }
         assert!(!table.is_changed(), "the same again changes nothing");
 
         hosts[0].spec.cluster = Some("elsewhere".into());
@@ -247,10 +249,14 @@ mod tests {
         assert_eq!(table.running(&cluster("elsewhere"), "13.1"), 1);
         assert_eq!(sum(&table, is_cluster), before);
         table.begin();
-        hosts[1..].iter().for_each(|host| table.listed(&host.name_any()));
+        for host in &hosts[1..] {
+            table.listed(&host.name_any());
+        }
         assert_eq!(table.end().len(), 1);
         assert_eq!((table.len(), sum(&table, is_region).hosts), (299, 299));
-        hosts.iter().for_each(|host| table.remove(&host.name_any()));
+        for host in &hosts {
+            table.remove(&host.name_any());
+        }
         assert!(table.places.is_empty() && table.len() == 0);
     }
 
@@ -262,9 +268,11 @@ mod tests {
         let selector = LabelSelector { match_labels: Some(wanted), ..LabelSelector::default() };
         let selector: Selector = selector.try_into().unwrap();
         let mut table = Table::default();
-        assert!(table.select("webs", Some(selector.clone())));
-        assert!(!table.select("webs", Some(selector)));
-        hosts.iter().for_each(|host| table.set(host, now));
+        assert!(table.select("webs", Some(&selector)));
+        assert!(!table.select("webs", Some(&selector)));
+        for host in &hosts {
+            table.set(host, now);
+        }
         let webs = hosts.iter().filter(|host| host.spec.role.as_deref() == Some("web")).count();
         assert!(webs > 0);
         assert_eq!(table.members(&cluster("webs")).len(), webs);
