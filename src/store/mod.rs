@@ -4,6 +4,7 @@
 pub mod budget;
 pub mod certificates;
 pub mod client;
+pub mod clusters;
 pub mod definitions;
 pub mod embedded;
 pub mod event;
