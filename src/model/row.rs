@@ -289,6 +289,11 @@ impl HostRow {
         self.ready_reason.as_str()
     }
 
+    /// Status of the condition `AgentReady`.
+    pub fn agent_ready(&self) -> Option<bool> {
+        self.agent_ready
+    }
+
     /// How far the last Ansible run is.
     pub fn run_state(&self) -> Option<RunState> {
         self.run_state
