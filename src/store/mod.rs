@@ -10,6 +10,7 @@ pub mod embedded;
 pub mod event;
 pub mod hosts;
 pub mod lease;
+pub mod read;
 pub mod send;
 pub mod watch;
 pub mod write;

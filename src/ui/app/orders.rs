@@ -146,16 +146,11 @@ impl Model {
         };
         let item = |(change, display): &(Change, String)| {
             let row = self.inventory.get(&change.target().uid);
-            Item {
-                change: change.clone(),
-                display: row.map_or_else(|| display.clone(), |row| row.display().to_owned()),
-                others: Vec::new(),
-                against: Vec::new(),
-                protected: false,
-                moved: false,
-            }
+            let display = row.map_or_else(|| display.clone(), |row| row.display().to_owned());
+            Item::new(change.clone(), display)
         };
-        let items: Vec<Item> = entry.changes.iter().map(item).collect();
+        // The last that was done is taken back first.
+        let items: Vec<Item> = entry.changes.iter().rev().map(item).collect();
         // Holds that come back need room in the budget like any other.
         let begins = |item: &&Item| matches!(&item.change, Change::Hold(c) if c.new.is_some());
         let uids: Vec<Uid> = items
@@ -185,14 +180,15 @@ impl Model {
             reason => reason.to_owned(),
         };
         let order = Order {
-            id: self.fresh_id("order"),
+            id: self.ids.next("ord"),
             verb: strip.verb,
             changes: strip.items.iter().map(|item| item.change.clone()).collect(),
             reason: reason.clone(),
-            overrides: strip.past,
+            ticket: Some(strip.ticket.text().trim().to_owned()).filter(|ticket| !ticket.is_empty()),
+            overrides: strip.past && strip.blocked() > 0,
         };
         if !matches!(strip.verb, Verb::Undo | Verb::Redo) {
-            let run = self.writing.chosen_run.take().filter(|_| strip.verb == Verb::Run);
+            let run = self.chosen_run.take().filter(|_| strip.verb == Verb::Run);
             let reason = match strip.verb {
                 Verb::MaintenanceOn | Verb::Run => reason,
                 _ => String::new(),
@@ -208,8 +204,9 @@ impl Model {
         if strip.items.len() == 1 {
             self.say("sent, waiting for the server");
         }
-        self.inventory.clear_marks();
-        self.mark_anchor = None;
+        if !matches!(strip.verb, Verb::Undo | Verb::Redo) {
+            self.clear_marks();
+        }
         let results = vec![None; strip.items.len()];
         self.writing.going = Some(Box::new(Going {
             order: order.clone(),
@@ -409,11 +406,6 @@ impl Model {
             }
             None => Ok(()),
         }
-    }
-
-    /// An id that no order of this or another program has had.
-    pub(super) fn fresh_id(&mut self, about: &str) -> String {
-        self.ids.next(about)
     }
 }
 

@@ -8,15 +8,13 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::clusters::Stand;
 use super::input::Input;
-use super::level::Level;
 use crate::act::Verb;
 use crate::model::change::{self, Change, MAX_HOLD_SECONDS, MAX_REASON, MIN_REASON};
 use crate::model::duration;
 use crate::model::host::{Hold, Host};
 use crate::model::key::Uid;
+use crate::model::policy::{self, Extent, Level};
 
-/// Hosts from which on the number of them has to be typed.
-const MANY: usize = 11;
 /// Longest ticket in characters.
 const MAX_TICKET: usize = 128;
 
@@ -45,11 +43,28 @@ pub struct Item {
     /// Holds of others, which stay: holder and hold.
     pub others: Vec<(String, Hold)>,
     /// What speaks against it: such a host is refused, unless the strip goes past it.
-    pub against: Vec<String>,
+    pub against: Option<String>,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
     /// It carries a protected label.
     pub protected: bool,
     /// It has changed since the strip opened.
     pub moved: bool,
+}
+
+impl Item {
+    /// A change of a host about which there is nothing else to say.
+    pub fn new(change: Change, display: String) -> Self {
+        Self {
+            change,
+            display,
+            others: Vec::new(),
+            against: None,
+            notes: Vec::new(),
+            protected: false,
+            moved: false,
+        }
+    }
 }
 
 /// An open change strip.
@@ -67,6 +82,8 @@ pub struct Strip {
     pub whole: Option<String>,
     /// The budgets of the clusters that would lose hosts.
     pub stands: Vec<Stand>,
+    /// Something spoke against some of it since it opened: a level is never lowered.
+    against: bool,
     /// It may go past budgets and what speaks against single hosts.
     pub past: bool,
     /// Why.
@@ -135,6 +152,7 @@ impl Strip {
             hidden: opening.hidden,
             whole: opening.whole,
             stands: opening.stands,
+            against: false,
             past: false,
             reason: Input::default(),
             length: Input::new(opening.length),
@@ -147,6 +165,9 @@ impl Strip {
             scroll: 0,
             gone: Vec::new(),
         };
+        strip.against = strip.blocked() > 0;
+        // Of one host that is refused there is nothing to do but to go past it.
+        strip.past = strip.against && strip.items.len() == 1;
         if strip.wants_reason() {
             strip.field = Field::Reason;
             strip.problem = Some(strip.why_reason().to_owned());
@@ -175,24 +196,18 @@ impl Strip {
 
     /// How it is confirmed.
     pub fn level(&self) -> Level {
-        let count = self.items.len();
-        let typed = match self.items.as_slice() {
+        let name = match self.items.as_slice() {
             [item] => item.display.clone(),
-            _ => count.to_string(),
+            _ => self.whole.clone().unwrap_or_default(),
         };
-        let over = self.stands.iter().any(Stand::is_over);
-        if count >= MANY || self.whole.is_some() || self.past || (over && count > 1) {
-            Level::Type(typed)
-        } else if count > 1 || self.items.iter().any(|item| item.protected && self.begins()) {
-            Level::Reason
-        } else {
-            Level::Confirm
-        }
-    }
-
-    /// Whether something begins that the hosts must stand.
-    fn begins(&self) -> bool {
-        matches!(self.verb, Verb::MaintenanceOn | Verb::Run)
+        let extent = Extent {
+            hosts: self.items.len(),
+            name,
+            whole: self.whole.is_some(),
+            protected: self.items.iter().any(|item| item.protected),
+            against: self.against,
+        };
+        policy::level(self.verb, &extent)
     }
 
     /// Whether this cannot be taken back.
@@ -200,15 +215,33 @@ impl Strip {
         matches!(self.verb, Verb::Run | Verb::CancelRun)
     }
 
-    /// Hosts that would be refused as it stands: something speaks against them, or their cluster's
-    /// budget has no room.
-    pub fn refused(&self) -> usize {
-        if self.past {
-            return 0;
-        }
-        let against = self.items.iter().filter(|item| !item.against.is_empty()).count();
+    /// How the budgets stand has changed.
+    pub fn set_stands(&mut self, stands: Vec<Stand>) {
+        self.stands = stands;
+        self.against |= self.blocked() > 0;
+    }
+
+    /// The hosts that would be away, and need room in their clusters' budgets.
+    pub fn taken(&self) -> Vec<Uid> {
+        let begins = |item: &&Item| match (&item.change, self.verb) {
+            (Change::Hold(_), Verb::MaintenanceOn) => true,
+            (Change::Hold(change), Verb::Undo | Verb::Redo) => change.new.is_some(),
+            _ => false,
+        };
+        let uid = |item: &Item| item.change.target().uid.clone();
+        self.items.iter().filter(begins).map(uid).collect()
+    }
+
+    /// Hosts that something speaks against, or for which their cluster's budget has no room.
+    pub fn blocked(&self) -> usize {
+        let against = self.items.iter().filter(|item| item.against.is_some()).count();
         let over = self.stands.iter().map(|stand| stand.wanted.saturating_sub(stand.left()));
         (against + over.sum::<usize>()).min(self.items.len())
+    }
+
+    /// Hosts that would be refused as it stands.
+    pub fn refused(&self) -> usize {
+        if self.past { 0 } else { self.blocked() }
     }
 
     fn wants_reason(&self) -> bool {
@@ -265,7 +298,7 @@ impl Strip {
             KeyCode::Char('y') => return self.confirm(now),
             KeyCode::Esc | KeyCode::Char('n' | 'q') => return Reply::Cancel,
             KeyCode::Char('h') if !self.hidden.is_empty() => return Reply::AddHidden,
-            KeyCode::Char('p') if self.past || self.refused() > 0 => {
+            KeyCode::Char('p') if self.against && self.items.len() > 1 => {
                 self.past = !self.past;
                 self.answer = Input::default();
                 self.problem = None;
@@ -390,8 +423,11 @@ impl Strip {
             self.problem = Some(problem);
             return Reply::Stay;
         }
+        if self.items.len() == 1 && self.blocked() > 0 {
+            self.past = true;
+        }
         if self.refused() == self.items.len() {
-            self.problem = Some("nothing of this would be done; p goes past it".to_owned());
+            self.problem = Some("all of it would be refused; p goes past that".to_owned());
             return Reply::Stay;
         }
         if !self.is_answered() {

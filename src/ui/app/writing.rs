@@ -12,6 +12,7 @@ use crate::act::Verb;
 use crate::model::change::{self, Change, HoldChange, Target};
 use crate::model::duration;
 use crate::model::key::Uid;
+use crate::model::policy::Facts;
 use crate::model::row::HostRow;
 use crate::ui::actions::Needs;
 use crate::ui::msg::Command;
@@ -43,7 +44,7 @@ pub struct Writing {
 
 /// An act with its parameters, to be done again on other hosts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Last {
+pub(super) struct Last {
     /// What was done.
     pub(super) verb: Verb,
     /// Why.
@@ -78,7 +79,7 @@ impl Writing {
 }
 
 /// The permission that every change of a host needs.
-pub const PATCH_HOSTS: Needs = Needs::Write("patch", "hosts");
+pub(super) const PATCH_HOSTS: Needs = Needs::Write("patch", "hosts");
 
 impl Model {
     /// Why no host can be changed now, if so.
@@ -170,6 +171,7 @@ impl Model {
     pub(super) fn open_maintenance(&mut self, verb: Verb, targets: Targets, again: Option<&Last>) {
         let Some(holder) = self.writing.holder.clone() else { return };
         let beginning = verb == Verb::MaintenanceOn;
+        let bulk = targets.hosts.len() > 1;
         let mut items = Vec::new();
         let mut left_out = LeftOut::default();
         for row in targets.hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
@@ -181,7 +183,7 @@ impl Model {
             } else if !mine && !beginning {
                 left_out.add(row, "not held by you");
             } else {
-                items.push(self.hold_item(row, &holder));
+                items.push(self.hold_item(verb, row, &holder, bulk));
             }
         }
         if items.is_empty() {
@@ -210,23 +212,20 @@ impl Model {
     }
 
     /// The strip's item for our hold on a host: its end, if there is one, else its begin.
-    fn hold_item(&self, row: &HostRow, holder: &str) -> Item {
+    fn hold_item(&self, verb: Verb, row: &HostRow, holder: &str, bulk: bool) -> Item {
         let others = row.holds().iter().filter(|hold| *hold.holder != *holder);
+        let others = others.map(|hold| (hold.holder.to_string(), (*hold.exact).clone())).collect();
         let mine = row.holds().iter().find(|hold| *hold.holder == *holder);
-        let change = HoldChange {
+        let change = Change::Hold(HoldChange {
             target: target(row),
             holder: holder.to_owned(),
             old: mine.map(|hold| (*hold.exact).clone()),
             new: None,
-        };
-        Item {
-            change: Change::Hold(change),
-            display: row.display().to_owned(),
-            others: others.map(|hold| (hold.holder.to_string(), (*hold.exact).clone())).collect(),
-            against: Vec::new(),
-            protected: self.protected(row),
-            moved: false,
-        }
+        });
+        let facts = Facts::of_row(row, self.now);
+        let (against, notes, _) = self.verdict(verb, &facts, row, bulk);
+        let protected = self.protected(row);
+        Item { others, against, notes, protected, ..Item::new(change, row.display().to_owned()) }
     }
 
     pub(super) fn open_strip(&mut self, strip: Strip) {
