@@ -249,7 +249,9 @@ impl Strip {
     }
 
     fn why_reason(&self) -> &'static str {
-        if self.items.len() > 1 || self.whole.is_some() {
+        if self.items.len() == 1 && self.against {
+            "this is against the rules: type a reason, Enter, the name, then y"
+        } else if self.items.len() > 1 || self.whole.is_some() {
             "several hosts: type a reason, Enter, then y"
         } else {
             "this host is protected: type a reason, Enter, then y"

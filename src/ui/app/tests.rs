@@ -1,3 +1,5 @@
+mod acting;
+
 use proptest::prelude::*;
 use serde_json::json;
 
