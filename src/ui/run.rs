@@ -174,6 +174,8 @@ pub struct Effects {
     /// Stops the order that is on its way.
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
+    /// Who acted last: it remembers which slots of budgets it was granted.
+    actor: Option<Actor>,
     tasks: JoinSet<()>,
 }
 
@@ -219,7 +221,7 @@ impl Effects {
         });
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
         let mut effects =
-            Self { connection, namespace, messages, reconnect, stop, journal, tasks };
+            Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks };
         effects.ask_who();
         effects
     }
@@ -262,7 +264,10 @@ impl Executor for Effects {
             }
             Command::Act { user, order } => {
                 self.stop.send_replace(false);
-                let actor = Actor::new(connection, user, self.journal.clone());
+                let actor = self.actor.take().filter(|actor| actor.user == user);
+                let actor = actor
+                    .unwrap_or_else(|| Actor::new(connection, user, self.journal.clone()));
+                self.actor = Some(actor.clone());
                 self.tasks.spawn(carry_out(actor, *order, self.stop.subscribe(), messages));
             }
             Command::Stop => {

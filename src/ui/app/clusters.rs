@@ -127,8 +127,8 @@ impl Model {
     }
 
     /// The playbooks that every one of these hosts is offered, by the order of the first; tags are
-    /// those that all of them have. Where a cluster lists none: its default playbook, else what the
-    /// configuration has.
+    /// those that all of them have. A cluster offers what it lists and its default playbook; where it
+    /// has neither, it is what the configuration has.
     pub(super) fn playbooks(&self, hosts: &[Uid]) -> Vec<Playbook> {
         let plain = |path: &String| Playbook {
             path: path.clone(),
@@ -139,7 +139,11 @@ impl Model {
         let offered = |row: &HostRow| -> Vec<Playbook> {
             let ansible = self.clusters.of(row).and_then(|cluster| cluster.spec.ansible.as_ref());
             match ansible {
-                Some(ansible) if !ansible.playbooks.is_empty() => ansible.playbooks.clone(),
+                Some(ansible) if !ansible.playbooks.is_empty() => {
+                    let listed = |path: &&String| ansible.playbooks.iter().all(|p| p.path != **path);
+                    let default = ansible.playbook.iter().filter(listed).map(plain);
+                    ansible.playbooks.iter().cloned().chain(default).collect()
+                }
                 Some(ansible) if ansible.playbook.is_some() => {
                     ansible.playbook.iter().map(plain).collect()
                 }

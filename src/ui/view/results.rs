@@ -37,7 +37,7 @@ pub(super) fn draw(results: &Results, theme: &Theme, area: Rect, buffer: &mut Bu
     super::overlay::clear(theme, area, buffer);
     let mut pen = Pen::new(buffer, area, 0);
     pen.put(" ", theme.style(Role::Text)).put(results.verb.as_str(), theme.style(Role::Title));
-    for state in State::ALL.into_iter().rev() {
+    for state in State::ALL {
         let count = results.count(state);
         if count > 0 {
             let (sign, role) = sign(state);

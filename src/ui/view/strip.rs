@@ -183,7 +183,7 @@ pub(super) fn height(model: &Model, strip: &Strip, width: u16) -> u16 {
 
 /// The lines of a strip that is for one host.
 fn one(model: &Model, strip: &Strip, item: &Item) -> Vec<Line> {
-    let (field, old, new) = difference(model, strip, item);
+    let (field, old, new) = difference(model, strip, item, true);
     let mut lines = vec![
         Line::new(1, Role::Muted, format!(" {field}: ")).and(Role::Strip, format!("{old} → {new}")),
     ];
@@ -217,14 +217,14 @@ pub(super) fn draw(
     let height = usize::from(area.height);
     let single = strip.items.len() == 1;
     if let [item] = strip.items.as_slice() {
-        let at = parts.above.len().min(1);
-        let mut rest = parts.above.split_off(at);
+        let mut rest = parts.above.split_off(1.min(parts.above.len()));
         parts.above.extend(one(model, strip, item));
         parts.above.append(&mut rest);
     }
     let least = usize::from(!single);
     parts.fit(height.saturating_sub(parts.fixed() + least));
 
+    let at = |y: u16| Rect { y: area.y + y, height: u16::from(y < area.height), ..area };
     let mut y: u16 = 0;
     let put = |line: &Line, y: &mut u16, buffer: &mut Buffer| {
         let mut pen = Pen::new(buffer, area, *y);
@@ -240,9 +240,13 @@ pub(super) fn draw(
         let room = height.saturating_sub(usize::from(y) + parts.below.len() + parts.fixed());
         let last = strip.items.len().saturating_sub(room);
         let first = strip.scroll.min(last);
-        for (number, item) in strip.items.iter().enumerate().skip(first).take(room) {
-            list_line(model, strip, theme, (number, item), Rect { y: area.y + y, height: 1, ..area }, buffer);
+        for item in strip.items.iter().skip(first).take(room) {
+            list_line(model, strip, theme, item, at(y), buffer);
             y += 1;
+        }
+        if room < strip.items.len() && area.width >= 60 {
+            let (from, to) = (number(first + 1), number(first + room));
+            Pen::new(buffer, area, 0).right(&format!(" {from} to {to} "), style(Role::Muted));
         }
     }
     for line in &parts.below {
@@ -250,11 +254,11 @@ pub(super) fn draw(
     }
     let mut cursor = None;
     if parts.fields {
-        cursor = cursor.or(fields(strip, theme, Rect { y: area.y + y, height: u16::from(y < area.height), ..area }, buffer));
+        cursor = fields(strip, theme, at(y), buffer);
         y += 1;
     }
     if parts.answer {
-        cursor = cursor.or(answer(strip, theme, Rect { y: area.y + y, height: u16::from(y < area.height), ..area }, buffer));
+        cursor = cursor.or(answer(strip, theme, at(y), buffer));
     }
     keys(strip, theme, area, buffer);
     cursor
@@ -265,7 +269,7 @@ fn list_line(
     model: &Model,
     strip: &Strip,
     theme: &Theme,
-    (number, item): (usize, &Item),
+    item: &Item,
     area: Rect,
     buffer: &mut Buffer,
 ) {
@@ -274,11 +278,7 @@ fn list_line(
     let width = usize::from(area.width);
     let name = (width / 3).clamp(10, 32);
     let mut pen = Pen::new(buffer, area, 0);
-    if number == strip.scroll && number > 0 {
-        pen.put("↑", style(Role::Muted));
-    } else {
-        pen.put(" ", base);
-    }
+    pen.put(" ", base);
     let against = item.against.as_deref().filter(|_| !strip.past);
     pen.put(if against.is_some() { "✖ " } else { "  " }, style(Role::Bad));
     pen.cell(&item.display, name, base).put(" ", base);
@@ -289,8 +289,10 @@ fn list_line(
         pen.put(why, style(Role::Bad));
         return;
     }
-    let (field, old, new) = difference(model, strip, item);
-    pen.put(&format!("{field}: "), style(Role::Muted));
+    let (field, old, new) = difference(model, strip, item, false);
+    if width >= 60 {
+        pen.put(&format!("{field}: "), style(Role::Muted));
+    }
     let text = format!("{old} → {new}");
     let text = cut(&text, pen.left()).into_owned();
     pen.put(&text, base);
@@ -405,8 +407,13 @@ fn keys(strip: &Strip, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-/// The field that changes on a host, its old and its new value.
-fn difference(model: &Model, strip: &Strip, item: &Item) -> (String, String, String) {
+/// The field that changes on a host, its old and its new value; `full`: with the reason.
+fn difference(
+    model: &Model,
+    strip: &Strip,
+    item: &Item,
+    full: bool,
+) -> (String, String, String) {
     match &item.change {
         Change::Hold(change) => {
             let new = match strip.verb {
@@ -415,10 +422,10 @@ fn difference(model: &Model, strip: &Strip, item: &Item) -> (String, String, Str
             };
             let new = match (&new, strip.verb) {
                 (None, Verb::MaintenanceOn) => "…".to_owned(),
-                (new, _) => describe(model, new.as_ref()),
+                (new, _) => describe(model, new.as_ref(), full),
             };
             let field = format!("maintenance[{}]", change.holder);
-            (field, describe(model, change.old.as_ref()), new)
+            (field, describe(model, change.old.as_ref(), full), new)
         }
         Change::Run(change) => {
             let new = if change.new.cancel { "canceled".to_owned() } else { run(Some(&change.new)) };
@@ -448,18 +455,13 @@ fn clock(model: &Model, hold: &Hold) -> String {
     hold.until.0.to_zoned(model.settings.time_zone.clone()).strftime("%a %d %b %H:%M").to_string()
 }
 
-fn describe(model: &Model, hold: Option<&Hold>) -> String {
-    match hold {
-        None => "none".to_owned(),
-        Some(hold) => {
-            let left = hold.until.0.as_second() - model.now.as_second();
-            let ticket = hold.ticket.as_ref().map(|t| format!(", {t}")).unwrap_or_default();
-            format!(
-                "\"{}\" until {} (in {}){ticket}",
-                hold.reason,
-                clock(model, hold),
-                duration::short(left)
-            )
-        }
+fn describe(model: &Model, hold: Option<&Hold>, full: bool) -> String {
+    let Some(hold) = hold else { return "none".to_owned() };
+    let until = format!("until {}", clock(model, hold));
+    if !full {
+        return until;
     }
+    let left = duration::short(hold.until.0.as_second() - model.now.as_second());
+    let ticket = hold.ticket.as_ref().map(|t| format!(", {t}")).unwrap_or_default();
+    format!("\"{}\" {until} (in {left}){ticket}", hold.reason)
 }
