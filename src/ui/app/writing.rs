@@ -257,8 +257,7 @@ impl Model {
         if let Overlay::Strip(strip) = &mut self.overlay {
             (strip.length, strip.ticket) = (length, ticket);
             if typed {
-                (strip.reason, strip.typed, strip.problem) = (reason, true, None);
-                strip.field = super::strip::Field::Confirm;
+                strip.give_reason(reason);
             }
             let added = strip.items.len().saturating_sub(before);
             strip.moved = Some(format!("{added} hidden added"));
