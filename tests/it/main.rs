@@ -10,6 +10,7 @@
     reason = "a test program: a panic is how a test fails"
 )]
 
+mod act;
 mod acting;
 mod architecture;
 mod crds;
