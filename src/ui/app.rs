@@ -382,7 +382,8 @@ fn fleet(model: &mut Model, event: FleetEvent) {
         FleetEvent::Changes(changes) => {
             let mut gone = false;
             for change in changes {
-                if let (HostChange::Delete(uid), Overlay::Strip(strip)) = (&change, &model.overlay) {
+                if let (HostChange::Delete(uid), Overlay::Strip(strip)) = (&change, &model.overlay)
+                {
                     gone |= strip.is_for(uid);
                 }
                 model.dirty |= host_changed(model, change);

@@ -19,8 +19,8 @@ use super::clipboard::{self, Place};
 use super::msg::{Command, Msg};
 use super::theme::Theme;
 use super::view;
-use crate::error::{self, Error, Result};
 use crate::act::{self, Actor, Order, Step};
+use crate::error::{self, Error, Result};
 use crate::journal::Journal;
 use crate::store::client::Connection;
 use crate::store::watch::FleetEvent;
@@ -265,8 +265,8 @@ impl Executor for Effects {
             Command::Act { user, order } => {
                 self.stop.send_replace(false);
                 let actor = self.actor.take().filter(|actor| actor.user == user);
-                let actor = actor
-                    .unwrap_or_else(|| Actor::new(connection, user, self.journal.clone()));
+                let actor =
+                    actor.unwrap_or_else(|| Actor::new(connection, user, self.journal.clone()));
                 self.actor = Some(actor.clone());
                 self.tasks.spawn(carry_out(actor, *order, self.stop.subscribe(), messages));
             }
@@ -310,8 +310,7 @@ async fn carry_out(
 ) {
     let (steps, mut taken) = mpsc::channel(QUEUE);
     let id = order.id.clone();
-    let engine =
-        tokio::spawn(async move { act::carry_out(&actor, &order, &steps, stop).await });
+    let engine = tokio::spawn(async move { act::carry_out(&actor, &order, &steps, stop).await });
     let mut ended = false;
     while let Some(step) = taken.recv().await {
         ended |= matches!(step, Step::Ended(_));

@@ -8,7 +8,8 @@ use crate::pty::Pty;
 use crate::support::{BINARY, World, wait_for};
 
 fn explorer(world: &World) -> Pty {
-    let args = ["--kubeconfig", world.kubeconfig(), "-n", &world.namespace, "--config", "/dev/null"];
+    let args =
+        ["--kubeconfig", world.kubeconfig(), "-n", &world.namespace, "--config", "/dev/null"];
     let journal = world.dir.path().join("journal.jsonl");
     Pty::start(BINARY, &args, &[("INV_TUI_JOURNAL", journal.to_str().unwrap())], (120, 35))
 }
@@ -164,9 +165,15 @@ async fn a_run_is_asked_for_and_canceled_while_it_waits() {
     pty.send("y");
     pty.shows("a run of site.yml is asked for");
     let request = world.host("aws-i-1").await.spec.ansible.unwrap();
-    assert_eq!((request.playbook.as_str(), request.tags.as_slice()), ("site.yml", &["web".to_owned()][..]));
+    assert_eq!(
+        (request.playbook.as_str(), request.tags.as_slice()),
+        ("site.yml", &["web".to_owned()][..])
+    );
     assert_eq!(request.requested_by.as_deref(), Some("admin"));
-    assert_eq!((request.reason.as_deref(), request.revision.as_deref()), (Some("drift"), Some("v7")));
+    assert_eq!(
+        (request.reason.as_deref(), request.revision.as_deref()),
+        (Some("drift"), Some("v7"))
+    );
     pty.send("r");
     pty.shows("cancel the waiting run of web-1");
     pty.send("y");

@@ -201,7 +201,8 @@ impl Model {
             let ansible = self.clusters.of(row).and_then(|cluster| cluster.spec.ansible.as_ref());
             match ansible {
                 Some(ansible) if !ansible.playbooks.is_empty() => {
-                    let listed = |path: &&String| ansible.playbooks.iter().all(|p| p.path != **path);
+                    let listed =
+                        |path: &&String| ansible.playbooks.iter().all(|p| p.path != **path);
                     let default = ansible.playbook.iter().filter(listed).map(plain);
                     ansible.playbooks.iter().cloned().chain(default).collect()
                 }

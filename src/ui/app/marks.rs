@@ -44,9 +44,10 @@ impl Model {
                 self.inventory.set_mark(uid, on);
                 self.mark_anchor = Some(uid.clone());
             } else {
-                let on = !self.inventory.rows_under(&cursor).all(|row| {
-                    self.inventory.is_marked(row.uid())
-                });
+                let on = !self
+                    .inventory
+                    .rows_under(&cursor)
+                    .all(|row| self.inventory.is_marked(row.uid()));
                 self.inventory.set_marks_under(&cursor, on);
             }
             let next = self.inventory.step(&self.folds, &cursor, 1);

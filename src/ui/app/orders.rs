@@ -153,11 +153,8 @@ impl Model {
         let items: Vec<Item> = entry.changes.iter().rev().map(item).collect();
         // Holds that come back need room in the budget like any other.
         let begins = |item: &&Item| matches!(&item.change, Change::Hold(c) if c.new.is_some());
-        let uids: Vec<Uid> = items
-            .iter()
-            .filter(begins)
-            .map(|item| item.change.target().uid.clone())
-            .collect();
+        let uids: Vec<Uid> =
+            items.iter().filter(begins).map(|item| item.change.target().uid.clone()).collect();
         let opening = Opening {
             stands: self.stands(&uids),
             reason: entry.reason.clone(),
@@ -256,10 +253,14 @@ impl Model {
         let line = |(item, result): (&Item, &Option<(State, String)>)| {
             let (state, detail) =
                 result.clone().unwrap_or_else(|| (State::NotTried, missing.clone()));
-            Line { uid: item.change.target().uid.clone(), display: item.display.clone(), state, detail }
+            Line {
+                uid: item.change.target().uid.clone(),
+                display: item.display.clone(),
+                state,
+                detail,
+            }
         };
-        let mut lines: Vec<Line> =
-            going.strip.items.iter().zip(&going.results).map(line).collect();
+        let mut lines: Vec<Line> = going.strip.items.iter().zip(&going.results).map(line).collect();
         lines.sort_by_key(|line| line.state);
         let results = Results { verb: going.order.verb, lines, ended: why, scroll: 0 };
         let (done, all) = (results.count(State::Done), results.lines.len());
@@ -275,10 +276,8 @@ impl Model {
     /// Puts what was done where it can be taken back, as one step.
     fn remember(&mut self, going: &mut Going) {
         let history = &mut self.writing.history;
-        let entry = Entry {
-            changes: std::mem::take(&mut going.back),
-            reason: going.order.reason.clone(),
-        };
+        let entry =
+            Entry { changes: std::mem::take(&mut going.back), reason: going.order.reason.clone() };
         match going.order.verb {
             Verb::Undo | Verb::Redo => {
                 let again = going.order.verb == Verb::Redo;

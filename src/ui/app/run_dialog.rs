@@ -164,11 +164,7 @@ impl Model {
 
     /// Opens the dialog for these hosts, or with a choice that was made before only waits in it for
     /// what the server knows.
-    pub(super) fn ask_for_run(
-        &mut self,
-        targets: Targets,
-        repeat: Option<Choice>,
-    ) -> Vec<Command> {
+    pub(super) fn ask_for_run(&mut self, targets: Targets, repeat: Option<Choice>) -> Vec<Command> {
         let wanted = targets.hosts.iter().filter_map(|uid| current_target(self, uid)).collect();
         self.reading += 1;
         let playbooks = self.playbooks(&targets.hosts);
@@ -312,7 +308,9 @@ impl Model {
         };
         let mut strip = Strip::new(verb, items, opening);
         if !targets.hidden.is_empty() {
-            strip.left_out.push(format!("{} marked are hidden by the filter", targets.hidden.len()));
+            strip
+                .left_out
+                .push(format!("{} marked are hidden by the filter", targets.hidden.len()));
         }
         self.open_strip(strip);
     }

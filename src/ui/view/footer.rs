@@ -12,7 +12,8 @@ use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
-    if let Some(going) = model.writing.going.as_ref().filter(|going| going.order.changes.len() > 1) {
+    if let Some(going) = model.writing.going.as_ref().filter(|going| going.order.changes.len() > 1)
+    {
         return results::draw_progress(going, theme, &mut pen);
     }
     match (&model.notice, &model.link) {
@@ -57,7 +58,12 @@ pub(super) fn draw(
             theme,
             area,
             buffer,
-            &[("esc", "close"), ("r", "try the rest again"), ("u", "take it back"), ("j k", "scroll")],
+            &[
+                ("esc", "close"),
+                ("r", "try the rest again"),
+                ("u", "take it back"),
+                ("j k", "scroll"),
+            ],
         ),
         Overlay::Copy => draw_copy(model, theme, area, buffer),
         Overlay::Filter => keys(

@@ -25,17 +25,15 @@ pub(super) fn draw(
                 .collect();
             table(theme, area, "The filter", &rows, 0, buffer);
         }
-        Overlay::Palette(palette) => return Some(draw_palette(model, theme, palette, area, buffer)),
+        Overlay::Palette(palette) => {
+            return Some(draw_palette(model, theme, palette, area, buffer));
+        }
         Overlay::Results => {
             if let Some(results) = &model.writing.results {
                 super::results::draw(results, theme, area, buffer);
             }
         }
-        Overlay::None
-        | Overlay::Filter
-        | Overlay::Strip(_)
-        | Overlay::Run(_)
-        | Overlay::Copy => {}
+        Overlay::None | Overlay::Filter | Overlay::Strip(_) | Overlay::Run(_) | Overlay::Copy => {}
     }
     None
 }

@@ -50,7 +50,8 @@ pub(super) fn draw(results: &Results, theme: &Theme, area: Rect, buffer: &mut Bu
         Pen::new(buffer, area, 1).put(&format!(" ended early: {why}"), theme.style(Role::Warning));
         top = 2;
     }
-    let body = Rect { y: area.y + top.min(area.height), height: area.height.saturating_sub(top), ..area };
+    let body =
+        Rect { y: area.y + top.min(area.height), height: area.height.saturating_sub(top), ..area };
     let last = results.lines.len().saturating_sub(usize::from(body.height));
     let lines = results.lines.iter().skip(results.scroll.min(last));
     let name = (usize::from(area.width) / 3).clamp(8, 40);

@@ -44,10 +44,8 @@ pub(super) fn draw(dialog: &RunDialog, theme: &Theme, area: Rect, buffer: &mut B
             pen.put("  ", base).put(text, style(Role::Muted));
         }
         if chosen && dialog.part == Part::Playbooks {
-            buffer.set_style(
-                Rect { y: left.y + y, height: 1, ..left },
-                theme.style(Role::Selected),
-            );
+            buffer
+                .set_style(Rect { y: left.y + y, height: 1, ..left }, theme.style(Role::Selected));
         }
     }
     let only = dialog.playbook().is_some_and(|playbook| playbook.check_only);
@@ -68,9 +66,13 @@ pub(super) fn draw(dialog: &RunDialog, theme: &Theme, area: Rect, buffer: &mut B
     }
     let mut pen = Pen::new(buffer, area, area.height.saturating_sub(1));
     pen.fill(base);
-    for (key, what) in
-        [(" enter", " go on  "), ("tab", " tags  "), ("space", " choose  "), ("c", " check mode  "), ("esc", " cancel")]
-    {
+    for (key, what) in [
+        (" enter", " go on  "),
+        ("tab", " tags  "),
+        ("space", " choose  "),
+        ("c", " check mode  "),
+        ("esc", " cancel"),
+    ] {
         pen.put(key, style(Role::Key)).put(what, base);
     }
 }

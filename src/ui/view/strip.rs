@@ -67,9 +67,12 @@ impl Parts {
             above.push(Line::new(6, Role::Muted, text));
         }
         if !strip.hidden.is_empty() {
-            let text = format!(" {} marked are hidden by the filter and left out", strip.hidden.len());
+            let text =
+                format!(" {} marked are hidden by the filter and left out", strip.hidden.len());
             above.push(
-                Line::new(5, Role::Warning, text).and(Role::Key, " h").and(Role::Muted, " adds them"),
+                Line::new(5, Role::Warning, text)
+                    .and(Role::Key, " h")
+                    .and(Role::Muted, " adds them"),
             );
         }
         let mut below = Vec::new();
@@ -408,12 +411,7 @@ fn keys(strip: &Strip, theme: &Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The field that changes on a host, its old and its new value; `full`: with the reason.
-fn difference(
-    model: &Model,
-    strip: &Strip,
-    item: &Item,
-    full: bool,
-) -> (String, String, String) {
+fn difference(model: &Model, strip: &Strip, item: &Item, full: bool) -> (String, String, String) {
     match &item.change {
         Change::Hold(change) => {
             let new = match strip.verb {
@@ -428,7 +426,8 @@ fn difference(
             (field, describe(model, change.old.as_ref(), full), new)
         }
         Change::Run(change) => {
-            let new = if change.new.cancel { "canceled".to_owned() } else { run(Some(&change.new)) };
+            let new =
+                if change.new.cancel { "canceled".to_owned() } else { run(Some(&change.new)) };
             ("ansible".to_owned(), run(change.old.as_ref()), new)
         }
     }

@@ -180,7 +180,10 @@ fn every_strip_is_drawn_at_every_size() {
             for (width, height) in [(0, 0), (1, 1), (5, 2), (20, 5), (40, 7), (60, 9), (200, 60)] {
                 send(&mut model, Msg::Resize(width, height));
                 let text = screen(&model);
-                assert!(width < 40 || text.contains("esc"), "{count} {keys} {width}x{height}\n{text}");
+                assert!(
+                    width < 40 || text.contains("esc"),
+                    "{count} {keys} {width}x{height}\n{text}"
+                );
             }
         }
     }

@@ -150,7 +150,10 @@ fn maintenance_of_a_mixture_begins_where_it_has_not() {
     deleting["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     fleet_event(&mut model, apply(deleting));
     press(&mut model, "ggj*m");
-    assert!(screen(&model).contains("left out: db-eu-3 is being deleted, db-eu-1 is held by you already"));
+    assert!(
+        screen(&model)
+            .contains("left out: db-eu-3 is being deleted, db-eu-1 is held by you already")
+    );
     assert_eq!(strip(&model).items.len(), 1);
     assert!(screen(&model).contains("stays held by bob"), "{}", screen(&model));
     // Where all are ours, or going, they end.
@@ -245,7 +248,14 @@ fn what_comes_of_many_is_a_table_and_the_rest_is_tried_again() {
     step(&mut model, &order, Step::Ended(Some("stopped".into())));
     assert_eq!(model.overlay, Overlay::Results);
     let text = screen(&model);
-    for part in ["2 done", "1 denied", "1 gone", "1 not tried", "ended early: stopped", "the budget is used up"] {
+    for part in [
+        "2 done",
+        "1 denied",
+        "1 gone",
+        "1 not tried",
+        "ended early: stopped",
+        "the budget is used up",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     // Again for the two that may yet be done, with the reason that was typed.
@@ -356,7 +366,10 @@ fn a_run_is_chosen_and_says_that_it_cannot_be_undone() {
     assert!(screen(&model).contains("[x] dns"), "{}", screen(&model));
     press(&mut model, "<enter>");
     let text = screen(&model);
-    assert!(text.contains("cannot be undone: run site.yml (check mode, tags dns) on db-eu-2"), "{text}");
+    assert!(
+        text.contains("cannot be undone: run site.yml (check mode, tags dns) on db-eu-2"),
+        "{text}"
+    );
     assert!(text.contains("ansible: old.yml → site.yml (check mode, tags dns)"), "{text}");
     assert!(order(&press(&mut model, "y")).is_none(), "a run has a reason");
     let commands = press(&mut model, "<tab>drift<enter>y");
@@ -365,7 +378,10 @@ fn a_run_is_chosen_and_says_that_it_cannot_be_undone() {
     assert_eq!(change.target.resource_version, "82");
     assert_eq!(change.old.as_ref().unwrap().request_id, "before");
     let new = &change.new;
-    assert_eq!((new.playbook.as_str(), new.check, new.tags.as_slice()), ("site.yml", true, &["dns".to_owned()][..]));
+    assert_eq!(
+        (new.playbook.as_str(), new.check, new.tags.as_slice()),
+        ("site.yml", true, &["dns".to_owned()][..])
+    );
     assert_eq!((new.reason.as_deref(), new.requested_by.as_deref()), (Some("drift"), Some("ann")));
     assert_eq!(new.revision.as_deref(), Some("v3"));
     assert!(new.request_id.starts_with("run-"), "{new:?}");
@@ -388,10 +404,18 @@ fn runs_of_several_differ_in_id_and_leave_out_those_that_run() {
     let mut model = on_host();
     offers(&mut model);
     let commands = press(&mut model, "ggj*r");
-    let answers = vec![known(1, None, None), known(2, Some("a"), Some(RunState::Running)), known(3, None, None)];
+    let answers = vec![
+        known(1, None, None),
+        known(2, Some("a"), Some(RunState::Running)),
+        known(3, None, None),
+    ];
     read(&mut model, &commands, answers);
     press(&mut model, "j<enter>");
-    assert!(screen(&model).contains("run report.yml (check mode) on 2 hosts"), "{}", screen(&model));
+    assert!(
+        screen(&model).contains("run report.yml (check mode) on 2 hosts"),
+        "{}",
+        screen(&model)
+    );
     assert!(screen(&model).contains("left out: db-eu-2 is running"), "{}", screen(&model));
     let commands = press(&mut model, "audit<enter>2y");
     let order = order(&commands).unwrap_or_else(|| panic!("{}", screen(&model)));
@@ -483,9 +507,48 @@ enum Happening {
 
 fn happening() -> impl Strategy<Value = Happening> {
     let keys = vec![
-        "<space>", "V", "*", "~", "m", "m", "r", "u", "U", ".", "x", "y", "y", "y", "n", "h", "p", "3", "9",
-        "<enter>", "<esc>", "<tab>", "<backtab>", "<up>", "<down>", "j", "k", "g", "G", "z", "R", "M", "/", "d",
-        "b", ":", "<ctrl-u>", "<ctrl-c>", "<pagedown>", "W", "P", "0",
+        "<space>",
+        "V",
+        "*",
+        "~",
+        "m",
+        "m",
+        "r",
+        "u",
+        "U",
+        ".",
+        "x",
+        "y",
+        "y",
+        "y",
+        "n",
+        "h",
+        "p",
+        "3",
+        "9",
+        "<enter>",
+        "<esc>",
+        "<tab>",
+        "<backtab>",
+        "<up>",
+        "<down>",
+        "j",
+        "k",
+        "g",
+        "G",
+        "z",
+        "R",
+        "M",
+        "/",
+        "d",
+        "b",
+        ":",
+        "<ctrl-u>",
+        "<ctrl-c>",
+        "<pagedown>",
+        "W",
+        "P",
+        "0",
     ];
     prop_oneof![
         30 => prop::sample::select(keys).prop_map(|key| Happening::Key(key.to_owned())),
