@@ -346,6 +346,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
 /// Seconds after which a line of information goes away.
 const NOTICE_SECONDS: i64 = 6;
 
+/// Most hosts of an open strip for which the budgets are looked at every second: it is a pass over
+/// the fleet. Of more, only a Cluster that changes is a reason; the engine asks the server anyway.
+const LOOK_AGAIN: usize = 10_000;
+
 fn tick(model: &mut Model, now: Timestamp) {
     let before = model.now;
     model.now = now;
@@ -363,7 +367,9 @@ fn tick(model: &mut Model, now: Timestamp) {
         model.notice = None;
         model.dirty = true;
     }
-    model.look_at_budgets();
+    if matches!(&model.overlay, Overlay::Strip(strip) if strip.items.len() <= LOOK_AGAIN) {
+        model.look_at_budgets();
+    }
     if model.writing.armed_until.is_some_and(|until| until <= now) {
         model.writing.disarm();
         model.say("writing is disarmed again");

@@ -155,7 +155,7 @@ mod tests {
         record.metadata.uid = Some(format!("u-{n}"));
         record.metadata.resource_version = Some(version.to_owned());
         record.spec.cluster = Some(cluster.to_owned());
-        record.spec.role = Some(if n % 2 == 0 { "even" } else { "odd" }.to_owned());
+        record.spec.role = Some(if n.is_multiple_of(2) { "even" } else { "odd" }.to_owned());
         record
     }
 

@@ -275,11 +275,10 @@ impl Strip {
             (_, KeyCode::PageUp) => self.scroll = self.scroll.saturating_sub(10),
             (_, KeyCode::PageDown) => self.scroll_by(10),
             (Field::Confirm, code) => return self.in_confirm(code, key, now),
-            (_, KeyCode::Esc) => self.field = Field::Confirm,
+            (_, KeyCode::Esc) | (Field::Answer, KeyCode::Enter) => self.field = Field::Confirm,
             (Field::Reason | Field::Length | Field::Ticket, KeyCode::Enter) => {
                 self.field = if self.is_answered() { Field::Confirm } else { Field::Answer };
             }
-            (Field::Answer, KeyCode::Enter) => self.field = Field::Confirm,
             _ => {
                 if let Some(input) = self.input()
                     && input.key(key)

@@ -200,13 +200,11 @@ impl Model {
         if items.is_empty() {
             return self.fail(left_out.sentence());
         }
-        let reason = again.map(|last| last.reason.clone()).unwrap_or_else(|| {
-            let last = self.writing.last.as_ref().filter(|l| l.verb == Verb::MaintenanceOn);
-            last.map_or_else(
-                || self.settings.config.maintenance.reason.clone(),
-                |last| last.reason.clone(),
-            )
-        });
+        let before = self.writing.last.as_ref().filter(|last| last.verb == Verb::MaintenanceOn);
+        let reason = match again.or(before) {
+            Some(last) => last.reason.clone(),
+            None => self.settings.config.maintenance.reason.clone(),
+        };
         let seconds = self.settings.config.maintenance.length.as_secs();
         let length = duration::short(i64::try_from(seconds).unwrap_or(i64::MAX));
         let uids: Vec<Uid> = items.iter().map(|item| item.change.target().uid.clone()).collect();

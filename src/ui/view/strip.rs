@@ -241,8 +241,7 @@ pub(super) fn draw(
     }
     if !single {
         let room = height.saturating_sub(usize::from(y) + parts.below.len() + parts.fixed());
-        let last = strip.items.len().saturating_sub(room);
-        let first = strip.scroll.min(last);
+        let first = strip.scroll.min(strip.items.len().saturating_sub(room));
         for item in strip.items.iter().skip(first).take(room) {
             list_line(model, strip, theme, item, at(y), buffer);
             y += 1;
@@ -261,7 +260,7 @@ pub(super) fn draw(
         y += 1;
     }
     if parts.answer {
-        cursor = cursor.or(answer(strip, theme, at(y), buffer));
+        cursor = cursor.or_else(|| answer(strip, theme, at(y), buffer));
     }
     keys(strip, theme, area, buffer);
     cursor
@@ -436,18 +435,13 @@ fn difference(model: &Model, strip: &Strip, item: &Item, full: bool) -> (String,
 /// A run in a few words.
 fn run(request: Option<&AnsibleRequest>) -> String {
     let Some(request) = request else { return "none".to_owned() };
-    let mut text = request.playbook.clone();
-    let mut more = Vec::new();
-    if request.check {
-        more.push("check mode".to_owned());
+    let check = request.check.then(|| "check mode".to_owned());
+    let tags = (!request.tags.is_empty()).then(|| format!("tags {}", request.tags.join(" ")));
+    let more: Vec<String> = check.into_iter().chain(tags).collect();
+    if more.is_empty() {
+        return request.playbook.clone();
     }
-    if !request.tags.is_empty() {
-        more.push(format!("tags {}", request.tags.join(" ")));
-    }
-    if !more.is_empty() {
-        text.push_str(&format!(" ({})", more.join(", ")));
-    }
-    text
+    format!("{} ({})", request.playbook, more.join(", "))
 }
 
 fn clock(model: &Model, hold: &Hold) -> String {

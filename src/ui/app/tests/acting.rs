@@ -24,10 +24,10 @@ fn names(order: &Order) -> Vec<&str> {
 }
 
 /// A cluster in the hosts' namespace.
-fn cluster(model: &mut Model, name: &str, spec: Value) {
+fn cluster(model: &mut Model, name: &str, spec: impl Into<Value>) {
     let cluster: Cluster = serde_json::from_value(json!({
         "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Cluster",
-        "metadata": {"name": name, "namespace": "inventory"}, "spec": spec,
+        "metadata": {"name": name, "namespace": "inventory"}, "spec": spec.into(),
     }))
     .unwrap();
     send(model, Msg::Clusters(ClusterEvent::Apply(Box::new(cluster))));
