@@ -159,6 +159,9 @@ pub enum Task {
     Runner(Box<tasks::runner::RunnerArgs>),
     /// Approve certificate requests of hosts by a written policy
     Approve(Box<tasks::approve::ApproveArgs>),
+    /// Supervise one run
+    #[command(hide = true)]
+    Execute(tasks::execute::supervise::ExecuteArgs),
     /// Run the embedded API server for others, or take a backup of its store
     Serve(tasks::serve::ServeArgs),
 }

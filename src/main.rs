@@ -61,6 +61,7 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 Task::Crds(args) => {
                     tasks::crds::run(args, &global.connect_options(), global.namespace()).await
                 }
+                Task::Execute(args) => tasks::execute::supervise::run(args).await,
                 Task::Serve(args) => tasks::serve::run(args, global.data_dir.as_deref()).await,
                 Task::Maintain(args) => {
                     tasks::maintain::run(*args, &global.connect_options(), global.namespace()).await

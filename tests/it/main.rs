@@ -13,6 +13,7 @@
 mod access;
 mod act;
 mod acting;
+mod agent;
 mod architecture;
 mod certificates;
 mod crds;
