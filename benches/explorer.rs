@@ -9,7 +9,7 @@ use inv_tui::config::Config;
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
-use inv_tui::ui::app::{Model, Settings, update};
+use inv_tui::ui::app::{Model, Overlay, Settings, update};
 use inv_tui::ui::msg::Msg;
 use inv_tui::ui::theme::Theme;
 use inv_tui::ui::view;
@@ -48,6 +48,7 @@ fn explorer() -> Model {
         theme: "night".to_owned(),
         ascii: false,
         time_zone: TimeZone::UTC,
+        seed: 7,
     };
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(ALL as usize) }));
@@ -170,6 +171,31 @@ fn filter_key_and_frame(bencher: Bencher<'_, '_>, which: &str) {
         .bench_local_values(|()| {
             let mut screen = screen.borrow_mut();
             press(&mut screen.model, key);
+            screen.draw();
+        });
+}
+
+/// The strip for the whole fleet, from the key to the frame.
+#[divan::bench]
+fn strip_for_all_and_frame(bencher: Bencher<'_, '_>) {
+    let screen = Screen::new();
+    let mut inner = screen.borrow_mut();
+    update(&mut inner.model, Msg::User(Ok("ann".to_owned())));
+    press(&mut inner.model, KeyCode::Char('j'));
+    press(&mut inner.model, KeyCode::Char('j'));
+    press(&mut inner.model, KeyCode::Char('*'));
+    drop(inner);
+    bencher
+        .with_inputs(|| {
+            let mut screen = screen.borrow_mut();
+            let cancel = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+            if screen.model.overlay != Overlay::None {
+                update(&mut screen.model, Msg::Key(cancel));
+            }
+        })
+        .bench_local_values(|()| {
+            let mut screen = screen.borrow_mut();
+            press(&mut screen.model, KeyCode::Char('m'));
             screen.draw();
         });
 }

@@ -4,7 +4,7 @@
 //! whatever the size of the fleet. Nothing is ever recounted but the matches of a new filter.
 //!
 //! - `rows` has the hosts by number, `groups` their order and the counters.
-//! - `search` has the filter: which hosts it chooses.
+//! - `search` has the filter: which hosts it chooses; `marks` what a person has chosen.
 //! - `walk` and `tree` are the lines that a screen shows.
 //! - `interner` has the texts that hosts share.
 
@@ -21,6 +21,7 @@ mod bits;
 mod counts;
 mod folds;
 mod groups;
+mod marks;
 mod roster;
 mod rows;
 mod search;
@@ -29,8 +30,10 @@ mod walk;
 
 pub use counts::Counts;
 pub use folds::Folds;
+pub use marks::Marked;
 pub use tree::{Anchor, Line};
 
+use bits::Bits;
 use groups::Groups;
 use rows::Rows;
 use search::Search;
@@ -42,6 +45,8 @@ pub struct Inventory {
     rows: Rows,
     groups: Groups,
     search: Search,
+    /// The hosts that are marked.
+    marks: Bits,
     /// When a hold begins or ends next, by host.
     due: BTreeSet<(Timestamp, u32)>,
     due_of: HashMap<u32, Timestamp>,
@@ -169,6 +174,7 @@ impl Inventory {
     }
 
     fn delete_slot(&mut self, slot: u32) {
+        self.marks.set(slot, false);
         self.groups.remove(slot, self.search.bits(), &self.rows);
         let pairs = self.rows.pairs(slot).to_vec();
         if let Some(row) = self.rows.remove(slot) {

@@ -1,10 +1,15 @@
 //! The state of the explorer, and the one function that changes it.
 
+pub mod clusters;
 pub mod detail;
 pub mod filter;
+pub mod ids;
 pub mod input;
 mod keys;
+pub mod marks;
+pub mod orders;
 pub mod palette;
+pub mod run_dialog;
 pub mod strip;
 mod tree;
 mod writing;
@@ -15,15 +20,17 @@ use ratatui::layout::Rect;
 
 use crate::config::Config;
 use crate::model::inventory::{Folds, Inventory};
-use crate::model::key::NodeKey;
+use crate::model::key::{NodeKey, Uid};
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::{Command, Msg};
 use crate::ui::view::layout::{self, Areas};
 
+pub use clusters::Clusters;
 pub use detail::Detail;
 pub use filter::FilterLine;
 pub use keys::copy_choices;
 pub use palette::Palette;
+pub use run_dialog::RunDialog;
 pub use strip::Strip;
 pub use writing::Writing;
 
@@ -47,6 +54,8 @@ pub struct Settings {
     pub ascii: bool,
     /// Zone of the times on the screen.
     pub time_zone: TimeZone,
+    /// What names of orders are made from; no other program has it.
+    pub seed: u128,
 }
 
 /// How the connection is.
@@ -80,6 +89,10 @@ pub enum Overlay {
     Grammar,
     /// The change strip.
     Strip(Box<Strip>),
+    /// The run dialog.
+    Run(Box<RunDialog>),
+    /// What came of the last order for several hosts.
+    Results,
     /// The palette.
     Palette(Palette),
     /// The copy menu.
@@ -142,8 +155,18 @@ pub struct Model {
     pub detail: Detail,
     /// The line for the person.
     pub notice: Option<Notice>,
-    /// Whether and as whom we may write, and what can be taken back.
+    /// Whether and as whom we may write, and what was done.
     pub writing: Writing,
+    /// The Clusters that are known.
+    pub clusters: Clusters,
+    /// The host that was marked last: where a range begins.
+    mark_anchor: Option<Uid>,
+    /// Number of the last question for what the server knows of hosts.
+    reading: u64,
+    /// What the strip that is open would run.
+    chosen_run: Option<run_dialog::Choice>,
+    /// Names of orders and runs.
+    ids: ids::Ids,
     /// Digits typed before a motion, and the begin of a key sequence.
     pub pending: keys::Pending,
     /// When `ctrl-c` was pressed; again within three seconds quits.
@@ -175,6 +198,11 @@ impl Model {
             detail: Detail::default(),
             notice: None,
             writing: Writing::new(armed),
+            clusters: Clusters::default(),
+            mark_anchor: None,
+            reading: 0,
+            chosen_run: None,
+            ids: ids::Ids::new(settings.seed),
             pending: keys::Pending::default(),
             quit_armed: None,
             broken: None,
@@ -214,7 +242,8 @@ impl Model {
             && known
             && !self.filter.running
             && !self.detail.is_waiting()
-            && !self.writing.sending
+            && self.writing.going.is_none()
+            && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
     }
 
     /// Whether a filter pass has to go on ([`Model::filter_step`]).
@@ -258,7 +287,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::Fleet(event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
             fleet(model, event);
-            let unknown = model.writing.holder.is_none() || model.writing.may.is_none();
+            let unknown = model.writing.holder.is_none() || model.writing.may.is_empty();
             if recovered && unknown { vec![Command::AskWho] } else { Vec::new() }
         }
         Msg::HostRead { generation, result } => {
@@ -266,9 +295,19 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
-        Msg::Changed { change, result } => {
+        Msg::HostsRead { generation, result } => {
             model.dirty = true;
-            writing::changed(model, &change, result);
+            model.hosts_read(generation, result);
+            Vec::new()
+        }
+        Msg::Clusters(event) => {
+            model.clusters.apply(event);
+            model.look_at_budgets();
+            Vec::new()
+        }
+        Msg::Act { id, step } => {
+            model.dirty = true;
+            model.step_of_order(&id, step);
             Vec::new()
         }
         Msg::User(result) => {
@@ -276,8 +315,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
-        Msg::MayWrite(result) => {
-            model.writing.may = result.ok();
+        Msg::May { verb, resource, result } => {
+            if let Ok(may) = result {
+                model.writing.may.insert((verb, resource), may);
+            }
             model.dirty = true;
             Vec::new()
         }
@@ -305,6 +346,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
 /// Seconds after which a line of information goes away.
 const NOTICE_SECONDS: i64 = 6;
 
+/// Most hosts of an open strip for which the budgets are looked at every second: it is a pass over
+/// the fleet. Of more, only a Cluster that changes is a reason; the engine asks the server anyway.
+const LOOK_AGAIN: usize = 10_000;
+
 fn tick(model: &mut Model, now: Timestamp) {
     let before = model.now;
     model.now = now;
@@ -322,6 +367,9 @@ fn tick(model: &mut Model, now: Timestamp) {
         model.notice = None;
         model.dirty = true;
     }
+    if matches!(&model.overlay, Overlay::Strip(strip) if strip.items.len() <= LOOK_AGAIN) {
+        model.look_at_budgets();
+    }
     if model.writing.armed_until.is_some_and(|until| until <= now) {
         model.writing.disarm();
         model.say("writing is disarmed again");
@@ -338,12 +386,22 @@ fn fleet(model: &mut Model, event: FleetEvent) {
             model.dirty = true;
         }
         FleetEvent::Changes(changes) => {
+            let mut gone = false;
             for change in changes {
+                if let (HostChange::Delete(uid), Overlay::Strip(strip)) = (&change, &model.overlay)
+                {
+                    gone |= strip.is_for(uid);
+                }
                 model.dirty |= host_changed(model, change);
+            }
+            if gone {
+                targets_gone(model);
             }
         }
         FleetEvent::Synced => {
-            model.removing(Inventory::end_resync);
+            if model.removing(Inventory::end_resync) > 0 {
+                targets_gone(model);
+            }
             model.expected = None;
             model.synced = true;
             model.link = Link::Live;
@@ -370,18 +428,30 @@ fn fleet(model: &mut Model, event: FleetEvent) {
 fn host_changed(model: &mut Model, change: HostChange) -> bool {
     match change {
         HostChange::Apply(record) => {
-            let uid = record.uid();
+            let Some(uid) = record.uid() else {
+                return model.inventory.apply(*record, model.now);
+            };
+            let seen = matches!(&model.cursor, Some(NodeKey::Host(cursor)) if *cursor == uid);
             let changed = model.inventory.apply(*record, model.now);
-            if let Some(uid) = uid.filter(|_| changed) {
-                writing::target_moved(model, &uid);
+            if changed && let Overlay::Strip(strip) = &mut model.overlay {
+                strip.target_moved(&uid);
             }
-            changed
+            // The detail pane shows more of the host under the cursor than its row does.
+            changed || seen
         }
-        HostChange::Delete(uid) => {
-            let deleted = model.removing(|inventory| inventory.delete(&uid));
-            writing::target_gone(model, &uid);
-            deleted
-        }
+        HostChange::Delete(uid) => model.removing(|inventory| inventory.delete(&uid)),
+    }
+}
+
+/// Targets of the strip are gone: they drop out of it, and with the last one it closes.
+fn targets_gone(model: &mut Model) {
+    let (inventory, overlay) = (&model.inventory, &mut model.overlay);
+    let Overlay::Strip(strip) = overlay else { return };
+    strip.keep(|uid| inventory.get(uid).is_some());
+    if strip.items.is_empty() {
+        let text = format!("{}: nothing was changed", strip.gone());
+        model.overlay = Overlay::None;
+        model.fail(text);
     }
 }
 

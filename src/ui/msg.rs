@@ -3,9 +3,12 @@
 use jiff::Timestamp;
 use ratatui::crossterm::event::KeyEvent;
 
-use crate::model::change::HoldChange;
+use crate::act::{Order, Step};
+use crate::model::change::Target;
 use crate::model::host::Host;
 use crate::model::key::Uid;
+use crate::store::clusters::ClusterEvent;
+use crate::store::read::Known;
 use crate::store::watch::FleetEvent;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
@@ -28,17 +31,33 @@ pub enum Msg {
         /// The object, or that it is gone, or why it could not be read.
         result: Result<Option<Box<Host>>, String>,
     },
-    /// An answer to [`Command::Change`].
-    Changed {
-        /// The change.
-        change: Box<HoldChange>,
-        /// What came of it.
-        result: ChangeResult,
+    /// Something happened to the Clusters.
+    Clusters(ClusterEvent),
+    /// An answer to [`Command::ReadHosts`].
+    HostsRead {
+        /// The question's number; late answers are dropped by it.
+        generation: u64,
+        /// The hosts that are still there, or why they could not be read.
+        result: Result<Vec<Known>, String>,
+    },
+    /// A step of an order, see [`Command::Act`].
+    Act {
+        /// The order's id.
+        id: String,
+        /// The step.
+        step: Step,
     },
     /// The name under which the server knows us.
     User(Result<String, String>),
-    /// Whether we may change hosts.
-    MayWrite(Result<bool, String>),
+    /// Whether we may do something.
+    May {
+        /// The verb, for example `patch`.
+        verb: &'static str,
+        /// The resource, for example `hosts`.
+        resource: &'static str,
+        /// The answer.
+        result: Result<bool, String>,
+    },
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
@@ -52,21 +71,8 @@ pub enum Msg {
     },
 }
 
-/// What came of a change.
-#[derive(Debug)]
-pub enum ChangeResult {
-    /// Done; the object as it is now.
-    Done(Box<Host>),
-    /// Not done: somebody else changed the same value first.
-    Conflict(Box<Host>),
-    /// Not done: the object is gone.
-    Gone,
-    /// Not done, and why, and what to do next.
-    Failed(String),
-}
-
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (two), `Reconnect` and `Quit` (none).
+/// `AskWho` (two), `Act` (one for each step), `Stop`, `Reconnect` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -80,8 +86,22 @@ pub enum Command {
         /// Its name.
         name: String,
     },
-    /// Send a change.
-    Change(Box<HoldChange>),
+    /// Read what the server knows of hosts.
+    ReadHosts {
+        /// Number of the question.
+        generation: u64,
+        /// The hosts.
+        hosts: Vec<Target>,
+    },
+    /// Carry out an order; its last step is [`Step::Ended`].
+    Act {
+        /// The name under which the server knows us.
+        user: String,
+        /// The order.
+        order: Box<Order>,
+    },
+    /// Let the order that is on its way begin nothing further.
+    Stop,
     /// Put text on the clipboard.
     Copy(String),
     /// Hand text to the terminal's clipboard.

@@ -2,6 +2,7 @@
 //! and runs the commands outside.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -15,14 +16,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::app::{Model, update};
 use super::clipboard::{self, Place};
-use super::msg::{ChangeResult, Command, Msg};
+use super::msg::{Command, Msg};
 use super::theme::Theme;
 use super::view;
+use crate::act::{self, Actor, Order, Step};
 use crate::error::{self, Error, Result};
-use crate::model::change::Change;
+use crate::journal::Journal;
 use crate::store::client::Connection;
 use crate::store::watch::FleetEvent;
-use crate::store::write::{self, Outcome};
+use crate::store::{clusters, read, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
@@ -169,6 +171,11 @@ pub struct Effects {
     namespace: Option<String>,
     messages: mpsc::Sender<Msg>,
     reconnect: watch::Sender<u64>,
+    /// Stops the order that is on its way.
+    stop: watch::Sender<bool>,
+    journal: Option<Arc<Journal>>,
+    /// Who acted last: it remembers which slots of budgets it was granted.
+    actor: Option<Actor>,
     tasks: JoinSet<()>,
 }
 
@@ -202,7 +209,19 @@ impl Effects {
             };
             let _ = forward.send(Msg::TaskEnded { name: "watch", problem }).await;
         });
-        let mut effects = Self { connection, namespace, messages, reconnect, tasks };
+        let (groups, mut events) = mpsc::channel(QUEUE);
+        tasks.spawn(clusters::follow(connection.clone(), namespace.clone(), groups));
+        let forward = messages.clone();
+        tasks.spawn(async move {
+            while let Some(event) = events.recv().await {
+                if forward.send(Msg::Clusters(event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
+        let mut effects =
+            Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks };
         effects.ask_who();
         effects
     }
@@ -213,8 +232,10 @@ impl Effects {
         self.tasks.spawn(async move {
             let user = write::user(&connection).await.map_err(|error| error::chain(&error));
             let _ = messages.send(Msg::User(user)).await;
-            let may = write::may(&connection, "patch", "hosts", namespace.as_deref()).await;
-            let _ = messages.send(Msg::MayWrite(may.map_err(|error| error::chain(&error)))).await;
+            let (verb, resource) = ("patch", "hosts");
+            let may = write::may(&connection, verb, resource, namespace.as_deref()).await;
+            let result = may.map_err(|error| error::chain(&error));
+            let _ = messages.send(Msg::May { verb, resource, result }).await;
         });
     }
 }
@@ -233,22 +254,24 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::HostRead { generation, result }).await;
                 });
             }
-            Command::Change(change) => {
+            Command::ReadHosts { generation, hosts } => {
                 self.tasks.spawn(async move {
-                    let result = match write::change(&connection, &Change::Hold((*change).clone()))
+                    let result = read::known(&connection, &hosts, Timestamp::now())
                         .await
-                    {
-                        Outcome::Done(host) => ChangeResult::Done(host),
-                        Outcome::Conflict(host) => ChangeResult::Conflict(host),
-                        Outcome::Gone => ChangeResult::Gone,
-                        Outcome::Denied(error) | Outcome::Failed(error) => {
-                            let hint =
-                                error.next_step().map(|h| format!(" · {h}")).unwrap_or_default();
-                            ChangeResult::Failed(format!("{}{hint}", error::chain(&error)))
-                        }
-                    };
-                    let _ = messages.send(Msg::Changed { change, result }).await;
+                        .map_err(|error| error::chain(&error));
+                    let _ = messages.send(Msg::HostsRead { generation, result }).await;
                 });
+            }
+            Command::Act { user, order } => {
+                self.stop.send_replace(false);
+                let actor = self.actor.take().filter(|actor| actor.user == user);
+                let actor =
+                    actor.unwrap_or_else(|| Actor::new(connection, user, self.journal.clone()));
+                self.actor = Some(actor.clone());
+                self.tasks.spawn(carry_out(actor, *order, self.stop.subscribe(), messages));
+            }
+            Command::Stop => {
+                self.stop.send_replace(true);
             }
             Command::Copy(text) => match clipboard::place(|name| std::env::var(name).ok()) {
                 Place::Terminal => self.start(Command::CopyToTerminal(text)),
@@ -274,6 +297,31 @@ impl Executor for Effects {
             Command::Reconnect => self.reconnect.send_modify(|times| *times += 1),
             Command::Quit => {}
         }
+    }
+}
+
+/// Carries out an order and passes its steps on. The last one is always that it has ended, even if
+/// the engine breaks.
+async fn carry_out(
+    actor: Actor,
+    order: Order,
+    stop: watch::Receiver<bool>,
+    messages: mpsc::Sender<Msg>,
+) {
+    let (steps, mut taken) = mpsc::channel(QUEUE);
+    let id = order.id.clone();
+    let engine = tokio::spawn(async move { act::carry_out(&actor, &order, &steps, stop).await });
+    let mut ended = false;
+    while let Some(step) = taken.recv().await {
+        ended |= matches!(step, Step::Ended(_));
+        if messages.send(Msg::Act { id: id.clone(), step }).await.is_err() {
+            return;
+        }
+    }
+    let broke = engine.await.err().map(|cause| format!("it broke off: {cause}"));
+    if !ended {
+        let why = broke.or_else(|| Some("it broke off".to_owned()));
+        let _ = messages.send(Msg::Act { id, step: Step::Ended(why) }).await;
     }
 }
 

@@ -17,6 +17,9 @@ mod footer;
 mod header;
 mod overlay;
 mod pen;
+mod results;
+mod run_dialog;
+mod strip;
 mod tree;
 
 use ratatui::buffer::Buffer;

@@ -10,8 +10,9 @@
     reason = "a test program: a panic is how a test fails"
 )]
 
-mod act;
 mod access;
+mod act;
+mod acting;
 mod agent;
 mod architecture;
 mod certificates;

@@ -127,13 +127,15 @@ async fn an_agent_gets_its_certificate_and_changes_only_its_own_status() {
     );
     let agent = hosts(&agent.await);
 
-    let now = agent.patch_status("web-1", &change, &phase("Stopped")).await.unwrap();
-    assert_eq!(serde_json::to_value(now).unwrap()["status"]["phase"], "Stopped");
-    assert_eq!(code(agent.patch_status("web-2", &change, &phase("Stopped")).await), 403);
+    let os = Patch::Merge(json!({"status": {"os": {"id": "debian"}}}));
+    let now = agent.patch_status("web-1", &change, &os).await.unwrap();
+    assert_eq!(serde_json::to_value(now).unwrap()["status"]["os"]["id"], "debian");
+    assert_eq!(code(agent.patch_status("web-1", &change, &phase("Stopped")).await), 403);
+    assert_eq!(code(agent.patch_status("web-2", &change, &os).await), 403);
     assert_eq!(code(agent.patch("web-1", &change, &role("db")).await), 403);
     assert_eq!(code(agent.delete("web-1", &DeleteParams::default()).await), 403);
     let elsewhere: Api<Host> = Api::namespaced(agent.into_client(), "default");
-    assert_eq!(code(elsewhere.patch_status("web-1", &change, &phase("Stopped")).await), 403);
+    assert_eq!(code(elsewhere.patch_status("web-1", &change, &os).await), 403);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,245 @@
+//! The Clusters that are known: their budgets, and the playbooks that they offer.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Model;
+use crate::model::budget::{Budget, Member};
+use crate::model::cluster::{Cluster, Playbook};
+use crate::model::key::Uid;
+use crate::model::policy::{self, Facts, Pass, Verb};
+use crate::model::row::HostRow;
+use crate::store::clusters::ClusterEvent;
+
+/// The Clusters that are known.
+#[derive(Clone, Debug, Default)]
+pub struct Clusters {
+    /// By namespace and name.
+    known: BTreeMap<String, BTreeMap<String, Box<Cluster>>>,
+    /// What a listing that goes on has brought so far.
+    listed: Option<BTreeSet<(String, String)>>,
+    /// Why they cannot be followed.
+    pub problem: Option<String>,
+}
+
+/// How the budget of a cluster stands, and what an order wants of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Hosts that may be away at once.
+    pub allowed: usize,
+    /// Hosts that are away.
+    pub away: usize,
+    /// Hosts of the order that would be away besides.
+    pub wanted: usize,
+}
+
+impl Stand {
+    /// How many more hosts may go away.
+    pub fn left(&self) -> usize {
+        self.allowed.saturating_sub(self.away)
+    }
+
+    /// Whether the order wants more than there is.
+    pub fn is_over(&self) -> bool {
+        self.wanted > self.left()
+    }
+}
+
+fn key(cluster: &Cluster) -> (String, String) {
+    let meta = &cluster.metadata;
+    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+}
+
+impl Clusters {
+    /// Takes in what has happened.
+    pub(super) fn apply(&mut self, event: ClusterEvent) {
+        match event {
+            ClusterEvent::Begin => self.listed = Some(BTreeSet::new()),
+            ClusterEvent::Apply(cluster) => {
+                let (namespace, name) = key(&cluster);
+                if let Some(listed) = &mut self.listed {
+                    listed.insert((namespace.clone(), name.clone()));
+                }
+                self.known.entry(namespace).or_default().insert(name, cluster);
+            }
+            ClusterEvent::Delete(cluster) => {
+                let (namespace, name) = key(&cluster);
+                if let Some(known) = self.known.get_mut(&namespace) {
+                    known.remove(&name);
+                }
+            }
+            ClusterEvent::Synced => {
+                if let Some(listed) = self.listed.take() {
+                    for (namespace, known) in &mut self.known {
+                        known.retain(|name, _| listed.contains(&(namespace.clone(), name.clone())));
+                    }
+                }
+                self.problem = None;
+            }
+            ClusterEvent::Lost(reason) => self.problem = Some(reason),
+        }
+    }
+
+    fn get(&self, namespace: &str, name: &str) -> Option<&Cluster> {
+        self.known.get(namespace)?.get(name).map(AsRef::as_ref)
+    }
+
+    /// The Cluster of a host, if there is such an object.
+    pub fn of(&self, row: &HostRow) -> Option<&Cluster> {
+        self.get(row.namespace(), row.cluster())
+    }
+}
+
+/// What the checks say of a host.
+pub(super) struct Verdict {
+    /// Why it would be refused.
+    pub(super) against: Option<String>,
+    /// What else is worth knowing.
+    pub(super) notes: Vec<String>,
+    /// It cannot be done at all.
+    pub(super) never: bool,
+}
+
+/// The checks on hosts of one order; what they must know of a cluster is looked up once.
+pub(super) struct Judge<'a> {
+    model: &'a Model,
+    verb: Verb,
+    bulk: bool,
+    clusters: HashMap<(&'a str, &'a str), Option<policy::ClusterFacts>>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(model: &'a Model, verb: Verb, bulk: bool) -> Self {
+        Self { model, verb, bulk, clusters: HashMap::new() }
+    }
+
+    pub(super) fn verdict(&mut self, facts: &Facts, row: &'a HostRow) -> Verdict {
+        let model = self.model;
+        let cluster = self.clusters.entry((row.namespace(), row.cluster())).or_insert_with(|| {
+            let zones = |name: &str| jiff::tz::TimeZone::get(name).ok();
+            let cluster = model.clusters.of(row)?;
+            Some(policy::ClusterFacts::of(cluster, None, model.now, &zones))
+        });
+        let holder = model.writing.holder.as_deref().unwrap_or_default();
+        let checks = policy::checks(self.verb, facts, cluster.as_ref(), holder, self.bulk);
+        let notes = checks.iter().filter(|check| check.pass == Pass::Note);
+        Verdict {
+            against: policy::refusal(&checks, false),
+            notes: notes.map(|check| check.why.clone()).collect(),
+            never: policy::worst(&checks) == Pass::Never,
+        }
+    }
+}
+
+impl Model {
+    /// How the budgets of the clusters of these hosts stand, each with how many of the hosts would
+    /// be away besides. A cluster that chooses its hosts by labels is taken at what its status
+    /// says; one without an object has no budget. O(hosts of the fleet).
+    pub(super) fn stands(&self, hosts: &[Uid]) -> Vec<Stand> {
+        let mut wanted: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+        for row in hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
+            if self.clusters.of(row).is_some() {
+                wanted.entry((row.namespace(), row.cluster())).or_default().insert(row.name());
+            }
+        }
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let mut members: BTreeMap<(&str, &str), Vec<Member>> = BTreeMap::new();
+        for row in self.inventory.rows() {
+            let key = (row.namespace(), row.cluster());
+            if wanted.contains_key(&key) {
+                members.entry(key).or_default().push(Member::of_row(row, self.now));
+            }
+        }
+        let stand = |((namespace, name), hosts): (&(&str, &str), &BTreeSet<&str>)| {
+            let cluster = self.clusters.get(namespace, name)?;
+            let name = (*name).to_owned();
+            if cluster.spec.selector.is_some() {
+                let status = cluster.status.as_ref()?;
+                let left = usize::try_from(status.disruptions_allowed?).ok()?;
+                let away = status.disrupted.len();
+                let wanted =
+                    hosts.iter().filter(|host| !status.disrupted.contains_key(**host)).count();
+                return Some(Stand { cluster: name, allowed: left + away, away, wanted });
+            }
+            let members = members.get(&(*namespace, name.as_str())).map_or(&[][..], Vec::as_slice);
+            let budget = Budget::of(cluster, members, self.now);
+            let wanted = hosts.iter().filter(|host| !budget.away.contains(**host)).count();
+            let (allowed, away) = (budget.max_unavailable, budget.away.len());
+            Some(Stand { cluster: name, allowed, away, wanted })
+        };
+        wanted.iter().filter_map(stand).collect()
+    }
+
+    /// Looks again how the budgets stand that an open strip asks.
+    pub(super) fn look_at_budgets(&mut self) {
+        let super::Overlay::Strip(strip) = &self.overlay else { return };
+        let taken = strip.taken();
+        if taken.is_empty() {
+            return;
+        }
+        let stands = self.stands(&taken);
+        if let super::Overlay::Strip(strip) = &mut self.overlay {
+            self.dirty |= strip.stands != stands;
+            strip.set_stands(stands);
+        }
+    }
+
+    /// The playbooks that every one of these hosts is offered, by the order of the first; tags are
+    /// those that all of them have. A cluster offers what it lists and its default playbook; where it
+    /// has neither, it is what the configuration has.
+    pub(super) fn playbooks(&self, hosts: &[Uid]) -> Vec<Playbook> {
+        let plain = |path: &String| Playbook {
+            path: path.clone(),
+            description: None,
+            tags: Vec::new(),
+            check_only: false,
+        };
+        let offered = |row: &HostRow| -> Vec<Playbook> {
+            let ansible = self.clusters.of(row).and_then(|cluster| cluster.spec.ansible.as_ref());
+            match ansible {
+                Some(ansible) if !ansible.playbooks.is_empty() => {
+                    let listed =
+                        |path: &&String| ansible.playbooks.iter().all(|p| p.path != **path);
+                    let default = ansible.playbook.iter().filter(listed).map(plain);
+                    ansible.playbooks.iter().cloned().chain(default).collect()
+                }
+                Some(ansible) if ansible.playbook.is_some() => {
+                    ansible.playbook.iter().map(plain).collect()
+                }
+                _ => self.settings.config.ansible.playbooks.iter().map(plain).collect(),
+            }
+        };
+        let mut seen = BTreeSet::new();
+        let mut common: Option<Vec<Playbook>> = None;
+        for row in hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
+            if !seen.insert((row.namespace(), row.cluster())) {
+                continue;
+            }
+            let next = offered(row);
+            common = Some(match common {
+                None => next,
+                Some(common) => both(common, &next),
+            });
+        }
+        common.unwrap_or_default()
+    }
+
+    /// The git revision that runs on a host take when nobody says otherwise.
+    pub(super) fn revision(&self, row: &HostRow) -> Option<String> {
+        self.clusters.of(row)?.spec.ansible.as_ref()?.revision.clone()
+    }
+}
+
+/// What is in both lists.
+fn both(one: Vec<Playbook>, other: &[Playbook]) -> Vec<Playbook> {
+    let shared = |mut playbook: Playbook| {
+        let twin = other.iter().find(|twin| twin.path == playbook.path)?;
+        playbook.tags.retain(|tag| twin.tags.contains(tag));
+        playbook.check_only |= twin.check_only;
+        Some(playbook)
+    };
+    one.into_iter().filter_map(shared).collect()
+}
