@@ -4,6 +4,7 @@
 //! whatever the size of the fleet. Nothing is ever recounted but the matches of a new filter.
 //!
 //! - `rows` has the hosts by number, `groups` their order and the counters.
+//! - `lists` has some of them in another order: who is held, what runs.
 //! - `search` has the filter: which hosts it chooses.
 //! - `walk` and `tree` are the lines that a screen shows.
 //! - `interner` has the texts that hosts share.
@@ -21,6 +22,7 @@ mod bits;
 mod counts;
 mod folds;
 mod groups;
+mod lists;
 mod roster;
 mod rows;
 mod search;
@@ -29,9 +31,11 @@ mod walk;
 
 pub use counts::Counts;
 pub use folds::Folds;
+pub use lists::List;
 pub use tree::{Anchor, Line};
 
 use groups::Groups;
+use lists::Lists;
 use rows::Rows;
 use search::Search;
 
@@ -41,6 +45,7 @@ pub struct Inventory {
     interner: Interner,
     rows: Rows,
     groups: Groups,
+    lists: Lists,
     search: Search,
     /// When a hold begins or ends next, by host.
     due: BTreeSet<(Timestamp, u32)>,
@@ -99,6 +104,7 @@ impl Inventory {
         let slot = self.rows.insert(new, self.listing);
         self.search.test(slot, &self.rows);
         self.groups.add(slot, self.search.bits(), &self.rows);
+        self.lists.add(slot, self.search.bits(), &self.rows);
         self.note(slot);
         true
     }
@@ -114,6 +120,9 @@ impl Inventory {
         if !stays {
             self.groups.remove(slot, self.search.bits(), &self.rows);
         }
+        if !same {
+            self.lists.remove(slot, self.search.bits(), &self.rows);
+        }
         let Some(old) = self.rows.replace(slot, new, self.listing) else { return false };
         if !stays {
             self.search.test(slot, &self.rows);
@@ -124,6 +133,7 @@ impl Inventory {
         }
         old.release(&pairs, &mut self.interner);
         if !same {
+            self.lists.add(slot, self.search.bits(), &self.rows);
             self.note(slot);
         }
         !same
@@ -138,6 +148,7 @@ impl Inventory {
         let after = self.search.bits().is_some_and(|bits| bits.has(slot));
         if before != after {
             self.groups.set_matched(slot, after, &self.rows);
+            self.lists.set_matched(slot, after, &self.rows);
         }
         before != after
     }
@@ -170,6 +181,7 @@ impl Inventory {
 
     fn delete_slot(&mut self, slot: u32) {
         self.groups.remove(slot, self.search.bits(), &self.rows);
+        self.lists.remove(slot, self.search.bits(), &self.rows);
         let pairs = self.rows.pairs(slot).to_vec();
         if let Some(row) = self.rows.remove(slot) {
             row.release(&pairs, &mut self.interner);
