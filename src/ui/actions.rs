@@ -41,6 +41,12 @@ pub enum Action {
     Help,
     Cancel,
     Quit,
+    ViewFleet,
+    ViewMaintenance,
+    ViewRuns,
+    ViewBack,
+    ViewForward,
+    ViewLast,
 }
 
 /// What an action needs before it can run.
@@ -59,6 +65,7 @@ pub enum Group {
     Move,
     Tree,
     Find,
+    View,
     Copy,
     Change,
     Program,
@@ -66,10 +73,11 @@ pub enum Group {
 
 impl Group {
     /// The groups in the order of the help screen, with their headings.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Move, "Move"),
         (Self::Tree, "Tree"),
         (Self::Find, "Find"),
+        (Self::View, "Views"),
         (Self::Change, "Change"),
         (Self::Copy, "Copy"),
         (Self::Program, "Program"),
@@ -104,6 +112,15 @@ const fn row(
     hint: &'static str,
 ) -> ActionRow {
     ActionRow { action, name, keys, group, needs: Needs::Nothing, help, hint }
+}
+
+const fn view(
+    action: Action,
+    name: &'static str,
+    keys: &'static [&'static str],
+    help: &'static str,
+) -> ActionRow {
+    row(action, name, keys, Group::View, help, "")
 }
 
 const fn change(
@@ -175,6 +192,12 @@ pub const ACTIONS: &[ActionRow] = &[
     ),
     row(Action::Problems, "problems", &["P"], Group::Find, "Only hosts with a problem", "problems"),
     row(Action::Palette, "palette", &[":"], Group::Find, "Any action or theme by name", "commands"),
+    view(Action::ViewFleet, "view-fleet", &["v f"], "The tree of all hosts"),
+    view(Action::ViewMaintenance, "view-maintenance", &["v m"], "Who holds what, why, until when"),
+    view(Action::ViewRuns, "view-runs", &["v r"], "Ansible runs, with their progress"),
+    view(Action::ViewBack, "view-back", &["["], "Back to the view before"),
+    view(Action::ViewForward, "view-forward", &["]"], "Forward again"),
+    view(Action::ViewLast, "view-last", &["-"], "To the last view and back"),
     change(Action::Maintenance, "maintenance", &["m"], "Maintenance on or off", "maintenance"),
     change(Action::Undo, "undo", &["u"], "Take the last change back", "undo"),
     change(Action::Redo, "redo", &["U"], "Make the undone change again", ""),

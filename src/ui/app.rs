@@ -7,6 +7,7 @@ mod keys;
 pub mod palette;
 pub mod strip;
 mod tree;
+pub mod views;
 mod writing;
 
 use jiff::Timestamp;
@@ -16,6 +17,7 @@ use ratatui::layout::Rect;
 use crate::config::Config;
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::NodeKey;
+use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::{Command, Msg};
 use crate::ui::view::layout::{self, Areas};
@@ -25,6 +27,7 @@ pub use filter::FilterLine;
 pub use keys::copy_choices;
 pub use palette::Palette;
 pub use strip::Strip;
+pub use views::{View, Views};
 pub use writing::Writing;
 
 /// Rows that a filter pass tests before it looks at the keyboard again.
@@ -132,6 +135,8 @@ pub struct Model {
     pub expected: Option<usize>,
     /// The list has been complete once.
     pub synced: bool,
+    /// Which view is shown, and where one is in each.
+    pub views: Views,
     /// What lies over the tree.
     pub overlay: Overlay,
     /// Which pane has the keys.
@@ -169,6 +174,7 @@ impl Model {
             link: Link::Connecting,
             expected: None,
             synced: false,
+            views: Views::default(),
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
@@ -228,6 +234,7 @@ impl Model {
             self.filter.running = false;
             self.dirty = true;
             self.settle();
+            self.settle_view();
             return self.wanted_detail();
         }
         Vec::new()
@@ -297,6 +304,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     };
     if model.dirty {
         model.settle();
+        model.settle_view();
         commands.extend(model.wanted_detail());
     }
     commands
@@ -371,7 +379,9 @@ fn host_changed(model: &mut Model, change: HostChange) -> bool {
     match change {
         HostChange::Apply(record) => {
             let uid = record.uid();
-            let changed = model.inventory.apply(*record, model.now);
+            // The log's end and the like are in no row: the detail pane reads them anew.
+            let shown = uid.is_some() && model.host().map(HostRow::uid) == uid.as_ref();
+            let changed = model.inventory.apply(*record, model.now) || shown;
             if let Some(uid) = uid.filter(|_| changed) {
                 writing::target_moved(model, &uid);
             }

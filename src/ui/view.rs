@@ -15,6 +15,7 @@ pub mod layout;
 mod detail;
 mod footer;
 mod header;
+mod list;
 mod overlay;
 mod pen;
 mod tree;
@@ -22,7 +23,8 @@ mod tree;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
-use crate::ui::app::Model;
+use crate::model::inventory::List;
+use crate::ui::app::{Model, View};
 use crate::ui::theme::{Role, Theme};
 
 /// Draws the whole screen; returns where the text cursor is, if there is one.
@@ -31,7 +33,11 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     let areas = layout::areas(model, area);
     header::draw(model, theme, areas.header, buffer);
     let in_filter = header::draw_filter(model, theme, areas.filter, buffer);
-    tree::draw(model, theme, &areas, buffer);
+    match model.views.now {
+        View::Fleet => tree::draw(model, theme, &areas, buffer),
+        View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
+        View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+    }
     detail::draw(model, theme, areas.detail, buffer);
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);

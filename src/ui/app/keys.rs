@@ -4,7 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::palette::{Entry, Palette};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane};
+use super::{Model, Overlay, Pane, views};
 use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
@@ -140,6 +140,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Runs an action, whether a key or the palette asked for it.
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    if let Some(commands) = views::run(model, action, times) {
+        return commands;
+    }
     let page = model.page();
     match action {
         Action::Down => model.step(times),
@@ -197,6 +200,12 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Help => model.overlay = Overlay::Help(0),
         Action::Cancel => return cancel(model),
         Action::Quit => return vec![Command::Quit],
+        Action::ViewFleet
+        | Action::ViewMaintenance
+        | Action::ViewRuns
+        | Action::ViewBack
+        | Action::ViewForward
+        | Action::ViewLast => {} // done above
     }
     Vec::new()
 }
@@ -204,10 +213,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
 fn open(model: &mut Model) {
     match model.cursor {
         Some(NodeKey::Host(_)) => {
-            if model.areas().detail.is_empty() {
-                model.detail.over = true;
-            }
-            model.pane = Pane::Detail;
+            model.show_detail();
         }
         Some(_) => model.toggle_fold(),
         None => {}
@@ -292,7 +298,7 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
 }
 
 fn copy_name(model: &mut Model) -> Vec<Command> {
-    let text = match &model.cursor {
+    let text = match &model.node() {
         Some(NodeKey::Region(region)) => region.to_string(),
         Some(NodeKey::Cluster(_, cluster)) => cluster.to_string(),
         Some(NodeKey::Host(_)) => match model.host() {
