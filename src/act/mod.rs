@@ -1,12 +1,18 @@
 //! What a person, or a script in a person's name, has done to hosts: an [`Order`] is carried out
 //! host by host, and each step of it is told. The explorer and the shell's tasks go through here.
 
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::chain;
+use crate::journal::Journal;
 use crate::model::change::Change;
 use crate::model::host::Host;
-use crate::store::client::Connection;
+pub use crate::model::policy::Verb;
+use crate::store::client::{Connection, OPERATOR};
+use crate::store::event::Events;
 use crate::store::write;
 
 /// Who acts, and where.
@@ -16,36 +22,19 @@ pub struct Actor {
     pub connection: Connection,
     /// The name under which the server knows us.
     pub user: String,
+    /// Where it is written down; none writes nothing down.
+    pub journal: Option<Arc<Journal>>,
+    /// Tells it on the objects.
+    pub events: Events,
+    /// What time it is.
+    pub clock: fn() -> Timestamp,
 }
 
-/// What kind of act it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Holds begin or change.
-    MaintenanceOn,
-    /// Holds end.
-    MaintenanceOff,
-    /// Ansible runs are asked for.
-    Run,
-    /// Requests for runs are taken back before they begin.
-    CancelRun,
-    /// An earlier order is taken back.
-    Undo,
-    /// What was taken back is made again.
-    Redo,
-}
-
-impl Verb {
-    /// Its name in the journal, in Events and on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MaintenanceOn => "maintenance-on",
-            Self::MaintenanceOff => "maintenance-off",
-            Self::Run => "run",
-            Self::CancelRun => "cancel-run",
-            Self::Undo => "undo",
-            Self::Redo => "redo",
-        }
+impl Actor {
+    /// A person, who writes into `journal`.
+    pub fn new(connection: Connection, user: String, journal: Option<Arc<Journal>>) -> Self {
+        let events = Events::new(connection.client.clone(), OPERATOR, &user);
+        Self { connection, user, journal, events, clock: Timestamp::now }
     }
 }
 
@@ -60,6 +49,8 @@ pub struct Order {
     pub changes: Vec<Change>,
     /// Why.
     pub reason: String,
+    /// Ticket that tells more.
+    pub ticket: Option<String>,
     /// The person has typed that it may go past the cluster's budget and the preconditions.
     pub overrides: bool,
 }
@@ -90,6 +81,44 @@ pub enum Step {
     Host(usize, Outcome),
     /// The order has ended: why before its end, if so.
     Ended(Option<String>),
+}
+
+/// A name for an order that no other order has.
+pub fn order_id() -> String {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    format!("ord-{}", id.get(..12).unwrap_or(&id))
+}
+
+/// What was done of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The order.
+    pub order: Order,
+    /// Number of a change that was done, and the version of the object that it made.
+    pub done: Vec<(usize, String)>,
+}
+
+impl Applied {
+    /// The order that takes it back: the inverse of what was done and can be taken back, in the
+    /// opposite order. None if there is nothing of the kind. `verb` is [`Verb::Undo`], or
+    /// [`Verb::Redo`] to take back an undo. Each change holds only while the value is still the one
+    /// that was put there: what somebody changed since stays, and is a conflict.
+    pub fn inverse(&self, verb: Verb, id: String) -> Option<Order> {
+        let changes: Vec<Change> = self
+            .done
+            .iter()
+            .rev()
+            .filter_map(|(number, version)| self.order.changes.get(*number)?.inverse(version))
+            .collect();
+        (!changes.is_empty()).then(|| Order {
+            id,
+            verb,
+            changes,
+            reason: format!("{} of {}: {}", verb.as_str(), self.order.id, self.order.reason),
+            ticket: self.order.ticket.clone(),
+            overrides: false,
+        })
+    }
 }
 
 /// Carries out an order. The last step is [`Step::Ended`]. When `stop` becomes true no further

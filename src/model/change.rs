@@ -67,15 +67,6 @@ impl Change {
     }
 }
 
-/// How a change is confirmed. Policy can raise it, never lower it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// One host, reversible: `y`.
-    Confirm,
-    /// A protected host: a reason typed by hand, then `y`.
-    Reason,
-}
-
 /// The object that a change is for, as it was when the change was prepared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {

@@ -288,6 +288,11 @@ impl HostRow {
         self.ready_reason.as_str()
     }
 
+    /// Status of the condition `AgentReady`.
+    pub fn agent_ready(&self) -> Option<bool> {
+        self.agent_ready
+    }
+
     /// How far the Ansible run is that [`HostRow::run`] tells of.
     pub fn run_state(&self) -> Option<RunState> {
         self.run().map(RowRun::state)

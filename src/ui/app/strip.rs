@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::input::Input;
-use crate::model::change::{self, HoldChange, Level, MAX_HOLD_SECONDS, MAX_REASON, MIN_REASON};
+use crate::model::change::{self, HoldChange, MAX_HOLD_SECONDS, MAX_REASON, MIN_REASON};
 use crate::model::duration;
 use crate::model::host::{Hold, Host};
+use crate::model::policy::Level;
 
 /// What kind of change the strip shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

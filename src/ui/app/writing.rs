@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use super::input::Input;
 use super::strip::{Field, Kind, Strip};
 use super::{Link, Model, Overlay};
-use crate::model::change::{self, HoldChange, Level, Target};
+use crate::model::change::{self, HoldChange, Target};
 use crate::model::duration;
 use crate::model::key::Uid;
+use crate::model::policy::Level;
 use crate::model::row::HostRow;
 use crate::ui::msg::{ChangeResult, Command};
 
@@ -137,13 +138,13 @@ impl Model {
             change: HoldChange { target: target(row), holder, old: mine, new: None },
             display: row.display().to_owned(),
             others,
-            level,
             reason: Input::new(if level == Level::Reason { String::new() } else { reason }),
             length: Input::new(duration::short(i64::try_from(seconds).unwrap_or(i64::MAX))),
             field: if level == Level::Reason { Field::Reason } else { Field::Confirm },
             typed: false,
             problem: (level == Level::Reason)
                 .then(|| "this host is protected: type a reason, Enter, then y".to_owned()),
+            level,
             moved: None,
         };
         self.notice = None;
