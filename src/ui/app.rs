@@ -3,6 +3,7 @@
 pub mod detail;
 pub mod filter;
 pub mod input;
+pub mod journal;
 mod keys;
 pub mod palette;
 pub mod strip;
@@ -24,6 +25,7 @@ use crate::ui::view::layout::{self, Areas};
 
 pub use detail::Detail;
 pub use filter::FilterLine;
+pub use journal::Journal;
 pub use keys::copy_choices;
 pub use palette::Palette;
 pub use strip::Strip;
@@ -137,6 +139,8 @@ pub struct Model {
     pub synced: bool,
     /// Which view is shown, and where one is in each.
     pub views: Views,
+    /// What this person did.
+    pub journal: Journal,
     /// What lies over the tree.
     pub overlay: Overlay,
     /// Which pane has the keys.
@@ -175,6 +179,7 @@ impl Model {
             expected: None,
             synced: false,
             views: Views::default(),
+            journal: Journal::default(),
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
@@ -220,6 +225,7 @@ impl Model {
             && known
             && !self.filter.running
             && !self.detail.is_waiting()
+            && !self.journal.is_waiting()
             && !self.writing.sending
     }
 
@@ -288,6 +294,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
+        Msg::Journal(result) => {
+            model.dirty |= model.journal.take(result, model.now);
+            Vec::new()
+        }
         Msg::NoDesktop(text) => vec![Command::CopyToTerminal(text)],
         Msg::Copied(result) => {
             match result {
@@ -307,6 +317,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         model.settle_view();
         commands.extend(model.wanted_detail());
     }
+    commands.extend(model.wanted_journal());
     commands
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use ratatui::crossterm::event::KeyEvent;
 
+use crate::journal::Record;
 use crate::model::change::HoldChange;
 use crate::model::host::Host;
 use crate::model::key::Uid;
@@ -39,6 +40,8 @@ pub enum Msg {
     User(Result<String, String>),
     /// Whether we may change hosts.
     MayWrite(Result<bool, String>),
+    /// An answer to [`Command::ReadJournal`].
+    Journal(Result<JournalRead, String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
@@ -50,6 +53,17 @@ pub enum Msg {
         /// Why, where that is known.
         problem: String,
     },
+}
+
+/// The newest part of the journal.
+#[derive(Clone, Debug, Default)]
+pub struct JournalRead {
+    /// Orders, the newest first.
+    pub records: Vec<Record>,
+    /// There are older ones.
+    pub more: bool,
+    /// Lines that could not be read.
+    pub skipped: usize,
 }
 
 /// What came of a change.
@@ -82,6 +96,8 @@ pub enum Command {
     },
     /// Send a change.
     Change(Box<HoldChange>),
+    /// Read the journal.
+    ReadJournal,
     /// Put text on the clipboard.
     Copy(String),
     /// Hand text to the terminal's clipboard.

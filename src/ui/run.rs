@@ -13,12 +13,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::app::{Model, update};
+use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
-use super::msg::{ChangeResult, Command, Msg};
+use super::msg::{ChangeResult, Command, JournalRead, Msg};
 use super::theme::Theme;
 use super::view;
 use crate::error::{self, Error, Result};
+use crate::journal::Journal;
 use crate::model::change::Change;
 use crate::store::client::Connection;
 use crate::store::watch::FleetEvent;
@@ -250,6 +251,11 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::Changed { change, result }).await;
                 });
             }
+            Command::ReadJournal => {
+                self.tasks.spawn_blocking(move || {
+                    let _ = messages.blocking_send(Msg::Journal(read_journal()));
+                });
+            }
             Command::Copy(text) => match clipboard::place(|name| std::env::var(name).ok()) {
                 Place::Terminal => self.start(Command::CopyToTerminal(text)),
                 Place::Desktop => {
@@ -275,6 +281,13 @@ impl Executor for Effects {
             Command::Quit => {}
         }
     }
+}
+
+/// The newest part of this person's journal.
+fn read_journal() -> std::result::Result<JournalRead, String> {
+    let journal = Journal::own().ok_or("there is no home folder to keep a journal in")?;
+    let recent = journal.newest(journal::LINES).map_err(|error| error::chain(&error))?;
+    Ok(JournalRead { records: recent.orders(), more: recent.more, skipped: recent.skipped })
 }
 
 /// Ends when the program is asked to end from outside: SIGTERM, SIGHUP, SIGINT or SIGQUIT.

@@ -15,6 +15,7 @@ pub mod layout;
 mod detail;
 mod footer;
 mod header;
+mod journal;
 mod list;
 mod overlay;
 mod pen;
@@ -37,6 +38,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         View::Fleet => tree::draw(model, theme, &areas, buffer),
         View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
         View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+        View::Journal => journal::draw(model, theme, &areas, buffer),
     }
     detail::draw(model, theme, areas.detail, buffer);
     footer::draw_notice(model, theme, areas.notice, buffer);

@@ -203,6 +203,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::ViewFleet
         | Action::ViewMaintenance
         | Action::ViewRuns
+        | Action::ViewJournal
         | Action::ViewBack
         | Action::ViewForward
         | Action::ViewLast => {} // done above

@@ -21,6 +21,8 @@ pub enum View {
     Maintenance,
     /// Ansible runs.
     Runs,
+    /// What this person did.
+    Journal,
 }
 
 impl View {
@@ -30,6 +32,7 @@ impl View {
             Self::Fleet => "Fleet",
             Self::Maintenance => "Maintenance",
             Self::Runs => "Runs",
+            Self::Journal => "Journal",
         }
     }
 
@@ -38,7 +41,7 @@ impl View {
         match self {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
-            Self::Fleet => None,
+            Self::Fleet | Self::Journal => None,
         }
     }
 }
@@ -107,26 +110,40 @@ impl Listed for (&Inventory, List) {
     }
 }
 
-impl<K: Clone> Spot<K> {
-    /// Goes to the line this many below, clamped at both ends.
-    pub(super) fn step(&mut self, list: &impl Listed<Key = K>, lines: isize) {
-        let rank = self.rank(list).saturating_add_signed(lines);
-        self.cursor = list.nth(rank.min(list.len().saturating_sub(1)));
-    }
+/// Where a cursor goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Move {
+    /// To the line this many below, clamped at both ends.
+    By(isize),
+    /// To the first line.
+    First,
+    /// To the last line.
+    Last,
+    /// To a line that is there; the first line of the screen, of this height, to where the cursor
+    /// can be seen and the screen is full.
+    Settle(usize),
+}
 
-    /// Goes to the first or the last line.
-    pub(super) fn go_to_end(&mut self, list: &impl Listed<Key = K>, last: bool) {
-        self.cursor = list.nth(if last { list.len().saturating_sub(1) } else { 0 });
+impl<K: Clone> Spot<K> {
+    /// Goes there.
+    pub(super) fn go(&mut self, list: &impl Listed<Key = K>, to: Move) {
+        let last = list.len().saturating_sub(1);
+        match to {
+            Move::By(lines) => {
+                self.cursor = list.nth(self.rank(list).saturating_add_signed(lines).min(last));
+            }
+            Move::First => self.cursor = list.nth(0),
+            Move::Last => self.cursor = list.nth(last),
+            Move::Settle(height) => self.settle(list, height.max(1)),
+        }
     }
 
     fn rank(&self, list: &impl Listed<Key = K>) -> usize {
         self.cursor.as_ref().and_then(|cursor| list.rank(cursor)).unwrap_or(self.ranks.0)
     }
 
-    /// Brings the cursor to a line that is there, and the first line to where the cursor can be
-    /// seen and the screen is full.
-    pub(super) fn settle(&mut self, list: &impl Listed<Key = K>, height: usize) {
-        let (len, height) = (list.len(), height.max(1));
+    fn settle(&mut self, list: &impl Listed<Key = K>, height: usize) {
+        let len = list.len();
         let cursor = self.rank(list).min(len.saturating_sub(1));
         let top = self.top.as_ref().and_then(|top| list.rank(top)).unwrap_or(self.ranks.1);
         let top = top.min(len.saturating_sub(height));
@@ -189,9 +206,8 @@ impl Model {
     pub fn node(&self) -> Option<NodeKey> {
         match self.views.now {
             View::Fleet => self.cursor.clone(),
-            View::Maintenance | View::Runs => {
-                self.views.spot()?.cursor.clone().map(NodeKey::Host)
-            }
+            View::Maintenance | View::Runs => self.views.spot()?.cursor.clone().map(NodeKey::Host),
+            View::Journal => None,
         }
     }
 
@@ -210,26 +226,32 @@ impl Model {
 
     /// Brings the cursor of the list that is shown to a line that is there.
     pub(super) fn settle_view(&mut self) {
-        let height = usize::from(self.areas().rows.height);
-        if let Some(list) = self.views.now.list() {
-            self.views.spot_mut(list).settle(&(&self.inventory, list), height);
+        self.go_in_list(Move::Settle(usize::from(self.areas().rows.height)));
+    }
+
+    fn go_in_list(&mut self, to: Move) {
+        match self.views.now {
+            View::Fleet => {}
+            View::Maintenance | View::Runs => {
+                if let Some(list) = self.views.now.list() {
+                    self.views.spot_mut(list).go(&(&self.inventory, list), to);
+                }
+            }
+            View::Journal => self.journal.spot.go(&self.journal.records.as_slice(), to),
         }
     }
 
-    fn step_in_list(&mut self, lines: isize) {
-        if self.pane == Pane::Detail {
-            self.detail.scroll_by(lines);
-        } else if let Some(list) = self.views.now.list() {
-            self.views.spot_mut(list).step(&(&self.inventory, list), lines);
+    /// Moves in the pane that has the keys.
+    fn go_in_view(&mut self, to: Move) {
+        if self.pane == Pane::Tree {
+            return self.go_in_list(to);
         }
-    }
-
-    fn end_of_list(&mut self, last: bool) {
-        if self.pane == Pane::Detail {
-            self.detail.scroll_by(if last { isize::MAX } else { isize::MIN });
-        } else if let Some(list) = self.views.now.list() {
-            self.views.spot_mut(list).go_to_end(&(&self.inventory, list), last);
-        }
+        self.detail.scroll_by(match to {
+            Move::By(lines) => lines,
+            Move::First => isize::MIN,
+            Move::Last => isize::MAX,
+            Move::Settle(_) => 0,
+        });
     }
 
     /// Gives the detail pane the keys; where both do not fit it lies over the list.
@@ -280,6 +302,7 @@ fn shown_by(action: Action) -> Option<View> {
         Action::ViewFleet => View::Fleet,
         Action::ViewMaintenance => View::Maintenance,
         Action::ViewRuns => View::Runs,
+        Action::ViewJournal => View::Journal,
         _ => return None,
     })
 }
@@ -306,17 +329,18 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
 fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Command>> {
     let page = model.page();
     match action {
-        Action::Down => model.step_in_list(times),
-        Action::Up => model.step_in_list(-times),
-        Action::Top => model.end_of_list(false),
-        Action::Bottom => model.end_of_list(true),
-        Action::HalfPageDown => model.step_in_list(times * (page / 2).max(1)),
-        Action::HalfPageUp => model.step_in_list(-times * (page / 2).max(1)),
-        Action::PageDown => model.step_in_list(times * page),
-        Action::PageUp => model.step_in_list(-times * page),
+        Action::Down => model.go_in_view(Move::By(times)),
+        Action::Up => model.go_in_view(Move::By(-times)),
+        Action::Top => model.go_in_view(Move::First),
+        Action::Bottom => model.go_in_view(Move::Last),
+        Action::HalfPageDown => model.go_in_view(Move::By(times * (page / 2).max(1))),
+        Action::HalfPageUp => model.go_in_view(Move::By(-times * (page / 2).max(1))),
+        Action::PageDown => model.go_in_view(Move::By(times * page)),
+        Action::PageUp => model.go_in_view(Move::By(-times * page)),
         Action::Unfold => model.show_detail(),
         Action::Fold if model.pane == Pane::Detail => model.back_in_list(),
         Action::Fold | Action::ToggleFold | Action::FoldAll | Action::UnfoldAll => {}
+        Action::Open if model.views.now == View::Journal => model.open_order(),
         Action::Open => model.open_in_fleet(),
         Action::Back => model.back_in_list(),
         _ => return None,

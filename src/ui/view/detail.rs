@@ -83,6 +83,10 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     let mut rows = Rows { theme, rows: Vec::new() };
     let node = model.node();
     let title = match &node {
+        None if model.views.now == View::Journal => {
+            let Some(title) = super::journal::detail(model, &mut rows) else { return };
+            title
+        }
         Some(NodeKey::Host(_)) => {
             let Some(row) = model.host() else { return };
             host(model, row, &mut rows);

@@ -66,13 +66,13 @@ fn view(model: &Model) -> Option<String> {
     let view = model.views.now;
     let count = match view {
         View::Fleet => return None,
+        View::Journal => {
+            let more = if model.journal.more { "+" } else { "" };
+            format!("{}{more}", number(model.journal.records.len()))
+        }
         View::Maintenance | View::Runs => {
             let (shown, all) = model.inventory.list_len(view.list()?);
-            if shown == all {
-                number(all)
-            } else {
-                format!("{} of {}", number(shown), number(all))
-            }
+            if shown == all { number(all) } else { format!("{} of {}", number(shown), number(all)) }
         }
     };
     Some(format!("{} {count}", view.title()))

@@ -215,7 +215,8 @@ fn run<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
     let failed = run.tasks().failed.is_some_and(|n| n > 0);
     let goes_on = run.state() == RunState::Running && !run.task().is_empty();
     let word = if goes_on || run.message().is_empty() { run.task() } else { run.message() };
-    let word = if run.state() == RunState::Queued && run.cancel() { "to be canceled" } else { word };
+    let word =
+        if run.state() == RunState::Queued && run.cancel() { "to be canceled" } else { word };
     vec![
         cell(format!("{sign} {}", run.state().as_str()), role),
         cell(row.display(), Role::Text),

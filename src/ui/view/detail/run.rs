@@ -32,7 +32,8 @@ pub(super) fn summary(model: &Model, run: &RowRun, rows: &mut Rows<'_>) {
 pub(super) fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
     let request = host.spec.ansible.as_ref();
     let run = host.status.as_ref().and_then(|status| status.ansible.as_ref());
-    if let Some(request) = request.filter(|r| run.is_none_or(|run| run.request_id != r.request_id)) {
+    if let Some(request) = request.filter(|r| run.is_none_or(|run| run.request_id != r.request_id))
+    {
         rows.heading("Ansible run, asked for");
         asked(request, rows);
         let text = if request.cancel { "to be canceled" } else { "nobody has taken it yet" };
