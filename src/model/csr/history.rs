@@ -1,0 +1,114 @@
+//! What was asked for and signed before.
+
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use x509_parser::pem::parse_x509_pem;
+
+use super::{About, Request, State};
+use crate::model::host::Operation;
+use crate::model::text::clean;
+
+/// Requests are counted over this time.
+const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+/// What stands before the end of a certificate's life in the result of an operation.
+const NOT_AFTER: &str = "notAfter ";
+/// Begin of the id of an operation that is the decision about a request.
+const ID_PREFIX: &str = "csr-";
+
+/// A certificate that was signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// Its serial number in hexadecimal.
+    pub serial: String,
+    /// End of its life.
+    pub not_after: Timestamp,
+}
+
+/// What was asked for and signed for one host before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// End of the life of the host's latest certificate, if that still lives.
+    pub live_until: Option<Timestamp>,
+    /// Requests for this host by the same requester within the last hour, this one too.
+    pub recent: usize,
+}
+
+impl History {
+    /// The history of `request` at `now`: out of all requests that the server still has, and the
+    /// operations of the host, which remember longer (a decided request is removed after an hour).
+    pub fn of<'a>(
+        request: &Request,
+        all: impl IntoIterator<Item = &'a Request>,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Self {
+        let begin = now.saturating_sub(WINDOW).unwrap_or(Timestamp::MIN);
+        let mut lives: Vec<Timestamp> = operations.iter().filter_map(end_of_life).collect();
+        let mut recent = 0;
+        for other in all {
+            if other.host().is_none() || other.host() != request.host() {
+                continue;
+            }
+            lives.extend(other.about.issued.iter().map(|issued| issued.not_after));
+            // Approved and not signed yet is as good as signed: two machines may ask at once.
+            if other.about.state == State::Approved && other.about.uid != request.about.uid {
+                let life = other.about.expiration_seconds.unwrap_or(i32::MAX);
+                let end = now.saturating_add(SignedDuration::from_secs(i64::from(life)));
+                lives.push(end.unwrap_or(Timestamp::MAX));
+            }
+            let same = other.about.requester == request.about.requester;
+            let before = other.about.created <= request.about.created;
+            if same && before && other.about.created.is_some_and(|created| created > begin) {
+                recent += 1;
+            }
+        }
+        let live_until = lives.into_iter().max().filter(|end| *end > now);
+        Self { live_until, recent }
+    }
+}
+
+/// The certificate that the signer put into a request's status, if it did and it can be read.
+pub fn issued(object: &CertificateSigningRequest) -> Option<Issued> {
+    let pem = object.status.as_ref()?.certificate.as_ref()?;
+    let (_, pem) = parse_x509_pem(&pem.0).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
+    let serial = super::der::hex(certificate.raw_serial());
+    Some(Issued { serial, not_after })
+}
+
+/// The entry in a host's operations for a decided request, as the lifecycle controller writes it
+/// and [`History::of`] reads it. None while nobody has decided, and while an approved request is
+/// not signed yet.
+pub fn operation(about: &About) -> Option<Operation> {
+    let decision = about.decision.as_ref()?;
+    let (verb, result) = match about.state {
+        State::Pending | State::Approved => return None,
+        State::Denied => ("csr-deny", "denied".to_owned()),
+        State::Failed => ("csr-approve", "the signer refused it".to_owned()),
+        State::Issued => {
+            let text = about.issued.as_ref().map_or_else(String::new, |issued| {
+                format!(", serial {}, {NOT_AFTER}{}", issued.serial, issued.not_after)
+            });
+            ("csr-approve", format!("issued{text}"))
+        }
+    };
+    let cut = |text: &str, most: usize| clean(text).chars().take(most).collect::<String>();
+    // The message begins with who decided: `by NAME: text`.
+    let by = decision.message.strip_prefix("by ").and_then(|text| text.split_once(": "));
+    Some(Operation {
+        id: cut(&format!("{ID_PREFIX}{}", about.name), 64),
+        verb: verb.to_owned(),
+        by: cut(by.map_or("unknown", |(by, _)| by), 256),
+        at: Time(decision.at?),
+        reason: Some(cut(&decision.reason, 256)),
+        result: Some(cut(&result, 256)),
+    })
+}
+
+fn end_of_life(operation: &Operation) -> Option<Timestamp> {
+    let result = operation.id.starts_with(ID_PREFIX).then_some(operation.result.as_deref()?)?;
+    let (_, text) = result.split_once(NOT_AFTER)?;
+    text.split_whitespace().next()?.parse().ok()
+}
