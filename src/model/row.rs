@@ -58,6 +58,7 @@ pub struct HostRow {
     agent_ready: Option<bool>,
     seen: Option<bool>,
     deleting: bool,
+    listed_as_running: bool,
     in_maintenance: bool,
 }
 
@@ -343,6 +344,11 @@ impl HostRow {
     /// Whether the object is being deleted.
     pub fn is_deleting(&self) -> bool {
         self.deleting
+    }
+
+    /// Whether one of its sources lists the machine as running.
+    pub fn is_listed_as_running(&self) -> bool {
+        self.listed_as_running
     }
 
     /// What of the object could not be read.

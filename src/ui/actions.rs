@@ -44,7 +44,10 @@ pub enum Action {
     ViewFleet,
     ViewMaintenance,
     ViewRuns,
+    ViewCertificates,
     ViewJournal,
+    Approve,
+    Deny,
     ViewBack,
     ViewForward,
     ViewLast,
@@ -124,6 +127,16 @@ const fn view(
     row(action, name, keys, Group::View, help, "")
 }
 
+const fn decide(
+    action: Action,
+    name: &'static str,
+    keys: &'static [&'static str],
+    help: &'static str,
+) -> ActionRow {
+    let needs = Needs::Write("update", "certificatesigningrequests/approval");
+    ActionRow { action, name, keys, group: Group::Change, needs, help, hint: "" }
+}
+
 const fn change(
     action: Action,
     name: &'static str,
@@ -196,6 +209,7 @@ pub const ACTIONS: &[ActionRow] = &[
     view(Action::ViewFleet, "view-fleet", &["v f"], "The tree of all hosts"),
     view(Action::ViewMaintenance, "view-maintenance", &["v m"], "Who holds what, why, until when"),
     view(Action::ViewRuns, "view-runs", &["v r"], "Ansible runs, with their progress"),
+    view(Action::ViewCertificates, "view-certificates", &["v c"], "Requests for certificates"),
     view(Action::ViewJournal, "view-journal", &["v j", "J"], "What you did, with results"),
     view(Action::ViewBack, "view-back", &["["], "Back to the view before"),
     view(Action::ViewForward, "view-forward", &["]"], "Forward again"),
@@ -203,6 +217,8 @@ pub const ACTIONS: &[ActionRow] = &[
     change(Action::Maintenance, "maintenance", &["m"], "Maintenance on or off", "maintenance"),
     change(Action::Undo, "undo", &["u"], "Take the last change back", "undo"),
     change(Action::Redo, "redo", &["U"], "Make the undone change again", ""),
+    decide(Action::Approve, "approve", &["a"], "Approve a request for a certificate"),
+    decide(Action::Deny, "deny", &["D"], "Deny a request for a certificate"),
     row(Action::Arm, "arm", &["W"], Group::Change, "Arm or disarm writing", ""),
     row(Action::CopyName, "copy-name", &["c"], Group::Copy, "Copy the name", "copy"),
     row(

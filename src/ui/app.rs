@@ -1,5 +1,7 @@
 //! The state of the explorer, and the one function that changes it.
 
+pub mod certificates;
+pub mod decide;
 pub mod detail;
 pub mod filter;
 pub mod input;
@@ -23,6 +25,8 @@ use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::{Command, Msg};
 use crate::ui::view::layout::{self, Areas};
 
+pub use certificates::{CertificateEvent, Certificates};
+pub use decide::Decide;
 pub use detail::Detail;
 pub use filter::FilterLine;
 pub use journal::Journal;
@@ -85,6 +89,8 @@ pub enum Overlay {
     Grammar,
     /// The change strip.
     Strip(Box<Strip>),
+    /// The strip that approves or denies a request for a certificate.
+    Decide(Box<Decide>),
     /// The palette.
     Palette(Palette),
     /// The copy menu.
@@ -139,6 +145,8 @@ pub struct Model {
     pub synced: bool,
     /// Which view is shown, and where one is in each.
     pub views: Views,
+    /// Requests for certificates.
+    pub certificates: Certificates,
     /// What this person did.
     pub journal: Journal,
     /// What lies over the tree.
@@ -179,6 +187,7 @@ impl Model {
             expected: None,
             synced: false,
             views: Views::default(),
+            certificates: Certificates::default(),
             journal: Journal::default(),
             overlay: Overlay::None,
             pane: Pane::Tree,
@@ -294,6 +303,20 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
+        Msg::Certificates(event) => {
+            model.certificates_changed(event);
+            Vec::new()
+        }
+        Msg::Decided { name, approve, result } => {
+            model.dirty = true;
+            model.decided(&name, approve, result);
+            Vec::new()
+        }
+        Msg::MayDecide(missing) => {
+            model.dirty = true;
+            model.certificates.missing = missing;
+            Vec::new()
+        }
         Msg::Journal(result) => {
             model.dirty |= model.journal.take(result, model.now);
             Vec::new()
@@ -331,6 +354,7 @@ fn tick(model: &mut Model, now: Timestamp) {
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = matches!(model.link, Link::Lost { .. })
         || matches!(model.overlay, Overlay::Strip(_))
+        || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
         || model.writing.armed_until.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
@@ -391,7 +415,12 @@ fn host_changed(model: &mut Model, change: HostChange) -> bool {
         HostChange::Apply(record) => {
             let uid = record.uid();
             // The log's end and the like are in no row: the detail pane reads them anew.
-            let shown = uid.is_some() && model.host().map(HostRow::uid) == uid.as_ref();
+            let shown = uid.is_some() && model.detail_host().map(HostRow::uid) == uid.as_ref();
+            let metadata = &record.metadata;
+            if let (Some(uid), Some(name)) = (&uid, &metadata.name) {
+                let namespace = metadata.namespace.as_deref().unwrap_or_default();
+                model.certificates.host_seen(namespace, name, uid);
+            }
             let changed = model.inventory.apply(*record, model.now) || shown;
             if let Some(uid) = uid.filter(|_| changed) {
                 writing::target_moved(model, &uid);

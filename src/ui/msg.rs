@@ -5,9 +5,11 @@ use ratatui::crossterm::event::KeyEvent;
 
 use crate::journal::Record;
 use crate::model::change::HoldChange;
+use crate::model::csr::{About, Request};
 use crate::model::host::Host;
 use crate::model::key::Uid;
 use crate::store::watch::FleetEvent;
+use crate::ui::app::CertificateEvent;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
 #[derive(Debug)]
@@ -40,6 +42,19 @@ pub enum Msg {
     User(Result<String, String>),
     /// Whether we may change hosts.
     MayWrite(Result<bool, String>),
+    /// Something happened to the requests for certificates.
+    Certificates(CertificateEvent),
+    /// An answer to [`Command::Decide`].
+    Decided {
+        /// Name of the request.
+        name: String,
+        /// It was to be approved; else denied.
+        approve: bool,
+        /// What came of it.
+        result: Decided,
+    },
+    /// What we may not do of what a decision needs; none: everything.
+    MayDecide(Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
@@ -53,6 +68,32 @@ pub enum Msg {
         /// Why, where that is known.
         problem: String,
     },
+}
+
+/// What came of a decision.
+#[derive(Debug)]
+pub enum Decided {
+    /// Done.
+    Done,
+    /// Not done: the request has changed or was decided since it was shown.
+    Conflict,
+    /// Not done, and why, and what to do next.
+    Failed(String),
+}
+
+/// A decision about a request for a certificate, confirmed by a person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Approve it; else deny it.
+    pub approve: bool,
+    /// The object as it was shown.
+    pub about: About,
+    /// The request in it; none where it cannot be read, which can only be denied.
+    pub request: Option<Request>,
+    /// What did not fit, and was approved all the same.
+    pub overridden: Vec<String>,
+    /// Why; may be empty for an approval.
+    pub reason: String,
 }
 
 /// The newest part of the journal.
@@ -96,6 +137,8 @@ pub enum Command {
     },
     /// Send a change.
     Change(Box<HoldChange>),
+    /// Approve or deny a request for a certificate.
+    Decide(Box<Decision>),
     /// Read the journal.
     ReadJournal,
     /// Put text on the clipboard.

@@ -2,6 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::strip::Reply;
 use super::{Model, Overlay, Pane, views};
@@ -55,6 +56,20 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             }
             Vec::new()
         }
+        Overlay::Decide(mut strip) => match strip.key(key) {
+            DecideReply::Stay => {
+                model.overlay = Overlay::Decide(strip);
+                Vec::new()
+            }
+            DecideReply::Cancel => {
+                model.say("cancelled, nothing was decided");
+                Vec::new()
+            }
+            DecideReply::Send(decision) => {
+                model.overlay = Overlay::Decide(strip);
+                model.send_decision(*decision)
+            }
+        },
         Overlay::Palette(palette) => in_palette(model, palette, key),
         Overlay::Copy => copy_menu(model, key),
         Overlay::Help(scroll) => {
@@ -79,6 +94,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             model.apply_filter();
         }
         Overlay::Strip(strip) => strip.paste(text),
+        Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
         Overlay::None | Overlay::Grammar | Overlay::Copy | Overlay::Help(_) => {}
     }
@@ -185,6 +201,8 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Maintenance => model.maintenance(),
         Action::Undo => model.undo(false),
         Action::Redo => model.undo(true),
+        Action::Approve => model.decide(true),
+        Action::Deny => model.decide(false),
         Action::Arm => model.arm(),
         Action::Theme => {
             let names = theme::BUILT_IN.map(|(name, _)| name);
@@ -203,6 +221,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::ViewFleet
         | Action::ViewMaintenance
         | Action::ViewRuns
+        | Action::ViewCertificates
         | Action::ViewJournal
         | Action::ViewBack
         | Action::ViewForward

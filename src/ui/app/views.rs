@@ -21,6 +21,8 @@ pub enum View {
     Maintenance,
     /// Ansible runs.
     Runs,
+    /// Requests for certificates.
+    Certificates,
     /// What this person did.
     Journal,
 }
@@ -32,6 +34,7 @@ impl View {
             Self::Fleet => "Fleet",
             Self::Maintenance => "Maintenance",
             Self::Runs => "Runs",
+            Self::Certificates => "Certificates",
             Self::Journal => "Journal",
         }
     }
@@ -41,7 +44,7 @@ impl View {
         match self {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
-            Self::Fleet | Self::Journal => None,
+            Self::Fleet | Self::Certificates | Self::Journal => None,
         }
     }
 }
@@ -207,7 +210,7 @@ impl Model {
         match self.views.now {
             View::Fleet => self.cursor.clone(),
             View::Maintenance | View::Runs => self.views.spot()?.cursor.clone().map(NodeKey::Host),
-            View::Journal => None,
+            View::Certificates | View::Journal => None,
         }
     }
 
@@ -236,6 +239,11 @@ impl Model {
                 if let Some(list) = self.views.now.list() {
                     self.views.spot_mut(list).go(&(&self.inventory, list), to);
                 }
+            }
+            View::Certificates => {
+                let mut spot = std::mem::take(&mut self.certificates.spot);
+                spot.go(&&self.certificates, to);
+                self.certificates.spot = spot;
             }
             View::Journal => self.journal.spot.go(&self.journal.records.as_slice(), to),
         }
@@ -302,6 +310,7 @@ fn shown_by(action: Action) -> Option<View> {
         Action::ViewFleet => View::Fleet,
         Action::ViewMaintenance => View::Maintenance,
         Action::ViewRuns => View::Runs,
+        Action::ViewCertificates => View::Certificates,
         Action::ViewJournal => View::Journal,
         _ => return None,
     })
@@ -341,6 +350,7 @@ fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Comman
         Action::Fold if model.pane == Pane::Detail => model.back_in_list(),
         Action::Fold | Action::ToggleFold | Action::FoldAll | Action::UnfoldAll => {}
         Action::Open if model.views.now == View::Journal => model.open_order(),
+        Action::Open if model.views.now == View::Certificates => model.show_detail(),
         Action::Open => model.open_in_fleet(),
         Action::Back => model.back_in_list(),
         _ => return None,

@@ -56,19 +56,24 @@ impl Writing {
 }
 
 impl Model {
-    /// Why nothing can be changed now, if so.
+    /// Why hosts cannot be changed now, if so.
     pub fn cannot_write(&self) -> Option<String> {
+        if self.writing.may == Some(false) && !matches!(self.link, Link::Lost { .. }) {
+            return Some(
+                "your user lacks the permission to patch hosts; ask for the operator role".into(),
+            );
+        }
+        self.cannot_act()
+    }
+
+    /// Why nothing can be changed now, whatever we may do.
+    pub(super) fn cannot_act(&self) -> Option<String> {
         match &self.link {
             Link::Lost { .. } => {
                 return Some("not connected: changes are refused until the server answers (ctrl-r tries now)".into());
             }
             Link::Connecting => return Some("not connected yet".into()),
             Link::Listing | Link::Live => {}
-        }
-        if self.writing.may == Some(false) {
-            return Some(
-                "your user lacks the permission to patch hosts; ask for the operator role".into(),
-            );
         }
         if !self.writing.armed {
             return Some("writing is disarmed (read-only): W arms it".into());
