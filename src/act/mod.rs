@@ -1,19 +1,33 @@
 //! What a person, or a script in a person's name, has done to hosts: an [`Order`] is carried out
 //! host by host, and each step of it is told. The explorer and the shell's tasks go through here.
+//!
+//! [`carry_out`] goes in waves: one host, then ten, then the rest, ten at a time. Before anything is
+//! sent to a host it is read afresh and every check of `model/policy.rs` is made on what the server
+//! has, however old the caller's picture is: one small read beside the change and its Event, ten of
+//! them under way. Holds that begin ask the budgets of their clusters, for up to a hundred hosts at
+//! once because that reads the whole cluster. The journal has the order before the first request,
+//! and what came of each batch after it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use k8s_openapi::jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
 
-use crate::error::chain;
 use crate::journal::Journal;
 use crate::model::change::Change;
 use crate::model::host::Host;
 pub use crate::model::policy::Verb;
 use crate::store::client::{Connection, OPERATOR};
 use crate::store::event::Events;
-use crate::store::write;
+
+mod engine;
+mod pace;
+mod record;
+
+pub use engine::{carry_out, zone};
+
+/// Slots that this program was granted: namespace, cluster and host, with the time of the grant.
+type Slots = Arc<Mutex<HashMap<(String, String, String), Timestamp>>>;
 
 /// Who acts, and where.
 #[derive(Clone)]
@@ -28,13 +42,15 @@ pub struct Actor {
     pub events: Events,
     /// What time it is.
     pub clock: fn() -> Timestamp,
+    slots: Slots,
 }
 
 impl Actor {
     /// A person, who writes into `journal`.
     pub fn new(connection: Connection, user: String, journal: Option<Arc<Journal>>) -> Self {
         let events = Events::new(connection.client.clone(), OPERATOR, &user);
-        Self { connection, user, journal, events, clock: Timestamp::now }
+        let slots = Slots::default();
+        Self { connection, user, journal, events, clock: Timestamp::now, slots }
     }
 }
 
@@ -70,6 +86,20 @@ pub enum Outcome {
     Failed(String),
     /// Not tried: the order was stopped before; why.
     NotTried(String),
+}
+
+impl Outcome {
+    /// Its name in the journal and in tables.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Conflict(_) => "conflict",
+            Self::Gone => "gone",
+            Self::Denied(_) => "denied",
+            Self::Failed(_) => "failed",
+            Self::NotTried(_) => "not-tried",
+        }
+    }
 }
 
 /// One step of an order.
@@ -119,33 +149,4 @@ impl Applied {
             overrides: false,
         })
     }
-}
-
-/// Carries out an order. The last step is [`Step::Ended`]. When `stop` becomes true no further
-/// change is begun.
-pub async fn carry_out(
-    actor: &Actor,
-    order: &Order,
-    steps: &mpsc::Sender<Step>,
-    stop: watch::Receiver<bool>,
-) {
-    for (number, change) in order.changes.iter().enumerate() {
-        let outcome = if *stop.borrow() {
-            Outcome::NotTried("stopped".to_owned())
-        } else {
-            match write::change(&actor.connection, change).await {
-                write::Outcome::Done(host) => Outcome::Done(host),
-                write::Outcome::Conflict(host) => Outcome::Conflict(host),
-                write::Outcome::Gone => Outcome::Gone,
-                write::Outcome::Failed(error) => {
-                    let hint = error.next_step().map(|h| format!(" · {h}")).unwrap_or_default();
-                    Outcome::Failed(format!("{}{hint}", chain(&error)))
-                }
-            }
-        };
-        if steps.send(Step::Host(number, outcome)).await.is_err() {
-            return;
-        }
-    }
-    let _ = steps.send(Step::Ended(None)).await;
 }

@@ -102,6 +102,16 @@ impl Budget {
         self.max_unavailable.saturating_sub(self.away.len())
     }
 
+    /// Hosts that are healthy now.
+    pub fn current_healthy(&self) -> usize {
+        self.total.saturating_sub(self.away.len())
+    }
+
+    /// Hosts that must stay healthy.
+    pub fn desired_healthy(&self) -> usize {
+        self.total.saturating_sub(self.max_unavailable)
+    }
+
     /// Grants slots at `now` to as many of `wanted` as there are, in their order. A host that is
     /// away already needs none. With `past` the budget may be exceeded. Returns those that are
     /// granted.

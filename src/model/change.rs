@@ -153,7 +153,7 @@ impl RunChange {
 }
 
 /// The merge patch that puts `new` where `old` is: what only `old` has becomes null.
-fn replacing(old: &Value, new: Value) -> Value {
+pub(super) fn replacing(old: &Value, new: Value) -> Value {
     let (Value::Object(old), Value::Object(mut patch)) = (old, new.clone()) else { return new };
     for (key, before) in old {
         match patch.get_mut(key) {

@@ -23,6 +23,8 @@ pub const DELETING: &str = "Deleting";
 /// The agent has taken the host's work off it for a maintenance. False while it is in service.
 pub const DRAINED: &str = "Drained";
 
+/// Of a Cluster: as many hosts are healthy as must be.
+pub const AVAILABLE: &str = "Available";
 /// Of a Cluster: no further host may go away now. True is the bad side.
 pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
 /// Of a Cluster: hosts are held that nobody asked the budget for; the message names them. True is

@@ -109,6 +109,8 @@ pub struct Asks {
     pub subject: Vec<NamePart>,
     /// The key.
     pub key: Key,
+    /// SHA-256 of the public key with its algorithm (`SubjectPublicKeyInfo`), in hexadecimal.
+    pub fingerprint: String,
     /// Types (OIDs) of the attributes other than the list of extensions.
     pub attributes: Vec<String>,
     /// Every extension, the known ones too.

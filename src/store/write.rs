@@ -25,7 +25,9 @@ pub enum Outcome {
     Conflict(Box<Host>),
     /// Not done: the object is gone.
     Gone,
-    /// Not done, and why.
+    /// Not done: the server will not have it from us, or not like this; why.
+    Denied(Error),
+    /// Not done, or not known; why.
     Failed(Error),
 }
 
@@ -44,7 +46,12 @@ pub async fn change(connection: &Connection, change: &Change) -> Outcome {
             Ok(Ok(host)) => return Outcome::Done(Box::new(host)),
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() => {}
             Ok(Err(kube::Error::Api(status))) if status.is_not_found() => return Outcome::Gone,
-            Ok(Err(cause)) => return Outcome::Failed(explain(what, "patch hosts", cause)),
+            Ok(Err(cause)) => {
+                let denied =
+                    matches!(&cause, kube::Error::Api(s) if s.is_forbidden() || s.code == 422);
+                let error = explain(what, "patch hosts", cause);
+                return if denied { Outcome::Denied(error) } else { Outcome::Failed(error) };
+            }
             Err(_) => {
                 return Outcome::Failed(
                     Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs())).hint(

@@ -7,6 +7,7 @@ pub mod csr;
 pub mod demo;
 pub mod fetch;
 pub mod http;
+mod jobs;
 pub mod lifecycle;
 pub mod maintain;
 pub mod run;

@@ -242,7 +242,7 @@ impl Executor for Effects {
                         Outcome::Done(host) => ChangeResult::Done(host),
                         Outcome::Conflict(host) => ChangeResult::Conflict(host),
                         Outcome::Gone => ChangeResult::Gone,
-                        Outcome::Failed(error) => {
+                        Outcome::Denied(error) | Outcome::Failed(error) => {
                             let hint =
                                 error.next_step().map(|h| format!(" · {h}")).unwrap_or_default();
                             ChangeResult::Failed(format!("{}{hint}", error::chain(&error)))

@@ -10,6 +10,7 @@
     reason = "a test program: a panic is how a test fails"
 )]
 
+mod access;
 mod architecture;
 mod crds;
 mod demo;

@@ -30,6 +30,8 @@ pub(super) struct Reader<'a> {
 pub(super) struct Element<'a> {
     pub(super) tag: u8,
     pub(super) body: &'a [u8],
+    /// Tag, length and body.
+    pub(super) whole: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
@@ -76,6 +78,7 @@ impl<'a> Reader<'a> {
 
     /// The next element, whatever its tag.
     pub(super) fn any(&mut self) -> Result<Element<'a>> {
+        let before = self.rest;
         let tag = self.byte()?;
         if tag & 0x1f == 0x1f {
             return Err("a tag in it has more than one byte".to_owned());
@@ -84,7 +87,8 @@ impl<'a> Reader<'a> {
         let (body, rest) =
             self.rest.split_at_checked(length).ok_or("an element in it is longer than the rest")?;
         self.rest = rest;
-        Ok(Element { tag, body })
+        let whole = before.get(..before.len() - rest.len()).unwrap_or_default();
+        Ok(Element { tag, body, whole })
     }
 
     /// The contents of the next element, which must have this tag. `what` names it in the error.

@@ -7,12 +7,17 @@ use x509_parser::pem::parse_x509_pem;
 
 use super::{About, Request, State};
 use crate::model::host::Operation;
+use crate::model::labels::short_hash;
 use crate::model::text::clean;
 
 /// Requests are counted over this time.
 const WINDOW: SignedDuration = SignedDuration::from_hours(1);
 /// What stands before the end of a certificate's life in the result of an operation.
 const NOT_AFTER: &str = "notAfter ";
+/// Verb of an approval whose certificate was signed.
+const APPROVE: &str = "certificate-approve";
+/// How long a certificate is believed to live of which nothing is said.
+const ASSUMED_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Begin of the id of an operation that is the decision about a request.
 const ID_PREFIX: &str = "csr-";
 
@@ -85,20 +90,20 @@ pub fn operation(about: &About) -> Option<Operation> {
     let decision = about.decision.as_ref()?;
     let (verb, result) = match about.state {
         State::Pending | State::Approved => return None,
-        State::Denied => ("csr-deny", "denied".to_owned()),
-        State::Failed => ("csr-approve", "the signer refused it".to_owned()),
+        State::Denied => ("certificate-deny", "denied".to_owned()),
+        State::Failed => ("certificate-fail", "the signer refused it".to_owned()),
         State::Issued => {
             let text = about.issued.as_ref().map_or_else(String::new, |issued| {
                 format!(", serial {}, {NOT_AFTER}{}", issued.serial, issued.not_after)
             });
-            ("csr-approve", format!("issued{text}"))
+            (APPROVE, format!("approved{text}"))
         }
     };
     let cut = |text: &str, most: usize| clean(text).chars().take(most).collect::<String>();
     // The message begins with who decided: `by NAME: text`.
     let by = decision.message.strip_prefix("by ").and_then(|text| text.split_once(": "));
     Some(Operation {
-        id: cut(&format!("{ID_PREFIX}{}", about.name), 64),
+        id: format!("{ID_PREFIX}{}", short_name(&about.name)),
         verb: verb.to_owned(),
         by: cut(by.map_or("unknown", |(by, _)| by), 256),
         at: Time(decision.at?),
@@ -107,8 +112,22 @@ pub fn operation(about: &About) -> Option<Operation> {
     })
 }
 
+/// The name, or its begin and ten characters of its hash, so that it fits into an id.
+fn short_name(name: &str) -> String {
+    const MOST: usize = 60;
+    if name.chars().count() <= MOST {
+        return name.to_owned();
+    }
+    format!("{}-{}", name.chars().take(MOST - 11).collect::<String>(), short_hash(name))
+}
+
+/// An approval that does not say how long the certificate lives is believed to be for long: better
+/// a person too many looks at a takeover than one too few.
 fn end_of_life(operation: &Operation) -> Option<Timestamp> {
-    let result = operation.id.starts_with(ID_PREFIX).then_some(operation.result.as_deref()?)?;
-    let (_, text) = result.split_once(NOT_AFTER)?;
-    text.split_whitespace().next()?.parse().ok()
+    if !operation.id.starts_with(ID_PREFIX) || operation.verb != APPROVE {
+        return None;
+    }
+    let text = operation.result.as_deref().and_then(|result| result.split_once(NOT_AFTER));
+    let end = text.and_then(|(_, text)| text.split_whitespace().next()?.parse().ok());
+    end.or_else(|| operation.at.0.checked_add(ASSUMED_LIFE).ok())
 }

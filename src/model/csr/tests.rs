@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::testing::*;
 use super::*;
-use crate::model::host::{Phase, ServiceState};
+use crate::model::host::{Operation, Phase, ServiceState};
 
 const NS: &str = "inventory";
 const NAME: &str = "web-1";
@@ -21,6 +21,8 @@ const RSA_2048: &str = include_str!("vectors/rsa2048.pem");
 const RSA_1024: &str = include_str!("vectors/rsa1024.pem");
 /// One with every kind of extension and alternative name.
 const EVERYTHING: &str = include_str!("vectors/all.pem");
+/// As `openssl pkey -pubin -outform DER | sha256sum` says it of that one.
+const FINGERPRINT: &str = "fc33d97b8d6b3fe3e3f30f2bacff87f86154eb17987d67e30ea50b62c90f1c9f";
 
 fn strict() -> Policy {
     Policy { deny: true, ..Policy::default() }
@@ -95,6 +97,7 @@ fn everything_in_a_request_is_seen() {
     let asks = &request.asks;
     assert!(asks.authority && asks.signature_fits);
     assert_eq!(asks.key_usage, ["digital signature", "cert sign"]);
+    assert_eq!(asks.fingerprint, FINGERPRINT);
     assert_eq!(asks.extended_usage, ["1.3.6.1.5.5.7.3.1"]);
     let sans: Vec<String> = asks.sans.iter().map(ToString::to_string).collect();
     let wanted = [
@@ -399,8 +402,11 @@ fn a_living_certificate_makes_a_bootstrap_a_takeover() {
     let operation = operation(&other.about).unwrap();
     assert_eq!((operation.id.as_str(), operation.by.as_str()), ("csr-host-1", "inv-tui-approve"));
     assert!(operation.result.as_ref().unwrap().contains("serial 0a"));
-    let remembered = History::of(&request, [&request], &[operation], now());
+    let remembered = History::of(&request, [&request], std::slice::from_ref(&operation), now());
     assert_eq!(remembered.live_until, Some(now() + hour));
+    let silent = Operation { result: Some("approved".into()), ..operation.clone() };
+    let believed = History::of(&request, [&request], &[silent], now());
+    assert_eq!(believed.live_until, Some(now() + 720 * hour));
     let lenient = Policy { leave_takeovers: false, ..strict() };
     let verdict = judge(&request, Some(&host(NS, NAME)), &remembered, &lenient);
     assert!(matches!(verdict, Verdict::Approve { .. }));

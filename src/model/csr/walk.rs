@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
@@ -52,10 +53,12 @@ pub(super) fn walk(bytes: &[u8]) -> Result<Asks> {
         return Err("its version is not 0".to_owned());
     }
     let subject = name(&mut info, "the subject")?;
-    let key = public_key(&mut info)?;
+    let key_info = info.any()?;
+    let key = public_key(key_info)?;
     let mut asks = Asks {
         subject,
         key,
+        fingerprint: hex(&Sha256::digest(key_info.whole)),
         attributes: Vec::new(),
         extensions: Vec::new(),
         sans: Vec::new(),
@@ -105,7 +108,7 @@ impl Parameters<'_> {
     fn end_of_parameters(&self) -> Result<()> {
         match &self.0 {
             None => Ok(()),
-            Some(Element { tag: der::NULL, body: [] }) => Ok(()),
+            Some(Element { tag: der::NULL, body: [], .. }) => Ok(()),
             Some(Element { tag: der::SEQUENCE, .. }) => Ok(()),
             Some(_) => Err("the signature's algorithm has odd parameters".to_owned()),
         }
@@ -120,8 +123,11 @@ fn algorithm<'a>(from: &mut Reader<'a>, what: &str) -> Result<(String, Parameter
     Ok((id, Parameters(parameters)))
 }
 
-fn public_key(from: &mut Reader<'_>) -> Result<Key> {
-    let mut info = from.sequence("the key")?;
+fn public_key(info: Element<'_>) -> Result<Key> {
+    if info.tag != der::SEQUENCE {
+        return Err("its key is malformed".to_owned());
+    }
+    let mut info = Reader::new(info.body);
     let (id, Parameters(parameters)) = algorithm(&mut info, "the key's algorithm")?;
     let bits = info.whole_bits("the key")?;
     info.end("the key")?;
@@ -143,7 +149,7 @@ fn public_key(from: &mut Reader<'_>) -> Result<Key> {
             }
         }
         ED25519 if parameters.is_none() && bits.len() == 32 => Ok(Key::Ed25519),
-        RSA if matches!(parameters, Some(Element { tag: der::NULL, body: [] })) => {
+        RSA if matches!(parameters, Some(Element { tag: der::NULL, body: [], .. })) => {
             let mut bits = Reader::new(bits);
             let mut numbers = bits.sequence("the key's numbers")?;
             bits.end("the key's numbers")?;
