@@ -132,9 +132,10 @@ const fn decide(
     name: &'static str,
     keys: &'static [&'static str],
     help: &'static str,
+    hint: &'static str,
 ) -> ActionRow {
     let needs = Needs::Write("update", "certificatesigningrequests/approval");
-    ActionRow { action, name, keys, group: Group::Change, needs, help, hint: "" }
+    ActionRow { action, name, keys, group: Group::Change, needs, help, hint }
 }
 
 const fn change(
@@ -217,8 +218,8 @@ pub const ACTIONS: &[ActionRow] = &[
     change(Action::Maintenance, "maintenance", &["m"], "Maintenance on or off", "maintenance"),
     change(Action::Undo, "undo", &["u"], "Take the last change back", "undo"),
     change(Action::Redo, "redo", &["U"], "Make the undone change again", ""),
-    decide(Action::Approve, "approve", &["a"], "Approve a request for a certificate"),
-    decide(Action::Deny, "deny", &["D"], "Deny a request for a certificate"),
+    decide(Action::Approve, "approve", &["a"], "Approve a request for a certificate", "approve"),
+    decide(Action::Deny, "deny", &["D"], "Deny a request for a certificate", "deny"),
     row(Action::Arm, "arm", &["W"], Group::Change, "Arm or disarm writing", ""),
     row(Action::CopyName, "copy-name", &["c"], Group::Copy, "Copy the name", "copy"),
     row(

@@ -25,7 +25,7 @@ use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::{Command, Msg};
 use crate::ui::view::layout::{self, Areas};
 
-pub use certificates::{CertificateEvent, Certificates};
+pub use certificates::Certificates;
 pub use decide::Decide;
 pub use detail::Detail;
 pub use filter::FilterLine;
@@ -303,8 +303,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
-        Msg::Certificates(event) => {
-            model.certificates_changed(event);
+        Msg::Certificates(events) => {
+            model.certificates_changed(events);
             Vec::new()
         }
         Msg::Decided { name, approve, result } => {

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use ratatui::crossterm::event::KeyEvent;
 
+use crate::act::certificate::Decision;
 use crate::journal::Record;
 use crate::model::change::HoldChange;
-use crate::model::csr::{About, Request};
 use crate::model::host::Host;
 use crate::model::key::Uid;
+use crate::store::certificates::CsrEvent;
 use crate::store::watch::FleetEvent;
-use crate::ui::app::CertificateEvent;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub enum Msg {
     /// Whether we may change hosts.
     MayWrite(Result<bool, String>),
     /// Something happened to the requests for certificates.
-    Certificates(CertificateEvent),
+    Certificates(Vec<CsrEvent>),
     /// An answer to [`Command::Decide`].
     Decided {
         /// Name of the request.
@@ -77,23 +77,10 @@ pub enum Decided {
     Done,
     /// Not done: the request has changed or was decided since it was shown.
     Conflict,
+    /// Not done: the request is gone.
+    Gone,
     /// Not done, and why, and what to do next.
     Failed(String),
-}
-
-/// A decision about a request for a certificate, confirmed by a person.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
-    /// Approve it; else deny it.
-    pub approve: bool,
-    /// The object as it was shown.
-    pub about: About,
-    /// The request in it; none where it cannot be read, which can only be denied.
-    pub request: Option<Request>,
-    /// What did not fit, and was approved all the same.
-    pub overridden: Vec<String>,
-    /// Why; may be empty for an approval.
-    pub reason: String,
 }
 
 /// The newest part of the journal.
@@ -121,7 +108,7 @@ pub enum ChangeResult {
 }
 
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (two), `Reconnect` and `Quit` (none).
+/// `AskWho` (three), `Reconnect` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.

@@ -2,6 +2,7 @@
 //! and runs the commands outside.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -15,12 +16,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
-use super::msg::{ChangeResult, Command, JournalRead, Msg};
+use super::msg::{ChangeResult, Command, Decided, JournalRead, Msg};
 use super::theme::Theme;
 use super::view;
+use crate::act::certificate::Decision;
+use crate::act::{self, Actor};
 use crate::error::{self, Error, Result};
 use crate::journal::Journal;
 use crate::model::change::Change;
+use crate::store::certificates;
 use crate::store::client::Connection;
 use crate::store::watch::FleetEvent;
 use crate::store::write::{self, Outcome};
@@ -35,6 +39,9 @@ const BATCH: usize = 8;
 /// Messages that wait at most: the watch is held back before memory grows. Each can hold a batch
 /// of 512 hosts.
 pub const QUEUE: usize = 64;
+
+/// Certificate requests that wait at most, and that travel together.
+const REQUESTS: usize = 256;
 
 /// Runs commands. Each ends in one message.
 pub trait Executor {
@@ -203,6 +210,18 @@ impl Effects {
             };
             let _ = forward.send(Msg::TaskEnded { name: "watch", problem }).await;
         });
+        let (requests, mut events) = mpsc::channel(REQUESTS);
+        tasks.spawn(certificates::follow(connection.clone(), requests));
+        let forward = messages.clone();
+        tasks.spawn(async move {
+            let mut batch = Vec::new();
+            while events.recv_many(&mut batch, REQUESTS).await > 0 {
+                let batch = std::mem::take(&mut batch);
+                if forward.send(Msg::Certificates(batch)).await.is_err() {
+                    return;
+                }
+            }
+        });
         let mut effects = Self { connection, namespace, messages, reconnect, tasks };
         effects.ask_who();
         effects
@@ -216,6 +235,9 @@ impl Effects {
             let _ = messages.send(Msg::User(user)).await;
             let may = write::may(&connection, "patch", "hosts", namespace.as_deref()).await;
             let _ = messages.send(Msg::MayWrite(may.map_err(|error| error::chain(&error)))).await;
+            // A server that cannot say is asked by the decision itself.
+            let missing = write::missing_to_decide(&connection).await.ok().flatten();
+            let _ = messages.send(Msg::MayDecide(missing.map(ToOwned::to_owned))).await;
         });
     }
 }
@@ -251,6 +273,13 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::Changed { change, result }).await;
                 });
             }
+            Command::Decide(decision) => {
+                self.tasks.spawn(async move {
+                    let result = decide(connection, &decision).await;
+                    let (name, approve) = (decision.seen.name, decision.approve);
+                    let _ = messages.send(Msg::Decided { name, approve, result }).await;
+                });
+            }
             Command::ReadJournal => {
                 self.tasks.spawn_blocking(move || {
                     let _ = messages.blocking_send(Msg::Journal(read_journal()));
@@ -280,6 +309,25 @@ impl Executor for Effects {
             Command::Reconnect => self.reconnect.send_modify(|times| *times += 1),
             Command::Quit => {}
         }
+    }
+}
+
+/// Carries out a decision in the name that the server knows us by.
+async fn decide(connection: Connection, decision: &Decision) -> Decided {
+    let said = |error: &Error| {
+        let hint = error.next_step().map(|hint| format!(" · {hint}")).unwrap_or_default();
+        Decided::Failed(format!("{}{hint}", error::chain(error)))
+    };
+    let user = match write::user(&connection).await {
+        Ok(user) => user,
+        Err(error) => return said(&error),
+    };
+    let actor = Actor::new(connection, user, Journal::own().map(Arc::new));
+    match act::certificate::decide(&actor, decision).await {
+        certificates::Outcome::Done(_) => Decided::Done,
+        certificates::Outcome::Conflict(_) => Decided::Conflict,
+        certificates::Outcome::Gone => Decided::Gone,
+        certificates::Outcome::Failed(error) => said(&error),
     }
 }
 

@@ -12,6 +12,8 @@
 
 pub mod layout;
 
+mod certificates;
+mod decide;
 mod detail;
 mod footer;
 mod header;
@@ -38,6 +40,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         View::Fleet => tree::draw(model, theme, &areas, buffer),
         View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
         View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+        View::Certificates => certificates::draw(model, theme, &areas, buffer),
         View::Journal => journal::draw(model, theme, &areas, buffer),
     }
     detail::draw(model, theme, areas.detail, buffer);
@@ -52,12 +55,13 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
 
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
 fn to_ascii(buffer: &mut Buffer) {
-    const SIGNS: [(&str, &str); 13] = [
+    const SIGNS: [(&str, &str); 14] = [
         ("●", "o"),
         ("◆", "m"),
         ("○", "."),
         ("▲", "^"),
         ("✖", "X"),
+        ("✓", "+"),
         ("▾", "-"),
         ("▸", "+"),
         ("│", "|"),

@@ -9,39 +9,23 @@ use jiff::Timestamp;
 use super::decide::Decide;
 use super::views::{Listed, Spot, View};
 use super::{Model, Overlay};
+use crate::act::certificate::Decision;
 use crate::model::csr::{
-    About, HOST_PREFIX, HOSTS, History, HostFacts, Mismatch, Policy, Problem, Request, State,
-    mismatches, suspicions,
+    About, HOST_PREFIX, HOSTS, History, HostFacts, Mismatch, Policy, Request, State, mismatches,
+    suspicions,
 };
 use crate::model::host::Operation;
 use crate::model::inventory::Inventory;
 use crate::model::key::Uid;
 use crate::model::row::HostRow;
-use crate::ui::msg::{Command, Decided, Decision};
-
-/// A request as it was read: decoded, or why it cannot be.
-pub type Read = Result<Request, Problem>;
-
-/// What happens to the requests, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CertificateEvent {
-    /// A listing begins. Requests that it does not bring are gone when it ends.
-    Begin,
-    /// Requests that are new or have changed.
-    Apply(Vec<Read>),
-    /// A request is gone.
-    Delete(Uid),
-    /// The listing is complete.
-    Synced,
-    /// They cannot be followed; why.
-    Failed(String),
-}
+use crate::store::certificates::{CsrEvent, Decoded, about};
+use crate::ui::msg::{Command, Decided};
 
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     /// What was read.
-    pub read: Read,
+    pub read: Decoded,
     /// It has come with the listing that goes on.
     listed: bool,
 }
@@ -49,10 +33,7 @@ pub struct Item {
 impl Item {
     /// The object around the request.
     pub fn about(&self) -> &About {
-        match &self.read {
-            Ok(request) => &request.about,
-            Err(problem) => &problem.about,
-        }
+        about(&self.read)
     }
 
     fn is_pending(&self) -> bool {
@@ -155,12 +136,8 @@ impl Certificates {
         self.pending = self.items.values().filter(|item| item.is_pending()).count();
     }
 
-    fn put(&mut self, read: Read) -> Option<Uid> {
-        let about = match &read {
-            Ok(request) => &request.about,
-            Err(problem) => &problem.about,
-        };
-        let uid = Uid::new(about.uid.as_str());
+    fn put(&mut self, read: Decoded) -> Option<Uid> {
+        let uid = Uid::new(about(&read).uid.as_str());
         if !is_shown(&read, &self.policy) {
             return self.take_out(&uid).then_some(uid);
         }
@@ -220,7 +197,7 @@ impl Certificates {
     }
 
     /// The host that a request claims to be, if there is one of that name.
-    pub fn host<'a>(&self, inventory: &'a Inventory, read: &Read) -> Option<&'a HostRow> {
+    pub fn host<'a>(&self, inventory: &'a Inventory, read: &Decoded) -> Option<&'a HostRow> {
         let (namespace, name) = read.as_ref().ok()?.host()?;
         inventory.get(self.claimed(namespace, name)?.host.as_ref()?)
     }
@@ -244,35 +221,38 @@ impl Certificates {
         found
     }
 
-    fn take(&mut self, event: CertificateEvent, inventory: &Inventory) -> Vec<Uid> {
+    /// Takes what has happened; which requests it was about.
+    fn take(&mut self, events: Vec<CsrEvent>, inventory: &Inventory) -> Vec<Uid> {
         let mut touched = Vec::new();
-        match event {
-            CertificateEvent::Begin => {
-                for item in self.items.values_mut() {
-                    item.listed = false;
+        for event in events {
+            match event {
+                CsrEvent::Begin => {
+                    for item in self.items.values_mut() {
+                        item.listed = false;
+                    }
                 }
-                return touched;
-            }
-            CertificateEvent::Apply(all) => {
-                touched.extend(all.into_iter().filter_map(|read| self.put(read)));
-                self.find_hosts(inventory);
-            }
-            CertificateEvent::Delete(uid) => {
-                self.take_out(&uid);
-                touched.push(uid);
-            }
-            CertificateEvent::Synced => {
-                let old = self.items.iter().filter(|(_, item)| !item.listed);
-                let old: Vec<Uid> = old.map(|(uid, _)| uid.clone()).collect();
-                for uid in old {
+                CsrEvent::Apply(read) => touched.extend(self.put(*read)),
+                CsrEvent::Delete(uid) => {
+                    let uid = Uid::new(uid);
                     self.take_out(&uid);
                     touched.push(uid);
                 }
-                self.synced = true;
-                self.problem = None;
+                CsrEvent::Synced => {
+                    let old = self.items.iter().filter(|(_, item)| !item.listed);
+                    let old: Vec<Uid> = old.map(|(uid, _)| uid.clone()).collect();
+                    for uid in old {
+                        self.take_out(&uid);
+                        touched.push(uid);
+                    }
+                    self.synced = true;
+                    self.problem = None;
+                }
+                CsrEvent::Lost(problem) | CsrEvent::Refused(problem) => {
+                    self.problem = Some(problem);
+                }
             }
-            CertificateEvent::Failed(problem) => self.problem = Some(problem),
         }
+        self.find_hosts(inventory);
         self.sort();
         touched
     }
@@ -292,22 +272,18 @@ fn facts(row: &HostRow) -> HostFacts {
 
 /// Whether a request is any business of ours: for a signer that signs hosts, or it claims to be of
 /// a host. Those of a kubelet are not.
-fn is_shown(read: &Read, policy: &Policy) -> bool {
-    let about = match read {
-        Ok(request) => &request.about,
-        Err(problem) => &problem.about,
-    };
+fn is_shown(read: &Decoded, policy: &Policy) -> bool {
     let claims = read.as_ref().is_ok_and(|request| {
         request.users().any(|user| user.starts_with(HOST_PREFIX))
             || request.groups().any(|group| group == HOSTS)
     });
-    claims || policy.signers.contains(&about.signer)
+    claims || policy.signers.contains(&about(read).signer)
 }
 
 impl Model {
     /// Takes what happened to the requests.
-    pub(super) fn certificates_changed(&mut self, event: CertificateEvent) {
-        let touched = self.certificates.take(event, &self.inventory);
+    pub(super) fn certificates_changed(&mut self, events: Vec<CsrEvent>) {
+        let touched = self.certificates.take(events, &self.inventory);
         self.dirty = true;
         let Overlay::Decide(strip) = &mut self.overlay else { return };
         let uid = Uid::new(strip.about.uid.as_str());
@@ -394,11 +370,14 @@ impl Model {
             Err(_) => Vec::new(),
         };
         self.notice = None;
-        self.overlay = Overlay::Decide(Box::new(Decide::new(approve, item.read, found)));
+        let host = self.certificates.host(&self.inventory, &item.read).map(|row| {
+            (row.namespace().to_owned(), row.name().to_owned(), row.uid().to_string())
+        });
+        self.overlay = Overlay::Decide(Box::new(Decide::new(approve, item.read, host, found)));
     }
 
     /// What was done lately to the host that a request claims to be, if its object is at hand.
-    pub fn operations_of(&self, read: &Read) -> &[Operation] {
+    pub fn operations_of(&self, read: &Decoded) -> &[Operation] {
         let row = self.certificates.host(&self.inventory, read);
         let host = row.and_then(|row| self.detail.of(row.uid()));
         let status = host.and_then(|host| host.status.as_ref());
@@ -426,10 +405,11 @@ impl Model {
             Decided::Conflict => self.fail(format!(
                 "{name} has changed since it was shown: nothing was decided, look at it again"
             )),
+            Decided::Gone => self.fail(format!("{name} is gone: nothing was decided")),
             Decided::Failed(problem) => self.fail(problem),
         }
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

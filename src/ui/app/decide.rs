@@ -4,10 +4,10 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::input::Input;
+use crate::act::certificate::Decision;
 use crate::model::change::{MAX_REASON, MIN_REASON};
 use crate::model::csr::{About, Mismatch, Request};
-use crate::ui::app::certificates::Read;
-use crate::ui::msg::Decision;
+use crate::store::certificates::Decoded;
 
 /// Where what is typed goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Decide {
     pub about: About,
     /// The request in it; none where it cannot be read.
     pub request: Option<Request>,
+    /// The host that it claims to be, where there is one: namespace, name and uid.
+    pub host: Option<(String, String, String)>,
     /// What does not fit.
     pub found: Vec<Mismatch>,
     /// Why.
@@ -56,7 +58,12 @@ pub enum DecideReply {
 
 impl Decide {
     /// A strip for this request.
-    pub fn new(approve: bool, read: Read, found: Vec<Mismatch>) -> Self {
+    pub fn new(
+        approve: bool,
+        read: Decoded,
+        host: Option<(String, String, String)>,
+        found: Vec<Mismatch>,
+    ) -> Self {
         let (about, request) = match read {
             Ok(request) => (request.about.clone(), Some(request)),
             Err(problem) => (problem.about, None),
@@ -67,7 +74,7 @@ impl Decide {
             true => DecideField::Name,
         };
         let (reason, typed) = (Input::default(), Input::default());
-        Self { approve, about, request, found, reason, typed, field, problem: None, moved: false }
+        Self { approve, about, request, host, found, reason, typed, field, problem: None, moved: false }
     }
 
     /// The name to type: of the host that it claims to be, else of the request.
@@ -149,9 +156,12 @@ impl Decide {
         }
         DecideReply::Send(Box::new(Decision {
             approve: self.approve,
-            about: self.about.clone(),
-            request: self.request.clone(),
-            overridden: self.found.iter().map(Mismatch::text).collect(),
+            seen: self.about.clone(),
+            host: self.host.clone(),
+            regardless: match self.approve {
+                true => self.found.iter().map(Mismatch::text).collect(),
+                false => Vec::new(),
+            },
             reason: reason.to_owned(),
         }))
     }

@@ -83,8 +83,13 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     let mut rows = Rows { theme, rows: Vec::new() };
     let node = model.node();
     let title = match &node {
-        None if model.views.now == View::Journal => {
-            let Some(title) = super::journal::detail(model, &mut rows) else { return };
+        None => {
+            let title = match model.views.now {
+                View::Certificates => super::certificates::detail(model, &mut rows),
+                View::Journal => super::journal::detail(model, &mut rows),
+                View::Fleet | View::Maintenance | View::Runs => None,
+            };
+            let Some(title) = title else { return };
             title
         }
         Some(NodeKey::Host(_)) => {
@@ -101,7 +106,6 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
             group(model, counts, &mut rows);
             name.to_owned()
         }
-        None => return,
     };
     Pen::new(buffer, inner, 0).put(&title, theme.style(Role::Title));
     let body = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };

@@ -9,7 +9,7 @@ use crate::model::duration;
 use crate::model::host::Hold;
 use crate::ui::actions::{ACTIONS, Needs};
 use crate::ui::app::strip::{Field, Kind, Strip};
-use crate::ui::app::{Link, Model, Overlay};
+use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -51,6 +51,7 @@ pub(super) fn draw(
 ) -> Option<Position> {
     match &model.overlay {
         Overlay::Strip(strip) => return draw_strip(model, strip, theme, area, buffer),
+        Overlay::Decide(strip) => return super::decide::draw(strip, theme, area, buffer),
         Overlay::Copy => draw_copy(model, theme, area, buffer),
         Overlay::Filter => keys(
             theme,
@@ -71,15 +72,25 @@ pub(super) fn draw(
 /// The hint bar; what cannot be done now is dimmed.
 fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let blocked = model.cannot_write().is_some();
+    let undecidable = model.cannot_decide().is_some();
     let mut pen = Pen::new(buffer, area, 0);
     let count = model.pending.count.map(|c| c.to_string()).unwrap_or_default();
     pen.right(
         &format!("{count}{} ", model.pending.sequence.replace(' ', "")),
         theme.style(Role::Key),
     );
+    let host = model.host().is_some() || model.views.now == View::Fleet;
+    let requests = model.views.now == View::Certificates;
     for row in ACTIONS.iter().filter(|row| !row.hint.is_empty()) {
         let Some(key) = row.keys.first() else { continue };
-        let dim = blocked && row.needs != Needs::Nothing;
+        let (fits, dim) = match row.needs {
+            Needs::Nothing => (true, false),
+            Needs::Write(_, "hosts") => (host, blocked),
+            Needs::Write(..) => (requests, undecidable),
+        };
+        if !fits {
+            continue;
+        }
         let key_style = if dim { theme.style(Role::Muted) } else { theme.style(Role::Key) };
         if pen.left() < key.len() + row.hint.len() + 3 {
             break;

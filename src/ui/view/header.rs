@@ -50,6 +50,10 @@ const BADGES_FROM: u16 = 60;
 /// What waits in other views.
 fn badges(model: &Model) -> Vec<String> {
     let mut badges = Vec::new();
+    let (_, pending) = model.certificates.len();
+    if pending > 0 && model.views.now != View::Certificates {
+        badges.push(counted(pending, "request", "pending"));
+    }
     let (running, waiting) = model.inventory.runs_going();
     if running + waiting > 0 && model.views.now != View::Runs {
         badges.push(counted(running + waiting, "run", "going"));
@@ -66,6 +70,10 @@ fn view(model: &Model) -> Option<String> {
     let view = model.views.now;
     let count = match view {
         View::Fleet => return None,
+        View::Certificates => {
+            let (all, pending) = model.certificates.len();
+            format!("{} pending of {}", number(pending), number(all))
+        }
         View::Journal => {
             let more = if model.journal.more { "+" } else { "" };
             format!("{}{more}", number(model.journal.records.len()))

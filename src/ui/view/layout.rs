@@ -36,6 +36,7 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
     let wrong = filtering && model.filter.error.is_some();
     let footer = match &model.overlay {
         Overlay::Strip(_) => 6,
+        Overlay::Decide(strip) => super::decide::height(strip),
         Overlay::Copy => 3,
         _ => 1,
     };

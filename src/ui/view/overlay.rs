@@ -25,7 +25,7 @@ pub(super) fn draw(
             table(theme, area, "The filter", &rows, 0, buffer);
         }
         Overlay::Palette(palette) => return Some(draw_palette(theme, palette, area, buffer)),
-        Overlay::None | Overlay::Filter | Overlay::Strip(_) | Overlay::Copy => {}
+        Overlay::None | Overlay::Filter | Overlay::Strip(_) | Overlay::Decide(_) | Overlay::Copy => {}
     }
     None
 }

@@ -1,8 +1,11 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::model::host::RunState;
 use crate::store::watch::{FleetEvent, HostChange};
+use crate::ui::app::Overlay;
+use crate::ui::app::certificates::tests::events as certificates;
 use crate::ui::msg::Msg;
 use crate::ui::testing::{apply, busy, empty, object, press, screen, send, with_hosts};
 
@@ -153,4 +156,44 @@ fn a_run_is_followed_while_it_goes_on() {
     event(&mut model, done);
     assert_eq!(model.host().and_then(|row| row.run_state()), Some(RunState::Succeeded));
     assert!(screen(&model).contains("● Succeeded"), "{}", screen(&model));
+}
+
+fn any_key() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "[ -;=-~]".prop_map(|c: String| c),
+        3 => prop::sample::select(vec!["vm", "vr", "vc", "vj", "vf", "-", "[", "]", "j", "k", "G", "l",
+            "a", "D", "y", "<enter>", "<esc>", "<tab>", "<ctrl-d>", "<ctrl-u>", "<down>", "<end>"])
+            .prop_map(ToOwned::to_owned),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_keys_and_no_size_make_it_panic_and_only_y_decides(
+        keys in prop::collection::vec(any_key(), 0..50),
+        width in 0_u16..150, height in 0_u16..40, churn in 0_usize..9,
+    ) {
+        let mut model = model(80, 24);
+        send(&mut model, Msg::Certificates(certificates()));
+        for (i, key) in keys.iter().enumerate() {
+            let open = matches!(model.overlay, Overlay::Decide(_));
+            let commands = press(&mut model, key);
+            let decides = commands.iter().any(|command| matches!(command, Command::Decide(_)));
+            prop_assert!(!decides || open && key == "y", "{key}");
+            if i == keys.len() / 3 {
+                send(&mut model, Msg::Resize(width, height));
+            }
+            if i % 7 == 6 {
+                event(&mut model, HostChange::Delete(Uid::new(format!("uid-{churn}"))));
+                send(&mut model, Msg::Paste("y\ny".into()));
+                send(&mut model, Msg::Certificates(certificates()));
+            }
+            let _ = screen(&model);
+            if let Some(list) = model.views.now.list() {
+                let (shown, _) = model.inventory.list_len(list);
+                prop_assert_eq!(model.host().is_some(), shown > 0);
+            }
+        }
+    }
 }
