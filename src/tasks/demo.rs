@@ -1,12 +1,14 @@
 //! `inv-tui --demo`: a made-up fleet that lives. It stands on any API server through a
-//! `kube::Client` and plays everybody else that works with a real one, each under its own field
-//! manager: the fetchers, the lifecycle controller, the agents on the hosts, and colleagues.
+//! `kube::Client`. The lifecycle controller is the real one; everybody else that works with a real
+//! fleet is played, each under its own field manager: the fetchers, the agents on the hosts, and
+//! colleagues.
 //!
 //! ```text
 //! install  definitions, namespace, regions, clusters      before the explorer starts
 //! fill     hosts with their status, requests for certificates
 //! run      churn: hosts break, mend, come and go, are held ── change Hosts ──┐
-//!          agents: confirm holds, run Ansible, derive the rest ◄── watch ────┘
+//!          agents: drain, run Ansible                       ◄── watch ────────┤
+//!          lifecycle: what follows                          ◄── watch ────────┘
 //! ```
 //!
 //! What happens follows from the seed; only the times, and the keys of the certificate requests,
@@ -17,16 +19,18 @@ mod certificates;
 mod churn;
 mod confirm;
 mod fill;
-mod rollup;
+mod heartbeats;
 mod write;
 
 use std::convert::Infallible;
 
 use jiff::Timestamp;
 use kube::Client;
+use tokio::sync::watch;
 
 use crate::error::{Result, chain};
 use crate::store::client::Connection;
+use crate::tasks::lifecycle::{Control, Metrics};
 
 /// A demo fleet on the server that `client` leads to.
 #[derive(Clone)]
@@ -79,7 +83,16 @@ impl Demo {
             }
             churn::run(self).await
         };
-        let (never, _) = tokio::join!(happens, agents::run(self));
+        let (_stop, never_stopped) = watch::channel(false);
+        let control = Control {
+            client: self.client.clone(),
+            namespace: self.namespace.clone(),
+            metrics: Metrics::default(),
+            instance: "demo".to_owned(),
+            once: false,
+        };
+        let (never, ..) =
+            tokio::join!(happens, agents::run(self), control.run(never_stopped));
         never
     }
 }

@@ -27,6 +27,16 @@ impl Jobs {
         }
     }
 
+    /// Whether the object is due at some time.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.all.contains_key(name)
+    }
+
+    /// How many are.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.order.first().map(|(due, _)| *due)

@@ -16,6 +16,7 @@ mod crds;
 mod demo;
 mod embedded;
 mod fetch;
+mod lifecycle;
 mod pty;
 mod support;
 mod tui;

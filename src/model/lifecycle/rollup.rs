@@ -195,7 +195,7 @@ mod tests {
                 left_out: false,
             })
             .collect();
-        let mut tell = |cluster: &mut Cluster, members: &[Member], second| {
+        let tell = |cluster: &mut Cluster, members: &[Member], second| {
             let budget = Budget::of(cluster, members, at(second));
             let status = cluster_status(cluster, Counts::default(), None, &budget, at(second));
             let patch = status_patch(cluster.status.as_ref(), &status, Some("7"));

@@ -1,5 +1,5 @@
-//! The controller and the agents of the demo: they watch the hosts, and when one has something to
-//! confirm, do so a moment later, as a program on the host would. Clusters and regions are counted.
+//! The agents of the demo: they watch the hosts, and when one has something to do, do so a moment
+//! later, as a program on the host would.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -11,13 +11,11 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use tokio::time::MissedTickBehavior;
 
-use super::rollup::Rollup;
 use super::write::{Part, change};
 use super::{Demo, confirm, now};
 use crate::model::host::Host;
-use crate::store::client::{AGENT, LIFECYCLE};
+use crate::store::client::AGENT;
 use crate::tasks::jobs::Jobs;
 
 /// Hosts that are dealt with at the same time.
@@ -33,9 +31,6 @@ pub(super) async fn run(demo: &Demo) -> Infallible {
     loop {
         let mut events = watcher(watched.clone(), config.clone()).default_backoff().boxed();
         let mut jobs = Jobs::default();
-        let mut rollup = Rollup::default();
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let wait = jobs.next().map(|due| {
                 let wait = Duration::try_from(due.duration_since(now())).unwrap_or_default();
@@ -46,27 +41,23 @@ pub(super) async fn run(demo: &Demo) -> Infallible {
                     Some(Ok(Event::Apply(host) | Event::InitApply(host))) => {
                         let DeserializeGuard(Ok(host)) = host else { continue };
                         jobs.set(host.name_any(), confirm::due(&host, now()), 0);
-                        rollup.set(&host.name_any(), Some(&host));
                     }
                     Some(Ok(Event::Delete(host))) => {
                         jobs.set(host.name_any(), None, 0);
-                        rollup.set(&host.name_any(), None);
                     }
                     Some(Ok(Event::Init)) => {
                         jobs = Jobs::default();
-                        rollup.clear();
                     }
                     Some(Ok(Event::InitDone)) => {}
                     Some(Err(cause)) => tracing::warn!(%cause, "the demo cannot watch its hosts"),
                     None => break,
                 },
-                _ = tick.tick() => rollup.write(demo).await,
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
                     let due = jobs.take(now(), AT_ONCE);
                     let acts = due.iter().map(|(name, _)| act(&hosts, name));
                     for ((name, failures), done) in due.iter().zip(join_all(acts).await) {
                         if let Err(cause) = done {
-                            tracing::warn!(host = %name, %cause, "the demo cannot confirm");
+                            tracing::warn!(host = %name, %cause, "the demo's agent cannot act");
                             jobs.again(name.clone(), *failures, now());
                         }
                     }
@@ -76,9 +67,8 @@ pub(super) async fn run(demo: &Demo) -> Infallible {
     }
 }
 
-/// What controller and agent do about a host now. What they write comes back by the watch, and
-/// with it what comes next.
+/// What the agent does about a host now. What it writes comes back by the watch, and with it what
+/// comes next.
 async fn act(hosts: &Api<Host>, name: &str) -> kube::Result<()> {
-    change(hosts, name, AGENT, Part::Status, |host| confirm::agent(host, now())).await?;
-    change(hosts, name, LIFECYCLE, Part::Status, |host| confirm::lifecycle(host, now())).await
+    change(hosts, name, AGENT, Part::Status, |host| confirm::agent(host, now())).await
 }

@@ -12,11 +12,11 @@ use kube::api::{Api, DeleteParams};
 
 use super::fill::fetcher;
 use super::write::{Part, change, within};
-use super::{Demo, certificates, confirm, fill, now};
+use super::{Demo, certificates, confirm, fill, heartbeats, now};
 use crate::error::{Result, chain};
 use crate::model::host::{Host, HostStatus, Phase};
 use crate::model::{change, condition, sample};
-use crate::store::client::{AGENT, LIFECYCLE, OPERATOR, explain};
+use crate::store::client::{AGENT, OPERATOR, explain};
 
 /// Hosts for each change in a second, and the fewest and most changes in a second.
 const HOSTS_A_CHANGE: u32 = 250;
@@ -214,8 +214,7 @@ async fn perform(
     let colleague = || pick(&sample::ENGINEERS, number).to_owned();
     let done = match turn {
         Turn::Silence(_) => {
-            let edit = |host: &mut Host| agent_silent(host, true, now);
-            change(hosts, name, LIFECYCLE, Status, edit).await
+            heartbeats::beat(&demo.client, &demo.namespace, name, true, now).await
         }
         Turn::Impair(_) => {
             let edit = |host: &mut Host| impaired(host, true, now);
@@ -230,9 +229,8 @@ async fn perform(
                 provider_state(host, Phase::Running, now);
                 impaired(host, false, now);
             };
-            let by_lifecycle = |host: &mut Host| agent_silent(host, false, now);
             match change(hosts, name, fetcher, Status, by_fetcher).await {
-                Ok(()) => change(hosts, name, LIFECYCLE, Status, by_lifecycle).await,
+                Ok(()) => heartbeats::beat(&demo.client, &demo.namespace, name, false, now).await,
                 failed => failed,
             }
         }
@@ -265,8 +263,9 @@ async fn perform(
         }
         Turn::Lose(_) => change(hosts, name, fetcher, Status, |host| lost(host, now)).await,
         Turn::Remove(_) => match within(hosts.delete(name, &DeleteParams::default())).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-            gone => gone.map(|_| ()),
+            Err(kube::Error::Api(status)) if !status.is_not_found() => Err(kube::Error::Api(status)),
+            Err(cause) if !matches!(cause, kube::Error::Api(_)) => Err(cause),
+            _ => heartbeats::end(&demo.client, &demo.namespace, name).await,
         },
         Turn::Arrive(_) => {
             fill::host(hosts, newcomer(number, now)).await?;
@@ -323,12 +322,6 @@ fn impaired(host: &mut Host, impaired: bool, now: Timestamp) {
     confirm::set(&mut status.conditions, condition::PROVIDER_HEALTHY, !impaired, reason, now);
 }
 
-fn agent_silent(host: &mut Host, silent: bool, now: Timestamp) {
-    let Some(status) = &mut host.status else { return };
-    let reason = if silent { "LeaseExpired" } else { "Lease" };
-    confirm::set(&mut status.conditions, condition::AGENT_READY, !silent, reason, now);
-}
-
 /// The host has booted into the next kernel.
 fn booted(host: &mut Host, number: u32, now: Timestamp) {
     let os = host.status.get_or_insert_default().os.get_or_insert_default();
@@ -344,6 +337,7 @@ mod tests {
     use std::collections::{HashMap, HashSet};
 
     use super::*;
+    use crate::model::lifecycle::{self, View};
 
     #[test]
     fn the_same_seed_is_the_same_story() {
@@ -393,23 +387,19 @@ mod tests {
     fn a_newcomer_boots_and_then_runs() {
         let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
         let mut host = newcomer(5, at(0));
-        confirm::lifecycle(&mut host, at(1));
-        assert_eq!(host.status.as_ref().unwrap().phase, Some(Phase::Pending));
+        let phase = |host: &Host, agent, second| {
+            let view = View { host, agent, decisions: &[], now: at(second) };
+            lifecycle::derive(&view).phase
+        };
+        assert_eq!(phase(&host, None, 1), Phase::Pending);
         provider_state(&mut host, Phase::Running, at(2));
         impaired(&mut host, false, at(2));
-        agent_silent(&mut host, false, at(2));
-        confirm::lifecycle(&mut host, at(3));
-        let phase = |host: &Host| host.status.as_ref().unwrap().phase.unwrap();
-        assert_eq!(phase(&host), Phase::Running);
-        for (what, wanted) in [
-            (agent_silent as fn(&mut Host, bool, Timestamp), Phase::Unreachable),
-            (|host, _, now| provider_state(host, Phase::Stopped, now), Phase::Stopped),
-            (|host, _, now| lost(host, now), Phase::Missing),
-        ] {
-            what(&mut host, true, at(4));
-            confirm::lifecycle(&mut host, at(5));
-            assert_eq!(phase(&host), wanted);
-        }
+        assert_eq!(phase(&host, Some(true), 3), Phase::Running);
+        assert_eq!(phase(&host, Some(false), 3), Phase::Unreachable);
+        provider_state(&mut host, Phase::Stopped, at(4));
+        assert_eq!(phase(&host, Some(true), 5), Phase::Stopped);
+        lost(&mut host, at(6));
+        assert_eq!(phase(&host, Some(true), 7), Phase::Missing);
     }
 
     #[test]

@@ -13,11 +13,11 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::Demo;
+use super::{Demo, heartbeats};
 use super::write::{or_there, persist};
 use crate::error::{Error, Result};
 use crate::model::host::Host;
-use crate::model::sample;
+use crate::model::{condition, sample};
 use crate::store::client::{OPERATOR, explain, fetch_manager};
 use crate::store::definitions;
 
@@ -46,14 +46,21 @@ pub(super) async fn hosts(demo: &Demo, now: Timestamp) -> Result<()> {
     let next = Arc::new(AtomicU32::new(0));
     let mut writers: JoinSet<Result<()>> = JoinSet::new();
     for _ in 0..WRITERS.min(demo.hosts) {
-        let (api, next, count) = (api.clone(), Arc::clone(&next), demo.hosts);
+        let (demo, api, next) = (demo.clone(), api.clone(), Arc::clone(&next));
         writers.spawn(async move {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= count {
+                if number >= demo.hosts {
                     return Ok(());
                 }
-                host(&api, sample::host(number, now)).await?;
+                let made = sample::host(number, now);
+                let silent = is_silent(&made);
+                let name = made.name_any();
+                host(&api, made).await?;
+                let lease = heartbeats::beat(&demo.client, &demo.namespace, &name, silent, now);
+                lease.await.map_err(|cause| {
+                    explain(format!("cannot make the lease \"{name}\""), "patch leases", cause)
+                })?;
             }
         });
     }
@@ -61,6 +68,13 @@ pub(super) async fn hosts(demo: &Demo, now: Timestamp) -> Result<()> {
         done.map_err(|cause| Error::new("cannot fill the demo fleet").because(cause))??;
     }
     Ok(())
+}
+
+/// Its agent has fallen silent.
+fn is_silent(host: &Host) -> bool {
+    let status = host.status.as_ref();
+    let said = status.and_then(|s| condition::find(&s.conditions, condition::AGENT_READY));
+    said.is_some_and(|said| said.status == condition::FALSE)
 }
 
 /// One host with its status, written as its fetcher would.

@@ -19,15 +19,25 @@ fn running_host() -> Host {
     host
 }
 
+/// The lifecycle controller, as it is.
+fn derive(host: &mut Host, now: Timestamp) {
+    let agent = condition::find(&host.status.as_ref().unwrap().conditions, condition::AGENT_READY);
+    let agent = agent.map(|ready| ready.status == condition::TRUE);
+    let view = lifecycle::View { host, agent, decisions: &[], now };
+    lifecycle::derive(&view).put(host);
+}
+
 /// Plays controller and agent until nobody has anything to do; the times at which one acted, and
 /// what `see` saw then.
 fn play<T>(host: &mut Host, mut now: Timestamp, see: impl Fn(&HostStatus) -> T) -> Vec<(i64, T)> {
     let mut seen = Vec::new();
-    while let Some(next) = due(host, now).filter(|next| *next < at(3_600)) {
+    derive(host, now);
+    let next = |host: &Host, now| due(host, now).into_iter().chain(lifecycle::due(host, now)).min();
+    while let Some(next) = next(host, now).filter(|next| *next < at(3_600)) {
         assert!(next > now, "it must not act twice at once");
         now = next;
-        lifecycle(host, now);
         agent(host, now);
+        derive(host, now);
         seen.push((now.as_second() - at(0).as_second(), see(host.status.as_ref().unwrap())));
         assert!(seen.len() < 100, "it never rests");
     }
@@ -41,55 +51,15 @@ fn ready(host: &Host) -> (&str, &str) {
 }
 
 #[test]
-fn the_fleet_begins_confirmed() {
-    for host in sample::fleet(2_000, at(0)) {
-        let mut after = host.clone();
-        lifecycle(&mut after, at(0));
-        agent(&mut after, at(0));
-        let (before, name) = (host.status.unwrap(), host.metadata.name);
-        let after = after.status.unwrap();
-        assert_eq!(after.phase, before.phase, "{name:?}");
-        assert_eq!(after, before, "{name:?}");
-    }
-}
-
-#[test]
-fn a_hold_is_confirmed_drained_and_its_end_is_confirmed() {
+fn a_hold_is_drained_and_the_end_of_it_too() {
     let mut host = running_host();
     assert_eq!(due(&host, at(0)), None);
     host.spec.maintenance.insert("ann".into(), change::hold("disk swap", at(0), 60));
-    host.spec.maintenance.insert("bob".into(), change::hold("memory", at(0), 20));
-    let seen = play(&mut host, at(0), |status| {
-        let m = status.maintenance.clone().unwrap();
-        (m.active, m.holders.unwrap_or_default(), m.drained)
-    });
-    let held = |holders: &str, drained| (true, holders.to_owned(), Some(drained));
-    let wanted = [
-        (1, held("ann,bob", false)),
-        (5, held("ann,bob", true)),
-        (20, held("ann", true)),
-        (60, (false, String::new(), None)),
-    ];
-    assert_eq!(seen, wanted);
+    let seen = play(&mut host, at(0), |status| status.maintenance.clone().unwrap().drained);
+    assert_eq!(seen[..2], [(4, Some(true)), (60, None)]);
+    let drained = condition::find(&host.status.as_ref().unwrap().conditions, condition::DRAINED);
+    assert_eq!(drained.unwrap().reason, "InService");
     assert_eq!(ready(&host), ("True", "AllFine"));
-    let status = host.status.unwrap();
-    assert_eq!(status.phase, Some(Phase::Running));
-    let verbs: Vec<&str> = status.operations.iter().map(|o| o.verb.as_str()).collect();
-    assert_eq!(verbs, ["maintenance-on", "maintenance-off"]);
-    assert_eq!(status.operations[0].reason.as_deref(), Some("disk swap"));
-}
-
-#[test]
-fn a_hold_that_is_taken_away_is_confirmed_ended() {
-    let mut host = running_host();
-    host.spec.maintenance.insert("ann".into(), change::hold("disk swap", at(0), 6_000));
-    play(&mut host, at(0), |_| ());
-    assert_eq!(ready(&host), ("False", "Held"));
-    assert_eq!(host.status.as_ref().unwrap().phase, Some(Phase::Maintenance));
-    host.spec.maintenance.clear();
-    play(&mut host, at(100), |_| ());
-    assert_eq!(ready(&host), ("True", "AllFine"));
-    assert!(!host.status.unwrap().maintenance.unwrap().active);
 }
 
 fn request(id: &str) -> AnsibleRequest {
@@ -144,8 +114,8 @@ fn a_run_in_the_middle_is_finished_before_the_next() {
     let mut host = running_host();
     host.spec.ansible = Some(request("one"));
     for second in 1..4 {
-        lifecycle(&mut host, at(second));
         agent(&mut host, at(second));
+        derive(&mut host, at(second));
     }
     host.spec.ansible = Some(request("two"));
     let ids = play(&mut host, at(4), |status| status.ansible.as_ref().unwrap().request_id.clone());
@@ -175,18 +145,9 @@ fn a_run_that_takes_too_long_is_ended_and_a_silent_or_paused_host_runs_nothing()
 }
 
 #[test]
-fn a_host_that_somebody_made_by_hand_gets_a_phase() {
-    let mut host = Host::default();
+fn a_run_that_is_canceled_in_time_never_begins() {
+    let mut host = running_host();
+    host.spec.ansible = Some(AnsibleRequest { cancel: true, ..request("r") });
     play(&mut host, at(0), |_| ());
-    assert_eq!(host.status.as_ref().unwrap().phase, Some(Phase::Planned));
-}
-
-#[test]
-fn ten_operations_are_kept() {
-    let mut status = HostStatus::default();
-    for second in 0..12 {
-        keep(&mut status, "maintenance-on", "ann", None, at(second));
-    }
-    assert_eq!(status.operations.len(), OPERATIONS);
-    assert_eq!(status.operations[0].at, Time(at(2)));
+    assert_eq!(host.status.unwrap().ansible, None);
 }

@@ -1,0 +1,654 @@
+//! The controller's loop. It alone keeps the tables; requests run beside it, a bounded number at a
+//! time, at most one for each object.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered};
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::Api;
+use kube::core::{DeserializeGuard, Selector};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::beats::{Beats, Look};
+use super::host::{self, Facts, From, Hosts, Next};
+use super::metrics::Metrics;
+use super::now;
+use super::place::{self, Places, Written};
+use super::requests::{Requests, SIGNER};
+use super::table::{Place, Table, version};
+use crate::error::{Error, Result, chain};
+use crate::model::cluster::Cluster;
+use crate::model::diff::StoredHost;
+use crate::model::lifecycle::{self, rollup};
+use crate::model::region::Region;
+use crate::model::DEFAULT_NAMESPACE;
+use crate::store::client::{LIFECYCLE, explain};
+use crate::store::event::Events;
+use crate::tasks::jobs::Jobs;
+
+/// Hosts that are worked on at a time. While there are so many, no further host is read.
+const AT_ONCE: usize = 32;
+/// Clusters and regions that are written at a time.
+const PLACES: usize = 8;
+/// Time between two writes of the same cluster or region, at least.
+const FLUSH: Duration = Duration::from_secs(1);
+/// How long requests that are under way may take to end after a stop.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How late a warning may come; one that is later was given by another controller, or is useless.
+const LATE: i64 = 120;
+/// An outage that is shorter than this kept no agent from its heartbeat.
+const OUTAGE: Duration = Duration::from_secs(5);
+
+/// What the controller works with.
+#[derive(Clone)]
+pub struct Control {
+    /// The server.
+    pub client: Client,
+    /// Namespace of the hosts.
+    pub namespace: String,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Which one of several it is, for Events.
+    pub instance: String,
+    /// End when everything is settled.
+    pub once: bool,
+}
+
+/// What ended a piece of work.
+enum Done {
+    Host(String, Result<Option<StoredHost>>),
+    Place(Place, Result<Written>),
+    Told,
+}
+
+/// A host that is being worked on.
+struct Busy {
+    failures: u32,
+    /// What came for it in the meantime.
+    again: Option<From>,
+}
+
+struct Streams {
+    hosts: BoxStream<'static, watcher::Result<Event<StoredHost>>>,
+    leases: BoxStream<'static, watcher::Result<Event<Lease>>>,
+    requests: BoxStream<'static, watcher::Result<Event<CertificateSigningRequest>>>,
+    clusters: BoxStream<'static, watcher::Result<Event<DeserializeGuard<Cluster>>>>,
+    regions: BoxStream<'static, watcher::Result<Event<DeserializeGuard<Region>>>>,
+}
+
+/// Which lists were read completely.
+#[derive(Clone, Copy, Default)]
+struct Read {
+    leases: bool,
+    requests: bool,
+    clusters: bool,
+    regions: bool,
+    hosts: bool,
+}
+
+impl Control {
+    /// Works until `stop` becomes true, or with `once` until everything is settled. Gives how many
+    /// objects could not be settled; a service tries them again and never gives up. May be dropped
+    /// at any time.
+    pub async fn run(&self, stop: watch::Receiver<bool>) -> usize {
+        // Large, and moved about if it lay in the caller's future.
+        Box::pin(Loop::new(self).run(stop)).await
+    }
+
+    fn streams(&self) -> Streams {
+        let (client, namespace) = (&self.client, &self.namespace);
+        let requests = watcher::Config::default().fields(&format!("spec.signerName={SIGNER}"));
+        Streams {
+            hosts: self.hosts(),
+            leases: follow(Api::namespaced(client.clone(), namespace), watcher::Config::default()),
+            requests: follow(Api::all(client.clone()), requests),
+            clusters: follow(Api::namespaced(client.clone(), namespace), watcher::Config::default()),
+            regions: follow(Api::all(client.clone()), watcher::Config::default()),
+        }
+    }
+
+    fn hosts(&self) -> BoxStream<'static, watcher::Result<Event<StoredHost>>> {
+        follow(Api::namespaced(self.client.clone(), &self.namespace), watcher::Config::default())
+    }
+}
+
+fn follow<K>(api: Api<K>, config: watcher::Config) -> BoxStream<'static, watcher::Result<Event<K>>>
+where
+    K: kube::Resource + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    watcher(api, config).default_backoff().boxed()
+}
+
+struct Loop<'a> {
+    control: &'a Control,
+    hosts: Arc<Hosts>,
+    places: Arc<Places>,
+    streams: Streams,
+    read: Read,
+    /// A cluster chooses other hosts now: all are to be read again.
+    choose: bool,
+    table: Table,
+    beats: Beats,
+    requests: Requests,
+    clusters: BTreeMap<Arc<str>, Cluster>,
+    regions: BTreeMap<Arc<str>, Region>,
+    work: FuturesUnordered<BoxFuture<'static, Done>>,
+    busy: HashMap<String, Busy>,
+    writing: BTreeSet<Place>,
+    jobs: Jobs,
+    lapses: Jobs,
+    grants: Jobs,
+    warned: BTreeSet<(Timestamp, String, String)>,
+    /// Since when heartbeats cannot be seen.
+    broken: Option<Instant>,
+    failed: usize,
+}
+
+impl<'a> Loop<'a> {
+    fn new(control: &'a Control) -> Self {
+        let Control { client, namespace, metrics, instance, .. } = control;
+        let events = Events::new(client.clone(), LIFECYCLE, instance);
+        let hosts = Hosts::new(client.clone(), namespace, events.clone(), metrics.clone());
+        let hosts = Arc::new(hosts);
+        let places =
+            Places::new(client.clone(), namespace, Arc::clone(&hosts), events, metrics.clone());
+        Self {
+            control,
+            hosts,
+            places: Arc::new(places),
+            streams: control.streams(),
+            read: Read::default(),
+            choose: false,
+            table: Table::default(),
+            beats: Beats::new(if control.once { Timestamp::MIN } else { now() }),
+            requests: Requests::default(),
+            clusters: BTreeMap::new(),
+            regions: BTreeMap::new(),
+            work: FuturesUnordered::new(),
+            busy: HashMap::new(),
+            writing: BTreeSet::new(),
+            jobs: Jobs::default(),
+            lapses: Jobs::default(),
+            grants: Jobs::default(),
+            warned: BTreeSet::new(),
+            broken: None,
+            failed: 0,
+        }
+    }
+
+    async fn run(mut self, mut stop: watch::Receiver<bool>) -> usize {
+        let mut tick = tokio::time::interval(FLUSH);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            if self.control.once && self.is_settled() {
+                break;
+            }
+            let room = self.busy.len() < AT_ONCE;
+            let Read { leases, requests, clusters, regions, .. } = self.read;
+            // A host is judged by its Lease, and counted by its cluster's choice.
+            let hosts_may = room && leases && requests && clusters && regions;
+            let wait = self.wait().filter(|_| room);
+            let streams = &mut self.streams;
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(done) = self.work.next(), if !self.work.is_empty() => self.done(done),
+                Some(event) = streams.leases.next() => self.lease(event),
+                Some(event) = streams.requests.next() => self.request(event),
+                Some(event) = streams.clusters.next() => self.cluster(event),
+                Some(event) = streams.regions.next() => self.region(event),
+                Some(event) = streams.hosts.next(), if hosts_may => self.host(event),
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => self.due(),
+                _ = tick.tick() => self.flush(),
+            }
+        }
+        let rest = async { while self.work.next().await.is_some() {} };
+        let _ = tokio::time::timeout(DRAIN, rest).await;
+        self.failed
+    }
+
+    /// Everything is read and nothing is left to do now.
+    fn is_settled(&self) -> bool {
+        let nothing_due = self.wait().is_none_or(|wait| !wait.is_zero());
+        self.read.hosts && self.work.is_empty() && !self.table.is_changed() && nothing_due
+    }
+
+    /// How long until something is due.
+    fn wait(&self) -> Option<Duration> {
+        let all = [self.jobs.next(), self.lapses.next(), self.grants.next()];
+        let due = all.into_iter().flatten().min()?;
+        let wait = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();
+        Some(wait.min(Duration::from_mins(1))) // the clock may be set
+    }
+
+    fn due(&mut self) {
+        let now = Timestamp::now();
+        for (host, _) in self.lapses.take(now, AT_ONCE) {
+            if self.broken.is_some() {
+                // Heartbeats cannot be seen, so that there is none says nothing.
+                self.lapses.again(host, 2, now);
+                continue;
+            }
+            match self.beats.look(&host, now) {
+                Look::Stale => self.look_at(&host),
+                Look::At(until) => self.lapses.set(host, Some(until), 0),
+                Look::Done => {}
+            }
+        }
+        for (cluster, _) in self.grants.take(now, AT_ONCE) {
+            self.table.touch(Place::Cluster(cluster.into()));
+        }
+        let room = AT_ONCE.saturating_sub(self.busy.len());
+        for (host, failures) in self.jobs.take(now, room) {
+            self.begin(&host, From::Ask, failures);
+        }
+    }
+
+    fn lease(&mut self, event: watcher::Result<Event<Lease>>) {
+        let namespace = &self.control.namespace;
+        let answered = !matches!(event, Err(_) | Ok(Event::Init));
+        if answered
+            && let Some(since) = self.broken.take()
+            && since.elapsed() > OUTAGE
+        {
+            self.beats.resume(now());
+        }
+        match event {
+            Ok(Event::Init) => self.beats.begin(),
+            Ok(Event::Apply(lease) | Event::InitApply(lease)) => {
+                let Some((host, turned, until)) = self.beats.take(&lease, namespace, now()) else {
+                    return;
+                };
+                // One look for all heartbeats until then.
+                if !self.lapses.has(&host) {
+                    self.lapses.set(host.clone(), Some(until), 0);
+                }
+                if turned {
+                    self.look_at(&host);
+                }
+            }
+            Ok(Event::InitDone) => {
+                for host in self.beats.end() {
+                    self.look_at(&host);
+                }
+                self.read.leases = true;
+            }
+            Ok(Event::Delete(lease)) => {
+                if let Some(host) = self.beats.remove(&lease, namespace) {
+                    self.look_at(&host);
+                }
+            }
+            Err(problem) => {
+                self.broken.get_or_insert_with(Instant::now);
+                self.read.leases |= refused("leases", problem);
+            }
+        }
+    }
+
+    fn request(&mut self, event: watcher::Result<Event<CertificateSigningRequest>>) {
+        match event {
+            Ok(Event::Init) => self.requests.begin(),
+            Ok(Event::Apply(request) | Event::InitApply(request)) => {
+                if let Some(host) = self.requests.take(&request, &self.control.namespace) {
+                    self.look_at(&host);
+                }
+            }
+            Ok(Event::InitDone) => {
+                self.requests.end();
+                self.read.requests = true;
+            }
+            Ok(Event::Delete(request)) => self.requests.forget(&request.name_any()),
+            Err(problem) => {
+                self.read.requests |= refused("certificatesigningrequests", problem);
+            }
+        }
+    }
+
+    fn cluster(&mut self, event: watcher::Result<Event<DeserializeGuard<Cluster>>>) {
+        match event {
+            Ok(Event::Init) => {}
+            Ok(Event::Apply(cluster) | Event::InitApply(cluster)) => match cluster.0 {
+                Ok(cluster) => self.take_cluster(cluster),
+                Err(problem) => {
+                    let name = problem.metadata.name.as_deref().unwrap_or_default();
+                    tracing::warn!(cluster = name, error = %problem.error, "cannot be read");
+                }
+            },
+            Ok(Event::InitDone) => self.read.clusters = true,
+            Ok(Event::Delete(cluster)) => {
+                let name = cluster.name_any();
+                if let Some(old) = self.clusters.remove(name.as_str()) {
+                    self.touch_region(&old);
+                }
+                self.choose |= self.table.select(&name, None);
+                self.grants.set(name, None, 0);
+            }
+            Err(problem) => self.read.clusters |= refused("clusters", problem),
+        }
+    }
+
+    /// The cluster is as given, unless we know a newer one.
+    fn take_cluster(&mut self, mut cluster: Cluster) {
+        let name: Arc<str> = cluster.name_any().into();
+        let old = self.clusters.get(&name);
+        if old.is_some_and(|old| older(&cluster, old)) {
+            return;
+        }
+        let selector = cluster.spec.selector.clone().and_then(|selector| {
+            let read = Selector::try_from(selector);
+            read.inspect_err(|cause| tracing::warn!(cluster = &*name, %cause, "selector is malformed")).ok()
+        });
+        let chosen = self.table.select(&name, selector);
+        self.choose |= chosen && self.read.clusters;
+        cluster.metadata.managed_fields = None;
+        let moved = old.map(|old| old.spec.region.clone()) != Some(cluster.spec.region.clone());
+        self.table.touch(Place::Cluster(Arc::clone(&name)));
+        if moved {
+            if let Some(old) = self.clusters.get(&name).cloned() {
+                self.touch_region(&old);
+            }
+            self.touch_region(&cluster);
+        }
+        self.clusters.insert(name, cluster);
+    }
+
+    fn touch_region(&mut self, cluster: &Cluster) {
+        if let Some(region) = &cluster.spec.region {
+            self.table.touch(Place::Region(region.as_str().into()));
+        }
+    }
+
+    fn region(&mut self, event: watcher::Result<Event<DeserializeGuard<Region>>>) {
+        match event {
+            Ok(Event::Init) => {}
+            Ok(Event::Apply(region) | Event::InitApply(region)) => match region.0 {
+                Ok(region) => self.take_region(region),
+                Err(problem) => {
+                    let name = problem.metadata.name.as_deref().unwrap_or_default();
+                    tracing::warn!(region = name, error = %problem.error, "cannot be read");
+                }
+            },
+            Ok(Event::InitDone) => self.read.regions = true,
+            Ok(Event::Delete(region)) => {
+                self.regions.remove(region.name_any().as_str());
+            }
+            Err(problem) => self.read.regions |= refused("regions", problem),
+        }
+    }
+
+    /// The region is as given, if its hosts are ours to count.
+    fn take_region(&mut self, mut region: Region) {
+        let name: Arc<str> = region.name_any().into();
+        let namespace = region.spec.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        if namespace != self.control.namespace {
+            self.regions.remove(&name);
+            return;
+        }
+        if self.regions.get(&name).is_some_and(|old| older(&region, old)) {
+            return;
+        }
+        region.metadata.managed_fields = None;
+        self.table.touch(Place::Region(Arc::clone(&name)));
+        self.regions.insert(name, region);
+    }
+
+    fn host(&mut self, event: watcher::Result<Event<StoredHost>>) {
+        match event {
+            Ok(Event::Init) => self.table.begin(),
+            Ok(Event::Apply(host) | Event::InitApply(host)) => {
+                let name = host.name_any();
+                self.table.listed(&name);
+                // An echo of what we wrote that has been overtaken by its answer.
+                if self.table.knows_newer(&host.metadata) {
+                    return;
+                }
+                self.begin(&name, From::Stored(Box::new(host)), 0);
+            }
+            Ok(Event::InitDone) => {
+                for name in self.table.end() {
+                    self.jobs.set(name.to_string(), None, 0);
+                }
+                self.read.hosts = true;
+                self.control.metrics.synced();
+            }
+            Ok(Event::Delete(host)) => {
+                let name = host.name_any();
+                self.forget(&name);
+                if let Some(busy) = self.busy.get_mut(&name) {
+                    busy.again = Some(From::Ask);
+                }
+            }
+            Err(problem) => {
+                refused("hosts", problem);
+            }
+        }
+    }
+
+    fn forget(&mut self, host: &str) {
+        self.table.remove(host);
+        self.jobs.set(host.to_owned(), None, 0);
+    }
+
+    /// Something beside the object has changed.
+    fn look_at(&mut self, host: &str) {
+        if let Some(busy) = self.busy.get_mut(host) {
+            busy.again = Some(From::Ask);
+        } else if self.table.knows(host) {
+            self.jobs.set(host.to_owned(), Some(Timestamp::now()), 0);
+        }
+    }
+
+    /// Sees to a host: at once if nothing is to be written, else beside the loop.
+    fn begin(&mut self, name: &str, from: From, failures: u32) {
+        if let Some(busy) = self.busy.get_mut(name) {
+            // The newest object counts, and a question is newer than any.
+            if !matches!(busy.again, Some(From::Ask)) {
+                busy.again = Some(from);
+            }
+            return;
+        }
+        let facts = Facts { agent: self.beats.agent(name), decisions: self.requests.of(name) };
+        if let From::Stored(stored) = &from
+            && let Ok(host) = host::read(stored)
+            && host::next(stored, &host, &facts, now()) == Next::Nothing
+        {
+            self.control.metrics.skipped();
+            self.settled(&host);
+            return;
+        }
+        self.busy.insert(name.to_owned(), Busy { failures, again: None });
+        let (hosts, name) = (Arc::clone(&self.hosts), name.to_owned());
+        let work = async move {
+            let done = hosts.settle(&name, from, facts).await;
+            Done::Host(name, done)
+        };
+        self.work.push(work.boxed());
+    }
+
+    /// Nothing is to be written about this host now.
+    fn settled(&mut self, host: &crate::model::host::Host) {
+        let (name, time) = (host.name_any(), now());
+        self.table.set(host, time);
+        self.jobs.set(name.clone(), lifecycle::due(host, time), 0);
+        self.warned.retain(|(until, ..)| *until > time);
+        for (holder, hold) in lifecycle::soon_over(host, time) {
+            let until = hold.until.0;
+            let since = lifecycle::warned_at(hold).unwrap_or(until);
+            let late = time.duration_since(since).as_secs() > LATE;
+            let key = (until, name.clone(), holder.to_owned());
+            if late || !self.warned.insert(key) {
+                continue;
+            }
+            let (hosts, holder) = (Arc::clone(&self.hosts), holder.to_owned());
+            let host = host.clone();
+            self.work.push(
+                async move {
+                    hosts.warn(&host, &holder, until).await;
+                    Done::Told
+                }
+                .boxed(),
+            );
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Told => {}
+            Done::Host(name, result) => self.host_done(&name, result),
+            Done::Place(place, result) => self.place_done(place, result),
+        }
+    }
+
+    fn host_done(&mut self, name: &str, result: Result<Option<StoredHost>>) {
+        let busy = self.busy.remove(name);
+        let failures = busy.as_ref().map_or(0, |busy| busy.failures);
+        let again = busy.and_then(|busy| busy.again);
+        let mut known = 0;
+        match result {
+            Ok(None) => self.forget(name),
+            Ok(Some(stored)) => {
+                known = version(&stored.metadata);
+                match host::read(&stored) {
+                    Ok(host) => self.settled(&host),
+                    Err(problem) => self.host_failed(name, failures, &problem),
+                }
+            }
+            Err(problem) => self.host_failed(name, failures, &problem),
+        }
+        match again {
+            // Mostly the echo of what we wrote.
+            Some(From::Stored(stored)) if version(&stored.metadata) <= known => {}
+            Some(from) => self.begin(name, from, 0),
+            None => {}
+        }
+    }
+
+    fn host_failed(&mut self, name: &str, failures: u32, problem: &Error) {
+        self.control.metrics.failed();
+        tracing::warn!(host = name, error = chain(problem), hint = problem.next_step(), "host failed");
+        self.failed += 1;
+        if !self.control.once {
+            self.jobs.again(name.to_owned(), failures, Timestamp::now());
+        }
+    }
+
+    fn place_done(&mut self, place: Place, result: Result<Written>) {
+        self.writing.remove(&place);
+        match result {
+            Ok(Written::Cluster(cluster)) => self.take_cluster(*cluster),
+            Ok(Written::Region(region)) => self.take_region(*region),
+            Ok(Written::Gone) => {}
+            Ok(Written::Stale(host)) => {
+                self.begin(&host, From::Ask, 0);
+                self.table.touch(place);
+            }
+            Err(problem) => {
+                self.control.metrics.failed();
+                tracing::warn!(?place, error = chain(&problem), hint = problem.next_step(), "not counted");
+                self.failed += 1;
+                if !self.control.once {
+                    self.table.touch(place);
+                }
+            }
+        }
+    }
+
+    /// Writes some of the clusters and regions that have changed. What is being read for the first
+    /// time, or anew, is not counted before its end.
+    fn flush(&mut self) {
+        let control = self.control;
+        control.metrics.fleet(self.table.len(), self.jobs.len());
+        if !self.read.hosts {
+            return;
+        }
+        if std::mem::take(&mut self.choose) {
+            self.streams.hosts = control.hosts();
+            self.read.hosts = false;
+            return;
+        }
+        let mut later = Vec::new();
+        while self.writing.len() < PLACES {
+            let Some(place) = self.table.next_changed() else { break };
+            if self.writing.contains(&place) {
+                later.push(place);
+                continue;
+            }
+            match &place {
+                Place::Cluster(name) => self.write_cluster(name),
+                Place::Region(name) => self.write_region(name),
+            }
+        }
+        for place in later {
+            self.table.touch(place);
+        }
+    }
+
+    fn write_cluster(&mut self, name: &Arc<str>) {
+        let Some(cluster) = self.clusters.get(name) else { return };
+        let plan = place::plan(cluster, &self.table, now());
+        self.grants.set(name.to_string(), plan.due, 0);
+        if plan.patch.is_none() {
+            return;
+        }
+        let (places, cluster) = (Arc::clone(&self.places), cluster.clone());
+        let place = Place::Cluster(Arc::clone(name));
+        self.writing.insert(place.clone());
+        let work = async move { Done::Place(place, places.cluster(&cluster, plan).await) };
+        self.work.push(work.boxed());
+    }
+
+    fn write_region(&mut self, name: &Arc<str>) {
+        let Some(region) = self.regions.get(name) else { return };
+        let place = Place::Region(Arc::clone(name));
+        let mine = |cluster: &&Cluster| cluster.spec.region.as_deref() == Some(name);
+        let clusters = self.clusters.values().filter(mine).count();
+        let clusters = i32::try_from(clusters).unwrap_or(i32::MAX);
+        let old = region.status.as_ref();
+        let status = rollup::region_status(old, self.table.counts(&place), clusters);
+        let version = region.metadata.resource_version.as_deref();
+        let Some(patch) = rollup::status_patch(old, &status, version) else { return };
+        let (places, name) = (Arc::clone(&self.places), name.to_string());
+        self.writing.insert(place.clone());
+        let work = async move { Done::Place(place, places.region(&name, patch).await) };
+        self.work.push(work.boxed());
+    }
+}
+
+/// Logs a failure of a watch, which tries again by itself. Whether the server says that we may not
+/// read this at all: then there is nothing to wait for.
+fn refused(resource: &str, problem: watcher::Error) -> bool {
+    let what = format!("cannot watch {resource}");
+    let needs = format!("watch {resource}");
+    let (gone, cause) = match problem {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => (false, cause),
+        watcher::Error::WatchError(status) => (status.code == 410, kube::Error::Api(status)),
+        watcher::Error::NoResourceVersion => {
+            tracing::warn!(resource, "the server sent an object without a version");
+            return false;
+        }
+    };
+    let refused = matches!(&cause, kube::Error::Api(status) if status.is_forbidden());
+    if gone {
+        return false; // too old: it is listed again
+    }
+    let error = explain(what, &needs, cause);
+    tracing::warn!(error = chain(&error), hint = error.next_step(), "the watch failed");
+    refused
+}
+
+/// Whether the first is an older state of the same object.
+fn older<K: kube::Resource>(a: &K, b: &K) -> bool {
+    a.meta().uid == b.meta().uid && version(a.meta()) < version(b.meta())
+}
