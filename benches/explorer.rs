@@ -48,6 +48,7 @@ fn explorer() -> Model {
         theme: "night".to_owned(),
         ascii: false,
         time_zone: TimeZone::UTC,
+        seed: 7,
     };
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(ALL as usize) }));

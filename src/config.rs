@@ -30,6 +30,8 @@ pub struct Config {
     pub ascii: bool,
     /// What a maintenance begins with.
     pub maintenance: Maintenance,
+    /// What an Ansible run is chosen from.
+    pub ansible: Ansible,
     /// How long `W` arms writing.
     #[serde(deserialize_with = "length")]
     pub arm_for: Duration,
@@ -48,6 +50,7 @@ impl Default for Config {
             production_contexts: Vec::new(),
             ascii: false,
             maintenance: Maintenance::default(),
+            ansible: Ansible::default(),
             arm_for: Duration::from_mins(15),
             ssh: "ssh {address}".to_owned(),
         }
@@ -77,6 +80,15 @@ impl Default for Maintenance {
             protected_labels: vec!["inventory.inv-tui.dev/environment=prod".to_owned()],
         }
     }
+}
+
+/// What an Ansible run is chosen from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Ansible {
+    /// Playbooks that are offered for hosts whose Cluster offers none, relative to the place that
+    /// the agents and runners have configured.
+    pub playbooks: Vec<String>,
 }
 
 fn length<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Duration, D::Error> {

@@ -107,7 +107,7 @@ impl Work<'_> {
         }
     }
 
-    async fn not_tried(&mut self, numbers: impl IntoIterator<Item = usize>, why: &str) {
+    async fn not_tried(&mut self, numbers: Vec<usize>, why: &str) {
         for number in numbers {
             self.end(number, Outcome::NotTried(why.to_owned()), None).await;
         }
@@ -115,14 +115,14 @@ impl Work<'_> {
 
     async fn batch(&mut self, batch: Range<usize>) {
         if let Some(why) = self.why_halted() {
-            return self.not_tried(batch, &why).await;
+            return self.not_tried(batch.collect(), &why).await;
         }
         let clusters = match self.clusters(&batch).await {
             Ok(clusters) => clusters,
             Err(error) => {
                 let why = told(&error);
                 self.halted.get_or_insert_with(|| why.clone());
-                return self.not_tried(batch, &why).await;
+                return self.not_tried(batch.collect(), &why).await;
             }
         };
         let found = self.look(batch).await;
@@ -141,7 +141,8 @@ impl Work<'_> {
             let (wave, after) = rest.split_at(rest.len().min(WAVE));
             rest = after;
             if let Some(why) = self.why_halted() {
-                self.not_tried(wave.iter().map(|one| one.number), &why).await;
+                let numbers = wave.iter().map(|one| one.number).collect();
+                self.not_tried(numbers, &why).await;
                 continue;
             }
             let _ = self.steps.send(Step::Wave(wave.len())).await;

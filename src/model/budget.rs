@@ -10,7 +10,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::cluster::Cluster;
 use super::condition::{self, READY};
 use super::host::{Host, Phase, ServiceState};
-use super::row::CLOCK_SLACK;
+use super::row::{CLOCK_SLACK, HostRow};
 
 /// A grant whose host is not held by then has come to nothing.
 pub const GRANT_LAPSES: SignedDuration = SignedDuration::from_mins(5);
@@ -45,13 +45,34 @@ impl Member {
         Self {
             name: host.metadata.name.clone().unwrap_or_default(),
             held,
-            unhealthy: not_ready
-                || matches!(phase, Some(Phase::Stopped | Phase::Unreachable | Phase::Missing)),
+            unhealthy: not_ready || phase.is_some_and(is_unhealthy),
             left_out: host.metadata.deletion_timestamp.is_some()
                 || host.spec.service_state == ServiceState::Retired
-                || matches!(phase, Some(Phase::Planned | Phase::Gone | Phase::Decommissioning)),
+                || phase.is_some_and(is_left_out),
         }
     }
+
+    /// The same of a row, which is all that an explorer keeps of a host.
+    pub fn of_row(row: &HostRow, now: Timestamp) -> Self {
+        let phase = row.base_phase();
+        let not_ready = row.ready() == Some(false) && row.ready_reason() != "Held";
+        Self {
+            name: row.name().to_owned(),
+            held: row.holds().iter().any(|hold| hold.is_current(now)),
+            unhealthy: not_ready || is_unhealthy(phase),
+            left_out: row.is_deleting()
+                || row.service_state() == ServiceState::Retired
+                || is_left_out(phase),
+        }
+    }
+}
+
+fn is_unhealthy(phase: Phase) -> bool {
+    matches!(phase, Phase::Stopped | Phase::Unreachable | Phase::Missing)
+}
+
+fn is_left_out(phase: Phase) -> bool {
+    matches!(phase, Phase::Planned | Phase::Gone | Phase::Decommissioning)
 }
 
 /// How the budget of a cluster stands.

@@ -5,7 +5,7 @@
 //!
 //! - `rows` has the hosts by number, `groups` their order and the counters.
 //! - `lists` has some of them in another order: who is held, what runs.
-//! - `search` has the filter: which hosts it chooses.
+//! - `search` has the filter: which hosts it chooses; `marks` what a person has chosen.
 //! - `walk` and `tree` are the lines that a screen shows.
 //! - `interner` has the texts that hosts share.
 
@@ -23,6 +23,7 @@ mod counts;
 mod folds;
 mod groups;
 mod lists;
+mod marks;
 mod roster;
 mod rows;
 mod search;
@@ -32,8 +33,10 @@ mod walk;
 pub use counts::Counts;
 pub use folds::Folds;
 pub use lists::List;
+pub use marks::Marked;
 pub use tree::{Anchor, Line};
 
+use bits::Bits;
 use groups::Groups;
 use lists::Lists;
 use rows::Rows;
@@ -47,6 +50,8 @@ pub struct Inventory {
     groups: Groups,
     lists: Lists,
     search: Search,
+    /// The hosts that are marked.
+    marks: Bits,
     /// When a hold begins or ends next, by host.
     due: BTreeSet<(Timestamp, u32)>,
     due_of: HashMap<u32, Timestamp>,
@@ -180,6 +185,7 @@ impl Inventory {
     }
 
     fn delete_slot(&mut self, slot: u32) {
+        self.marks.set(slot, false);
         self.groups.remove(slot, self.search.bits(), &self.rows);
         self.lists.remove(slot, self.search.bits(), &self.rows);
         let pairs = self.rows.pairs(slot).to_vec();

@@ -10,6 +10,7 @@ use super::host::{AnsibleStatus, Host, Phase, RunState};
 use super::labels;
 use super::row::{CLOCK_SLACK, HostRow};
 
+pub mod playbook;
 mod window;
 
 pub use window::{Opening, Zones, opening};

@@ -244,6 +244,11 @@ impl HostRow {
         self.phase
     }
 
+    /// The phase without regard to holds: what shows when they end.
+    pub fn base_phase(&self) -> Phase {
+        self.base_phase
+    }
+
     /// How the host does, see [`Health`].
     pub fn health(&self) -> Health {
         self.health

@@ -13,4 +13,5 @@ pub mod maintain;
 pub mod run;
 pub mod runner;
 pub mod serve;
+mod shell;
 pub mod signals;

@@ -2,12 +2,17 @@
 
 pub mod certificates;
 pub mod decide;
+pub mod clusters;
 pub mod detail;
 pub mod filter;
+pub mod ids;
 pub mod input;
 pub mod journal;
 mod keys;
+pub mod marks;
+pub mod orders;
 pub mod palette;
+pub mod run_dialog;
 pub mod strip;
 mod tree;
 pub mod views;
@@ -19,7 +24,7 @@ use ratatui::layout::Rect;
 
 use crate::config::Config;
 use crate::model::inventory::{Folds, Inventory};
-use crate::model::key::NodeKey;
+use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::{Command, Msg};
@@ -27,11 +32,13 @@ use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
 pub use decide::Decide;
+pub use clusters::Clusters;
 pub use detail::Detail;
 pub use filter::FilterLine;
 pub use journal::Journal;
 pub use keys::copy_choices;
 pub use palette::Palette;
+pub use run_dialog::RunDialog;
 pub use strip::Strip;
 pub use views::{View, Views};
 pub use writing::Writing;
@@ -56,6 +63,8 @@ pub struct Settings {
     pub ascii: bool,
     /// Zone of the times on the screen.
     pub time_zone: TimeZone,
+    /// What names of orders are made from; no other program has it.
+    pub seed: u128,
 }
 
 /// How the connection is.
@@ -91,6 +100,10 @@ pub enum Overlay {
     Strip(Box<Strip>),
     /// The strip that approves or denies a request for a certificate.
     Decide(Box<Decide>),
+    /// The run dialog.
+    Run(Box<RunDialog>),
+    /// What came of the last order for several hosts.
+    Results,
     /// The palette.
     Palette(Palette),
     /// The copy menu.
@@ -159,8 +172,18 @@ pub struct Model {
     pub detail: Detail,
     /// The line for the person.
     pub notice: Option<Notice>,
-    /// Whether and as whom we may write, and what can be taken back.
+    /// Whether and as whom we may write, and what was done.
     pub writing: Writing,
+    /// The Clusters that are known.
+    pub clusters: Clusters,
+    /// The host that was marked last: where a range begins.
+    mark_anchor: Option<Uid>,
+    /// Number of the last question for what the server knows of hosts.
+    reading: u64,
+    /// What the strip that is open would run.
+    chosen_run: Option<run_dialog::Choice>,
+    /// Names of orders and runs.
+    ids: ids::Ids,
     /// Digits typed before a motion, and the begin of a key sequence.
     pub pending: keys::Pending,
     /// When `ctrl-c` was pressed; again within three seconds quits.
@@ -195,6 +218,11 @@ impl Model {
             detail: Detail::default(),
             notice: None,
             writing: Writing::new(armed),
+            clusters: Clusters::default(),
+            mark_anchor: None,
+            reading: 0,
+            chosen_run: None,
+            ids: ids::Ids::new(settings.seed),
             pending: keys::Pending::default(),
             quit_armed: None,
             broken: None,
@@ -235,7 +263,9 @@ impl Model {
             && !self.filter.running
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
-            && !self.writing.sending
+            && !self.certificates.sending
+            && self.writing.going.is_none()
+            && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
     }
 
     /// Whether a filter pass has to go on ([`Model::filter_step`]).
@@ -280,7 +310,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::Fleet(event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
             fleet(model, event);
-            let unknown = model.writing.holder.is_none() || model.writing.may.is_none();
+            let unknown = model.writing.holder.is_none() || model.writing.may.is_empty();
             if recovered && unknown { vec![Command::AskWho] } else { Vec::new() }
         }
         Msg::HostRead { generation, result } => {
@@ -288,9 +318,18 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
-        Msg::Changed { change, result } => {
+        Msg::HostsRead { generation, result } => {
             model.dirty = true;
-            writing::changed(model, &change, result);
+            model.hosts_read(generation, result);
+            Vec::new()
+        }
+        Msg::Clusters(event) => {
+            model.clusters.apply(event);
+            Vec::new()
+        }
+        Msg::Act { id, step } => {
+            model.dirty = true;
+            model.step_of_order(&id, step);
             Vec::new()
         }
         Msg::User(result) => {
@@ -298,8 +337,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
-        Msg::MayWrite(result) => {
-            model.writing.may = result.ok();
+        Msg::May { verb, resource, result } => {
+            if let Ok(may) = result {
+                model.writing.may.insert((verb, resource), may);
+            }
             model.dirty = true;
             Vec::new()
         }
@@ -365,6 +406,14 @@ fn tick(model: &mut Model, now: Timestamp) {
         model.notice = None;
         model.dirty = true;
     }
+    if let Overlay::Strip(strip) = &model.overlay
+        && !strip.stands.is_empty()
+    {
+        let stands = model.stands(&strip.taken());
+        if let Overlay::Strip(strip) = &mut model.overlay {
+            strip.set_stands(stands);
+        }
+    }
     if model.writing.armed_until.is_some_and(|until| until <= now) {
         model.writing.disarm();
         model.say("writing is disarmed again");
@@ -381,12 +430,21 @@ fn fleet(model: &mut Model, event: FleetEvent) {
             model.dirty = true;
         }
         FleetEvent::Changes(changes) => {
+            let mut gone = false;
             for change in changes {
+                if let (HostChange::Delete(uid), Overlay::Strip(strip)) = (&change, &model.overlay) {
+                    gone |= strip.is_for(uid);
+                }
                 model.dirty |= host_changed(model, change);
+            }
+            if gone {
+                targets_gone(model);
             }
         }
         FleetEvent::Synced => {
-            model.removing(Inventory::end_resync);
+            if model.removing(Inventory::end_resync) > 0 {
+                targets_gone(model);
+            }
             model.expected = None;
             model.synced = true;
             model.link = Link::Live;
@@ -413,25 +471,36 @@ fn fleet(model: &mut Model, event: FleetEvent) {
 fn host_changed(model: &mut Model, change: HostChange) -> bool {
     match change {
         HostChange::Apply(record) => {
-            let uid = record.uid();
-            // The log's end and the like are in no row: the detail pane reads them anew.
-            let shown = uid.is_some() && model.detail_host().map(HostRow::uid) == uid.as_ref();
+            let Some(uid) = record.uid() else {
+                return model.inventory.apply(*record, model.now);
+            };
+            // The detail pane shows more of its host than the row does.
+            let seen = model.detail_host().map(HostRow::uid) == Some(&uid);
             let metadata = &record.metadata;
-            if let (Some(uid), Some(name)) = (&uid, &metadata.name) {
+            if let Some(name) = &metadata.name {
                 let namespace = metadata.namespace.as_deref().unwrap_or_default();
-                model.certificates.host_seen(namespace, name, uid);
+                model.certificates.host_seen(namespace, name, &uid);
             }
-            let changed = model.inventory.apply(*record, model.now) || shown;
-            if let Some(uid) = uid.filter(|_| changed) {
-                writing::target_moved(model, &uid);
+            let changed = model.inventory.apply(*record, model.now);
+            if changed && let Overlay::Strip(strip) = &mut model.overlay {
+                strip.target_moved(&uid);
             }
-            changed
+            // The detail pane shows more of the host under the cursor than its row does.
+            changed || seen
         }
-        HostChange::Delete(uid) => {
-            let deleted = model.removing(|inventory| inventory.delete(&uid));
-            writing::target_gone(model, &uid);
-            deleted
-        }
+        HostChange::Delete(uid) => model.removing(|inventory| inventory.delete(&uid)),
+    }
+}
+
+/// Targets of the strip are gone: they drop out of it, and with the last one it closes.
+fn targets_gone(model: &mut Model) {
+    let (inventory, overlay) = (&model.inventory, &mut model.overlay);
+    let Overlay::Strip(strip) = overlay else { return };
+    strip.keep(|uid| inventory.get(uid).is_some());
+    if strip.items.is_empty() {
+        let text = format!("{}: nothing was changed", strip.gone());
+        model.overlay = Overlay::None;
+        model.fail(text);
     }
 }
 

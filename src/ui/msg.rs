@@ -4,11 +4,14 @@ use jiff::Timestamp;
 use ratatui::crossterm::event::KeyEvent;
 
 use crate::act::certificate::Decision;
+use crate::act::{Order, Step};
 use crate::journal::Record;
-use crate::model::change::HoldChange;
+use crate::model::change::Target;
 use crate::model::host::Host;
 use crate::model::key::Uid;
 use crate::store::certificates::CsrEvent;
+use crate::store::clusters::ClusterEvent;
+use crate::store::read::Known;
 use crate::store::watch::FleetEvent;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
@@ -31,17 +34,33 @@ pub enum Msg {
         /// The object, or that it is gone, or why it could not be read.
         result: Result<Option<Box<Host>>, String>,
     },
-    /// An answer to [`Command::Change`].
-    Changed {
-        /// The change.
-        change: Box<HoldChange>,
-        /// What came of it.
-        result: ChangeResult,
+    /// Something happened to the Clusters.
+    Clusters(ClusterEvent),
+    /// An answer to [`Command::ReadHosts`].
+    HostsRead {
+        /// The question's number; late answers are dropped by it.
+        generation: u64,
+        /// The hosts that are still there, or why they could not be read.
+        result: Result<Vec<Known>, String>,
+    },
+    /// A step of an order, see [`Command::Act`].
+    Act {
+        /// The order's id.
+        id: String,
+        /// The step.
+        step: Step,
     },
     /// The name under which the server knows us.
     User(Result<String, String>),
-    /// Whether we may change hosts.
-    MayWrite(Result<bool, String>),
+    /// Whether we may do something.
+    May {
+        /// The verb, for example `patch`.
+        verb: &'static str,
+        /// The resource, for example `hosts`.
+        resource: &'static str,
+        /// The answer.
+        result: Result<bool, String>,
+    },
     /// Something happened to the requests for certificates.
     Certificates(Vec<CsrEvent>),
     /// An answer to [`Command::Decide`].
@@ -94,21 +113,8 @@ pub struct JournalRead {
     pub skipped: usize,
 }
 
-/// What came of a change.
-#[derive(Debug)]
-pub enum ChangeResult {
-    /// Done; the object as it is now.
-    Done(Box<Host>),
-    /// Not done: somebody else changed the same value first.
-    Conflict(Box<Host>),
-    /// Not done: the object is gone.
-    Gone,
-    /// Not done, and why, and what to do next.
-    Failed(String),
-}
-
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (three), `Reconnect` and `Quit` (none).
+/// `AskWho` (three), `Act` (one for each step), `Stop`, `Reconnect` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -122,8 +128,22 @@ pub enum Command {
         /// Its name.
         name: String,
     },
-    /// Send a change.
-    Change(Box<HoldChange>),
+    /// Read what the server knows of hosts.
+    ReadHosts {
+        /// Number of the question.
+        generation: u64,
+        /// The hosts.
+        hosts: Vec<Target>,
+    },
+    /// Carry out an order; its last step is [`Step::Ended`].
+    Act {
+        /// The name under which the server knows us.
+        user: String,
+        /// The order.
+        order: Box<Order>,
+    },
+    /// Let the order that is on its way begin nothing further.
+    Stop,
     /// Approve or deny a request for a certificate.
     Decide(Box<Decision>),
     /// Read the journal.

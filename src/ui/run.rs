@@ -16,18 +16,17 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
-use super::msg::{ChangeResult, Command, Decided, JournalRead, Msg};
+use super::msg::{Command, Decided, JournalRead, Msg};
 use super::theme::Theme;
 use super::view;
 use crate::act::certificate::Decision;
-use crate::act::{self, Actor};
+use crate::act::{self, Actor, Order, Step};
 use crate::error::{self, Error, Result};
 use crate::journal::Journal;
-use crate::model::change::Change;
 use crate::store::certificates;
 use crate::store::client::Connection;
 use crate::store::watch::FleetEvent;
-use crate::store::write::{self, Outcome};
+use crate::store::{clusters, read, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
@@ -177,6 +176,11 @@ pub struct Effects {
     namespace: Option<String>,
     messages: mpsc::Sender<Msg>,
     reconnect: watch::Sender<u64>,
+    /// Stops the order that is on its way.
+    stop: watch::Sender<bool>,
+    journal: Option<Arc<Journal>>,
+    /// Who acted last: it remembers which slots of budgets it was granted.
+    actor: Option<Actor>,
     tasks: JoinSet<()>,
 }
 
@@ -222,7 +226,19 @@ impl Effects {
                 }
             }
         });
-        let mut effects = Self { connection, namespace, messages, reconnect, tasks };
+        let (groups, mut events) = mpsc::channel(QUEUE);
+        tasks.spawn(clusters::follow(connection.clone(), namespace.clone(), groups));
+        let forward = messages.clone();
+        tasks.spawn(async move {
+            while let Some(event) = events.recv().await {
+                if forward.send(Msg::Clusters(event)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
+        let mut effects =
+            Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks };
         effects.ask_who();
         effects
     }
@@ -233,8 +249,10 @@ impl Effects {
         self.tasks.spawn(async move {
             let user = write::user(&connection).await.map_err(|error| error::chain(&error));
             let _ = messages.send(Msg::User(user)).await;
-            let may = write::may(&connection, "patch", "hosts", namespace.as_deref()).await;
-            let _ = messages.send(Msg::MayWrite(may.map_err(|error| error::chain(&error)))).await;
+            let (verb, resource) = ("patch", "hosts");
+            let may = write::may(&connection, verb, resource, namespace.as_deref()).await;
+            let result = may.map_err(|error| error::chain(&error));
+            let _ = messages.send(Msg::May { verb, resource, result }).await;
             // A server that cannot say is asked by the decision itself.
             let missing = write::missing_to_decide(&connection).await.ok().flatten();
             let _ = messages.send(Msg::MayDecide(missing.map(ToOwned::to_owned))).await;
@@ -256,26 +274,18 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::HostRead { generation, result }).await;
                 });
             }
-            Command::Change(change) => {
+            Command::ReadHosts { generation, hosts } => {
                 self.tasks.spawn(async move {
-                    let result = match write::change(&connection, &Change::Hold((*change).clone()))
+                    let result = read::known(&connection, &hosts, Timestamp::now())
                         .await
-                    {
-                        Outcome::Done(host) => ChangeResult::Done(host),
-                        Outcome::Conflict(host) => ChangeResult::Conflict(host),
-                        Outcome::Gone => ChangeResult::Gone,
-                        Outcome::Denied(error) | Outcome::Failed(error) => {
-                            let hint =
-                                error.next_step().map(|h| format!(" · {h}")).unwrap_or_default();
-                            ChangeResult::Failed(format!("{}{hint}", error::chain(&error)))
-                        }
-                    };
-                    let _ = messages.send(Msg::Changed { change, result }).await;
+                        .map_err(|error| error::chain(&error));
+                    let _ = messages.send(Msg::HostsRead { generation, result }).await;
                 });
             }
             Command::Decide(decision) => {
+                let journal = self.journal.clone();
                 self.tasks.spawn(async move {
-                    let result = decide(connection, &decision).await;
+                    let result = decide(connection, journal, &decision).await;
                     let (name, approve) = (decision.seen.name, decision.approve);
                     let _ = messages.send(Msg::Decided { name, approve, result }).await;
                 });
@@ -284,6 +294,17 @@ impl Executor for Effects {
                 self.tasks.spawn_blocking(move || {
                     let _ = messages.blocking_send(Msg::Journal(read_journal()));
                 });
+            }
+            Command::Act { user, order } => {
+                self.stop.send_replace(false);
+                let actor = self.actor.take().filter(|actor| actor.user == user);
+                let actor = actor
+                    .unwrap_or_else(|| Actor::new(connection, user, self.journal.clone()));
+                self.actor = Some(actor.clone());
+                self.tasks.spawn(carry_out(actor, *order, self.stop.subscribe(), messages));
+            }
+            Command::Stop => {
+                self.stop.send_replace(true);
             }
             Command::Copy(text) => match clipboard::place(|name| std::env::var(name).ok()) {
                 Place::Terminal => self.start(Command::CopyToTerminal(text)),
@@ -313,7 +334,11 @@ impl Executor for Effects {
 }
 
 /// Carries out a decision in the name that the server knows us by.
-async fn decide(connection: Connection, decision: &Decision) -> Decided {
+async fn decide(
+    connection: Connection,
+    journal: Option<Arc<Journal>>,
+    decision: &Decision,
+) -> Decided {
     let said = |error: &Error| {
         let hint = error.next_step().map(|hint| format!(" · {hint}")).unwrap_or_default();
         Decided::Failed(format!("{}{hint}", error::chain(error)))
@@ -322,7 +347,7 @@ async fn decide(connection: Connection, decision: &Decision) -> Decided {
         Ok(user) => user,
         Err(error) => return said(&error),
     };
-    let actor = Actor::new(connection, user, Journal::own().map(Arc::new));
+    let actor = Actor::new(connection, user, journal);
     match act::certificate::decide(&actor, decision).await {
         certificates::Outcome::Done(_) => Decided::Done,
         certificates::Outcome::Conflict(_) => Decided::Conflict,
@@ -336,6 +361,32 @@ fn read_journal() -> std::result::Result<JournalRead, String> {
     let journal = Journal::own().ok_or("there is no home folder to keep a journal in")?;
     let recent = journal.newest(journal::LINES).map_err(|error| error::chain(&error))?;
     Ok(JournalRead { records: recent.orders(), more: recent.more, skipped: recent.skipped })
+}
+
+/// Carries out an order and passes its steps on. The last one is always that it has ended, even if
+/// the engine breaks.
+async fn carry_out(
+    actor: Actor,
+    order: Order,
+    stop: watch::Receiver<bool>,
+    messages: mpsc::Sender<Msg>,
+) {
+    let (steps, mut taken) = mpsc::channel(QUEUE);
+    let id = order.id.clone();
+    let engine =
+        tokio::spawn(async move { act::carry_out(&actor, &order, &steps, stop).await });
+    let mut ended = false;
+    while let Some(step) = taken.recv().await {
+        ended |= matches!(step, Step::Ended(_));
+        if messages.send(Msg::Act { id: id.clone(), step }).await.is_err() {
+            return;
+        }
+    }
+    let broke = engine.await.err().map(|cause| format!("it broke off: {cause}"));
+    if !ended {
+        let why = broke.or_else(|| Some("it broke off".to_owned()));
+        let _ = messages.send(Msg::Act { id, step: Step::Ended(why) }).await;
+    }
 }
 
 /// Ends when the program is asked to end from outside: SIGTERM, SIGHUP, SIGINT or SIGQUIT.

@@ -79,6 +79,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         theme: theme.name.clone(),
         ascii: config.ascii || abilities.ascii,
         time_zone: TimeZone::system(),
+        seed: uuid::Uuid::new_v4().as_u128(),
         config,
     };
     let look = Look { theme, find: Box::new(move |name| load(name).ok()) };

@@ -33,6 +33,7 @@ pub(crate) fn settings(config: Config) -> Settings {
         theme: "night".into(),
         ascii: false,
         time_zone: TimeZone::UTC,
+        seed: 7,
     }
 }
 
@@ -88,7 +89,7 @@ pub(crate) fn hosts() -> Vec<Value> {
 
 pub(crate) fn with_hosts(mut model: Model, hosts: Vec<Value>) -> Model {
     send(&mut model, Msg::User(Ok("ann".into())));
-    send(&mut model, Msg::MayWrite(Ok(true)));
+    send(&mut model, Msg::May { verb: "patch", resource: "hosts", result: Ok(true) });
     send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
     send(&mut model, Msg::Fleet(FleetEvent::Changes(hosts.into_iter().map(apply).collect())));
     send(&mut model, Msg::Fleet(FleetEvent::Synced));

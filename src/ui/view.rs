@@ -21,6 +21,9 @@ mod journal;
 mod list;
 mod overlay;
 mod pen;
+mod results;
+mod run_dialog;
+mod strip;
 mod tree;
 
 use ratatui::buffer::Buffer;

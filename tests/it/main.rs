@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod acting;
 mod architecture;
 mod crds;
 mod demo;

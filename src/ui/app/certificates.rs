@@ -19,7 +19,11 @@ use crate::model::inventory::Inventory;
 use crate::model::key::Uid;
 use crate::model::row::HostRow;
 use crate::store::certificates::{CsrEvent, Decoded, about};
+use crate::ui::actions::Needs;
 use crate::ui::msg::{Command, Decided};
+
+/// What every decision needs.
+const DECIDE: Needs = Needs::Write("update", "certificatesigningrequests/approval");
 
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +70,8 @@ pub struct Certificates {
     pub synced: bool,
     /// Why they cannot be followed.
     pub problem: Option<String>,
+    /// A decision is on its way.
+    pub sending: bool,
     /// What we may not do of what a decision needs; none: everything, or it is not known yet.
     pub missing: Option<String>,
 }
@@ -320,7 +326,10 @@ impl Model {
 
     /// Why nothing can be decided now, if so.
     pub fn cannot_decide(&self) -> Option<String> {
-        self.cannot_act().or_else(|| {
+        if self.certificates.sending {
+            return Some("a decision is on its way".to_owned());
+        }
+        self.cannot(DECIDE).or_else(|| {
             let missing = self.certificates.missing.as_ref()?;
             Some(format!("your user lacks the permission to {missing}; ask for the approver role"))
         })
@@ -391,14 +400,14 @@ impl Model {
             return Vec::new();
         }
         self.overlay = Overlay::None;
-        self.writing.sending = true;
+        self.certificates.sending = true;
         self.say("sent, waiting for the server");
         vec![Command::Decide(Box::new(decision))]
     }
 
     /// Takes what came of a decision.
     pub(super) fn decided(&mut self, name: &str, approve: bool, result: Decided) {
-        self.writing.sending = false;
+        self.certificates.sending = false;
         match result {
             Decided::Done if approve => self.say(format!("{name} is approved")),
             Decided::Done => self.say(format!("{name} is denied")),

@@ -45,14 +45,11 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             Vec::new()
         }
         Overlay::Strip(mut strip) => {
-            let reply = strip.key(key, model.now);
-            match reply {
+            match strip.key(key, model.now) {
                 Reply::Stay => model.overlay = Overlay::Strip(strip),
                 Reply::Cancel => model.say("cancelled, nothing was changed"),
-                Reply::Send(change) => {
-                    model.overlay = Overlay::Strip(strip);
-                    return model.send(*change);
-                }
+                Reply::AddHidden => model.add_hidden(*strip),
+                Reply::Send => return model.send(*strip),
             }
             Vec::new()
         }
@@ -70,6 +67,11 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
                 model.send_decision(*decision)
             }
         },
+        Overlay::Run(dialog) => {
+            model.in_run_dialog(*dialog, key);
+            Vec::new()
+        }
+        Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
         Overlay::Copy => copy_menu(model, key),
         Overlay::Help(scroll) => {
@@ -96,7 +98,12 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
-        Overlay::None | Overlay::Grammar | Overlay::Copy | Overlay::Help(_) => {}
+        Overlay::None
+        | Overlay::Grammar
+        | Overlay::Copy
+        | Overlay::Run(_)
+        | Overlay::Results
+        | Overlay::Help(_) => {}
     }
 }
 
@@ -175,7 +182,11 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::FoldAll => model.folds.close_all(model.inventory.is_filtered()),
         Action::UnfoldAll => model.folds.open_all(model.inventory.is_filtered()),
         Action::Open => open(model),
-        Action::Back => back(model),
+        Action::Back => return back(model),
+        Action::Mark => model.mark(count.unwrap_or(1)),
+        Action::MarkRange => model.mark_range(),
+        Action::MarkAll => model.mark_all(),
+        Action::InvertMarks => model.inventory.invert_marks(),
         Action::NextPane | Action::PreviousPane => {
             let both = !model.areas().detail.is_empty() && !model.detail.over;
             model.pane = if both && model.pane == Pane::Tree { Pane::Detail } else { Pane::Tree };
@@ -203,6 +214,16 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Redo => model.undo(true),
         Action::Approve => model.decide(true),
         Action::Deny => model.decide(false),
+        Action::Run => return model.run_dialog(),
+        Action::Repeat => return model.repeat(),
+        Action::Changes => model.overlay = Overlay::Palette(Palette::of_changes()),
+        Action::LastResult => {
+            if model.writing.results.is_some() {
+                model.overlay = Overlay::Results;
+            } else {
+                model.say("no order for several hosts has ended yet");
+            }
+        }
         Action::Arm => model.arm(),
         Action::Theme => {
             let names = theme::BUILT_IN.map(|(name, _)| name);
@@ -240,18 +261,49 @@ fn open(model: &mut Model) {
     }
 }
 
-/// One step back: the detail pane, then an error, then the filter.
-fn back(model: &mut Model) {
+/// One step back: an order on its way stops; then the detail pane, an error, the marks, the filter.
+fn back(model: &mut Model) -> Vec<Command> {
+    if let Some(commands) = model.stop() {
+        return commands;
+    }
     if model.detail.over || model.pane == Pane::Detail {
         model.detail.over = false;
         model.pane = Pane::Tree;
     } else if model.notice.as_ref().is_some_and(|n| n.error) {
         model.notice = None;
+    } else if model.clear_marks() {
+        model.say("no marks");
     } else if model.filter.active() {
         model.clear_filter();
     } else {
         model.say(":q quits, or ctrl-c twice");
     }
+    Vec::new()
+}
+
+/// The table of what came of an order.
+fn in_results(model: &mut Model, key: KeyEvent) -> Vec<Command> {
+    let Some(results) = model.writing.results.as_mut().filter(|_| key.modifiers.is_empty()) else {
+        return Vec::new();
+    };
+    let last = results.lines.len().saturating_sub(1);
+    match key.code {
+        KeyCode::Esc | KeyCode::Char('q') => return Vec::new(),
+        KeyCode::Char('r') => return model.retry(),
+        KeyCode::Char('u') => {
+            model.undo(false);
+            return Vec::new();
+        }
+        KeyCode::Char('j') | KeyCode::Down => results.scroll = (results.scroll + 1).min(last),
+        KeyCode::Char('k') | KeyCode::Up => results.scroll = results.scroll.saturating_sub(1),
+        KeyCode::PageDown => results.scroll = (results.scroll + 10).min(last),
+        KeyCode::PageUp => results.scroll = results.scroll.saturating_sub(10),
+        KeyCode::Char('G') | KeyCode::End => results.scroll = last,
+        KeyCode::Char('g') | KeyCode::Home => results.scroll = 0,
+        _ => {}
+    }
+    model.overlay = Overlay::Results;
+    Vec::new()
 }
 
 fn filter(model: &mut Model, key: KeyEvent) -> Vec<Command> {

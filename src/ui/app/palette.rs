@@ -4,7 +4,7 @@ use fuzzy_matcher::FuzzyMatcher;
 use fuzzy_matcher::skim::SkimMatcherV2;
 
 use super::input::Input;
-use crate::ui::actions::{ACTIONS, Action};
+use crate::ui::actions::{ACTIONS, Action, Needs};
 use crate::ui::theme;
 
 /// What an entry of the palette does.
@@ -36,9 +36,16 @@ pub struct Palette {
     pub input: Input,
     /// Which of the found entries is chosen.
     pub chosen: usize,
+    /// Only actions that change something.
+    pub changes: bool,
 }
 
 impl Palette {
+    /// A palette of the actions that change something.
+    pub fn of_changes() -> Self {
+        Self { changes: true, ..Self::default() }
+    }
+
     /// The entries that match, best first; all of them while nothing is typed.
     pub fn found(&self) -> Vec<Found> {
         let typed = self.input.text().trim();
@@ -49,8 +56,9 @@ impl Palette {
         let skim = SkimMatcherV2::default().ignore_case();
         let actions = ACTIONS
             .iter()
+            .filter(|row| !self.changes || row.needs != Needs::Nothing)
             .map(|row| (Entry::Action(row.action), row.name.to_owned(), row.help.to_owned()));
-        let themes = theme::BUILT_IN.iter().map(|(name, _)| {
+        let themes = theme::BUILT_IN.iter().filter(|_| !self.changes).map(|(name, _)| {
             (
                 Entry::Theme((*name).to_owned()),
                 format!("theme {name}"),
@@ -84,7 +92,7 @@ mod tests {
     use super::*;
 
     fn first(typed: &str) -> Entry {
-        Palette { input: Input::new(typed), chosen: 0 }.chosen().unwrap().entry
+        Palette { input: Input::new(typed), ..Palette::default() }.chosen().unwrap().entry
     }
 
     #[test]
@@ -93,7 +101,10 @@ mod tests {
         assert_eq!(first("maint"), Entry::Action(Action::Maintenance));
         assert_eq!(first("theme day"), Entry::Theme("day".into()));
         assert_eq!(first("undo"), Entry::Action(Action::Undo));
-        assert!(Palette { input: Input::new("zzzz"), chosen: 0 }.chosen().is_none());
+        assert!(Palette { input: Input::new("zzzz"), ..Palette::default() }.chosen().is_none());
+        let changes = Palette::of_changes().found();
+        assert!(changes.iter().any(|found| found.entry == Entry::Action(Action::Run)));
+        assert!(changes.iter().all(|found| found.entry != Entry::Action(Action::Quit)));
         assert_eq!(Palette::default().found().len(), ACTIONS.len() + theme::BUILT_IN.len());
     }
 }

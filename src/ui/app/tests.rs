@@ -1,11 +1,14 @@
+mod acting;
+
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::act::{Order, Outcome, Step};
+use crate::model::change::{Change, HoldChange};
 use crate::model::host::Host;
 use crate::model::key::Uid;
 use crate::ui::actions::{ACTIONS, Action};
-use crate::ui::msg::ChangeResult;
 use crate::ui::testing::{
     NOW, apply, empty, fleet, host, hosts, now, object, press, screen, send, settings,
 };
@@ -36,11 +39,32 @@ fn fleet_event(model: &mut Model, change: HostChange) {
     send(model, Msg::Fleet(FleetEvent::Changes(vec![change])));
 }
 
-fn sent(commands: &[Command]) -> Option<&crate::model::change::HoldChange> {
+/// The order that was sent.
+fn order(commands: &[Command]) -> Option<&Order> {
     commands.iter().find_map(|c| match c {
-        Command::Change(change) => Some(&**change),
+        Command::Act { user, order } if user == "ann" => Some(&**order),
         _ => None,
     })
+}
+
+/// The hold of the one change that was sent.
+fn sent(commands: &[Command]) -> Option<&HoldChange> {
+    let order = order(commands)?;
+    match order.changes.as_slice() {
+        [Change::Hold(change)] => Some(change),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One step of an order, as the executor tells it.
+fn step(model: &mut Model, order: &Order, step: Step) {
+    send(model, Msg::Act { id: order.id.clone(), step });
+}
+
+/// The whole order for one host ends like this.
+fn ends(model: &mut Model, order: &Order, outcome: Outcome) {
+    step(model, order, Step::Host(0, outcome));
+    step(model, order, Step::Ended(None));
 }
 
 #[test]
@@ -153,7 +177,7 @@ fn a_protected_host_wants_a_reason_typed_by_hand() {
 }
 
 /// The object after `change` was done, as the server would answer.
-fn done(change: &crate::model::change::HoldChange, version: &str) -> Box<Host> {
+fn done(change: &HoldChange, version: &str) -> Box<Host> {
     let mut host = object(changed(2, version));
     if let Some(hold) = &change.new {
         host.spec.maintenance.insert(change.holder.clone(), hold.clone());
@@ -167,10 +191,7 @@ fn undo_takes_back_and_redo_makes_again() {
     let commands = press(&mut model, "my");
     let change = sent(&commands).unwrap().clone();
     let host = done(&change, "300");
-    send(
-        &mut model,
-        Msg::Changed { change: Box::new(change.clone()), result: ChangeResult::Done(host) },
-    );
+    ends(&mut model, order(&commands).unwrap(), Outcome::Done(host));
     assert!(screen(&model).contains("db-eu-2 is in maintenance until"), "{}", screen(&model));
 
     assert!(sent(&press(&mut model, "u")).is_none());
@@ -179,7 +200,7 @@ fn undo_takes_back_and_redo_makes_again() {
     assert_eq!((&back.old, &back.new), (&change.new, &None));
     assert_eq!(back.target.resource_version, "300");
     let host = done(&back, "301");
-    send(&mut model, Msg::Changed { change: Box::new(back), result: ChangeResult::Done(host) });
+    ends(&mut model, order(&commands).unwrap(), Outcome::Done(host));
 
     let commands = press(&mut model, "Uy");
     assert_eq!(sent(&commands).unwrap().new, change.new);
@@ -192,18 +213,14 @@ fn undo_takes_back_and_redo_makes_again() {
 fn a_conflict_reopens_the_strip_with_what_was_found() {
     let mut model = on_host();
     let commands = press(&mut model, "my");
-    let change = sent(&commands).unwrap().clone();
     let mut found = object(changed(2, "400"));
     found
         .spec
         .maintenance
         .insert("ann".into(), crate::model::change::hold("from elsewhere", now(), 600));
-    send(
-        &mut model,
-        Msg::Changed { change: Box::new(change), result: ChangeResult::Conflict(found) },
-    );
+    ends(&mut model, order(&commands).unwrap(), Outcome::Conflict(found));
     let Overlay::Strip(strip) = &model.overlay else { panic!("{:?}", model.overlay) };
-    assert_eq!(strip.change.target.resource_version, "400");
+    assert_eq!(strip.items[0].change.target().resource_version, "400");
     assert!(screen(&model).contains("somebody else changed it first"), "{}", screen(&model));
     let commands = press(&mut model, "y");
     assert_eq!(sent(&commands).unwrap().new, None);
@@ -225,7 +242,7 @@ fn changes_are_refused_when_they_cannot_be_made() {
     assert!(sent(&press(&mut model, "y")).is_none());
 
     let mut model = on_host();
-    send(&mut model, Msg::MayWrite(Ok(false)));
+    send(&mut model, Msg::May { verb: "patch", resource: "hosts", result: Ok(false) });
     press(&mut model, "m");
     assert!(screen(&model).contains("lacks the permission"), "{}", screen(&model));
 

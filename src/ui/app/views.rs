@@ -232,7 +232,7 @@ impl Model {
         self.go_in_list(Move::Settle(usize::from(self.areas().rows.height)));
     }
 
-    fn go_in_list(&mut self, to: Move) {
+    pub(super) fn go_in_list(&mut self, to: Move) {
         match self.views.now {
             View::Fleet => {}
             View::Maintenance | View::Runs => {
@@ -279,20 +279,27 @@ impl Model {
         self.show_detail();
     }
 
-    /// One step back: the detail pane, then an error, then the filter, then the view.
-    fn back_in_list(&mut self) {
+    /// One step back: an order that goes on, the detail pane, then an error, marks, the filter, and
+    /// the view.
+    fn back_in_list(&mut self) -> Vec<Command> {
+        if let Some(commands) = self.stop() {
+            return commands;
+        }
         if self.detail.over || self.pane == Pane::Detail {
             self.detail.over = false;
             self.pane = Pane::Tree;
         } else if self.notice.as_ref().is_some_and(|notice| notice.error) {
             self.notice = None;
-        } else if self.filter.active() {
+        } else if self.views.now.list().is_some() && self.clear_marks() {
+            self.say("no marks");
+        } else if self.views.now.list().is_some() && self.filter.active() {
             self.clear_filter();
         } else if self.views.along(false) {
             self.arrived();
         } else {
             self.go_to(View::Fleet);
         }
+        Vec::new()
     }
 
     fn along(&mut self, forward: bool) {
@@ -347,12 +354,22 @@ fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Comman
         Action::PageDown => model.go_in_view(Move::By(times * page)),
         Action::PageUp => model.go_in_view(Move::By(-times * page)),
         Action::Unfold => model.show_detail(),
-        Action::Fold if model.pane == Pane::Detail => model.back_in_list(),
+        Action::Fold if model.pane == Pane::Detail => return Some(model.back_in_list()),
         Action::Fold | Action::ToggleFold | Action::FoldAll | Action::UnfoldAll => {}
         Action::Open if model.views.now == View::Journal => model.open_order(),
         Action::Open if model.views.now == View::Certificates => model.show_detail(),
         Action::Open => model.open_in_fleet(),
-        Action::Back => model.back_in_list(),
+        Action::Back => return Some(model.back_in_list()),
+        Action::Mark | Action::MarkRange | Action::MarkAll | Action::InvertMarks => {
+            match (model.views.now.list(), action) {
+                (None, _) => model.say("marks are for hosts"),
+                (Some(list), Action::Mark) => {
+                    model.mark_in_list(list, usize::try_from(times).unwrap_or(1));
+                }
+                (Some(list), Action::MarkRange) => model.mark_range_in_list(list),
+                (Some(list), _) => model.mark_all_in_list(list, action == Action::InvertMarks),
+            }
+        }
         _ => return None,
     }
     Some(Vec::new())

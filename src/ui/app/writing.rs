@@ -1,40 +1,60 @@
-//! Changing things: whether we may, as whom, and what can be taken back.
+//! Changing things: whether we may, as whom, and the strips that the keys open.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::input::Input;
-use super::strip::{Field, Kind, Strip};
+use super::marks::Targets;
+use super::orders::{Going, History, Results};
+use super::strip::{Item, Opening, Strip};
 use super::{Link, Model, Overlay};
-use crate::model::change::{self, HoldChange, Target};
+use crate::act::Verb;
+use crate::model::change::{self, Change, HoldChange, Target};
 use crate::model::duration;
 use crate::model::key::Uid;
-use crate::model::policy::Level;
+use crate::model::policy::Facts;
 use crate::model::row::HostRow;
-use crate::ui::msg::{ChangeResult, Command};
+use crate::ui::actions::Needs;
+use crate::ui::msg::Command;
 
-/// Changes that can be taken back.
-const HISTORY: usize = 100;
-
-/// Whether and as whom we may write, and what can be taken back.
+/// Whether and as whom we may write, and what was done.
 #[derive(Clone, Debug, Default)]
 pub struct Writing {
     /// Writing is armed.
     pub armed: bool,
     /// When it is disarmed again; none: it stays.
     pub armed_until: Option<Timestamp>,
-    /// Whether the server lets us change hosts; none: not known yet.
-    pub may: Option<bool>,
-    /// The holder under which our holds stand, from the name the server knows us by.
+    /// What the server lets us do, by verb and resource, as far as it has told.
+    pub may: BTreeMap<(&'static str, &'static str), bool>,
+    /// The name under which the server knows us.
+    pub user: Option<String>,
+    /// The holder under which our holds stand, from that name.
     pub holder: Option<String>,
     /// Why the holder is not known.
     pub holder_problem: Option<String>,
-    /// A change is on its way.
-    pub sending: bool,
-    undo: Vec<HoldChange>,
-    redo: Vec<HoldChange>,
-    last_reason: Option<String>,
-    /// The strip whose change is on its way.
-    sent: Option<Box<Strip>>,
+    /// The order that is being carried out.
+    pub going: Option<Box<Going>>,
+    /// What came of the last order for several hosts.
+    pub results: Option<Box<Results>>,
+    /// Orders that can be taken back, and made again.
+    pub(super) history: History,
+    /// What `.` does again.
+    pub(super) last: Option<Last>,
+}
+
+/// An act with its parameters, to be done again on other hosts.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Last {
+    /// What was done.
+    pub(super) verb: Verb,
+    /// Why.
+    pub(super) reason: String,
+    /// The length of a hold.
+    pub(super) length: String,
+    /// The ticket of a hold.
+    pub(super) ticket: String,
+    /// What was run.
+    pub(super) run: Option<super::run_dialog::Choice>,
 }
 
 impl Writing {
@@ -44,7 +64,10 @@ impl Writing {
 
     pub(super) fn user(&mut self, result: Result<String, String>) {
         match result {
-            Ok(user) => self.holder = Some(change::holder(&user)),
+            Ok(user) => {
+                self.holder = Some(change::holder(&user));
+                self.user = Some(user);
+            }
             Err(problem) => self.holder_problem = Some(problem),
         }
     }
@@ -55,19 +78,18 @@ impl Writing {
     }
 }
 
+/// The permission that every change of a host needs.
+pub(super) const PATCH_HOSTS: Needs = Needs::Write("patch", "hosts");
+
 impl Model {
-    /// Why hosts cannot be changed now, if so.
+    /// Why no host can be changed now, if so.
     pub fn cannot_write(&self) -> Option<String> {
-        if self.writing.may == Some(false) && !matches!(self.link, Link::Lost { .. }) {
-            return Some(
-                "your user lacks the permission to patch hosts; ask for the operator role".into(),
-            );
-        }
-        self.cannot_act()
+        self.cannot(PATCH_HOSTS)
     }
 
-    /// Why nothing can be changed now, whatever we may do.
-    pub(super) fn cannot_act(&self) -> Option<String> {
+    /// Why nothing with these needs can be done now, if so.
+    pub fn cannot(&self, needs: Needs) -> Option<String> {
+        let Needs::Write(verb, resource) = needs else { return None };
         match &self.link {
             Link::Lost { .. } => {
                 return Some("not connected: changes are refused until the server answers (ctrl-r tries now)".into());
@@ -75,10 +97,15 @@ impl Model {
             Link::Connecting => return Some("not connected yet".into()),
             Link::Listing | Link::Live => {}
         }
+        if self.writing.may.get(&(verb, resource)) == Some(&false) {
+            return Some(format!(
+                "your user lacks the permission to {verb} {resource}; ask for the operator role"
+            ));
+        }
         if !self.writing.armed {
             return Some("writing is disarmed (read-only): W arms it".into());
         }
-        if self.writing.sending {
+        if self.writing.going.is_some() {
             return Some("a change is on its way".into());
         }
         None
@@ -102,9 +129,10 @@ impl Model {
         }
     }
 
-    pub(super) fn maintenance(&mut self) {
+    /// The hosts to act on, or a sentence why there are none; and the holder that we are.
+    pub(super) fn ready_to_act(&self) -> Result<(Targets, String), String> {
         if let Some(problem) = self.cannot_write() {
-            return self.fail(problem);
+            return Err(problem);
         }
         let Some(holder) = self.writing.holder.clone() else {
             let why = self
@@ -112,52 +140,133 @@ impl Model {
                 .holder_problem
                 .clone()
                 .unwrap_or_else(|| "the server has not told yet".into());
-            return self.fail(format!("cannot hold a host without knowing who you are: {why}"));
+            return Err(format!("cannot hold a host without knowing who you are: {why}"));
         };
-        let Some(row) = self.host() else {
-            return self.fail(
-                "maintenance is for one host: move the cursor to a host (l opens a cluster)",
-            );
-        };
-        if row.is_deleting() {
-            let text = format!("{} is being deleted", row.display());
-            return self.fail(text);
+        let targets = self.targets();
+        if targets.hosts.is_empty() {
+            return Err(match targets.hidden.len() {
+                0 => "there is no host here".to_owned(),
+                1 => "the one marked host is hidden by the filter: 0 shows it, esc takes the mark away".to_owned(),
+                n => format!("all {n} marked hosts are hidden by the filter: 0 shows them, esc takes the marks away"),
+            });
         }
-        let mine = row.holds().iter().find(|h| *h.holder == *holder).map(|h| (*h.exact).clone());
-        let others = row
-            .holds()
-            .iter()
-            .filter(|h| *h.holder != *holder)
-            .map(|h| (h.holder.to_string(), (*h.exact).clone()))
-            .collect();
-        let ending = mine.is_some();
-        let level = if !ending && self.protected(row) { Level::Reason } else { Level::Confirm };
-        let reason = self
-            .writing
-            .last_reason
-            .clone()
-            .unwrap_or_else(|| self.settings.config.maintenance.reason.clone());
-        let seconds = self.settings.config.maintenance.length.as_secs();
-        let strip = Strip {
-            kind: if ending { Kind::End } else { Kind::Begin },
-            change: HoldChange { target: target(row), holder, old: mine, new: None },
-            display: row.display().to_owned(),
-            others,
-            reason: Input::new(if level == Level::Reason { String::new() } else { reason }),
-            length: Input::new(duration::short(i64::try_from(seconds).unwrap_or(i64::MAX))),
-            field: if level == Level::Reason { Field::Reason } else { Field::Confirm },
-            typed: false,
-            problem: (level == Level::Reason)
-                .then(|| "this host is protected: type a reason, Enter, then y".to_owned()),
-            level,
-            moved: None,
+        Ok((targets, holder))
+    }
+
+    /// `m`: ends our holds when all the targets have one, else begins one on those that have none.
+    pub(super) fn maintenance(&mut self) {
+        let (targets, holder) = match self.ready_to_act() {
+            Ok(ready) => ready,
+            Err(problem) => return self.fail(problem),
         };
+        let mine = |uid: &Uid| {
+            self.inventory.get(uid).is_none_or(|row| row.is_deleting() || holds(row, &holder))
+        };
+        let all = targets.hosts.iter().all(mine);
+        let verb = if all { Verb::MaintenanceOff } else { Verb::MaintenanceOn };
+        self.open_maintenance(verb, targets, None);
+    }
+
+    /// Opens the strip that begins or ends our holds on these hosts.
+    pub(super) fn open_maintenance(&mut self, verb: Verb, targets: Targets, again: Option<&Last>) {
+        let Some(holder) = self.writing.holder.clone() else { return };
+        let beginning = verb == Verb::MaintenanceOn;
+        let bulk = targets.hosts.len() > 1;
+        let mut items = Vec::new();
+        let mut left_out = LeftOut::default();
+        for row in targets.hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
+            let mine = holds(row, &holder);
+            if row.is_deleting() {
+                left_out.add(row, "being deleted");
+            } else if mine && beginning {
+                left_out.add(row, "held by you already");
+            } else if !mine && !beginning {
+                left_out.add(row, "not held by you");
+            } else {
+                items.push(self.hold_item(verb, row, &holder, bulk));
+            }
+        }
+        if items.is_empty() {
+            return self.fail(left_out.sentence());
+        }
+        let reason = again.map(|last| last.reason.clone()).unwrap_or_else(|| {
+            let last = self.writing.last.as_ref().filter(|l| l.verb == Verb::MaintenanceOn);
+            last.map_or_else(
+                || self.settings.config.maintenance.reason.clone(),
+                |last| last.reason.clone(),
+            )
+        });
+        let seconds = self.settings.config.maintenance.length.as_secs();
+        let length = duration::short(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let uids: Vec<Uid> = items.iter().map(|item| item.change.target().uid.clone()).collect();
+        let opening = Opening {
+            left_out: left_out.lines(),
+            hidden: targets.hidden,
+            whole: targets.whole,
+            stands: if beginning { self.stands(&uids) } else { Vec::new() },
+            reason: if beginning { reason } else { String::new() },
+            length: again.map_or(length, |last| last.length.clone()),
+            ticket: again.map(|last| last.ticket.clone()).unwrap_or_default(),
+        };
+        self.open_strip(Strip::new(verb, items, opening));
+    }
+
+    /// The strip's item for our hold on a host: its end, if there is one, else its begin.
+    fn hold_item(&self, verb: Verb, row: &HostRow, holder: &str, bulk: bool) -> Item {
+        let others = row.holds().iter().filter(|hold| *hold.holder != *holder);
+        let others = others.map(|hold| (hold.holder.to_string(), (*hold.exact).clone())).collect();
+        let mine = row.holds().iter().find(|hold| *hold.holder == *holder);
+        let change = Change::Hold(HoldChange {
+            target: target(row),
+            holder: holder.to_owned(),
+            old: mine.map(|hold| (*hold.exact).clone()),
+            new: None,
+        });
+        let facts = Facts::of_row(row, self.now);
+        let (against, notes, _) = self.verdict(verb, &facts, row, bulk);
+        let protected = self.protected(row);
+        Item { others, against, notes, protected, ..Item::new(change, row.display().to_owned()) }
+    }
+
+    pub(super) fn open_strip(&mut self, strip: Strip) {
         self.notice = None;
         self.overlay = Overlay::Strip(Box::new(strip));
     }
 
+    /// Opens the strip again with the marked hosts that the filter hides.
+    pub(super) fn add_hidden(&mut self, strip: Strip) {
+        let uids = strip.items.iter().map(|item| item.change.target().uid.clone());
+        let targets = Targets {
+            hosts: uids.chain(strip.hidden.iter().cloned()).collect(),
+            hidden: Vec::new(),
+            whole: strip.whole.clone(),
+        };
+        let (reason, length, ticket, typed) =
+            (strip.reason.clone(), strip.length.clone(), strip.ticket.clone(), strip.typed);
+        let before = strip.items.len();
+        match strip.verb {
+            Verb::MaintenanceOn | Verb::MaintenanceOff => {
+                self.open_maintenance(strip.verb, targets, None);
+            }
+            // Runs are chosen for their hosts beforehand.
+            Verb::Run | Verb::CancelRun | Verb::Undo | Verb::Redo => {
+                self.overlay = Overlay::Strip(Box::new(strip));
+                return;
+            }
+        }
+        if let Overlay::Strip(strip) = &mut self.overlay {
+            (strip.length, strip.ticket) = (length, ticket);
+            if typed {
+                (strip.reason, strip.typed, strip.problem) = (reason, true, None);
+                strip.field = super::strip::Field::Confirm;
+            }
+            let added = strip.items.len().saturating_sub(before);
+            strip.moved = Some(format!("{added} hidden added"));
+        }
+    }
+
     /// Whether the host carries one of the protected labels.
-    fn protected(&self, row: &HostRow) -> bool {
+    pub(super) fn protected(&self, row: &HostRow) -> bool {
         self.settings.config.maintenance.protected_labels.iter().any(|label| {
             label
                 .split_once('=')
@@ -165,55 +274,37 @@ impl Model {
         })
     }
 
-    /// Opens the strip for taking back the last change, or for making it again.
-    pub(super) fn undo(&mut self, again: bool) {
-        if let Some(problem) = self.cannot_write() {
-            return self.fail(problem);
-        }
-        let stack = if again { &self.writing.redo } else { &self.writing.undo };
-        let Some(change) = stack.last().cloned() else {
-            let what = if again { "nothing to make again" } else { "nothing to take back" };
-            return self.say(what);
-        };
-        let row = self.inventory.get(&change.target.uid);
-        let display =
-            row.map_or_else(|| change.target.name.clone(), |row| row.display().to_owned());
-        let strip = Strip {
-            kind: if again { Kind::Redo } else { Kind::Undo },
-            change,
-            display,
-            others: Vec::new(),
-            level: Level::Confirm,
-            reason: Input::default(),
-            length: Input::default(),
-            field: Field::Confirm,
-            typed: false,
-            problem: None,
-            moved: None,
-        };
-        self.notice = None;
-        self.overlay = Overlay::Strip(Box::new(strip));
-    }
-
-    /// Sends what the strip has confirmed.
-    pub(super) fn send(&mut self, change: HoldChange) -> Vec<Command> {
-        if let Some(problem) = self.cannot_write() {
-            self.fail(problem);
+    /// Does the last act again, on the hosts that are meant now.
+    pub(super) fn repeat(&mut self) -> Vec<Command> {
+        let Some(last) = self.writing.last.clone() else {
+            self.say("nothing to do again");
             return Vec::new();
-        }
-        if let Overlay::Strip(strip) = std::mem::replace(&mut self.overlay, Overlay::None) {
-            if strip.kind == Kind::Begin {
-                self.writing.last_reason = Some(strip.reason.text().trim().to_owned());
+        };
+        let targets = match self.ready_to_act() {
+            Ok((targets, _)) => targets,
+            Err(problem) => {
+                self.fail(problem);
+                return Vec::new();
             }
-            self.writing.sent = Some(strip);
+        };
+        match (last.verb, &last.run) {
+            (Verb::MaintenanceOn | Verb::MaintenanceOff, _) => {
+                self.open_maintenance(last.verb, targets, Some(&last));
+                Vec::new()
+            }
+            (Verb::Run, Some(choice)) => self.ask_for_run(targets, Some(choice.clone())),
+            _ => self.ask_for_run(targets, None),
         }
-        self.writing.sending = true;
-        self.say("sent, waiting for the server");
-        vec![Command::Change(Box::new(change))]
     }
 }
 
-fn target(row: &HostRow) -> Target {
+/// Whether there is a hold of this holder, whether or not it has run out.
+fn holds(row: &HostRow, holder: &str) -> bool {
+    row.holds().iter().any(|hold| *hold.holder == *holder)
+}
+
+/// The target as it is now.
+pub(super) fn target(row: &HostRow) -> Target {
     Target {
         uid: row.uid().clone(),
         namespace: row.namespace().to_owned(),
@@ -222,88 +313,25 @@ fn target(row: &HostRow) -> Target {
     }
 }
 
-/// Takes what came of a change.
-pub(super) fn changed(model: &mut Model, change: &HoldChange, result: ChangeResult) {
-    model.writing.sending = false;
-    let sent = model.writing.sent.take();
-    let kind = sent.as_ref().map_or(Kind::Begin, |strip| strip.kind);
-    let name =
-        sent.as_ref().map_or_else(|| change.target.name.clone(), |strip| strip.display.clone());
-    match result {
-        ChangeResult::Done(host) => {
-            let version = host.metadata.resource_version.clone().unwrap_or_default();
-            let back = change.inverse(&version);
-            let writing = &mut model.writing;
-            match kind {
-                Kind::Undo => {
-                    writing.undo.pop();
-                    push(&mut writing.redo, back);
-                }
-                Kind::Redo => {
-                    writing.redo.pop();
-                    push(&mut writing.undo, back);
-                }
-                Kind::Begin | Kind::End => {
-                    writing.redo.clear();
-                    push(&mut writing.undo, back);
-                }
-            }
-            let key = if kind == Kind::Undo { "U makes it again" } else { "u takes it back" };
-            let text = match &change.new {
-                Some(hold) => {
-                    let until = hold.until.0.to_zoned(model.settings.time_zone.clone());
-                    format!("{name} is in maintenance until {} · {key}", until.strftime("%a %H:%M"))
-                }
-                None => format!("your maintenance of {name} has ended · {key}"),
-            };
-            model.say(text);
-        }
-        ChangeResult::Conflict(host) => match sent {
-            Some(strip) if matches!(kind, Kind::Begin | Kind::End) => {
-                let mut strip = strip.reopened(&host);
-                strip.kind = if strip.change.old.is_some() { Kind::End } else { Kind::Begin };
-                strip.change.new = None;
-                model.notice = None;
-                model.overlay = Overlay::Strip(Box::new(strip));
-            }
-            _ => {
-                let stack = if kind == Kind::Redo {
-                    &mut model.writing.redo
-                } else {
-                    &mut model.writing.undo
-                };
-                stack.pop();
-                model.fail(format!("{name}: not taken back, the value is no longer ours"));
-            }
-        },
-        ChangeResult::Gone => model.fail(format!("{name} is gone: nothing was changed")),
-        ChangeResult::Failed(problem) => model.fail(problem),
-    }
-}
+/// Hosts that an act leaves out, by reason.
+#[derive(Default)]
+pub(super) struct LeftOut(BTreeMap<&'static str, BTreeSet<String>>);
 
-fn push(stack: &mut Vec<HoldChange>, change: HoldChange) {
-    if stack.len() >= HISTORY {
-        stack.remove(0);
+impl LeftOut {
+    pub(super) fn add(&mut self, row: &HostRow, reason: &'static str) {
+        self.0.entry(reason).or_default().insert(row.display().to_owned());
     }
-    stack.push(change);
-}
 
-/// The strip's target has changed: the strip says so.
-pub(super) fn target_moved(model: &mut Model, uid: &Uid) {
-    if let Overlay::Strip(strip) = &mut model.overlay
-        && strip.change.target.uid == *uid
-    {
-        strip.moved.get_or_insert_with(|| "the host has changed since you opened this".to_owned());
+    /// `2 held by you already`, `web-1 being deleted`.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let line = |(reason, names): (&&str, &BTreeSet<String>)| match names.first() {
+            Some(name) if names.len() == 1 => format!("{name} is {reason}"),
+            _ => format!("{} are {reason}", names.len()),
+        };
+        self.0.iter().map(line).collect()
     }
-}
 
-/// The strip's target is gone: the strip closes and says so.
-pub(super) fn target_gone(model: &mut Model, uid: &Uid) {
-    if let Overlay::Strip(strip) = &model.overlay
-        && strip.change.target.uid == *uid
-    {
-        let text = format!("{} is gone: nothing was changed", strip.display);
-        model.overlay = Overlay::None;
-        model.fail(text);
+    pub(super) fn sentence(&self) -> String {
+        if self.0.is_empty() { "there is no host here".to_owned() } else { self.lines().join(", ") }
     }
 }

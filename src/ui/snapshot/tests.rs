@@ -76,7 +76,7 @@ async fn picture(
 fn listed() -> Vec<Msg> {
     vec![
         Msg::User(Ok("ann".into())),
-        Msg::MayWrite(Ok(true)),
+        Msg::May { verb: "patch", resource: "hosts", result: Ok(true) },
         Msg::Fleet(FleetEvent::Begin { expected: None }),
         Msg::Fleet(FleetEvent::Changes(testing::hosts().into_iter().map(testing::apply).collect())),
         Msg::Fleet(FleetEvent::Synced),

@@ -4,16 +4,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
-use super::pen::{Pen, wrap};
-use crate::model::duration;
-use crate::model::host::Hold;
+use super::pen::Pen;
+use super::{decide, results, run_dialog, strip};
 use crate::ui::actions::{ACTIONS, Needs};
-use crate::ui::app::strip::{Field, Kind, Strip};
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
+    if let Some(going) = model.writing.going.as_ref().filter(|going| going.order.changes.len() > 1) {
+        return results::draw_progress(going, theme, &mut pen);
+    }
     match (&model.notice, &model.link) {
         (Some(notice), _) => {
             let style = if notice.error { theme.style(Role::Bad) } else { theme.style(Role::Text) };
@@ -50,8 +51,15 @@ pub(super) fn draw(
     buffer: &mut Buffer,
 ) -> Option<Position> {
     match &model.overlay {
-        Overlay::Strip(strip) => return draw_strip(model, strip, theme, area, buffer),
-        Overlay::Decide(strip) => return super::decide::draw(strip, theme, area, buffer),
+        Overlay::Decide(strip) => return decide::draw(strip, theme, area, buffer),
+        Overlay::Strip(strip) => return strip::draw(model, strip, theme, area, buffer),
+        Overlay::Run(dialog) => run_dialog::draw(dialog, theme, area, buffer),
+        Overlay::Results => keys(
+            theme,
+            area,
+            buffer,
+            &[("esc", "close"), ("r", "try the rest again"), ("u", "take it back"), ("j k", "scroll")],
+        ),
         Overlay::Copy => draw_copy(model, theme, area, buffer),
         Overlay::Filter => keys(
             theme,
@@ -71,8 +79,6 @@ pub(super) fn draw(
 
 /// The hint bar; what cannot be done now is dimmed.
 fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-    let blocked = model.cannot_write().is_some();
-    let undecidable = model.cannot_decide().is_some();
     let mut pen = Pen::new(buffer, area, 0);
     let count = model.pending.count.map(|c| c.to_string()).unwrap_or_default();
     pen.right(
@@ -85,8 +91,8 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let Some(key) = row.keys.first() else { continue };
         let (fits, dim) = match row.needs {
             Needs::Nothing => (true, false),
-            Needs::Write(_, "hosts") => (host, blocked),
-            Needs::Write(..) => (requests, undecidable),
+            Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_some()),
+            Needs::Write(..) => (requests, model.cannot_decide().is_some()),
         };
         if !fits {
             continue;
@@ -132,119 +138,5 @@ fn draw_copy(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             .put(" ", base)
             .put(what, style)
             .put(" ", base);
-    }
-}
-
-/// The change strip: verb and name, field: old → new, the fields to fill in, how to confirm.
-fn draw_strip(
-    model: &Model,
-    strip: &Strip,
-    theme: &Theme,
-    area: Rect,
-    buffer: &mut Buffer,
-) -> Option<Position> {
-    let base = theme.style(Role::Strip);
-    let muted = base.patch(theme.style(Role::Muted));
-    let title = base.patch(theme.style(Role::Title));
-    let bad = base.patch(theme.style(Role::Bad));
-    buffer.set_style(area, base);
-    let verb = match strip.kind {
-        Kind::Begin => "put into maintenance",
-        Kind::End => "end your maintenance of",
-        Kind::Undo => "take back the last change of",
-        Kind::Redo => "make the undone change again on",
-    };
-    let mut pen = Pen::new(buffer, area, 0);
-    pen.put(" ", base).put(verb, title).put(" ", base).put(&strip.display, base);
-    if strip.display != strip.change.target.name {
-        pen.put(&format!("  {}", strip.change.target.name), muted);
-    }
-    let old = describe(model, strip.change.old.as_ref());
-    let new = match strip.kind {
-        Kind::Begin => match strip.hold(model.now) {
-            Ok(hold) => describe(model, Some(&hold)),
-            Err(_) => "…".to_owned(),
-        },
-        _ => describe(model, strip.change.new.as_ref()),
-    };
-    let mut pen = Pen::new(buffer, area, 1);
-    pen.put(&format!(" maintenance[{}]: ", strip.change.holder), muted)
-        .put(&format!("{old} → {new}"), base);
-    let mut line = 2;
-    if !strip.others.is_empty() {
-        let others: Vec<String> = strip
-            .others
-            .iter()
-            .map(|(holder, hold)| {
-                format!("{holder} until {} ({})", clock(model, hold), hold.reason)
-            })
-            .collect();
-        Pen::new(buffer, area, line).put(&format!(" stays held by {}", others.join(", ")), muted);
-        line += 1;
-    }
-    let mut cursor = None;
-    if strip.kind == Kind::Begin {
-        let mut pen = Pen::new(buffer, area, line);
-        for (field, label, input) in
-            [(Field::Reason, " reason ", &strip.reason), (Field::Length, "  for ", &strip.length)]
-        {
-            let active = strip.field == field;
-            let style = base.patch(theme.style(if active { Role::Input } else { Role::Strip }));
-            let (before, after) = input.halves();
-            pen.put(label, muted).put(before, style);
-            if active {
-                cursor = Some(Position {
-                    x: pen.column().min(area.right().saturating_sub(1)),
-                    y: area.y + line,
-                });
-            }
-            pen.put(after, style).put(" ", style);
-        }
-        line += 1;
-    }
-    for text in [strip.moved.as_deref(), strip.problem.as_deref()].into_iter().flatten() {
-        for part in wrap(text, usize::from(area.width.saturating_sub(4))).into_iter().take(1) {
-            Pen::new(buffer, area, line).put(&format!(" ! {part}"), bad);
-            line += 1;
-        }
-    }
-    let mut pen = Pen::new(
-        buffer,
-        area,
-        area.height.saturating_sub(1).max(line.min(area.height.saturating_sub(1))),
-    );
-    let key = base.patch(theme.style(Role::Key));
-    if strip.field == Field::Confirm {
-        pen.put(" y", key).put(" confirm  ", base).put("esc", key).put(" cancel", base);
-        if strip.kind == Kind::Begin {
-            pen.put("  ", base).put("tab", key).put(" reason and length", base);
-        }
-    } else {
-        pen.put(" enter", key)
-            .put(" done  ", base)
-            .put("tab", key)
-            .put(" next field  ", base)
-            .put("y", muted)
-            .put(" confirms after that", muted);
-    }
-    cursor
-}
-
-fn clock(model: &Model, hold: &Hold) -> String {
-    hold.until.0.to_zoned(model.settings.time_zone.clone()).strftime("%a %d %b %H:%M").to_string()
-}
-
-fn describe(model: &Model, hold: Option<&Hold>) -> String {
-    match hold {
-        None => "none".to_owned(),
-        Some(hold) => {
-            let left = hold.until.0.as_second() - model.now.as_second();
-            format!(
-                "\"{}\" until {} (in {})",
-                hold.reason,
-                clock(model, hold),
-                duration::short(left)
-            )
-        }
     }
 }

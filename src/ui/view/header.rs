@@ -15,6 +15,15 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     pen.fill(base);
     let (link, lost) = link_text(model);
     pen.right(&format!(" {link} "), if lost { alert } else { base });
+    let marked = model.inventory.marked();
+    if marked.total > 0 {
+        let hidden = match marked.hidden {
+            0 => String::new(),
+            hidden => format!(" ({} hidden)", number(hidden)),
+        };
+        let style = base.patch(theme.style(Role::Title));
+        pen.right(&format!(" {} marked{hidden} ", number(marked.total)), style);
+    }
     if !model.writing.armed {
         pen.right(" READ-ONLY ", alert);
     } else if let Some(until) = model.writing.armed_until {

@@ -121,10 +121,15 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
     let cursor = spot.and_then(|spot| spot.cursor.as_ref());
     let rows = model.inventory.list_window(list, top, usize::from(areas.rows.height));
     let lines = rows.into_iter().map(|row| {
-        let cells = match list {
+        let mut cells = match list {
             List::Held => held(model, row),
             List::Runs => run(model, row),
         };
+        if model.inventory.is_marked(row.uid())
+            && let Some((name, role)) = cells.get_mut(1)
+        {
+            (*name, *role) = (Cow::Owned(format!("* {name}")), Role::Key);
+        }
         (cursor == Some(row.uid()), cells)
     });
     let columns: &[Column] = match list {

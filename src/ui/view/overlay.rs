@@ -25,7 +25,17 @@ pub(super) fn draw(
             table(theme, area, "The filter", &rows, 0, buffer);
         }
         Overlay::Palette(palette) => return Some(draw_palette(theme, palette, area, buffer)),
-        Overlay::None | Overlay::Filter | Overlay::Strip(_) | Overlay::Decide(_) | Overlay::Copy => {}
+        Overlay::Results => {
+            if let Some(results) = &model.writing.results {
+                super::results::draw(results, theme, area, buffer);
+            }
+        }
+        Overlay::None
+        | Overlay::Filter
+        | Overlay::Strip(_)
+        | Overlay::Run(_)
+        | Overlay::Decide(_)
+        | Overlay::Copy => {}
     }
     None
 }
@@ -44,6 +54,7 @@ fn help() -> Vec<(String, String)> {
     rows.push(("Signs".to_owned(), String::new()));
     rows.push(("  ● ◆ ○".to_owned(), "ok, in maintenance, stopped".to_owned()));
     rows.push(("  ▲ ✖ ?".to_owned(), "look at it, broken, not known".to_owned()));
+    rows.push(("  *".to_owned(), "marked".to_owned()));
     rows
 }
 
@@ -107,7 +118,7 @@ fn draw_palette(theme: &Theme, palette: &Palette, area: Rect, buffer: &mut Buffe
     cursor
 }
 
-fn clear(theme: &Theme, area: Rect, buffer: &mut Buffer) {
+pub(super) fn clear(theme: &Theme, area: Rect, buffer: &mut Buffer) {
     for position in area.positions() {
         if let Some(cell) = buffer.cell_mut(position) {
             cell.reset();

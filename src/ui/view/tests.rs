@@ -100,3 +100,88 @@ fn an_ascii_screen_is_ascii() {
         assert!(odd.is_empty(), "{odd:?} in\n{text}");
     }
 }
+
+/// A fleet of so many hosts in one cluster, all marked, with the strip for them open.
+fn strip_of(count: usize, width: u16, height: u16) -> crate::ui::app::Model {
+    let all = (1..=count).map(|n| host(n, &format!("web-{n}"), "eu-west-1", "shop")).collect();
+    let mut model = with_hosts(empty(width, height), all);
+    let cluster = json!({
+        "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Cluster",
+        "metadata": {"name": "shop", "namespace": "inventory"},
+        "spec": {"disruption": {"maxUnavailable": "10%"}},
+    });
+    let cluster = Box::new(serde_json::from_value(cluster).unwrap());
+    send(&mut model, Msg::Clusters(crate::store::clusters::ClusterEvent::Apply(cluster)));
+    press(&mut model, "zRgg2j");
+    press(&mut model, if count == 1 { "m" } else { "*m" });
+    if count > 1 {
+        press(&mut model, "new kernel<enter>");
+    }
+    model
+}
+
+#[test]
+fn strips() {
+    for (width, height) in [(80, 24), (120, 35), (40, 10)] {
+        for count in [1, 5, 500] {
+            let model = strip_of(count, width, height);
+            insta::assert_snapshot!(format!("strip_{count}_{width}x{height}"), screen(&model));
+        }
+    }
+}
+
+#[test]
+fn results_and_runs() {
+    use crate::act::{Outcome, Step};
+    let mut model = strip_of(5, 80, 24);
+    let commands = press(&mut model, "5y");
+    let Some(crate::ui::msg::Command::Act { order, .. }) = commands.first() else {
+        panic!("{commands:?}")
+    };
+    let step = |step| Msg::Act { id: order.id.clone(), step };
+    let outcomes = [
+        Outcome::Done(object(host(1, "web-1", "eu-west-1", "shop"))),
+        Outcome::Denied("the budget of cluster shop is used up: 1 of 1 away".into()),
+        Outcome::Failed("no answer after 10 s\u{1b}[2J".into()),
+    ];
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        send(&mut model, step(Step::Host(number, outcome)));
+    }
+    insta::assert_snapshot!("progress", screen(&model));
+    send(&mut model, step(Step::Ended(Some("stopped".into()))));
+    for (width, height) in [(80, 24), (40, 10)] {
+        send(&mut model, Msg::Resize(width, height));
+        insta::assert_snapshot!(format!("results_{width}x{height}"), screen(&model));
+    }
+    let playbooks = json!([
+        {"path": "site.yml", "description": "everything", "tags": ["web", "dns"]},
+        {"path": "report.yml", "checkOnly": true},
+    ]);
+    let cluster = json!({
+        "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Cluster",
+        "metadata": {"name": "shop", "namespace": "inventory"},
+        "spec": {"ansible": {"playbooks": playbooks}},
+    });
+    let cluster = Box::new(serde_json::from_value(cluster).unwrap());
+    send(&mut model, Msg::Clusters(crate::store::clusters::ClusterEvent::Apply(cluster)));
+    press(&mut model, "<esc>r<tab>j<space>");
+    for (width, height) in [(80, 24), (40, 10)] {
+        send(&mut model, Msg::Resize(width, height));
+        insta::assert_snapshot!(format!("run_{width}x{height}"), screen(&model));
+    }
+}
+
+#[test]
+fn every_strip_is_drawn_at_every_size() {
+    for count in [1, 5, 500] {
+        let mut model = strip_of(count, 80, 24);
+        for keys in ["", "<tab>", "<tab>", "<esc>p", "<pagedown>"] {
+            press(&mut model, keys);
+            for (width, height) in [(0, 0), (1, 1), (5, 2), (20, 5), (40, 7), (60, 9), (200, 60)] {
+                send(&mut model, Msg::Resize(width, height));
+                let text = screen(&model);
+                assert!(width < 40 || text.contains("esc"), "{count} {keys} {width}x{height}\n{text}");
+            }
+        }
+    }
+}

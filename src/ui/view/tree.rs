@@ -200,7 +200,8 @@ fn host(
     let health = theme.style(role);
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, area, 0);
-    pen.fill(base).skip(4).put(sign, health).put(" ", base);
+    let mark = if model.inventory.is_marked(row.uid()) { "*" } else { " " };
+    pen.fill(base).skip(3).put(mark, theme.style(Role::Key)).put(sign, health).put(" ", base);
     let start = pen.column();
     pen.cell(row.display(), columns.name.saturating_sub(1), theme.style(Role::Text)).skip(1);
     if columns.state > 0 {

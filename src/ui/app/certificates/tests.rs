@@ -83,7 +83,7 @@ fn a_request_that_fits_is_one_key_and_y() {
     assert_eq!((decision.seen.name.as_str(), decision.seen.resource_version.as_str()), ("inv-host-aws-i-0001", "7"));
     assert_eq!(decision.host.as_ref().map(|host| host.2.as_str()), Some("uid-1"));
     press(&mut model, "a");
-    assert!(screen(&model).contains("a change is on its way"));
+    assert!(screen(&model).contains("a decision is on its way"));
     let name = decision.seen.name.clone();
     send(&mut model, Msg::Decided { name, approve: true, result: Decided::Done });
     assert!(screen(&model).contains("is approved"), "{}", screen(&model));

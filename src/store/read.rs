@@ -1,0 +1,94 @@
+//! What the server knows of some hosts, read at once: for acts that must know more of them than an
+//! explorer keeps.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ListParams};
+
+use crate::error::Result;
+use crate::model::change::Target;
+use crate::model::host::{AnsibleRequest, Host};
+use crate::model::policy::Facts;
+use crate::store::client::{Connection, DEADLINE, call};
+use crate::store::write::read_host;
+
+/// Up to so many hosts are read one by one; more are listed.
+const ONE_BY_ONE: usize = 100;
+/// Requests under way at once.
+const AT_ONCE: usize = 10;
+/// Hosts of a page.
+const PAGE: u32 = 500;
+
+/// What is known of a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// The object, as it is now.
+    pub target: Target,
+    /// What the checks must know.
+    pub facts: Facts,
+    /// The run that is asked for.
+    pub request: Option<AnsibleRequest>,
+}
+
+impl Known {
+    fn of(host: Host, now: Timestamp) -> Self {
+        let facts = Facts::of(&host, now);
+        let meta = host.metadata;
+        Self {
+            target: Target {
+                uid: meta.uid.unwrap_or_default().as_str().into(),
+                namespace: meta.namespace.unwrap_or_default(),
+                name: meta.name.unwrap_or_default(),
+                resource_version: meta.resource_version.unwrap_or_default(),
+            },
+            facts,
+            request: host.spec.ansible,
+        }
+    }
+}
+
+/// Reads these hosts as of `now`, in their order. One that is gone, or is another object by now, is
+/// left out.
+///
+/// # Errors
+/// What the server said.
+pub async fn known(
+    connection: &Connection,
+    wanted: &[Target],
+    now: Timestamp,
+) -> Result<Vec<Known>> {
+    if wanted.len() <= ONE_BY_ONE {
+        let one = |target: Target| async move {
+            read_host(connection, &target.namespace, &target.name).await
+        };
+        let hosts: Vec<Option<Host>> =
+            stream::iter(wanted.to_vec()).map(one).buffered(AT_ONCE).try_collect().await?;
+        let known = hosts.into_iter().flatten().map(|host| Known::of(host, now));
+        let meant: BTreeSet<&str> = wanted.iter().map(|target| target.uid.as_str()).collect();
+        return Ok(known.filter(|known| meant.contains(known.target.uid.as_str())).collect());
+    }
+    let mut found: HashMap<String, Known> = HashMap::new();
+    let meant: BTreeSet<&str> = wanted.iter().map(|target| target.uid.as_str()).collect();
+    let namespaces: BTreeSet<&str> = wanted.iter().map(|t| t.namespace.as_str()).collect();
+    for namespace in namespaces {
+        let api: Api<Host> = Api::namespaced(connection.client.clone(), namespace);
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = api.list(&params);
+            let page = call("cannot read the hosts", "list hosts", DEADLINE, page).await?;
+            for host in page.items {
+                let known = Known::of(host, now);
+                if meant.contains(known.target.uid.as_str()) {
+                    found.insert(known.target.uid.as_str().to_owned(), known);
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    Ok(wanted.iter().filter_map(|target| found.remove(target.uid.as_str())).collect())
+}

@@ -1,0 +1,446 @@
+//! Orders on their way, what came of them, and how they are taken back.
+
+use super::input::Input;
+use super::marks::Targets;
+use super::strip::{Item, Opening, Strip};
+use super::writing::{Last, target};
+use super::{Model, Overlay};
+use crate::act::{Order, Outcome, Step, Verb};
+use crate::model::change::Change;
+use crate::model::host::Host;
+use crate::model::key::Uid;
+use crate::ui::msg::Command;
+
+/// Orders that can be taken back.
+const HISTORY: usize = 100;
+
+/// What came of one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// It could not be done, or it is not known.
+    Failed,
+    /// A rule, the budget or the server said no.
+    Denied,
+    /// Somebody else changed it first.
+    Conflict,
+    /// The host is gone.
+    Gone,
+    /// The order was stopped before.
+    NotTried,
+    /// Done.
+    Done,
+}
+
+impl State {
+    /// Every state, in the order in which a table shows them.
+    pub const ALL: [Self; 6] =
+        [Self::Failed, Self::Denied, Self::Conflict, Self::Gone, Self::NotTried, Self::Done];
+
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+            Self::Conflict => "conflict",
+            Self::Gone => "gone",
+            Self::NotTried => "not tried",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// One host of a result table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The host.
+    pub uid: Uid,
+    /// What people call it.
+    pub display: String,
+    /// What came of it.
+    pub state: State,
+    /// Why.
+    pub detail: String,
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Results {
+    /// What was to be done.
+    pub verb: Verb,
+    /// The hosts, those first that were not done.
+    pub lines: Vec<Line>,
+    /// Why it ended before its end.
+    pub ended: Option<String>,
+    /// First line that is shown.
+    pub scroll: usize,
+}
+
+impl Results {
+    /// How many hosts came to this.
+    pub fn count(&self, state: State) -> usize {
+        self.lines.iter().filter(|line| line.state == state).count()
+    }
+
+    /// The hosts that may be tried again.
+    pub fn left(&self) -> Vec<Uid> {
+        let again = |line: &&Line| !matches!(line.state, State::Done | State::Gone);
+        self.lines.iter().filter(again).map(|line| line.uid.clone()).collect()
+    }
+}
+
+/// An order that is being carried out.
+#[derive(Clone, Debug)]
+pub struct Going {
+    /// The order.
+    pub order: Order,
+    /// The person has asked it to stop.
+    pub stopping: bool,
+    /// Hosts with a result so far.
+    pub tried: usize,
+    /// Of those, the ones that were not done.
+    pub failed: usize,
+    /// The strip that it came from.
+    strip: Strip,
+    results: Vec<Option<(State, String)>>,
+    /// Changes that take back what was done, with what people call the host.
+    back: Vec<(Change, String)>,
+    /// The object that was found by a conflict on the only host.
+    found: Option<Box<Host>>,
+}
+
+/// Orders that can be taken back and made again, the newest last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    undo: Vec<Entry>,
+    redo: Vec<Entry>,
+}
+
+/// One order that can be taken back.
+#[derive(Clone, Debug)]
+struct Entry {
+    changes: Vec<(Change, String)>,
+    reason: String,
+}
+
+fn push(stack: &mut Vec<Entry>, entry: Entry) {
+    if entry.changes.is_empty() {
+        return;
+    }
+    if stack.len() >= HISTORY {
+        stack.remove(0);
+    }
+    stack.push(entry);
+}
+
+impl Model {
+    /// Opens the strip for taking back the last order, or for making it again.
+    pub(super) fn undo(&mut self, again: bool) {
+        if let Some(problem) = self.cannot_write() {
+            return self.fail(problem);
+        }
+        let history = &self.writing.history;
+        let stack = if again { &history.redo } else { &history.undo };
+        let Some(entry) = stack.last() else {
+            let what = if again { "nothing to make again" } else { "nothing to take back" };
+            return self.say(what);
+        };
+        let item = |(change, display): &(Change, String)| {
+            let row = self.inventory.get(&change.target().uid);
+            let display = row.map_or_else(|| display.clone(), |row| row.display().to_owned());
+            Item::new(change.clone(), display)
+        };
+        // The last that was done is taken back first.
+        let items: Vec<Item> = entry.changes.iter().rev().map(item).collect();
+        // Holds that come back need room in the budget like any other.
+        let begins = |item: &&Item| matches!(&item.change, Change::Hold(c) if c.new.is_some());
+        let uids: Vec<Uid> = items
+            .iter()
+            .filter(begins)
+            .map(|item| item.change.target().uid.clone())
+            .collect();
+        let opening = Opening {
+            stands: self.stands(&uids),
+            reason: entry.reason.clone(),
+            ..Opening::default()
+        };
+        let verb = if again { Verb::Redo } else { Verb::Undo };
+        self.open_strip(Strip::new(verb, items, opening));
+    }
+
+    /// Sends what the strip has confirmed.
+    pub(super) fn send(&mut self, strip: Strip) -> Vec<Command> {
+        if let Some(problem) = self.cannot_write() {
+            self.overlay = Overlay::Strip(Box::new(strip));
+            self.fail(problem);
+            return Vec::new();
+        }
+        let Some(user) = self.writing.user.clone() else { return Vec::new() };
+        let reason = match strip.reason.text().trim() {
+            "" => strip.verb.as_str().to_owned(),
+            reason => reason.to_owned(),
+        };
+        let order = Order {
+            id: self.ids.next("ord"),
+            verb: strip.verb,
+            changes: strip.items.iter().map(|item| item.change.clone()).collect(),
+            reason: reason.clone(),
+            ticket: Some(strip.ticket.text().trim().to_owned()).filter(|ticket| !ticket.is_empty()),
+            overrides: strip.past && strip.blocked() > 0,
+        };
+        if !matches!(strip.verb, Verb::Undo | Verb::Redo) {
+            let run = self.chosen_run.take().filter(|_| strip.verb == Verb::Run);
+            let reason = match strip.verb {
+                Verb::MaintenanceOn | Verb::Run => reason,
+                _ => String::new(),
+            };
+            self.writing.last = Some(Last {
+                verb: strip.verb,
+                reason,
+                length: strip.length.text().to_owned(),
+                ticket: strip.ticket.text().to_owned(),
+                run,
+            });
+        }
+        if strip.items.len() == 1 {
+            self.say("sent, waiting for the server");
+        }
+        if !matches!(strip.verb, Verb::Undo | Verb::Redo) {
+            self.clear_marks();
+        }
+        let results = vec![None; strip.items.len()];
+        self.writing.going = Some(Box::new(Going {
+            order: order.clone(),
+            stopping: false,
+            tried: 0,
+            failed: 0,
+            strip,
+            results,
+            back: Vec::new(),
+            found: None,
+        }));
+        vec![Command::Act { user, order: Box::new(order) }]
+    }
+
+    /// Asks the order that is on its way to stop. Nothing if there is none for several hosts.
+    pub(super) fn stop(&mut self) -> Option<Vec<Command>> {
+        let going = self.writing.going.as_mut().filter(|going| going.order.changes.len() > 1)?;
+        if going.stopping {
+            return None;
+        }
+        going.stopping = true;
+        Some(vec![Command::Stop])
+    }
+
+    /// Takes one step of the order that is on its way.
+    pub(super) fn step_of_order(&mut self, id: &str, step: Step) {
+        let Some(going) = self.writing.going.as_mut().filter(|going| going.order.id == id) else {
+            return;
+        };
+        match step {
+            Step::Host(number, outcome) => going.host(number, outcome),
+            Step::Ended(why) => {
+                if let Some(going) = self.writing.going.take() {
+                    self.order_ended(*going, why);
+                }
+            }
+            Step::Wave(_) => {}
+        }
+    }
+
+    fn order_ended(&mut self, mut going: Going, why: Option<String>) {
+        self.remember(&mut going);
+        if going.order.changes.len() == 1 {
+            return self.one_ended(going, why);
+        }
+        let missing = why.clone().unwrap_or_else(|| "nothing was heard of it".to_owned());
+        let line = |(item, result): (&Item, &Option<(State, String)>)| {
+            let (state, detail) =
+                result.clone().unwrap_or_else(|| (State::NotTried, missing.clone()));
+            Line { uid: item.change.target().uid.clone(), display: item.display.clone(), state, detail }
+        };
+        let mut lines: Vec<Line> =
+            going.strip.items.iter().zip(&going.results).map(line).collect();
+        lines.sort_by_key(|line| line.state);
+        let results = Results { verb: going.order.verb, lines, ended: why, scroll: 0 };
+        let (done, all) = (results.count(State::Done), results.lines.len());
+        self.writing.results = Some(Box::new(results));
+        if self.overlay == Overlay::None {
+            self.notice = None;
+            self.overlay = Overlay::Results;
+        } else {
+            self.say(format!("{done} of {all} done · :last-result shows them"));
+        }
+    }
+
+    /// Puts what was done where it can be taken back, as one step.
+    fn remember(&mut self, going: &mut Going) {
+        let history = &mut self.writing.history;
+        let entry = Entry {
+            changes: std::mem::take(&mut going.back),
+            reason: going.order.reason.clone(),
+        };
+        match going.order.verb {
+            Verb::Undo | Verb::Redo => {
+                let again = going.order.verb == Verb::Redo;
+                let (from, to) = if again {
+                    (&mut history.redo, &mut history.undo)
+                } else {
+                    (&mut history.undo, &mut history.redo)
+                };
+                // What was not done, but may still be, stays where it was.
+                let old = from.pop();
+                let undone = going.strip.items.iter().zip(&going.results).filter(|(_, result)| {
+                    let state = result.as_ref().map(|(state, _)| *state);
+                    !matches!(state, Some(State::Done | State::Gone | State::Conflict))
+                });
+                let left = undone.map(|(item, _)| (item.change.clone(), item.display.clone()));
+                if let Some(old) = old {
+                    push(from, Entry { changes: left.collect(), reason: old.reason });
+                }
+                push(to, entry);
+            }
+            _ => {
+                if !entry.changes.is_empty() {
+                    history.redo.clear();
+                }
+                push(&mut history.undo, entry);
+            }
+        }
+    }
+
+    /// One host: a line says what came of it.
+    fn one_ended(&mut self, going: Going, why: Option<String>) {
+        let verb = going.order.verb;
+        let Some(item) = going.strip.items.first() else { return };
+        let name = item.display.clone();
+        let result = going.results.first().cloned().flatten();
+        let (state, detail) = result.unwrap_or_else(|| {
+            (State::Failed, why.unwrap_or_else(|| "nothing was heard of it".to_owned()))
+        });
+        match (state, going.found) {
+            (State::Done, _) => {
+                let text = self.done_text(verb, &item.change, &name);
+                self.say(text);
+            }
+            (State::Conflict, Some(host))
+                if matches!(verb, Verb::MaintenanceOn | Verb::MaintenanceOff)
+                    && self.overlay == Overlay::None =>
+            {
+                self.open_strip(going.strip.reopened(&host));
+            }
+            (State::Conflict, _) if matches!(verb, Verb::Undo | Verb::Redo) => {
+                self.fail(format!("{name}: not taken back, the value is no longer ours"));
+            }
+            (State::Conflict, _) => {
+                self.fail(format!("{name}: not done, somebody else changed it first"));
+            }
+            (State::Gone, _) => self.fail(format!("{name} is gone: nothing was changed")),
+            (State::Denied | State::NotTried, _) => self.fail(format!("{name}: {detail}")),
+            (State::Failed, _) => self.fail(detail),
+        }
+    }
+
+    fn done_text(&self, verb: Verb, change: &Change, name: &str) -> String {
+        let key = if verb == Verb::Undo { "U makes it again" } else { "u takes it back" };
+        match change {
+            Change::Hold(change) => match &change.new {
+                Some(hold) => {
+                    let until = hold.until.0.to_zoned(self.settings.time_zone.clone());
+                    let until = until.strftime("%a %H:%M");
+                    format!("{name} is in maintenance until {until} · {key}")
+                }
+                None => format!("your maintenance of {name} has ended · {key}"),
+            },
+            Change::Run(change) if change.new.cancel => {
+                format!("{name}: the run of {} is not wanted any more", change.new.playbook)
+            }
+            Change::Run(change) => {
+                format!("{name}: a run of {} is asked for", change.new.playbook)
+            }
+        }
+    }
+
+    /// Tries again what the last order did not do.
+    pub(super) fn retry(&mut self) -> Vec<Command> {
+        let Some((verb, hosts)) =
+            self.writing.results.as_ref().map(|results| (results.verb, results.left()))
+        else {
+            return Vec::new();
+        };
+        if hosts.is_empty() {
+            self.say("everything was done");
+            return Vec::new();
+        }
+        if let Err(problem) = self.ready_to_act_on(&hosts) {
+            self.fail(problem);
+            return Vec::new();
+        }
+        let targets = Targets { hosts, ..Targets::default() };
+        let last = self.writing.last.clone().filter(|last| last.verb == verb);
+        match verb {
+            Verb::MaintenanceOn | Verb::MaintenanceOff => {
+                self.open_maintenance(verb, targets, last.as_ref());
+                if let (Overlay::Strip(strip), Some(last)) = (&mut self.overlay, last)
+                    && strip.has(super::strip::Field::Reason)
+                    && !last.reason.is_empty()
+                {
+                    // It was typed for these very hosts a moment ago.
+                    strip.reason = Input::new(last.reason);
+                }
+                Vec::new()
+            }
+            Verb::Run => self.ask_for_run(targets, last.and_then(|last| last.run)),
+            Verb::CancelRun => self.ask_for_run(targets, None),
+            Verb::Undo | Verb::Redo => {
+                self.undo(verb == Verb::Redo);
+                Vec::new()
+            }
+        }
+    }
+
+    fn ready_to_act_on(&self, hosts: &[Uid]) -> Result<(), String> {
+        match self.cannot_write() {
+            Some(problem) => Err(problem),
+            None if hosts.iter().all(|uid| self.inventory.get(uid).is_none()) => {
+                Err("these hosts are gone".to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Going {
+    fn host(&mut self, number: usize, outcome: Outcome) {
+        let Some(place) = self.results.get_mut(number).filter(|place| place.is_none()) else {
+            return;
+        };
+        let item = self.strip.items.get(number);
+        let (state, detail) = match outcome {
+            Outcome::Done(host) => {
+                let version = host.metadata.resource_version.clone().unwrap_or_default();
+                if let Some(item) = item
+                    && let Some(back) = item.change.inverse(&version)
+                {
+                    self.back.push((back, item.display.clone()));
+                }
+                (State::Done, String::new())
+            }
+            Outcome::Conflict(host) => {
+                self.found = (self.order.changes.len() == 1).then_some(host);
+                (State::Conflict, "somebody else changed it first".to_owned())
+            }
+            Outcome::Gone => (State::Gone, String::new()),
+            Outcome::Denied(why) => (State::Denied, why),
+            Outcome::Failed(why) => (State::Failed, why),
+            Outcome::NotTried(why) => (State::NotTried, why),
+        };
+        self.tried += usize::from(state != State::NotTried);
+        self.failed += usize::from(!matches!(state, State::Done | State::NotTried));
+        *place = Some((state, detail));
+    }
+}
+
+/// A target as the inventory has it now, for a change that is prepared.
+pub(super) fn current_target(model: &Model, uid: &Uid) -> Option<crate::model::change::Target> {
+    model.inventory.get(uid).map(target)
+}
