@@ -63,6 +63,8 @@ type Key = (String, String);
 struct Ready {
     /// Number of the change.
     number: usize,
+    /// The version of the object that was looked at.
+    version: String,
     /// The clusters whose budgets must be asked.
     budgets: Vec<Key>,
     /// What was passed by.
@@ -209,24 +211,19 @@ impl Work<'_> {
             Change::Run(_) => &own,
         };
         let (verb, bulk) = (record::verb(change), self.order.changes.len() > 1);
-        let its = clusters.iter().filter(|(cluster, _)| budget::has(cluster, &host));
-        let mut checks = Vec::new();
-        let mut budgets = Vec::new();
+        let its: Vec<&(Cluster, ClusterFacts)> =
+            clusters.iter().filter(|(cluster, _)| budget::has(cluster, &host)).collect();
         let goes =
             matches!(change, Change::Hold(HoldChange { new: Some(h), .. }) if h.until.0 > now);
-        for (cluster, facts_of_cluster) in its {
-            checks.extend(policy::checks(verb, &facts, Some(facts_of_cluster), whose, bulk));
-            if goes {
-                budgets.push((cluster.namespace().unwrap_or_default(), cluster.name_any()));
-            }
-        }
-        if checks.is_empty() {
-            checks = policy::checks(verb, &facts, None, whose, bulk);
-        }
+        let key = |cluster: &Cluster| (cluster.namespace().unwrap_or_default(), cluster.name_any());
+        let budgets = its.iter().filter(|_| goes).map(|(cluster, _)| key(cluster)).collect();
+        let of_clusters = its.iter().map(|(_, facts)| facts);
+        let checks = policy::checks(verb, &facts, of_clusters, whose, bulk);
         if let Some(why) = policy::refusal(&checks, self.order.overrides) {
             return Err((Outcome::Denied(why), None));
         }
-        Ok(Ready { number, budgets, over: policy::refusal(&checks, false) })
+        let version = host.resource_version().unwrap_or_default();
+        Ok(Ready { number, version, budgets, over: policy::refusal(&checks, false) })
     }
 
     /// Asks the budgets for those that go away, a cluster at a time, and tells who got no slot.
@@ -257,7 +254,7 @@ impl Work<'_> {
                 Ok(granted) => {
                     let why = policy::used_up(&key.1, granted.away, granted.max);
                     for (number, name) in numbers.iter().zip(&names) {
-                        if !granted.given.contains(name) {
+                        if !granted.given.contains_key(name) {
                             refused.insert(*number, (Outcome::Denied(why.clone()), None));
                         } else if granted.over.contains(name) {
                             over.insert(*number, why.clone());
@@ -277,13 +274,12 @@ impl Work<'_> {
         }
         let mut left = Vec::new();
         for mut one in ready {
-            match refused.remove(&one.number) {
-                Some((outcome, tried)) => self.end(one.number, outcome, tried).await,
-                None => {
-                    one.over = one.over.or_else(|| over.remove(&one.number));
-                    left.push(one);
-                }
+            if let Some((outcome, tried)) = refused.remove(&one.number) {
+                self.end(one.number, outcome, tried).await;
+                continue;
             }
+            one.over = one.over.or_else(|| over.remove(&one.number));
+            left.push(one);
         }
         // A slot stays only with who goes.
         for (key, names) in slots.iter_mut() {
@@ -304,10 +300,9 @@ impl Work<'_> {
 
     /// Notes which slots are ours.
     fn remember(&self, key: &Key, granted: &budget::Granted) {
-        let Some(at) = granted.at else { return };
         let mut slots = self.actor.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for name in &granted.given {
-            slots.insert((key.0.clone(), key.1.clone(), name.clone()), at);
+        for (name, at) in &granted.given {
+            slots.insert((key.0.clone(), key.1.clone(), name.clone()), *at);
         }
     }
 
@@ -321,12 +316,14 @@ impl Work<'_> {
     ) {
         let (actor, order) = (self.actor, self.order);
         let one = |one: &Ready| {
-            let (number, over) = (one.number, one.over.clone());
+            let (number, over, version) = (one.number, one.over.clone(), one.version.clone());
             async move {
-                let change = order.changes.get(number)?;
-                let outcome = write::change(&actor.connection, change).await;
+                // Sent against the version that was looked at: it is newer than the caller's.
+                let mut change = order.changes.get(number)?.clone();
+                change.target_mut().resource_version = version;
+                let outcome = write::change(&actor.connection, &change).await;
                 if let write::Outcome::Done(host) = &outcome {
-                    record::tell(actor, order, change, host, over.as_deref()).await;
+                    record::tell(actor, order, &change, host, over.as_deref()).await;
                 }
                 Some((number, outcome))
             }

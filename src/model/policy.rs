@@ -185,13 +185,13 @@ impl Check {
     }
 }
 
-/// Everything that is looked at before `verb` is done to a host. `bulk`: the order has more hosts.
+/// Everything that is looked at before `verb` is done to a host of these clusters. `bulk`: the order has more hosts.
 /// `holder` is whose hold it is about. Undo and redo are not looked at as such: they are
 /// [`Verb::MaintenanceOn`] or [`Verb::MaintenanceOff`] for each host.
-pub fn checks(
+pub fn checks<'a>(
     verb: Verb,
     facts: &Facts,
-    cluster: Option<&ClusterFacts>,
+    clusters: impl IntoIterator<Item = &'a ClusterFacts>,
     holder: &str,
     bulk: bool,
 ) -> Vec<Check> {
@@ -242,7 +242,7 @@ pub fn checks(
         let paused = facts.paused.then(|| (Pass::No, "the host is paused".to_owned()));
         checks.push(Check::new("host is not protected", protect));
         checks.push(Check::new("host is not paused", paused));
-        if let Some(cluster) = cluster {
+        for cluster in clusters {
             of_cluster(verb, facts, cluster, &mut checks);
         }
     }

@@ -31,14 +31,12 @@ const YOUNG: SignedDuration = SignedDuration::from_secs(10);
 /// What came of asking for slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Granted {
-    /// Hosts that may go away.
-    pub given: BTreeSet<String>,
+    /// Hosts that may go away, with the time of the grant, which no other grant of the host has.
+    pub given: BTreeMap<String, Timestamp>,
     /// Those of them for which there was no slot left: the budget was passed by.
     pub over: BTreeSet<String>,
     /// Those whose grant was not there before.
     pub fresh: BTreeSet<String>,
-    /// Time of the grants.
-    pub at: Option<Timestamp>,
     /// Hosts of the cluster that are away now, those of the grants too.
     pub away: usize,
     /// Hosts that may be away.
@@ -103,28 +101,25 @@ pub async fn grant(
     for tried in 1..=TRIES {
         let found = call(&what, "get clusters", DEADLINE, api.get_opt(cluster)).await?;
         let Some(object) = found else {
-            let given = wanted.iter().cloned().collect();
+            let now = whole(clock());
+            let given = wanted.iter().map(|name| (name.clone(), now)).collect();
             return Ok(Granted { given, ..Granted::default() });
         };
         let now = whole(clock());
         let members = members(connection, &object, now).await?;
         let mut budget = Budget::of(&object, &members, now);
-        let before: BTreeSet<String> = budget.granted.keys().cloned().collect();
+        let before = budget.granted.clone();
         let within: BTreeSet<String> =
             budget.clone().grant(wanted, false, now).into_iter().collect();
-        let given: BTreeSet<String> = budget.grant(wanted, past, now).into_iter().collect();
-        for name in &given {
-            // A grant that was there already is renewed, so that nobody takes it for an old one.
-            budget.granted.insert(name.clone(), now);
-        }
+        let given = budget.grant(wanted, past, now);
         let granted = Granted {
-            over: given.difference(&within).cloned().collect(),
-            fresh: given.difference(&before).cloned().collect(),
-            given,
-            at: Some(now),
+            over: given.iter().filter(|name| !within.contains(*name)).cloned().collect(),
+            fresh: given.iter().filter(|name| !before.contains_key(*name)).cloned().collect(),
+            given: given.into_iter().map(|name| renewed(name, &before, now)).collect(),
             away: budget.away.len(),
             max: budget.max_unavailable,
         };
+        budget.granted.extend(granted.given.clone());
         if granted.given.is_empty() || write(&api, &object, &budget, &what).await? {
             return Ok(granted);
         }
@@ -256,6 +251,18 @@ where
             None => return Ok(()),
         }
     }
+}
+
+/// The time of a grant. One that was there already is renewed, so that nobody takes it for an old
+/// one or for his own.
+fn renewed(
+    name: String,
+    before: &BTreeMap<String, Timestamp>,
+    now: Timestamp,
+) -> (String, Timestamp) {
+    let after =
+        before.get(&name).and_then(|at| at.saturating_add(SignedDuration::from_secs(1)).ok());
+    (name, after.map_or(now, |after| after.max(now)))
 }
 
 /// Whole seconds, as every time of the API is.

@@ -134,15 +134,12 @@ pub async fn run(args: MaintainArgs, server: &ConnectOptions, namespace: &str) -
         return Err(Error::usage(format!("the hold of \"{holder}\" is not yours"))
             .hint(format!("say --override {holder} if it is to end all the same")));
     }
-    let Chosen { hosts } =
-        choose(&session.actor.connection, namespace, hosts, session.now).await?;
+    let Chosen { hosts } = choose(&session.actor.connection, namespace, hosts, session.now).await?;
     let (verb, reason, ticket) = match &args.what {
         What::On(args) => (Verb::MaintenanceOn, args.reason.clone(), args.ticket.clone()),
-        What::Off(args) => {
-            (Verb::MaintenanceOff, args.reason.clone().unwrap_or_default(), None)
-        }
+        What::Off(args) => (Verb::MaintenanceOff, args.reason.clone().unwrap_or_default(), None),
     };
-    let (mut changes, mut changed, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changes, mut meant, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
     for host in &hosts {
         let wanted = match &args.what {
             What::On(args) => Ok(begin(&session, host, args)),
@@ -151,14 +148,14 @@ pub async fn run(args: MaintainArgs, server: &ConnectOptions, namespace: &str) -
         match wanted {
             Ok(change) => {
                 changes.push(Change::Hold(change));
-                changed.push(host);
+                meant.push(host);
             }
             Err(why) => nothing.push((host.name_any(), why)),
         }
     }
     let clusters = clusters(&session.actor.connection, namespace).await?;
     let past = how.past_budget;
-    let mut plan = plan(&session, verb, &changes, &changed, &clusters, past).await?;
+    let mut plan = plan(&session, verb, &changes, &meant, &clusters, past).await?;
     plan.nothing = nothing;
     let order = Order { id: order_id(), verb, changes, reason, ticket, overrides: past };
     let out = &mut std::io::stdout().lock();
@@ -184,15 +181,16 @@ fn begin(session: &Session, host: &Host, args: &OnArgs) -> HoldChange {
     };
     let hold = change::hold(&args.reason, session.now, args.length.as_secs());
     let new = Some(Hold { ticket: args.ticket.clone(), mode, ..hold });
-    HoldChange { target: target(host), old: host.spec.maintenance.get(&holder).cloned(), holder, new }
+    HoldChange {
+        target: target(host),
+        old: host.spec.maintenance.get(&holder).cloned(),
+        holder,
+        new,
+    }
 }
 
 /// The change that ends the hold; else why there is none to end.
-fn end(
-    session: &Session,
-    host: &Host,
-    args: &OffArgs,
-) -> std::result::Result<HoldChange, String> {
+fn end(session: &Session, host: &Host, args: &OffArgs) -> std::result::Result<HoldChange, String> {
     let holder = args.holder.clone().unwrap_or_else(|| session.holder.clone());
     match host.spec.maintenance.get(&holder) {
         Some(old) => {

@@ -143,8 +143,8 @@ async fn ask(args: &RunArgs, server: &ConnectOptions, namespace: &str) -> Result
         }));
     }
     let past = args.how.past_budget;
-    let changed: Vec<&Host> = hosts.iter().collect();
-    let plan = plan(&session, Verb::Run, &changes, &changed, &clusters, past).await?;
+    let meant: Vec<&Host> = hosts.iter().collect();
+    let plan = plan(&session, Verb::Run, &changes, &meant, &clusters, past).await?;
     let order = Order {
         id: order_id(),
         verb: Verb::Run,
@@ -196,19 +196,19 @@ async fn cancel(args: &CancelArgs, server: &ConnectOptions, namespace: &str) -> 
     let session = shell::begin(server).await?;
     let Chosen { hosts } =
         choose(&session.actor.connection, namespace, &args.hosts, session.now).await?;
-    let (mut changes, mut changed, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut changes, mut meant, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
     for host in &hosts {
         match (run_going(host), host.spec.ansible.clone()) {
             (Some(_), Some(old)) => {
                 let new = AnsibleRequest { cancel: true, ..old.clone() };
                 changes.push(Change::Run(RunChange { target: target(host), old: Some(old), new }));
-                changed.push(host);
+                meant.push(host);
             }
             _ => nothing.push((host.name_any(), "no run waits".to_owned())),
         }
     }
     let verb = Verb::CancelRun;
-    let mut plan = plan(&session, verb, &changes, &changed, &[], false).await?;
+    let mut plan = plan(&session, verb, &changes, &meant, &[], false).await?;
     plan.nothing = nothing;
     let order = Order {
         id: order_id(),

@@ -151,12 +151,11 @@ fn confirm(order: &Order, plan: &Plan, how: &HowArgs) -> Result<()> {
         against: how.past_budget && plan.is_against(),
     };
     match policy::level(order.verb, &extent) {
-        Level::Confirm => Ok(()),
         Level::Reason if order.reason.is_empty() => {
             Err(Error::usage(format!("a change of {} hosts needs a reason", extent.hosts))
                 .hint("say why with --reason TEXT; --dry-run shows what would be done"))
         }
-        Level::Reason => Ok(()),
+        Level::Confirm | Level::Reason => Ok(()),
         Level::Type(text) if how.confirm.as_deref() == Some(text.as_str()) => Ok(()),
         Level::Type(text) => {
             let what = match extent.hosts {
@@ -167,9 +166,8 @@ fn confirm(order: &Order, plan: &Plan, how: &HowArgs) -> Result<()> {
                 Some(typed) => format!("--confirm says \"{typed}\""),
                 None => "that must be confirmed".to_owned(),
             };
-            Err(Error::usage(format!("{what}, and {typed}")).hint(format!(
-                "look at it with --dry-run, then say --confirm {text}"
-            )))
+            Err(Error::usage(format!("{what}, and {typed}"))
+                .hint(format!("look at it with --dry-run, then say --confirm {text}")))
         }
     }
 }

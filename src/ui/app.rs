@@ -325,6 +325,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Clusters(event) => {
             model.clusters.apply(event);
+            model.look_at_budgets();
             Vec::new()
         }
         Msg::Act { id, step } => {
@@ -406,14 +407,7 @@ fn tick(model: &mut Model, now: Timestamp) {
         model.notice = None;
         model.dirty = true;
     }
-    if let Overlay::Strip(strip) = &model.overlay
-        && !strip.stands.is_empty()
-    {
-        let stands = model.stands(&strip.taken());
-        if let Overlay::Strip(strip) = &mut model.overlay {
-            strip.set_stands(stands);
-        }
-    }
+    model.look_at_budgets();
     if model.writing.armed_until.is_some_and(|until| until <= now) {
         model.writing.disarm();
         model.say("writing is disarmed again");

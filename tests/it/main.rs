@@ -11,6 +11,7 @@
 )]
 
 mod access;
+mod act;
 mod acting;
 mod architecture;
 mod crds;
@@ -21,3 +22,4 @@ mod lifecycle;
 mod pty;
 mod support;
 mod tui;
+mod views;

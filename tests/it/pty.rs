@@ -21,6 +21,8 @@ pub(crate) struct Pty {
     writer: Box<dyn Write + Send>,
     /// What the program has written; the second tells that there is more.
     seen: Arc<(Mutex<Seen>, Condvar)>,
+    /// Where the program keeps its state, its journal for one: never in the home of who tests.
+    _state: tempfile::TempDir,
 }
 
 struct Seen {
@@ -49,6 +51,8 @@ impl Pty {
                 command.env(name, value);
             }
         }
+        let state = tempfile::tempdir().expect("a folder");
+        command.env("XDG_STATE_HOME", state.path());
         command.env("TERM", "xterm-256color");
         command.env("COLORTERM", "truecolor");
         command.env("LANG", "C.UTF-8");
@@ -80,7 +84,7 @@ impl Pty {
                 sink.1.notify_all();
             }
         });
-        Self { master: pair.master, pid, killer, ended, code: None, writer, seen }
+        Self { master: pair.master, pid, killer, ended, code: None, writer, seen, _state: state }
     }
 
     /// Types this, byte for byte.

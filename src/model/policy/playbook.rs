@@ -60,7 +60,8 @@ pub fn choose(cluster: Option<&Cluster>, wish: Wish<'_>) -> Result<Choice, Strin
             ));
         }
     }
-    let revision = wish.revision.or(defaults.and_then(|defaults| defaults.revision.as_deref()));
+    let default = defaults.and_then(|defaults| defaults.revision.as_deref());
+    let revision = wish.revision.or(default);
     Ok(Choice { playbook: playbook.to_owned(), revision: revision.map(ToOwned::to_owned) })
 }
 

@@ -98,8 +98,7 @@ fn filtered(hosts: Vec<Host>, filter: &str, now: Timestamp) -> Result<Vec<Host>>
     }
     inventory.set_filter(Some(parsed), now);
     while !inventory.filter_step(STEP) {}
-    let matched: HashSet<&str> =
-        inventory.matched_rows().map(|row| row.uid().as_str()).collect();
+    let matched: HashSet<&str> = inventory.matched_rows().map(|row| row.uid().as_str()).collect();
     let chosen: Vec<Host> = hosts
         .into_iter()
         .filter(|host| host.metadata.uid.as_deref().is_some_and(|uid| matched.contains(uid)))

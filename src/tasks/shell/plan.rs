@@ -1,6 +1,7 @@
 //! What would be done to each host, and what the checks say of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::Write;
 
 use kube::ResourceExt;
@@ -111,13 +112,8 @@ pub(in crate::tasks) async fn plan(
             Change::Run(_) => &session.holder,
         };
         let of_host = Facts::of(host, now);
-        let mut all = Vec::new();
-        for cluster in place.iter().filter_map(|at| facts.get(at)) {
-            all.extend(checks(verb, &of_host, Some(cluster), whose, bulk));
-        }
-        if all.is_empty() {
-            all = checks(verb, &of_host, None, whose, bulk);
-        }
+        let of_clusters = place.iter().filter_map(|at| facts.get(at));
+        let all = checks(verb, &of_host, of_clusters, whose, bulk);
         let name = host.name_any();
         let late = place.iter().find(|at| refused.get(at).is_some_and(|r| r.contains(&name)));
         let late = late.and_then(|at| facts.get(at)).and_then(|cluster| {
@@ -177,11 +173,8 @@ impl Plan {
                     Pass::Note => "note",
                     Pass::No | Pass::Never => "FAILS",
                 };
-                let why = if check.why.is_empty() {
-                    String::new()
-                } else {
-                    format!(": {}", check.why)
-                };
+                let why =
+                    if check.why.is_empty() { String::new() } else { format!(": {}", check.why) };
                 line(out, &[&format!("  {mark:<5} {}{why}", check.what)])?;
             }
         }
@@ -253,9 +246,7 @@ impl Plan {
                 .try_for_each(|(name, why)| line(out, &[name, "nothing-to-do", why])),
             Output::Name => Ok(()),
             Output::Json => {
-                let row = |(name, why): &(String, String)| {
-                    json!({"name": name, "result": "nothing-to-do", "detail": why})
-                };
+                let row = |(name, why): &(String, String)| json!({"name": name, "result": "nothing-to-do", "detail": why});
                 let rows: Vec<Value> = self.nothing.iter().map(row).collect();
                 print_json(out, &json!({"verb": self.verb.as_str(), "hosts": rows}))
             }
@@ -299,14 +290,14 @@ fn request(request: Option<&AnsibleRequest>) -> String {
         |request| {
             let mut text = format!("{} {}", request.request_id, request.playbook);
             if let Some(revision) = &request.revision {
-                text.push_str(&format!("@{revision}"));
+                let _ = write!(text, "@{revision}");
             }
             if !request.tags.is_empty() {
-                text.push_str(&format!(" tags {}", request.tags.join(",")));
+                let _ = write!(text, " tags {}", request.tags.join(","));
             }
             if !request.extra_vars.is_empty() {
                 let names: Vec<&str> = request.extra_vars.keys().map(String::as_str).collect();
-                text.push_str(&format!(" with {}", names.join(",")));
+                let _ = write!(text, " with {}", names.join(","));
             }
             if request.check {
                 text.push_str(" in check mode");

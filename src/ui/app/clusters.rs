@@ -1,23 +1,22 @@
 //! The Clusters that are known: their budgets, and the playbooks that they offer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Model;
 use crate::model::budget::{Budget, Member};
 use crate::model::cluster::{Cluster, Playbook};
 use crate::model::key::Uid;
+use crate::model::policy::{self, Facts, Pass, Verb};
 use crate::model::row::HostRow;
 use crate::store::clusters::ClusterEvent;
-
-/// Namespace and name of a Cluster.
-pub type ClusterKey = (String, String);
 
 /// The Clusters that are known.
 #[derive(Clone, Debug, Default)]
 pub struct Clusters {
-    known: BTreeMap<ClusterKey, Box<Cluster>>,
+    /// By namespace and name.
+    known: BTreeMap<String, BTreeMap<String, Box<Cluster>>>,
     /// What a listing that goes on has brought so far.
-    listed: Option<BTreeSet<ClusterKey>>,
+    listed: Option<BTreeSet<(String, String)>>,
     /// Why they cannot be followed.
     pub problem: Option<String>,
 }
@@ -47,7 +46,7 @@ impl Stand {
     }
 }
 
-fn key(cluster: &Cluster) -> ClusterKey {
+fn key(cluster: &Cluster) -> (String, String) {
     let meta = &cluster.metadata;
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
@@ -58,16 +57,23 @@ impl Clusters {
         match event {
             ClusterEvent::Begin => self.listed = Some(BTreeSet::new()),
             ClusterEvent::Apply(cluster) => {
-                let key = key(&cluster);
+                let (namespace, name) = key(&cluster);
                 if let Some(listed) = &mut self.listed {
-                    listed.insert(key.clone());
+                    listed.insert((namespace.clone(), name.clone()));
                 }
-                self.known.insert(key, cluster);
+                self.known.entry(namespace).or_default().insert(name, cluster);
             }
-            ClusterEvent::Delete(cluster) => drop(self.known.remove(&key(&cluster))),
+            ClusterEvent::Delete(cluster) => {
+                let (namespace, name) = key(&cluster);
+                if let Some(known) = self.known.get_mut(&namespace) {
+                    known.remove(&name);
+                }
+            }
             ClusterEvent::Synced => {
                 if let Some(listed) = self.listed.take() {
-                    self.known.retain(|key, _| listed.contains(key));
+                    for (namespace, known) in &mut self.known {
+                        known.retain(|name, _| listed.contains(&(namespace.clone(), name.clone())));
+                    }
                 }
                 self.problem = None;
             }
@@ -75,10 +81,54 @@ impl Clusters {
         }
     }
 
+    fn get(&self, namespace: &str, name: &str) -> Option<&Cluster> {
+        self.known.get(namespace)?.get(name).map(AsRef::as_ref)
+    }
+
     /// The Cluster of a host, if there is such an object.
     pub fn of(&self, row: &HostRow) -> Option<&Cluster> {
-        let key = (row.namespace().to_owned(), row.cluster().to_owned());
-        self.known.get(&key).map(AsRef::as_ref)
+        self.get(row.namespace(), row.cluster())
+    }
+}
+
+/// What the checks say of a host.
+pub(super) struct Verdict {
+    /// Why it would be refused.
+    pub(super) against: Option<String>,
+    /// What else is worth knowing.
+    pub(super) notes: Vec<String>,
+    /// It cannot be done at all.
+    pub(super) never: bool,
+}
+
+/// The checks on hosts of one order; what they must know of a cluster is looked up once.
+pub(super) struct Judge<'a> {
+    model: &'a Model,
+    verb: Verb,
+    bulk: bool,
+    clusters: HashMap<(&'a str, &'a str), Option<policy::ClusterFacts>>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(model: &'a Model, verb: Verb, bulk: bool) -> Self {
+        Self { model, verb, bulk, clusters: HashMap::new() }
+    }
+
+    pub(super) fn verdict(&mut self, facts: &Facts, row: &'a HostRow) -> Verdict {
+        let model = self.model;
+        let cluster = self.clusters.entry((row.namespace(), row.cluster())).or_insert_with(|| {
+            let zones = |name: &str| jiff::tz::TimeZone::get(name).ok();
+            let cluster = model.clusters.of(row)?;
+            Some(policy::ClusterFacts::of(cluster, None, model.now, &zones))
+        });
+        let holder = model.writing.holder.as_deref().unwrap_or_default();
+        let checks = policy::checks(self.verb, facts, cluster.as_ref(), holder, self.bulk);
+        let notes = checks.iter().filter(|check| check.pass == Pass::Note);
+        Verdict {
+            against: policy::refusal(&checks, false),
+            notes: notes.map(|check| check.why.clone()).collect(),
+            never: policy::worst(&checks) == Pass::Never,
+        }
     }
 }
 
@@ -87,43 +137,54 @@ impl Model {
     /// be away besides. A cluster that chooses its hosts by labels is taken at what its status
     /// says; one without an object has no budget. O(hosts of the fleet).
     pub(super) fn stands(&self, hosts: &[Uid]) -> Vec<Stand> {
-        let mut wanted: BTreeMap<ClusterKey, BTreeSet<&str>> = BTreeMap::new();
+        let mut wanted: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
         for row in hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
             if self.clusters.of(row).is_some() {
-                let key = (row.namespace().to_owned(), row.cluster().to_owned());
-                wanted.entry(key).or_default().insert(row.name());
+                wanted.entry((row.namespace(), row.cluster())).or_default().insert(row.name());
             }
         }
         if wanted.is_empty() {
             return Vec::new();
         }
-        let mut members: BTreeMap<ClusterKey, Vec<Member>> = BTreeMap::new();
-        let names: BTreeSet<&str> = wanted.keys().map(|(_, name)| name.as_str()).collect();
-        for row in self.inventory.rows().filter(|row| names.contains(row.cluster())) {
-            let key = (row.namespace().to_owned(), row.cluster().to_owned());
+        let mut members: BTreeMap<(&str, &str), Vec<Member>> = BTreeMap::new();
+        for row in self.inventory.rows() {
+            let key = (row.namespace(), row.cluster());
             if wanted.contains_key(&key) {
                 members.entry(key).or_default().push(Member::of_row(row, self.now));
             }
         }
-        let stand = |(key, hosts): (&ClusterKey, &BTreeSet<&str>)| {
-            let cluster = self.clusters.known.get(key)?;
-            let name = key.1.clone();
+        let stand = |((namespace, name), hosts): (&(&str, &str), &BTreeSet<&str>)| {
+            let cluster = self.clusters.get(namespace, name)?;
+            let name = (*name).to_owned();
             if cluster.spec.selector.is_some() {
                 let status = cluster.status.as_ref()?;
-                let number = |n: Option<i32>| usize::try_from(n?).ok();
-                let left = number(status.disruptions_allowed)?;
+                let left = usize::try_from(status.disruptions_allowed?).ok()?;
                 let away = status.disrupted.len();
                 let wanted =
                     hosts.iter().filter(|host| !status.disrupted.contains_key(**host)).count();
                 return Some(Stand { cluster: name, allowed: left + away, away, wanted });
             }
-            let budget =
-                Budget::of(cluster, members.get(key).map_or(&[], Vec::as_slice), self.now);
+            let members = members.get(&(*namespace, name.as_str())).map_or(&[][..], Vec::as_slice);
+            let budget = Budget::of(cluster, members, self.now);
             let wanted = hosts.iter().filter(|host| !budget.away.contains(**host)).count();
             let (allowed, away) = (budget.max_unavailable, budget.away.len());
             Some(Stand { cluster: name, allowed, away, wanted })
         };
         wanted.iter().filter_map(stand).collect()
+    }
+
+    /// Looks again how the budgets stand that an open strip asks.
+    pub(super) fn look_at_budgets(&mut self) {
+        let super::Overlay::Strip(strip) = &self.overlay else { return };
+        let taken = strip.taken();
+        if taken.is_empty() {
+            return;
+        }
+        let stands = self.stands(&taken);
+        if let super::Overlay::Strip(strip) = &mut self.overlay {
+            self.dirty |= strip.stands != stands;
+            strip.set_stands(stands);
+        }
     }
 
     /// The playbooks that every one of these hosts is offered, by the order of the first; tags are

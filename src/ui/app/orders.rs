@@ -385,7 +385,7 @@ impl Model {
                     && !last.reason.is_empty()
                 {
                     // It was typed for these very hosts a moment ago.
-                    strip.reason = Input::new(last.reason);
+                    strip.give_reason(Input::new(last.reason));
                 }
                 Vec::new()
             }

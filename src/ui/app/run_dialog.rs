@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
+use super::clusters::Judge;
 use super::marks::Targets;
 use super::orders::current_target;
 use super::strip::{Item, Opening, Strip};
@@ -14,7 +15,6 @@ use crate::act::Verb;
 use crate::model::change::{Change, RunChange};
 use crate::model::cluster::Playbook;
 use crate::model::host::{AnsibleRequest, RunState};
-use crate::model::policy::{self, Pass};
 use crate::store::read::Known;
 use crate::ui::msg::Command;
 
@@ -235,22 +235,20 @@ impl Model {
 
     /// The strip that asks for a run.
     fn open_run(&mut self, targets: &Targets, known: Vec<Known>, choice: Choice) {
-        let bulk = known.len() > 1;
+        let mut judge = Judge::new(self, Verb::Run, known.len() > 1);
         let mut left_out = LeftOut::default();
         let mut items = Vec::new();
         for known in known {
             let Some(row) = self.inventory.get(&known.target.uid) else { continue };
-            let (against, notes, never) = self.verdict(Verb::Run, &known.facts, row, bulk);
-            if never {
+            let verdict = judge.verdict(&known.facts, row);
+            if verdict.never {
                 left_out.add(row, "running or waiting to run already, or being deleted");
                 continue;
             }
-            let (revision, protected) = (self.revision(row), self.protected(row));
-            let display = row.display().to_owned();
             let new = AnsibleRequest {
                 request_id: String::new(),
                 playbook: choice.playbook.clone(),
-                revision,
+                revision: self.revision(row),
                 tags: choice.tags.clone(),
                 check: choice.check,
                 extra_vars: std::collections::BTreeMap::new(),
@@ -260,8 +258,12 @@ impl Model {
                 cancel: false,
             };
             let change = RunChange { target: known.target, old: known.request, new };
-            let change = Change::Run(change);
-            items.push(Item { against, notes, protected, ..Item::new(change, display) });
+            items.push(Item {
+                against: verdict.against,
+                notes: verdict.notes,
+                protected: self.protected(row),
+                ..Item::new(Change::Run(change), row.display().to_owned())
+            });
         }
         for item in &mut items {
             if let Change::Run(change) = &mut item.change {
@@ -314,24 +316,4 @@ impl Model {
         }
         self.open_strip(strip);
     }
-
-    /// What the checks say of a host: why it would be refused, what else is worth knowing, and
-    /// whether it cannot be done at all.
-    pub(super) fn verdict(
-        &self,
-        verb: Verb,
-        facts: &policy::Facts,
-        row: &crate::model::row::HostRow,
-        bulk: bool,
-    ) -> (Option<String>, Vec<String>, bool) {
-        let zones = |name: &str| jiff::tz::TimeZone::get(name).ok();
-        let cluster = self.clusters.of(row);
-        let cluster = cluster.map(|c| policy::ClusterFacts::of(c, None, self.now, &zones));
-        let holder = self.writing.holder.as_deref().unwrap_or_default();
-        let checks = policy::checks(verb, facts, cluster.as_ref(), holder, bulk);
-        let notes = checks.iter().filter(|check| check.pass == Pass::Note);
-        let notes = notes.map(|check| check.why.clone()).collect();
-        (policy::refusal(&checks, false), notes, policy::worst(&checks) == Pass::Never)
-    }
 }
-

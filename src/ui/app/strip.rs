@@ -399,6 +399,14 @@ impl Strip {
         }
     }
 
+    /// Takes a reason that was typed by hand before.
+    pub fn give_reason(&mut self, reason: Input) {
+        self.reason = reason;
+        self.typed = true;
+        self.problem = self.wrong();
+        self.field = if self.is_answered() { Field::Confirm } else { Field::Answer };
+    }
+
     /// Whether what has to be typed is typed.
     pub fn is_answered(&self) -> bool {
         let typed = self.answer.text().trim();

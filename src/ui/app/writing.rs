@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::clusters::{Judge, Verdict};
 use super::marks::Targets;
 use super::orders::{Going, History, Results};
 use super::strip::{Item, Opening, Strip};
@@ -87,9 +88,18 @@ impl Model {
         self.cannot(PATCH_HOSTS)
     }
 
+    /// The permission that is missing for these needs, such as `patch hosts`.
+    pub fn lacks(&self, needs: Needs) -> Option<String> {
+        let Needs::Write(verb, resource) = needs else { return None };
+        let may = self.writing.may.get(&(verb, resource)).copied();
+        (may == Some(false)).then(|| format!("{verb} {resource}"))
+    }
+
     /// Why nothing with these needs can be done now, if so.
     pub fn cannot(&self, needs: Needs) -> Option<String> {
-        let Needs::Write(verb, resource) = needs else { return None };
+        if needs == Needs::Nothing {
+            return None;
+        }
         match &self.link {
             Link::Lost { .. } => {
                 return Some("not connected: changes are refused until the server answers (ctrl-r tries now)".into());
@@ -97,9 +107,9 @@ impl Model {
             Link::Connecting => return Some("not connected yet".into()),
             Link::Listing | Link::Live => {}
         }
-        if self.writing.may.get(&(verb, resource)) == Some(&false) {
+        if let Some(missing) = self.lacks(needs) {
             return Some(format!(
-                "your user lacks the permission to {verb} {resource}; ask for the operator role"
+                "your user lacks the permission to {missing}; ask for the operator role"
             ));
         }
         if !self.writing.armed {
@@ -171,7 +181,7 @@ impl Model {
     pub(super) fn open_maintenance(&mut self, verb: Verb, targets: Targets, again: Option<&Last>) {
         let Some(holder) = self.writing.holder.clone() else { return };
         let beginning = verb == Verb::MaintenanceOn;
-        let bulk = targets.hosts.len() > 1;
+        let mut judge = Judge::new(self, verb, targets.hosts.len() > 1);
         let mut items = Vec::new();
         let mut left_out = LeftOut::default();
         for row in targets.hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
@@ -183,7 +193,8 @@ impl Model {
             } else if !mine && !beginning {
                 left_out.add(row, "not held by you");
             } else {
-                items.push(self.hold_item(verb, row, &holder, bulk));
+                let verdict = judge.verdict(&Facts::of_row(row, self.now), row);
+                items.push(self.hold_item(row, &holder, verdict));
             }
         }
         if items.is_empty() {
@@ -212,7 +223,7 @@ impl Model {
     }
 
     /// The strip's item for our hold on a host: its end, if there is one, else its begin.
-    fn hold_item(&self, verb: Verb, row: &HostRow, holder: &str, bulk: bool) -> Item {
+    fn hold_item(&self, row: &HostRow, holder: &str, verdict: Verdict) -> Item {
         let others = row.holds().iter().filter(|hold| *hold.holder != *holder);
         let others = others.map(|hold| (hold.holder.to_string(), (*hold.exact).clone())).collect();
         let mine = row.holds().iter().find(|hold| *hold.holder == *holder);
@@ -222,10 +233,13 @@ impl Model {
             old: mine.map(|hold| (*hold.exact).clone()),
             new: None,
         });
-        let facts = Facts::of_row(row, self.now);
-        let (against, notes, _) = self.verdict(verb, &facts, row, bulk);
-        let protected = self.protected(row);
-        Item { others, against, notes, protected, ..Item::new(change, row.display().to_owned()) }
+        Item {
+            others,
+            against: verdict.against,
+            notes: verdict.notes,
+            protected: self.protected(row),
+            ..Item::new(change, row.display().to_owned())
+        }
     }
 
     pub(super) fn open_strip(&mut self, strip: Strip) {
@@ -257,8 +271,7 @@ impl Model {
         if let Overlay::Strip(strip) = &mut self.overlay {
             (strip.length, strip.ticket) = (length, ticket);
             if typed {
-                (strip.reason, strip.typed, strip.problem) = (reason, true, None);
-                strip.field = super::strip::Field::Confirm;
+                strip.give_reason(reason);
             }
             let added = strip.items.len().saturating_sub(before);
             strip.moved = Some(format!("{added} hidden added"));

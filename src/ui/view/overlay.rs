@@ -5,7 +5,8 @@ use ratatui::layout::{Position, Rect};
 
 use super::pen::Pen;
 use crate::model::filter::GRAMMAR_HELP;
-use crate::ui::actions::{ACTIONS, Group};
+use crate::ui::actions::{self, ACTIONS, Group, Needs};
+use crate::ui::app::palette::Entry;
 use crate::ui::app::{Model, Overlay, Palette};
 use crate::ui::theme::{Role, Theme};
 
@@ -16,7 +17,7 @@ pub(super) fn draw(
     buffer: &mut Buffer,
 ) -> Option<Position> {
     match &model.overlay {
-        Overlay::Help(scroll) => table(theme, area, "Keys", &help(), *scroll, buffer),
+        Overlay::Help(scroll) => table(theme, area, "Keys", &help(model), *scroll, buffer),
         Overlay::Grammar => {
             let rows: Vec<(String, String)> = GRAMMAR_HELP
                 .iter()
@@ -24,7 +25,7 @@ pub(super) fn draw(
                 .collect();
             table(theme, area, "The filter", &rows, 0, buffer);
         }
-        Overlay::Palette(palette) => return Some(draw_palette(theme, palette, area, buffer)),
+        Overlay::Palette(palette) => return Some(draw_palette(model, theme, palette, area, buffer)),
         Overlay::Results => {
             if let Some(results) = &model.writing.results {
                 super::results::draw(results, theme, area, buffer);
@@ -41,14 +42,18 @@ pub(super) fn draw(
 }
 
 /// The lines of the help: headings have no second column.
-fn help() -> Vec<(String, String)> {
+fn help(model: &Model) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     for (group, heading) in Group::ALL {
         rows.push((heading.to_owned(), String::new()));
         for row in ACTIONS.iter().filter(|row| row.group == group) {
             let keys: Vec<String> = row.keys.iter().map(|k| k.replace(' ', "")).collect();
             let keys = if keys.is_empty() { format!(":{}", row.name) } else { keys.join(" ") };
-            rows.push((format!("  {keys}"), row.help.to_owned()));
+            let help = match model.lacks(row.needs) {
+                Some(missing) => format!("{} (you lack: {missing})", row.help),
+                None => row.help.to_owned(),
+            };
+            rows.push((format!("  {keys}"), help));
         }
     }
     rows.push(("Signs".to_owned(), String::new()));
@@ -82,7 +87,13 @@ fn table(
     }
 }
 
-fn draw_palette(theme: &Theme, palette: &Palette, area: Rect, buffer: &mut Buffer) -> Position {
+fn draw_palette(
+    model: &Model,
+    theme: &Theme,
+    palette: &Palette,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Position {
     let found = palette.found();
     let wanted = u16::try_from(found.len().min(12) + 1).unwrap_or(13);
     let height = wanted.max(2).min(area.height);
@@ -95,9 +106,16 @@ fn draw_palette(theme: &Theme, palette: &Palette, area: Rect, buffer: &mut Buffe
         let mut pen = Pen::new(buffer, line, 0);
         pen.skip(1);
         let start = pen.column();
-        pen.cell(&entry.name, 18, theme.style(Role::Key))
-            .skip(2)
-            .put(&entry.help, theme.style(Role::Muted));
+        let needs = match &entry.entry {
+            Entry::Action(action) => actions::find(*action).map_or(Needs::Nothing, |row| row.needs),
+            Entry::Theme(_) => Needs::Nothing,
+        };
+        let dim = model.cannot(needs).is_some();
+        let name = theme.style(if dim { Role::Muted } else { Role::Key });
+        pen.cell(&entry.name, 18, name).skip(2).put(&entry.help, theme.style(Role::Muted));
+        if let Some(missing) = model.lacks(needs) {
+            pen.put(&format!("  you lack: {missing}"), theme.style(Role::Warning));
+        }
         for at in &entry.matched {
             let x = start.saturating_add(u16::try_from(*at).unwrap_or(u16::MAX));
             if x < line.right() {

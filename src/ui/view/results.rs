@@ -23,7 +23,7 @@ pub(super) fn draw_progress(going: &Going, theme: &Theme, pen: &mut Pen<'_>) {
     let done = going.tried - going.failed;
     pen.put(&format!(" {} of {} done", number(done), number(all)), text);
     if going.failed > 0 {
-        let failed = format!(" · {} not", number(going.failed));
+        let failed = format!(" · {} failed", number(going.failed));
         pen.put(&failed, theme.style(Role::Bad));
     }
     if going.stopping {

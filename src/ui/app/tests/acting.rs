@@ -237,7 +237,7 @@ fn what_comes_of_many_is_a_table_and_the_rest_is_tried_again() {
     step(&mut model, &order, Step::Host(1, Outcome::Denied("the budget is used up".into())));
     step(&mut model, &order, Step::Host(1, Outcome::Failed("told twice".into())));
     send(&mut model, Msg::Act { id: "another".into(), step: Step::Ended(None) });
-    assert!(screen(&model).contains("1 of 5 done · 1 not · esc stops"), "{}", screen(&model));
+    assert!(screen(&model).contains("1 of 5 done · 1 failed · esc stops"), "{}", screen(&model));
     assert_eq!(press(&mut model, "<esc>"), [Command::Stop]);
     assert!(screen(&model).contains("stopping"), "{}", screen(&model));
     step(&mut model, &order, answer_step(&order, 2));
@@ -251,8 +251,8 @@ fn what_comes_of_many_is_a_table_and_the_rest_is_tried_again() {
     // Again for the two that may yet be done, with the reason that was typed.
     press(&mut model, "r");
     assert_eq!(strip(&model).items.len(), 2);
-    assert_eq!(strip(&model).reason.text(), "kernel");
-    press(&mut model, "<esc><esc>");
+    assert_eq!((strip(&model).reason.text(), strip(&model).field), ("kernel", Field::Confirm));
+    press(&mut model, "<esc>");
     assert_eq!(model.overlay, Overlay::None);
     press(&mut model, ":last-result<enter>");
     assert_eq!(model.overlay, Overlay::Results);
@@ -459,6 +459,8 @@ fn what_is_not_permitted_is_named() {
         let text = screen(&model);
         assert!(text.contains("lacks the permission to patch hosts"), "{key}: {text}");
     }
+    press(&mut model, "<esc>x");
+    assert!(screen(&model).contains("you lack: patch hosts"), "{}", screen(&model));
     assert!(model.cannot(crate::ui::actions::Needs::Write("update", "signatures")).is_none());
 }
 
