@@ -116,9 +116,9 @@ async fn a_request_is_decoded_checked_and_decided() {
     pty.shows("● Issued");
 
     // One that comes while the view is open, with a group too many, is denied with a reason.
-    let greedy = file(&asker, &world, "web-2", &["inv:hosts", "system:masters"]).await;
+    let greedy = file(&asker, &world, "web-2", &["inv:hosts", "inv:admins"]).await;
     find(&mut pty, &greedy);
-    pty.shows("system:masters");
+    pty.shows("inv:admins");
     pty.send("D\ry");
     pty.shows("a reason of at least 3");
     pty.send("asks for too much\ry");
@@ -216,7 +216,7 @@ async fn held_hosts_and_runs_are_followed() {
     assert!(at("forgotten") < at("disk swap"), "what ran out stands first\n{screen}");
     pty.send("G\r");
     pty.shows("held by");
-    let screen = pty.shows("Conditions").replace('\n', " ");
+    let screen = pty.shows("Labels").replace('\n', " ");
     assert!(screen.contains("web-3"), "{screen}");
     pty.send("-");
     pty.shows("Maintenance 2");
