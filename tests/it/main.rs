@@ -24,3 +24,4 @@ mod lifecycle;
 mod pty;
 mod support;
 mod tui;
+mod views;
