@@ -96,6 +96,7 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
 
 /// The demo fleet on a server of its own.
 async fn demo(hosts: u32, namespace: &str) -> error::Result<Demo> {
-    let client = embedded::in_memory().await?.client;
-    Ok(Demo { client, namespace: namespace.to_owned(), hosts, seed: DEMO_SEED })
+    let (connection, asker) = embedded::in_memory(namespace).await?;
+    let client = connection.client;
+    Ok(Demo { client, asker, namespace: namespace.to_owned(), hosts, seed: DEMO_SEED })
 }

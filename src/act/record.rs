@@ -23,17 +23,30 @@ pub(super) async fn write(actor: &Actor, entry: Entry) {
 
 /// The line that tells one part of an order.
 pub(super) fn entry(actor: &Actor, order: &Order, part: Part, targets: Vec<Target>) -> Entry {
+    let about = (order.id.clone(), order.verb.as_str(), order.reason.clone());
+    let ticket = order.ticket.clone();
+    Entry { ticket, ..order_entry(actor, about, order.overrides, part, targets) }
+}
+
+/// The line that tells one part of what is known by an id, a verb and a reason.
+pub(super) fn order_entry(
+    actor: &Actor,
+    (id, verb, reason): (String, &str, String),
+    overrides: bool,
+    part: Part,
+    targets: Vec<Target>,
+) -> Entry {
     Entry {
         at: (actor.clock)(),
-        id: order.id.clone(),
+        id,
         part,
         context: actor.connection.context.clone(),
         server: actor.connection.server.clone(),
         user: actor.user.clone(),
-        verb: order.verb.as_str().to_owned(),
-        reason: order.reason.clone(),
-        ticket: order.ticket.clone(),
-        overrides: order.overrides,
+        verb: verb.to_owned(),
+        reason,
+        ticket: None,
+        overrides,
         targets,
         ended: None,
     }

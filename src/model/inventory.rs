@@ -4,6 +4,7 @@
 //! whatever the size of the fleet. Nothing is ever recounted but the matches of a new filter.
 //!
 //! - `rows` has the hosts by number, `groups` their order and the counters.
+//! - `lists` has some of them in another order: who is held, what runs.
 //! - `search` has the filter: which hosts it chooses; `marks` what a person has chosen.
 //! - `walk` and `tree` are the lines that a screen shows.
 //! - `interner` has the texts that hosts share.
@@ -21,6 +22,7 @@ mod bits;
 mod counts;
 mod folds;
 mod groups;
+mod lists;
 mod marks;
 mod roster;
 mod rows;
@@ -30,11 +32,13 @@ mod walk;
 
 pub use counts::Counts;
 pub use folds::Folds;
+pub use lists::List;
 pub use marks::Marked;
 pub use tree::{Anchor, Line};
 
 use bits::Bits;
 use groups::Groups;
+use lists::Lists;
 use rows::Rows;
 use search::Search;
 
@@ -44,6 +48,7 @@ pub struct Inventory {
     interner: Interner,
     rows: Rows,
     groups: Groups,
+    lists: Lists,
     search: Search,
     /// The hosts that are marked.
     marks: Bits,
@@ -104,6 +109,7 @@ impl Inventory {
         let slot = self.rows.insert(new, self.listing);
         self.search.test(slot, &self.rows);
         self.groups.add(slot, self.search.bits(), &self.rows);
+        self.lists.add(slot, self.search.bits(), &self.rows);
         self.note(slot);
         true
     }
@@ -119,6 +125,9 @@ impl Inventory {
         if !stays {
             self.groups.remove(slot, self.search.bits(), &self.rows);
         }
+        if !same {
+            self.lists.remove(slot, self.search.bits(), &self.rows);
+        }
         let Some(old) = self.rows.replace(slot, new, self.listing) else { return false };
         if !stays {
             self.search.test(slot, &self.rows);
@@ -129,6 +138,7 @@ impl Inventory {
         }
         old.release(&pairs, &mut self.interner);
         if !same {
+            self.lists.add(slot, self.search.bits(), &self.rows);
             self.note(slot);
         }
         !same
@@ -143,6 +153,7 @@ impl Inventory {
         let after = self.search.bits().is_some_and(|bits| bits.has(slot));
         if before != after {
             self.groups.set_matched(slot, after, &self.rows);
+            self.lists.set_matched(slot, after, &self.rows);
         }
         before != after
     }
@@ -176,6 +187,7 @@ impl Inventory {
     fn delete_slot(&mut self, slot: u32) {
         self.marks.set(slot, false);
         self.groups.remove(slot, self.search.bits(), &self.rows);
+        self.lists.remove(slot, self.search.bits(), &self.rows);
         let pairs = self.rows.pairs(slot).to_vec();
         if let Some(row) = self.rows.remove(slot) {
             row.release(&pairs, &mut self.interner);

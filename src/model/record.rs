@@ -18,7 +18,9 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 
 use super::condition;
-use super::host::{AddressType, HoldMode, Host, Phase, RunState, ServiceState};
+use super::host::{
+    AddressType, AnsibleRequest, AnsibleStatus, HoldMode, Host, Phase, RunState, ServiceState,
+};
 use super::key::Uid;
 use super::{GROUP, VERSION, labels, text};
 
@@ -57,6 +59,23 @@ pub struct SpecRecord {
     pub service_state: ServiceState,
     /// Holds by holder.
     pub maintenance: BTreeMap<String, HoldRecord>,
+    /// The Ansible run that is asked for.
+    pub ansible: Option<Box<RequestRecord>>,
+}
+
+/// The Ansible run that is asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestRecord {
+    /// Names the run.
+    pub request_id: Option<String>,
+    /// Playbook.
+    pub playbook: Option<String>,
+    /// Who asked.
+    pub requested_by: Option<String>,
+    /// Report what would change and change nothing.
+    pub check: bool,
+    /// The run is not wanted any more.
+    pub cancel: bool,
 }
 
 /// One hold, as far as it could be read.
@@ -110,8 +129,24 @@ pub struct AddressRecord {
 /// The last Ansible run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AnsibleRecord {
+    /// The request that it answers.
+    pub request_id: Option<String>,
     /// How far it is.
     pub state: Option<RunState>,
+    /// Begin.
+    pub started: Option<Timestamp>,
+    /// End.
+    pub finished: Option<Timestamp>,
+    /// Tasks that were fine.
+    pub ok: Option<i32>,
+    /// Tasks that changed something.
+    pub changed: Option<i32>,
+    /// Tasks that failed.
+    pub failed: Option<i32>,
+    /// The task that runs, or at which the run ended.
+    pub task: Option<String>,
+    /// Why the run waits, was refused, or ended as it did.
+    pub message: Option<String>,
 }
 
 /// The conditions that a row shows.
@@ -237,6 +272,14 @@ loose_object!(SpecRecord {
     "environment" => environment,
     "serviceState" => service_state,
     "maintenance" => maintenance,
+    "ansible" => ansible,
+});
+loose_object!(RequestRecord {
+    "requestID" => request_id,
+    "playbook" => playbook,
+    "requestedBy" => requested_by,
+    "check" => check,
+    "cancel" => cancel,
 });
 loose_object!(HoldRecord {
     "reason" => reason,
@@ -255,7 +298,17 @@ loose_object!(StatusRecord {
 });
 loose_object!(SourceRecord { "state" => state });
 loose_object!(AddressRecord { "type" => type_, "address" => address });
-loose_object!(AnsibleRecord { "state" => state });
+loose_object!(AnsibleRecord {
+    "requestID" => request_id,
+    "state" => state,
+    "startedAt" => started,
+    "finishedAt" => finished,
+    "ok" => ok,
+    "changed" => changed,
+    "failed" => failed,
+    "task" => task,
+    "message" => message,
+});
 loose_object!(RawCondition {
     "type" => type_,
     "status" => status,
@@ -330,6 +383,34 @@ impl<'de> Deserialize<'de> for HostRecord {
     }
 }
 
+impl From<&AnsibleRequest> for RequestRecord {
+    fn from(request: &AnsibleRequest) -> Self {
+        Self {
+            request_id: Some(request.request_id.clone()),
+            playbook: Some(request.playbook.clone()),
+            requested_by: request.requested_by.clone(),
+            check: request.check,
+            cancel: request.cancel,
+        }
+    }
+}
+
+impl From<&AnsibleStatus> for AnsibleRecord {
+    fn from(run: &AnsibleStatus) -> Self {
+        Self {
+            request_id: Some(run.request_id.clone()),
+            state: Some(run.state),
+            started: run.started_at.as_ref().map(|time| time.0),
+            finished: run.finished_at.as_ref().map(|time| time.0),
+            ok: run.ok,
+            changed: run.changed,
+            failed: run.failed,
+            task: run.task.clone(),
+            message: run.message.clone(),
+        }
+    }
+}
+
 /// The record of a whole Host, as a write answers it.
 impl From<&Host> for HostRecord {
     fn from(host: &Host) -> Self {
@@ -380,7 +461,7 @@ impl From<&Host> for HostRecord {
                         address: Some(address.address.clone()),
                     })
                     .collect(),
-                ansible: AnsibleRecord { state: status.ansible.as_ref().map(|run| run.state) },
+                ansible: status.ansible.as_ref().map(AnsibleRecord::from).unwrap_or_default(),
                 launch_time: status.launch_time.as_ref().map(|time| time.0),
                 conditions: ConditionsRecord {
                     ready: find(condition::READY),
@@ -400,6 +481,7 @@ impl From<&Host> for HostRecord {
                 environment: host.spec.environment.clone(),
                 service_state: host.spec.service_state,
                 maintenance: holds.collect(),
+                ansible: host.spec.ansible.as_ref().map(|request| Box::new(request.into())),
             },
             status,
             problem: None,

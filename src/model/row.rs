@@ -13,8 +13,10 @@ use super::key::{HostKey, Place, Uid};
 
 mod build;
 mod health;
+mod run;
 
 pub use health::Health;
+pub use run::{RowRun, Tasks};
 
 /// A hold that begins this much in the future counts as begun: whoever wrote it may have a clock
 /// that is a little ahead of ours, and a host just put into maintenance must show it.
@@ -40,6 +42,7 @@ pub struct HostRow {
     label_count: u32,
     holds: Box<[RowHold]>,
     problem: Option<Box<str>>,
+    run: Option<Box<RowRun>>,
     created: Seconds,
     launched: Seconds,
     changed: Seconds,
@@ -48,12 +51,14 @@ pub struct HostRow {
     phase: Phase,
     health: Health,
     service_state: ServiceState,
-    run_state: Option<RunState>,
+    /// What the last run came to, whatever is asked for since.
+    last_run: Option<RunState>,
     ready: Option<bool>,
     provider_healthy: Option<bool>,
     agent_ready: Option<bool>,
     seen: Option<bool>,
     deleting: bool,
+    listed_as_running: bool,
     in_maintenance: bool,
 }
 
@@ -294,9 +299,20 @@ impl HostRow {
         self.agent_ready
     }
 
-    /// How far the last Ansible run is.
+    /// How far the Ansible run is that [`HostRow::run`] tells of.
     pub fn run_state(&self) -> Option<RunState> {
-        self.run_state
+        self.run().map(RowRun::state)
+    }
+
+    /// The Ansible run that goes on, waits, or was the last.
+    pub fn run(&self) -> Option<&RowRun> {
+        self.run.as_deref()
+    }
+
+    /// When the last of its holds ends, whether it is in force, has ended or is to come; none
+    /// without a hold.
+    pub fn held_until(&self) -> Option<Timestamp> {
+        self.holds.iter().map(|hold| hold.until).max()
     }
 
     /// How many labels the host has.
@@ -333,6 +349,11 @@ impl HostRow {
     /// Whether the object is being deleted.
     pub fn is_deleting(&self) -> bool {
         self.deleting
+    }
+
+    /// Whether one of its sources lists the machine as running.
+    pub fn is_listed_as_running(&self) -> bool {
+        self.listed_as_running
     }
 
     /// What of the object could not be read.

@@ -31,6 +31,7 @@ use super::definitions;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::model::DEFAULT_NAMESPACE;
+use crate::model::csr::BOOTSTRAPPERS;
 use crate::server::Server;
 use crate::server::auth::authority::Authority;
 use crate::server::auth::tokens::Tokens;
@@ -64,14 +65,17 @@ pub async fn connect(folder: Option<&Path>) -> Result<Connection> {
     Ok(Connection { client, context: CONTEXT.to_owned(), server, note: None })
 }
 
-/// A server in memory with our definitions, which ends with its client.
+/// A server in memory with our definitions, which ends with its clients: ours, and that of a user
+/// who may do no more than ask for certificates of hosts.
 ///
 /// # Errors
 /// It cannot be started.
-pub async fn in_memory() -> Result<Connection> {
+pub async fn in_memory(namespace: &str) -> Result<(Connection, Client)> {
     let authority = Arc::new(Authority::in_memory(Timestamp::now())?);
     let server = Server::in_memory(Some(authority)).await?;
-    prepare(&server).await
+    let connection = prepare(&server).await?;
+    let asker = User::new("demo-bootstrap", &[BOOTSTRAPPERS]);
+    Ok((connection, server.client(asker, namespace)))
 }
 
 /// The folder of the store: the one that is named, else the usual one.

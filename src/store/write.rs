@@ -10,9 +10,11 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use crate::error::{Error, Result};
 use crate::model::GROUP;
 use crate::model::change::Change;
+use crate::model::csr::CLIENT_SIGNER;
 use crate::model::host::Host;
 use crate::store::client::{Connection, DEADLINE, OPERATOR, call, explain};
 
+const REQUESTS: &str = "certificatesigningrequests";
 /// How often a change is tried again when something else of the object changed under it.
 const TRIES: usize = 4;
 
@@ -119,16 +121,53 @@ pub async fn may(
     resource: &str,
     namespace: Option<&str>,
 ) -> Result<bool> {
+    let attributes = ResourceAttributes {
+        group: Some(GROUP.to_owned()),
+        resource: Some(resource.to_owned()),
+        verb: Some(verb.to_owned()),
+        namespace: namespace.map(ToOwned::to_owned),
+        ..Default::default()
+    };
+    allowed(connection, attributes).await
+}
+
+/// What the caller may not do of what a decision about a certificate request needs; none if nothing
+/// is missing.
+///
+/// # Errors
+/// What the server said.
+pub async fn missing_to_decide(connection: &Connection) -> Result<Option<&'static str>> {
+    let needs = [
+        ("update", REQUESTS, Some("approval"), None, "update certificatesigningrequests/approval"),
+        (
+            "approve",
+            "signers",
+            None,
+            Some(CLIENT_SIGNER),
+            "approve for the signer of host certificates",
+        ),
+    ];
+    for (verb, resource, subresource, name, words) in needs {
+        let attributes = ResourceAttributes {
+            group: Some("certificates.k8s.io".to_owned()),
+            resource: Some(resource.to_owned()),
+            subresource: subresource.map(ToOwned::to_owned),
+            verb: Some(verb.to_owned()),
+            name: name.map(ToOwned::to_owned),
+            ..Default::default()
+        };
+        if !allowed(connection, attributes).await? {
+            return Ok(Some(words));
+        }
+    }
+    Ok(None)
+}
+
+async fn allowed(connection: &Connection, attributes: ResourceAttributes) -> Result<bool> {
     let api: Api<SelfSubjectAccessReview> = Api::all(connection.client.clone());
     let question = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                group: Some(GROUP.to_owned()),
-                resource: Some(resource.to_owned()),
-                verb: Some(verb.to_owned()),
-                namespace: namespace.map(ToOwned::to_owned),
-                ..Default::default()
-            }),
+            resource_attributes: Some(attributes),
             ..Default::default()
         },
         ..Default::default()

@@ -37,6 +37,8 @@ use crate::tasks::lifecycle::{Control, Metrics};
 pub struct Demo {
     /// Where it is kept.
     pub client: Client,
+    /// A user who asks for the certificates of hosts, as a machine without one does.
+    pub asker: Client,
     /// Namespace of its hosts.
     pub namespace: String,
     /// How many hosts there are, more or less: they come and go.

@@ -49,6 +49,16 @@ pub enum Action {
     Help,
     Cancel,
     Quit,
+    ViewFleet,
+    ViewMaintenance,
+    ViewRuns,
+    ViewCertificates,
+    ViewJournal,
+    Approve,
+    Deny,
+    ViewBack,
+    ViewForward,
+    ViewLast,
 }
 
 /// What an action needs before it can run.
@@ -67,6 +77,7 @@ pub enum Group {
     Move,
     Tree,
     Find,
+    View,
     Mark,
     Copy,
     Change,
@@ -75,10 +86,11 @@ pub enum Group {
 
 impl Group {
     /// The groups in the order of the help screen, with their headings.
-    pub const ALL: [(Self, &'static str); 7] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Move, "Move"),
         (Self::Tree, "Tree"),
         (Self::Find, "Find"),
+        (Self::View, "Views"),
         (Self::Mark, "Mark"),
         (Self::Change, "Change"),
         (Self::Copy, "Copy"),
@@ -114,6 +126,26 @@ const fn row(
     hint: &'static str,
 ) -> ActionRow {
     ActionRow { action, name, keys, group, needs: Needs::Nothing, help, hint }
+}
+
+const fn view(
+    action: Action,
+    name: &'static str,
+    keys: &'static [&'static str],
+    help: &'static str,
+) -> ActionRow {
+    row(action, name, keys, Group::View, help, "")
+}
+
+const fn decide(
+    action: Action,
+    name: &'static str,
+    keys: &'static [&'static str],
+    help: &'static str,
+    hint: &'static str,
+) -> ActionRow {
+    let needs = Needs::Write("update", "certificatesigningrequests/approval");
+    ActionRow { action, name, keys, group: Group::Change, needs, help, hint }
 }
 
 const fn change(
@@ -178,6 +210,14 @@ pub const ACTIONS: &[ActionRow] = &[
     ),
     row(Action::Problems, "problems", &["P"], Group::Find, "Only hosts with a problem", "problems"),
     row(Action::Palette, "palette", &[":"], Group::Find, "Any action or theme by name", "commands"),
+    view(Action::ViewFleet, "view-fleet", &["v f"], "The tree of all hosts"),
+    view(Action::ViewMaintenance, "view-maintenance", &["v m"], "Who holds what, why, until when"),
+    view(Action::ViewRuns, "view-runs", &["v r"], "Ansible runs, with their progress"),
+    view(Action::ViewCertificates, "view-certificates", &["v c"], "Requests for certificates"),
+    view(Action::ViewJournal, "view-journal", &["v j", "J"], "What you did, with results"),
+    view(Action::ViewBack, "view-back", &["["], "Back to the view before"),
+    view(Action::ViewForward, "view-forward", &["]"], "Forward again"),
+    view(Action::ViewLast, "view-last", &["-"], "To the last view and back"),
     row(
         Action::Mark,
         "mark",
@@ -214,6 +254,8 @@ pub const ACTIONS: &[ActionRow] = &[
     change(Action::Run, "run", &["r"], "Ansible run; cancels one that waits", "run"),
     change(Action::Undo, "undo", &["u"], "Take the last change back", "undo"),
     change(Action::Redo, "redo", &["U"], "Make the undone change again", ""),
+    decide(Action::Approve, "approve", &["a"], "Approve a request for a certificate", "approve"),
+    decide(Action::Deny, "deny", &["D"], "Deny a request for a certificate", "deny"),
     change(Action::Repeat, "repeat", &["."], "The same action on this target", ""),
     row(Action::Changes, "changes", &["x"], Group::Change, "All actions that change something", ""),
     row(

@@ -1,10 +1,13 @@
 //! The state of the explorer, and the one function that changes it.
 
+pub mod certificates;
 pub mod clusters;
+pub mod decide;
 pub mod detail;
 pub mod filter;
 pub mod ids;
 pub mod input;
+pub mod journal;
 mod keys;
 pub mod marks;
 pub mod orders;
@@ -12,6 +15,7 @@ pub mod palette;
 pub mod run_dialog;
 pub mod strip;
 mod tree;
+pub mod views;
 mod writing;
 
 use jiff::Timestamp;
@@ -21,17 +25,22 @@ use ratatui::layout::Rect;
 use crate::config::Config;
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, Uid};
+use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::{Command, Msg};
 use crate::ui::view::layout::{self, Areas};
 
+pub use certificates::Certificates;
 pub use clusters::Clusters;
+pub use decide::Decide;
 pub use detail::Detail;
 pub use filter::FilterLine;
+pub use journal::Journal;
 pub use keys::copy_choices;
 pub use palette::Palette;
 pub use run_dialog::RunDialog;
 pub use strip::Strip;
+pub use views::{View, Views};
 pub use writing::Writing;
 
 /// Rows that a filter pass tests before it looks at the keyboard again.
@@ -89,6 +98,8 @@ pub enum Overlay {
     Grammar,
     /// The change strip.
     Strip(Box<Strip>),
+    /// The strip that approves or denies a request for a certificate.
+    Decide(Box<Decide>),
     /// The run dialog.
     Run(Box<RunDialog>),
     /// What came of the last order for several hosts.
@@ -145,6 +156,12 @@ pub struct Model {
     pub expected: Option<usize>,
     /// The list has been complete once.
     pub synced: bool,
+    /// Which view is shown, and where one is in each.
+    pub views: Views,
+    /// Requests for certificates.
+    pub certificates: Certificates,
+    /// What this person did.
+    pub journal: Journal,
     /// What lies over the tree.
     pub overlay: Overlay,
     /// Which pane has the keys.
@@ -192,6 +209,9 @@ impl Model {
             link: Link::Connecting,
             expected: None,
             synced: false,
+            views: Views::default(),
+            certificates: Certificates::default(),
+            journal: Journal::default(),
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
@@ -242,6 +262,8 @@ impl Model {
             && known
             && !self.filter.running
             && !self.detail.is_waiting()
+            && !self.journal.is_waiting()
+            && !self.certificates.sending
             && self.writing.going.is_none()
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
     }
@@ -257,6 +279,7 @@ impl Model {
             self.filter.running = false;
             self.dirty = true;
             self.settle();
+            self.settle_view();
             return self.wanted_detail();
         }
         Vec::new()
@@ -322,6 +345,24 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
+        Msg::Certificates(events) => {
+            model.certificates_changed(events);
+            Vec::new()
+        }
+        Msg::Decided { name, approve, result } => {
+            model.dirty = true;
+            model.decided(&name, approve, result);
+            Vec::new()
+        }
+        Msg::MayDecide(missing) => {
+            model.dirty = true;
+            model.certificates.missing = missing;
+            Vec::new()
+        }
+        Msg::Journal(result) => {
+            model.dirty |= model.journal.take(result, model.now);
+            Vec::new()
+        }
         Msg::NoDesktop(text) => vec![Command::CopyToTerminal(text)],
         Msg::Copied(result) => {
             match result {
@@ -338,8 +379,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     };
     if model.dirty {
         model.settle();
+        model.settle_view();
         commands.extend(model.wanted_detail());
     }
+    commands.extend(model.wanted_journal());
     commands
 }
 
@@ -357,6 +400,7 @@ fn tick(model: &mut Model, now: Timestamp) {
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = matches!(model.link, Link::Lost { .. })
         || matches!(model.overlay, Overlay::Strip(_))
+        || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
         || model.writing.armed_until.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
@@ -431,7 +475,13 @@ fn host_changed(model: &mut Model, change: HostChange) -> bool {
             let Some(uid) = record.uid() else {
                 return model.inventory.apply(*record, model.now);
             };
-            let seen = matches!(&model.cursor, Some(NodeKey::Host(cursor)) if *cursor == uid);
+            // The detail pane shows more of its host than the row does.
+            let seen = model.detail_host().map(HostRow::uid) == Some(&uid);
+            let metadata = &record.metadata;
+            if let Some(name) = &metadata.name {
+                let namespace = metadata.namespace.as_deref().unwrap_or_default();
+                model.certificates.host_seen(namespace, name, &uid);
+            }
             let changed = model.inventory.apply(*record, model.now);
             if changed && let Overlay::Strip(strip) = &mut model.overlay {
                 strip.target_moved(&uid);

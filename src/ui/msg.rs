@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use ratatui::crossterm::event::KeyEvent;
 
+use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
+use crate::journal::Record;
 use crate::model::change::Target;
 use crate::model::host::Host;
 use crate::model::key::Uid;
+use crate::store::certificates::CsrEvent;
 use crate::store::clusters::ClusterEvent;
 use crate::store::read::Known;
 use crate::store::watch::FleetEvent;
@@ -58,6 +61,21 @@ pub enum Msg {
         /// The answer.
         result: Result<bool, String>,
     },
+    /// Something happened to the requests for certificates.
+    Certificates(Vec<CsrEvent>),
+    /// An answer to [`Command::Decide`].
+    Decided {
+        /// Name of the request.
+        name: String,
+        /// It was to be approved; else denied.
+        approve: bool,
+        /// What came of it.
+        result: Decided,
+    },
+    /// What we may not do of what a decision needs; none: everything.
+    MayDecide(Option<String>),
+    /// An answer to [`Command::ReadJournal`].
+    Journal(Result<JournalRead, String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
@@ -71,8 +89,32 @@ pub enum Msg {
     },
 }
 
+/// What came of a decision.
+#[derive(Debug)]
+pub enum Decided {
+    /// Done.
+    Done,
+    /// Not done: the request has changed or was decided since it was shown.
+    Conflict,
+    /// Not done: the request is gone.
+    Gone,
+    /// Not done, and why, and what to do next.
+    Failed(String),
+}
+
+/// The newest part of the journal.
+#[derive(Clone, Debug, Default)]
+pub struct JournalRead {
+    /// Orders, the newest first.
+    pub records: Vec<Record>,
+    /// There are older ones.
+    pub more: bool,
+    /// Lines that could not be read.
+    pub skipped: usize,
+}
+
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (two), `Act` (one for each step), `Stop`, `Reconnect` and `Quit` (none).
+/// `AskWho` (three), `Act` (one for each step), `Stop`, `Reconnect` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -102,6 +144,10 @@ pub enum Command {
     },
     /// Let the order that is on its way begin nothing further.
     Stop,
+    /// Approve or deny a request for a certificate.
+    Decide(Box<Decision>),
+    /// Read the journal.
+    ReadJournal,
     /// Put text on the clipboard.
     Copy(String),
     /// Hand text to the terminal's clipboard.

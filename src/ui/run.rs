@@ -14,14 +14,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::app::{Model, update};
+use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
-use super::msg::{Command, Msg};
+use super::msg::{Command, Decided, JournalRead, Msg};
 use super::theme::Theme;
 use super::view;
+use crate::act::certificates::Decision;
 use crate::act::{self, Actor, Order, Step};
 use crate::error::{self, Error, Result};
 use crate::journal::Journal;
+use crate::store::certificates;
 use crate::store::client::Connection;
 use crate::store::watch::FleetEvent;
 use crate::store::{clusters, read, write};
@@ -36,6 +38,9 @@ const BATCH: usize = 8;
 /// Messages that wait at most: the watch is held back before memory grows. Each can hold a batch
 /// of 512 hosts.
 pub const QUEUE: usize = 64;
+
+/// Certificate requests that wait at most, and that travel together.
+const REQUESTS: usize = 256;
 
 /// Runs commands. Each ends in one message.
 pub trait Executor {
@@ -209,6 +214,18 @@ impl Effects {
             };
             let _ = forward.send(Msg::TaskEnded { name: "watch", problem }).await;
         });
+        let (requests, mut events) = mpsc::channel(REQUESTS);
+        tasks.spawn(certificates::follow(connection.clone(), requests));
+        let forward = messages.clone();
+        tasks.spawn(async move {
+            let mut batch = Vec::new();
+            while events.recv_many(&mut batch, REQUESTS).await > 0 {
+                let batch = std::mem::take(&mut batch);
+                if forward.send(Msg::Certificates(batch)).await.is_err() {
+                    return;
+                }
+            }
+        });
         let (groups, mut events) = mpsc::channel(QUEUE);
         tasks.spawn(clusters::follow(connection.clone(), namespace.clone(), groups));
         let forward = messages.clone();
@@ -236,6 +253,9 @@ impl Effects {
             let may = write::may(&connection, verb, resource, namespace.as_deref()).await;
             let result = may.map_err(|error| error::chain(&error));
             let _ = messages.send(Msg::May { verb, resource, result }).await;
+            // A server that cannot say is asked by the decision itself.
+            let missing = write::missing_to_decide(&connection).await.ok().flatten();
+            let _ = messages.send(Msg::MayDecide(missing.map(ToOwned::to_owned))).await;
         });
     }
 }
@@ -260,6 +280,19 @@ impl Executor for Effects {
                         .await
                         .map_err(|error| error::chain(&error));
                     let _ = messages.send(Msg::HostsRead { generation, result }).await;
+                });
+            }
+            Command::Decide(decision) => {
+                let journal = self.journal.clone();
+                self.tasks.spawn(async move {
+                    let result = decide(connection, journal, &decision).await;
+                    let (name, approve) = (decision.seen.name, decision.approve);
+                    let _ = messages.send(Msg::Decided { name, approve, result }).await;
+                });
+            }
+            Command::ReadJournal => {
+                self.tasks.spawn_blocking(move || {
+                    let _ = messages.blocking_send(Msg::Journal(read_journal()));
                 });
             }
             Command::Act { user, order } => {
@@ -298,6 +331,37 @@ impl Executor for Effects {
             Command::Quit => {}
         }
     }
+}
+
+/// Carries out a decision in the name that the server knows us by.
+async fn decide(
+    connection: Connection,
+    journal: Option<Arc<Journal>>,
+    decision: &Decision,
+) -> Decided {
+    let said = |error: &Error| {
+        let hint = error.next_step().map(|hint| format!(" · {hint}")).unwrap_or_default();
+        Decided::Failed(format!("{}{hint}", error::chain(error)))
+    };
+    let user = match write::user(&connection).await {
+        Ok(user) => user,
+        Err(error) => return said(&error),
+    };
+    let actor = Actor::new(connection, user, journal);
+    let decision = Decision { id: act::order_id(), ..decision.clone() };
+    match act::certificates::decide(&actor, &decision).await {
+        certificates::Outcome::Done(_) => Decided::Done,
+        certificates::Outcome::Conflict(_) => Decided::Conflict,
+        certificates::Outcome::Gone => Decided::Gone,
+        certificates::Outcome::Failed(error) => said(&error),
+    }
+}
+
+/// The newest part of this person's journal.
+fn read_journal() -> std::result::Result<JournalRead, String> {
+    let journal = Journal::own().ok_or("there is no home folder to keep a journal in")?;
+    let recent = journal.newest(journal::LINES).map_err(|error| error::chain(&error))?;
+    Ok(JournalRead { records: recent.orders(), more: recent.more, skipped: recent.skipped })
 }
 
 /// Carries out an order and passes its steps on. The last one is always that it has ended, even if

@@ -140,3 +140,37 @@ pub(crate) fn frame(model: &Model) -> Buffer {
 pub(crate) fn screen(model: &Model) -> String {
     plain(&frame(model))
 }
+
+/// The fleet of [`hosts`] with holds and Ansible runs of every kind on it.
+pub(crate) fn busy() -> Vec<Value> {
+    let at = |seconds: i64| Timestamp::from_second(NOW + seconds).unwrap().to_string();
+    let hold = |reason: &str, since: i64, until: i64| json!({ "reason": reason, "since": at(since), "until": at(until), "mode": "Drain" });
+    let request = |id: &str, playbook: &str, check: bool| json!({ "requestID": id, "playbook": playbook, "check": check, "requestedBy": "ann", "reason": "patch day" });
+    let mut hosts = hosts();
+    hosts[0]["spec"]["maintenance"] = json!({ "ann": hold("disk swap", -3_600, 12_000) });
+    hosts[1]["spec"]["maintenance"] = json!({
+        "bob": hold("kernel", -7_200, 600), "ann": hold("memory test 日本語", -100, 7_200),
+    });
+    hosts[2]["spec"]["maintenance"] = json!({ "carol": hold("forgotten", -90_000, -7_300) });
+    hosts[3]["spec"]["maintenance"] = json!({ "dave": hold("tonight", 20_000, 40_000) });
+    hosts[3]["spec"]["ansible"] = request("q-1", "site.yml", false);
+    hosts[4]["spec"]["ansible"] = request("r-1", "web.yml", false);
+    hosts[4]["status"]["ansible"] = json!({
+        "requestID": "r-1", "state": "Running", "executor": "agent", "startedAt": at(-75),
+        "ok": 12, "changed": 3, "failed": 0, "task": "install nginx", "tail": "TASK [install nginx]\n",
+    });
+    hosts[5]["spec"]["ansible"] = request("f-1", "site.yml", true);
+    hosts[5]["status"]["ansible"] = json!({
+        "requestID": "f-1", "state": "Failed", "executor": "runner-1", "startedAt": at(-700),
+        "finishedAt": at(-640), "rc": 2, "ok": 3, "changed": 0, "failed": 1, "unreachable": 0,
+        "task": "apt update", "message": "1 task failed",
+        "tail": "TASK [apt update] ****\nfatal: [localhost]: FAILED! => \u{1b}[31mno mirror\u{1b}[0m\n",
+    });
+    hosts[5]["status"]["operations"] = json!([
+        { "id": "f-1", "verb": "ansible", "by": "ann", "at": at(-640), "reason": "patch day", "result": "failed" },
+        { "id": "on-bob-1", "verb": "maintenance-on", "by": "bob", "at": at(-9_000) },
+    ]);
+    hosts[6]["status"]["ansible"] = json!({ "requestID": "s-1", "state": "Succeeded", "startedAt": at(-7_000), "finishedAt": at(-6_900), "ok": 42, "changed": 0, "failed": 0 });
+    hosts[7]["status"]["ansible"] = json!({ "requestID": "u-1", "state": "Unknown", "startedAt": at(-900), "message": "the agent was restarted" });
+    hosts
+}

@@ -12,9 +12,13 @@
 
 pub mod layout;
 
+mod certificates;
+mod decide;
 mod detail;
 mod footer;
 mod header;
+mod journal;
+mod list;
 mod overlay;
 mod pen;
 mod results;
@@ -25,7 +29,8 @@ mod tree;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
-use crate::ui::app::Model;
+use crate::model::inventory::List;
+use crate::ui::app::{Model, View};
 use crate::ui::theme::{Role, Theme};
 
 /// Draws the whole screen; returns where the text cursor is, if there is one.
@@ -34,7 +39,13 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     let areas = layout::areas(model, area);
     header::draw(model, theme, areas.header, buffer);
     let in_filter = header::draw_filter(model, theme, areas.filter, buffer);
-    tree::draw(model, theme, &areas, buffer);
+    match model.views.now {
+        View::Fleet => tree::draw(model, theme, &areas, buffer),
+        View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
+        View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+        View::Certificates => certificates::draw(model, theme, &areas, buffer),
+        View::Journal => journal::draw(model, theme, &areas, buffer),
+    }
     detail::draw(model, theme, areas.detail, buffer);
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);
@@ -47,12 +58,13 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
 
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
 fn to_ascii(buffer: &mut Buffer) {
-    const SIGNS: [(&str, &str); 13] = [
+    const SIGNS: [(&str, &str); 14] = [
         ("●", "o"),
         ("◆", "m"),
         ("○", "."),
         ("▲", "^"),
         ("✖", "X"),
+        ("✓", "+"),
         ("▾", "-"),
         ("▸", "+"),
         ("│", "|"),

@@ -27,7 +27,7 @@ use crate::support::{World, connection, needed, wait_for};
 const AT_ONCE: usize = 20;
 
 impl World {
-    async fn make_cluster(&self, name: &str, max_unavailable: Value) {
+    async fn make_limited_cluster(&self, name: &str, max_unavailable: Value) {
         let object = json!({
             "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Cluster",
             "metadata": {"name": name},
@@ -35,10 +35,6 @@ impl World {
         });
         let params = PatchParams::apply("test").force();
         self.clusters().patch(name, &params, &Patch::Apply(object)).await.unwrap();
-    }
-
-    fn clusters(&self) -> Api<Cluster> {
-        Api::namespaced(self.client.clone(), &self.namespace)
     }
 
     /// Makes the hosts `h000` and so on.
@@ -100,7 +96,7 @@ impl World {
         budget::standing(&actor.connection, &cluster, Timestamp::now()).await.unwrap().left()
     }
 
-    async fn events(&self, reason: &str) -> Vec<Event> {
+    async fn events_because(&self, reason: &str) -> Vec<Event> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         let all = api.list(&ListParams::default()).await.unwrap().items;
         all.into_iter().filter(|event| event.reason.as_deref() == Some(reason)).collect()
@@ -203,7 +199,7 @@ fn newest_order(journal: &Journal) -> Record {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bulk_stops_at_the_budget_and_undo_brings_back_exactly_those() {
     let Some(world) = World::begin("act-bulk").await else { return };
-    world.make_cluster("shop", json!("10%")).await;
+    world.make_limited_cluster("shop", json!("10%")).await;
     world.make_hosts(500, "shop").await;
     let ann = world.actor("ann").await;
     let order = world.order(Verb::MaintenanceOn, "ann", &names(0..500)).await;
@@ -217,7 +213,7 @@ async fn a_bulk_stops_at_the_budget_and_undo_brings_back_exactly_those() {
     assert_eq!(world.disrupted("shop").await, names(0..50));
 
     // Everybody can see who did what: on the objects and on this disk.
-    let events = world.events("MaintenanceStarted").await;
+    let events = world.events_because("MaintenanceStarted").await;
     assert_eq!(events.len(), 50);
     let note = events[0].note.clone().unwrap();
     assert!(note.contains("by ann") && note.contains(&order.id), "{note}");
@@ -240,7 +236,7 @@ async fn a_bulk_stops_at_the_budget_and_undo_brings_back_exactly_those() {
     assert_eq!(world.held_by("bob").await, ["h100"]);
     assert_eq!(world.disrupted("shop").await, ["h007"], "slots are given back at once");
     assert_eq!(world.slots_left(&ann, "shop").await, 48, "h007 and h100 are away");
-    assert_eq!(world.events("MaintenanceEnded").await.len(), 49);
+    assert_eq!(world.events_because("MaintenanceEnded").await.len(), 49);
 
     // To make it again asks the budget again.
     let again = undone.done(&back).inverse(Verb::Redo, order_id()).unwrap();
@@ -252,7 +248,7 @@ async fn a_bulk_stops_at_the_budget_and_undo_brings_back_exactly_those() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_at_the_same_time_never_take_more_than_there_is() {
     let Some(world) = World::begin("act-race").await else { return };
-    world.make_cluster("shop", json!(5)).await;
+    world.make_limited_cluster("shop", json!(5)).await;
     world.make_hosts(20, "shop").await;
     let (ann, bob) = (world.actor("ann").await, world.actor("bob").await);
     for round in 0..5 {
@@ -272,7 +268,7 @@ async fn two_at_the_same_time_never_take_more_than_there_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_that_somebody_wrote_around_the_budget_counts() {
     let Some(world) = World::begin("act-around").await else { return };
-    world.make_cluster("shop", json!(2)).await;
+    world.make_limited_cluster("shop", json!(2)).await;
     world.make_hosts(5, "shop").await;
     let around = serde_json::to_value(hold("by hand", Timestamp::now(), 600)).unwrap();
     world.edit("h000", "kubectl", json!({"spec": {"maintenance": {"eve": around}}})).await;
@@ -297,7 +293,7 @@ async fn a_hold_that_somebody_wrote_around_the_budget_counts() {
         Order { overrides: true, ..world.order(Verb::MaintenanceOn, "ann", &names(1..4)).await };
     let told = act(&ann, &past).await;
     assert_eq!(told.count("done"), 3, "{:?}", told.whys());
-    let warnings = world.events("OverBudget").await;
+    let warnings = world.events_because("OverBudget").await;
     let about: Vec<_> =
         warnings.iter().filter_map(|e| e.regarding.as_ref()?.name.clone()).collect();
     assert_eq!(about.len(), 2, "{about:?}");
@@ -309,7 +305,7 @@ async fn a_hold_that_somebody_wrote_around_the_budget_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_somebody_else_was_just_granted_is_not_given_back() {
     let Some(world) = World::begin("act-young").await else { return };
-    world.make_cluster("shop", json!(1)).await;
+    world.make_limited_cluster("shop", json!(1)).await;
     world.make_hosts(2, "shop").await;
     let ann = world.actor("ann").await;
     let on = world.order(Verb::MaintenanceOn, "ann", &names(0..1)).await;
@@ -330,8 +326,8 @@ async fn a_slot_that_somebody_else_was_just_granted_is_not_given_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_that_selects_its_hosts_has_a_budget_too() {
     let Some(world) = World::begin("act-select").await else { return };
-    world.make_cluster("shop", json!(4)).await;
-    world.make_cluster("west", json!(1)).await;
+    world.make_limited_cluster("shop", json!(4)).await;
+    world.make_limited_cluster("west", json!(1)).await;
     let selector = json!({"spec": {"selector": {"matchLabels": {"topology.kubernetes.io/region": "eu-west-1"}}}});
     world.clusters().patch("west", &PatchParams::default(), &Patch::Merge(selector)).await.unwrap();
     world.make_hosts(4, "shop").await;
@@ -375,7 +371,7 @@ async fn what_the_server_has_counts_and_not_the_picture() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_window_and_a_paused_cluster_refuse() {
     let Some(world) = World::begin("act-window").await else { return };
-    world.make_cluster("shop", json!(2)).await;
+    world.make_limited_cluster("shop", json!(2)).await;
     world.make_hosts(1, "shop").await;
     let ann = world.actor("ann").await;
     let order = world.order(Verb::MaintenanceOn, "ann", &names(0..1)).await;
@@ -394,7 +390,7 @@ async fn a_closed_window_and_a_paused_cluster_refuse() {
     let told = act(&ann, &Order { overrides: true, ..order }).await;
     assert_eq!(told.count("done"), 1, "{:?}", told.whys());
     let notes: Vec<_> =
-        world.events("ChecksOverridden").await.into_iter().filter_map(|e| e.note).collect();
+        world.events_because("ChecksOverridden").await.into_iter().filter_map(|e| e.note).collect();
     assert!(notes.len() == 1 && notes[0].contains("cluster shop is paused"), "{notes:?}");
     world.end().await;
 }
@@ -403,7 +399,7 @@ async fn a_closed_window_and_a_paused_cluster_refuse() {
 async fn failures_stop_an_order_and_give_its_slots_back() {
     let Some(world) = World::begin("act-stop").await else { return };
     let Some(kubeconfig) = reader(&world).await else { return };
-    world.make_cluster("shop", json!("100%")).await;
+    world.make_limited_cluster("shop", json!("100%")).await;
     world.make_hosts(40, "shop").await;
     let journal = Some(Arc::new(world.journal()));
     let viewer = Actor::new(connection(Path::new(&kubeconfig)).await, "vic".to_owned(), journal);

@@ -54,7 +54,7 @@ impl<'a> Machine<'a> {
             config.push_str(&format!("[[ansible.playbook]]\npath = {file:?}\n"));
         }
         std::fs::write(dir.path().join("agent.toml"), config).unwrap();
-        let (kubeconfig, _) = world.as_agent(name).await;
+        let kubeconfig = world.as_user(&world.agent(name), &["inv:hosts"]).await;
         Self { world, name, kubeconfig, dir }
     }
 

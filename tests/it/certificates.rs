@@ -56,7 +56,7 @@ impl World {
             .arg(kubeconfig)
             .env_clear()
             .env("HOME", self.dir.path())
-            .env("INV_TUI_JOURNAL", self.journal())
+            .env("INV_TUI_JOURNAL", self.journal_file())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -64,7 +64,7 @@ impl World {
         command
     }
 
-    fn journal(&self) -> PathBuf {
+    fn journal_file(&self) -> PathBuf {
         self.dir.path().join("journal.jsonl")
     }
 

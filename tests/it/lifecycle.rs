@@ -48,10 +48,6 @@ impl World {
         run(self.program(&["lifecycle", "--once"])).await
     }
 
-    fn clusters(&self) -> Api<Cluster> {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
     async fn make_cluster(&self, name: &str, spec: Value) {
         let object = json!({
             "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Cluster",

@@ -25,3 +25,4 @@ mod pty;
 mod runner;
 mod support;
 mod tui;
+mod views;

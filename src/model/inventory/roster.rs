@@ -1,9 +1,11 @@
-//! The hosts of one cluster in order.
+//! Hosts in an order: those of one cluster by name, those of a list by what the list is about.
 //!
 //! A sorted list in chunks: a step to the neighbour, the n-th host, the number of a host and a
 //! change all cost O(log n) comparisons and a walk over the chunks, and a host costs four bytes
 //! (its key is in its row). Each chunk knows how many of its hosts the filter chooses, so that
 //! stretches without any are stepped over.
+
+use std::marker::PhantomData;
 
 use crate::model::key::Place;
 
@@ -13,9 +15,30 @@ use super::rows::Rows;
 /// Most hosts in a chunk.
 const CHUNK: usize = 256;
 
+/// By what the hosts of a roster are ordered. No two hosts have the same key.
+pub(super) trait Order {
+    type Key<'a>: Ord;
+
+    /// The key of the row in this slot.
+    fn key(slot: u32, rows: &Rows) -> Self::Key<'_>;
+}
+
+/// The order of the tree: by the name that people see.
 #[derive(Debug, Default)]
-pub(super) struct Roster {
+pub(super) struct ByPlace;
+
+impl Order for ByPlace {
+    type Key<'a> = Place<'a>;
+
+    fn key(slot: u32, rows: &Rows) -> Place<'_> {
+        rows.place(slot)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Roster<O = ByPlace> {
     chunks: Vec<Chunk>,
+    order: PhantomData<O>,
 }
 
 #[derive(Debug, Default)]
@@ -37,32 +60,37 @@ pub(super) struct Seat {
     index: usize,
 }
 
-impl Roster {
+impl<O: Order> Roster<O> {
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
 
-    /// The first seat whose host does not stand before `place`, and whether it is that host's.
-    fn search(&self, place: Place<'_>, rows: &Rows) -> (Seat, bool) {
-        let before = |slot: u32| rows.place(slot) < place;
+    /// The first seat whose host does not stand before `key`, and whether it is that host's.
+    fn search<'a>(&self, key: &O::Key<'a>, rows: &'a Rows) -> (Seat, bool) {
+        let before = |slot: u32| O::key(slot, rows) < *key;
         let chunk = self
             .chunks
             .partition_point(|chunk| chunk.slots.last().is_some_and(|slot| before(*slot)));
         let Some(found) = self.chunks.get(chunk) else { return (Seat { chunk, index: 0 }, false) };
         let index = found.slots.partition_point(|slot| before(*slot));
-        let here = found.slots.get(index).is_some_and(|slot| rows.place(*slot) == place);
+        let here = found.slots.get(index).is_some_and(|slot| O::key(*slot, rows) == *key);
         (Seat { chunk, index }, here)
     }
 
     /// The seat of a host.
-    pub(super) fn seat_of(&self, place: Place<'_>, rows: &Rows) -> Option<Seat> {
-        let (seat, here) = self.search(place, rows);
+    pub(super) fn seat_of<'a>(&self, key: &O::Key<'a>, rows: &'a Rows) -> Option<Seat> {
+        let (seat, here) = self.search(key, rows);
         here.then_some(seat)
+    }
+
+    /// The seat of the host in this slot.
+    pub(super) fn seat(&self, slot: u32, rows: &Rows) -> Option<Seat> {
+        self.seat_of(&O::key(slot, rows), rows)
     }
 
     /// Takes a host in. Whether the filter chooses it, `bits` knows already.
     pub(super) fn insert(&mut self, slot: u32, bits: Option<&Bits>, rows: &Rows) {
-        let (mut seat, _) = self.search(rows.place(slot), rows);
+        let (mut seat, _) = self.search(&O::key(slot, rows), rows);
         if seat.chunk == self.chunks.len() {
             // Behind all others: at the end of the last chunk.
             match self.chunks.last() {
@@ -85,7 +113,7 @@ impl Roster {
 
     /// Takes a host out. Its row must still be there.
     pub(super) fn remove(&mut self, slot: u32, bits: Option<&Bits>, rows: &Rows) {
-        let Some(seat) = self.seat_of(rows.place(slot), rows) else { return };
+        let Some(seat) = self.seat(slot, rows) else { return };
         let Some(chunk) = self.chunks.get_mut(seat.chunk) else { return };
         chunk.slots.remove(seat.index);
         chunk.matched = chunk.matched.saturating_sub(u32::from(is_matched(slot, bits)));
@@ -105,7 +133,7 @@ impl Roster {
 
     /// Counts a host in or out of those that the filter chooses.
     pub(super) fn set_matched(&mut self, slot: u32, matched: bool, rows: &Rows) {
-        let seat = self.seat_of(rows.place(slot), rows);
+        let seat = self.seat(slot, rows);
         if let Some(chunk) = seat.and_then(|seat| self.chunks.get_mut(seat.chunk)) {
             chunk.matched =
                 if matched { chunk.matched + 1 } else { chunk.matched.saturating_sub(1) };
@@ -129,14 +157,14 @@ impl Roster {
         self.chunks.get(seat.chunk)?.slots.get(seat.index).copied()
     }
 
-    /// The first shown host at or after this place.
-    pub(super) fn at_or_after(
+    /// The first shown host at or after this key.
+    pub(super) fn at_or_after<'a>(
         &self,
-        place: Place<'_>,
+        key: &O::Key<'a>,
         bits: Option<&Bits>,
-        rows: &Rows,
+        rows: &'a Rows,
     ) -> Option<Seat> {
-        let (seat, _) = self.search(place, rows);
+        let (seat, _) = self.search(key, rows);
         self.shown_from(seat, bits)
     }
 
@@ -201,6 +229,17 @@ impl Roster {
             rest -= shown;
         }
         None
+    }
+
+    /// How many hosts are shown. O(chunks).
+    pub(super) fn shown(&self, bits: Option<&Bits>) -> usize {
+        self.chunks.iter().map(|chunk| chunk.shown(bits)).sum()
+    }
+
+    /// How many hosts stand before this key, shown or not. O(chunks).
+    pub(super) fn before<'a>(&self, key: &O::Key<'a>, rows: &'a Rows) -> usize {
+        let (seat, _) = self.search(key, rows);
+        self.rank(seat, None)
     }
 
     /// All slots in order.

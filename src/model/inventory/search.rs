@@ -200,6 +200,7 @@ impl Inventory {
     fn finish_filter(&mut self) -> bool {
         if let Some(Pending { matcher, bits, .. }) = self.search.pending.take() {
             self.groups.recount(&bits, &self.rows);
+            self.lists.recount(&bits);
             let mut active = Active { matcher, bits, turns: BinaryHeap::new() };
             active.collect_turns(&self.rows);
             self.search.active = Some(active);

@@ -309,7 +309,7 @@ impl<'a, 'f> Walk<'a, 'f> {
         let Some(place) = place.filter(|_| self.is_cluster_open(region, cluster)) else {
             return Some(Spot::cluster(at, number));
         };
-        match cluster.roster.at_or_after(place, self.bits, &self.inventory.rows) {
+        match cluster.roster.at_or_after(&place, self.bits, &self.inventory.rows) {
             Some(seat) => Some(Spot::host(at, number, seat)),
             None => self.after_cluster(at, number),
         }
@@ -329,7 +329,7 @@ impl Inventory {
                 let row = self.get(uid)?;
                 let (region, cluster) = self.groups.locate(row.region(), row.cluster())?;
                 let roster = &self.groups.regions.get(region)?.clusters.get(cluster)?.roster;
-                let seat = roster.seat_of(row.place(), &self.rows)?;
+                let seat = roster.seat_of(&row.place(), &self.rows)?;
                 Some(Spot::host(region, cluster, seat))
             }
         }

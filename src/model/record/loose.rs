@@ -63,6 +63,16 @@ pub(super) trait Loose: Default {
         Err(wrong::<Self>())
     }
 
+    /// From a whole number. `Err` is what is wrong with it.
+    fn from_number(_number: i64) -> Result<Self, String> {
+        Err(wrong::<Self>())
+    }
+
+    /// From true or false. `Err` is what is wrong with it.
+    fn from_bool(_value: bool) -> Result<Self, String> {
+        Err(wrong::<Self>())
+    }
+
     /// From an object.
     fn from_map<'de, A: MapAccess<'de>>(
         mut map: A,
@@ -122,6 +132,14 @@ impl<T: Loose> Reader<'_, T> {
         self.problem.note(wrong::<T>);
         Ok(T::default())
     }
+
+    #[expect(clippy::unnecessary_wraps, reason = "every visit of serde answers a Result")]
+    fn take<E>(self, read: Result<T, String>) -> Result<T, E> {
+        Ok(read.unwrap_or_else(|what| {
+            self.problem.note(|| what);
+            T::default()
+        }))
+    }
 }
 
 impl<'de, T: Loose> Visitor<'de> for Reader<'_, T> {
@@ -132,22 +150,22 @@ impl<'de, T: Loose> Visitor<'de> for Reader<'_, T> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(T::from_text(text).unwrap_or_else(|what| {
-            self.problem.note(|| what);
-            T::default()
-        }))
+        self.take(T::from_text(text))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
-        self.reject()
+    fn visit_bool<E>(self, value: bool) -> Result<T, E> {
+        self.take(T::from_bool(value))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<T, E> {
-        self.reject()
+    fn visit_i64<E>(self, number: i64) -> Result<T, E> {
+        self.take(T::from_number(number))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<T, E> {
-        self.reject()
+    fn visit_u64<E>(self, number: u64) -> Result<T, E> {
+        match i64::try_from(number) {
+            Ok(number) => self.take(T::from_number(number)),
+            Err(_) => self.reject(),
+        }
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<T, E> {
@@ -248,6 +266,31 @@ impl Loose for Option<Timestamp> {
 
     fn from_text(text: &str) -> Result<Self, String> {
         text.parse().map(Some).map_err(|_cause| format!("is {text:?}, which is no time"))
+    }
+}
+
+impl Loose for Option<i32> {
+    const WANT: &'static str = "a whole number";
+
+    fn from_number(number: i64) -> Result<Self, String> {
+        i32::try_from(number).map(Some).map_err(|_cause| wrong::<Self>())
+    }
+}
+
+impl Loose for bool {
+    const WANT: &'static str = "true or false";
+
+    fn from_bool(value: bool) -> Result<Self, String> {
+        Ok(value)
+    }
+}
+
+/// What most objects do not have takes the room of a pointer.
+impl<T: Loose> Loose for Option<Box<T>> {
+    const WANT: &'static str = T::WANT;
+
+    fn from_map<'de, A: MapAccess<'de>>(map: A, problem: &mut Problem) -> Result<Self, A::Error> {
+        T::from_map(map, problem).map(|value| Some(Box::new(value)))
     }
 }
 

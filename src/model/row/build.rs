@@ -12,11 +12,11 @@ use crate::model::intern::{Interner, Symbol};
 use crate::model::record::{HostRecord, StatusRecord};
 use crate::model::{labels, text};
 
-use super::{Built, Health, HostRow, MAX_DISPLAY, Part, RowHold, Seconds, Texts};
+use super::{Built, Health, HostRow, MAX_DISPLAY, Part, RowHold, RowRun, Seconds, Texts};
 
 /// Most characters of a name, an address, an id or a message that are kept. The API allows none
 /// that is longer; another server might.
-const MAX_TEXT: usize = 600;
+pub(super) const MAX_TEXT: usize = 600;
 
 impl HostRow {
     /// The row of this record as of `now`; none for an object with neither uid nor name. Its
@@ -114,12 +114,17 @@ impl HostRow {
             phase: Phase::Unknown,
             health: Health::Unknown,
             service_state: spec.service_state,
-            run_state: status.ansible.state,
+            run: RowRun::new(spec.ansible.as_deref(), &status.ansible).map(Box::new),
+            last_run: status.ansible.state,
             ready: conditions.ready.as_ref().and_then(|c| c.status),
             provider_healthy: conditions.provider_healthy.as_ref().and_then(|c| c.status),
             agent_ready: conditions.agent_ready.as_ref().and_then(|c| c.status),
             seen: conditions.seen.as_ref().and_then(|c| c.status),
             deleting: metadata.deletion_timestamp.is_some(),
+            listed_as_running: status
+                .sources
+                .values()
+                .any(|source| source.state == Some(Phase::Running)),
             in_maintenance: false,
         };
         row.tick(now);
@@ -172,8 +177,8 @@ impl HostRow {
     /// version is not seen.
     pub(crate) fn looks_like(&self, other: &Self) -> bool {
         let words = |row: &Self| {
-            let Self { phase, health, service_state, run_state, ready, deleting, .. } = *row;
-            (phase, health, service_state, run_state, ready, deleting, row.in_maintenance)
+            let Self { phase, health, service_state, last_run, ready, deleting, .. } = *row;
+            (phase, health, service_state, last_run, ready, deleting, row.in_maintenance)
         };
         let times = |row: &Self| (row.created, row.launched, row.changed);
         let shared = |row: &Self| -> [Symbol; 9] {
@@ -197,6 +202,7 @@ impl HostRow {
                 .all(|part| self.texts.get(part) == other.texts.get(part))
             && self.label_count == other.label_count
             && self.holds == other.holds
+            && self.run == other.run
             && self.problem == other.problem
     }
 }
@@ -235,7 +241,7 @@ fn texts(record: &HostRecord, uid: &crate::model::key::Uid) -> Texts {
 }
 
 /// The text, clean, and at most `max` characters of it.
-fn fit(text: &str, max: usize) -> Cow<'_, str> {
+pub(super) fn fit(text: &str, max: usize) -> Cow<'_, str> {
     match text.char_indices().nth(max) {
         None => text::clean(text),
         Some((end, _)) => {

@@ -92,7 +92,7 @@ impl HostRow {
             return Health::Bad;
         }
         let doubtful = no(self.agent_ready)
-            || matches!(self.run_state, Some(RunState::Failed | RunState::Unknown))
+            || matches!(self.last_run, Some(RunState::Failed | RunState::Unknown))
             || matches!(self.service_state, ServiceState::Quarantined | ServiceState::OutOfService)
             || self.problem.is_some();
         if doubtful {

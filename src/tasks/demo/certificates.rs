@@ -30,9 +30,9 @@ const SECONDS: i32 = 30 * 86_400;
 /// The requests that there are from the start.
 pub(super) async fn fill(demo: &Demo) -> Result<()> {
     for number in 0..(demo.hosts / 10).clamp(1, MOST).min(demo.hosts) {
-        ask(&demo.client, &demo.namespace, &sample::name(number)).await?;
+        ask(&demo.asker, &demo.namespace, &sample::name(number)).await?;
     }
-    ask(&demo.client, &demo.namespace, STRANGER).await
+    ask(&demo.asker, &demo.namespace, STRANGER).await
 }
 
 /// Requests of hosts that came later.
@@ -41,14 +41,14 @@ pub(super) struct Newcomers(VecDeque<String>);
 
 impl Newcomers {
     /// A new host asks for its certificate.
-    pub(super) async fn ask(&mut self, client: &Client, namespace: &str, host: &str) -> Result<()> {
-        ask(client, namespace, host).await?;
+    pub(super) async fn ask(&mut self, demo: &Demo, host: &str) -> Result<()> {
+        ask(&demo.asker, &demo.namespace, host).await?;
         self.0.push_back(object_name(host));
         if self.0.len() <= NEWCOMERS {
             return Ok(());
         }
         let Some(oldest) = self.0.pop_front() else { return Ok(()) };
-        let api: Api<CertificateSigningRequest> = Api::all(client.clone());
+        let api: Api<CertificateSigningRequest> = Api::all(demo.client.clone());
         match within(api.delete(&oldest, &DeleteParams::default())).await {
             Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
             gone => gone.map(|_| ()).map_err(|cause| {

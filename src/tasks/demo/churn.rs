@@ -1,7 +1,7 @@
 //! What happens to the fleet all the time. What happens next is decided by [`Churn`], which knows
 //! no server; [`perform`] then does it as the one who would do it in a real fleet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::fill::fetcher;
 use super::write::{Part, change, within};
 use super::{Demo, certificates, confirm, fill, heartbeats, now};
 use crate::error::{Result, chain};
-use crate::model::host::{Host, HostStatus, Phase};
+use crate::model::host::{AnsibleRequest, Host, HostStatus, Phase};
 use crate::model::{change, condition, sample};
 use crate::store::client::{AGENT, OPERATOR, explain};
 
@@ -47,6 +47,8 @@ enum Turn {
     Hold(u32),
     /// The colleague is done.
     Unhold(u32),
+    /// A colleague asks for an Ansible run.
+    Run(u32),
     /// Its provider no longer lists it.
     Lose(u32),
     /// It is given up.
@@ -112,7 +114,11 @@ impl Churn {
                 self.lost.push_back(host);
                 Turn::Lose(host)
             }
-            42..70 => {
+            42..52 => {
+                self.well.push(host);
+                Turn::Run(host)
+            }
+            52..72 => {
                 self.well.push(host);
                 Turn::Kernel(host)
             }
@@ -206,6 +212,7 @@ async fn perform(
     | Turn::Release(number)
     | Turn::Hold(number)
     | Turn::Unhold(number)
+    | Turn::Run(number)
     | Turn::Lose(number)
     | Turn::Remove(number)
     | Turn::Arrive(number)) = turn;
@@ -259,6 +266,10 @@ async fn perform(
             };
             change(hosts, name, OPERATOR, Object, edit).await
         }
+        Turn::Run(_) => {
+            let edit = |host: &mut Host| ask_for_run(host, colleague(), number, now);
+            change(hosts, name, OPERATOR, Object, edit).await
+        }
         Turn::Lose(_) => change(hosts, name, fetcher, Status, |host| lost(host, now)).await,
         Turn::Remove(_) => match within(hosts.delete(name, &DeleteParams::default())).await {
             Err(kube::Error::Api(status)) if !status.is_not_found() => {
@@ -269,7 +280,7 @@ async fn perform(
         },
         Turn::Arrive(_) => {
             fill::host(hosts, newcomer(number, now)).await?;
-            return certificates.ask(&demo.client, &demo.namespace, name).await;
+            return certificates.ask(demo, name).await;
         }
     };
     done.map_err(|cause| explain(format!("cannot change \"{name}\""), "patch hosts", cause))
@@ -278,6 +289,26 @@ async fn perform(
 fn pick<'a>(list: &[&'a str], number: u32) -> &'a str {
     let at = usize::try_from(number).unwrap_or(0) % list.len().max(1);
     list.get(at).copied().unwrap_or_default()
+}
+
+/// A colleague asks for a run; one that goes on is left alone.
+fn ask_for_run(host: &mut Host, colleague: String, number: u32, now: Timestamp) {
+    let run = host.status.as_ref().and_then(|status| status.ansible.as_ref());
+    if run.is_some_and(|run| !run.state.is_final()) {
+        return;
+    }
+    host.spec.ansible = Some(AnsibleRequest {
+        request_id: format!("demo-{number}-{}", now.as_second()),
+        playbook: "site.yml".to_owned(),
+        revision: None,
+        tags: Vec::new(),
+        check: number.is_multiple_of(4),
+        extra_vars: BTreeMap::new(),
+        timeout_seconds: None,
+        requested_by: Some(colleague),
+        reason: Some(pick(&sample::REASONS, number).to_owned()),
+        cancel: false,
+    });
 }
 
 /// A host that its provider has just made: it boots.

@@ -15,6 +15,15 @@ const DRAIN: SignedDuration = SignedDuration::from_secs(4);
 /// How long a run takes, and how many tasks it has.
 const RUN_SECONDS: i64 = 8;
 const TASKS: i64 = 42;
+/// What they are called.
+const TASK_NAMES: [&str; 6] = [
+    "Gathering Facts",
+    "base : users",
+    "base : sshd",
+    "packages : install",
+    "ntp : configure",
+    "monitoring : agent",
+];
 
 /// When the agent has to act, unless the host changes before. None: not until it changes.
 pub(super) fn due(host: &Host, now: Timestamp) -> Option<Timestamp> {
@@ -133,6 +142,13 @@ fn progress(run: &mut AnsibleStatus, host: &str, timeout: Option<i32>, now: Time
     let count = |number: i64| i32::try_from(number).ok();
     run.ok = count(tasks);
     run.changed = count(tasks / 9);
+    let task = |number: i64| {
+        let number = usize::try_from(number).unwrap_or(0) % TASK_NAMES.len();
+        TASK_NAMES.get(number).copied().unwrap_or_default()
+    };
+    run.task = Some(task(tasks).to_owned());
+    let last = (tasks - 2).max(0)..=tasks;
+    run.tail = Some(last.map(|n| format!("TASK [{}] ***\nok: [{host}]\n", task(n))).collect());
     let ended = |run: &mut AnsibleStatus, state, rc, tail: Option<String>| {
         run.state = state;
         run.rc = Some(rc);
@@ -141,15 +157,20 @@ fn progress(run: &mut AnsibleStatus, host: &str, timeout: Option<i32>, now: Time
         run.tail = tail;
     };
     if timeout.is_some_and(|limit| seconds >= limit.into() && seconds < RUN_SECONDS) {
+        run.message = Some("it took longer than timeoutSeconds".to_owned());
         let tail = "the run was ended: it took longer than timeoutSeconds";
         ended(run, RunState::Failed, 99, Some(tail.to_owned()));
     } else if fails && seconds > RUN_SECONDS / 2 {
         let tail = format!(
             "TASK [packages : install] ***\nfatal: [{host}]: FAILED! => no space left on device"
         );
+        run.task = Some("packages : install".to_owned());
+        run.message = Some("1 task failed".to_owned());
         ended(run, RunState::Failed, 2, Some(tail));
     } else if seconds == RUN_SECONDS {
-        ended(run, RunState::Succeeded, 0, None);
+        let tail = format!("PLAY RECAP ***\n{host} : ok={TASKS} failed=0");
+        run.task = None;
+        ended(run, RunState::Succeeded, 0, Some(tail));
     }
 }
 

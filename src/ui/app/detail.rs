@@ -62,7 +62,7 @@ impl Model {
         {
             return Vec::new();
         }
-        let Some(row) = self.host() else { return Vec::new() };
+        let Some(row) = self.detail_host() else { return Vec::new() };
         let wanted = (row.uid().clone(), row.resource_version().to_owned());
         if self.detail.asked.as_ref() == Some(&wanted) {
             return Vec::new();

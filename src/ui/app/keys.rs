@@ -2,9 +2,10 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane};
+use super::{Model, Overlay, Pane, views};
 use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
@@ -52,6 +53,20 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             }
             Vec::new()
         }
+        Overlay::Decide(mut strip) => match strip.key(key) {
+            DecideReply::Stay => {
+                model.overlay = Overlay::Decide(strip);
+                Vec::new()
+            }
+            DecideReply::Cancel => {
+                model.say("cancelled, nothing was decided");
+                Vec::new()
+            }
+            DecideReply::Send(decision) => {
+                model.overlay = Overlay::Decide(strip);
+                model.send_decision(*decision)
+            }
+        },
         Overlay::Run(dialog) => {
             model.in_run_dialog(*dialog, key);
             Vec::new()
@@ -81,6 +96,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
             model.apply_filter();
         }
         Overlay::Strip(strip) => strip.paste(text),
+        Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
         Overlay::None
         | Overlay::Grammar
@@ -147,6 +163,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Runs an action, whether a key or the palette asked for it.
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    if let Some(commands) = views::run(model, action, times) {
+        return commands;
+    }
     let page = model.page();
     match action {
         Action::Down => model.step(times),
@@ -193,6 +212,8 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Maintenance => model.maintenance(),
         Action::Undo => model.undo(false),
         Action::Redo => model.undo(true),
+        Action::Approve => model.decide(true),
+        Action::Deny => model.decide(false),
         Action::Run => return model.run_dialog(),
         Action::Repeat => return model.repeat(),
         Action::Changes => model.overlay = Overlay::Palette(Palette::of_changes()),
@@ -218,6 +239,14 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Help => model.overlay = Overlay::Help(0),
         Action::Cancel => return cancel(model),
         Action::Quit => return vec![Command::Quit],
+        Action::ViewFleet
+        | Action::ViewMaintenance
+        | Action::ViewRuns
+        | Action::ViewCertificates
+        | Action::ViewJournal
+        | Action::ViewBack
+        | Action::ViewForward
+        | Action::ViewLast => {} // done above
     }
     Vec::new()
 }
@@ -225,10 +254,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
 fn open(model: &mut Model) {
     match model.cursor {
         Some(NodeKey::Host(_)) => {
-            if model.areas().detail.is_empty() {
-                model.detail.over = true;
-            }
-            model.pane = Pane::Detail;
+            model.show_detail();
         }
         Some(_) => model.toggle_fold(),
         None => {}
@@ -344,7 +370,7 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
 }
 
 fn copy_name(model: &mut Model) -> Vec<Command> {
-    let text = match &model.cursor {
+    let text = match &model.node() {
         Some(NodeKey::Region(region)) => region.to_string(),
         Some(NodeKey::Cluster(_, cluster)) => cluster.to_string(),
         Some(NodeKey::Host(_)) => match model.host() {

@@ -1,6 +1,8 @@
 //! Marks, and the hosts that an action is for.
 
 use super::Model;
+use super::views::Move;
+use crate::model::inventory::List;
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
 
@@ -24,14 +26,14 @@ impl Model {
         if !shown.is_empty() || !hidden.is_empty() {
             return Targets { hosts: uids(shown), hidden: uids(hidden), whole: None };
         }
-        let Some(node) = &self.cursor else { return Targets::default() };
-        let whole = match node {
+        let Some(node) = self.node() else { return Targets::default() };
+        let whole = match &node {
             NodeKey::Host(_) => None,
             NodeKey::Region(name) if name.is_empty() => Some("(no region)".to_owned()),
             NodeKey::Cluster(_, name) if name.is_empty() => Some("(no cluster)".to_owned()),
             NodeKey::Region(name) | NodeKey::Cluster(_, name) => Some(name.to_string()),
         };
-        let hosts = uids(self.inventory.rows_under(node).collect());
+        let hosts = uids(self.inventory.rows_under(&node).collect());
         Targets { hosts, hidden: Vec::new(), whole }
     }
 
@@ -83,6 +85,43 @@ impl Model {
                 self.inventory.set_marks_under(node, true);
             }
             _ => self.inventory.mark_matched(),
+        }
+    }
+
+    /// [`Model::mark`] in a list of hosts.
+    pub(super) fn mark_in_list(&mut self, list: List, times: usize) {
+        for _ in 0..times.min(self.inventory.list_len(list).0) {
+            let Some(uid) = self.host().map(|row| row.uid().clone()) else { return };
+            let on = !self.inventory.is_marked(&uid);
+            self.inventory.set_mark(&uid, on);
+            self.mark_anchor = Some(uid);
+            self.go_in_list(Move::By(1));
+        }
+    }
+
+    /// Marks what a list shows from the last mark to its cursor.
+    pub(super) fn mark_range_in_list(&mut self, list: List) {
+        let Some(uid) = self.host().map(|row| row.uid().clone()) else { return };
+        let rank = |uid: &Uid| self.inventory.list_rank(list, uid);
+        let Some(to) = rank(&uid) else { return };
+        let from = self.mark_anchor.as_ref().and_then(rank).unwrap_or(to);
+        self.mark_of_list(list, from.min(to), from.abs_diff(to) + 1, |_| true);
+        self.mark_anchor = Some(uid);
+    }
+
+    /// Marks all that a list shows, or swaps the marks of what it shows.
+    pub(super) fn mark_all_in_list(&mut self, list: List, swap: bool) {
+        self.mark_of_list(list, 0, usize::MAX, move |marked| !(swap && marked));
+    }
+
+    /// Gives so many hosts of a list from this one on the mark that `mark` makes of theirs.
+    fn mark_of_list(&mut self, list: List, from: usize, count: usize, mark: impl Fn(bool) -> bool) {
+        let Some(first) = self.inventory.list_nth(list, from).map(HostRow::uid) else { return };
+        let rows = self.inventory.list_window(list, first, count);
+        let uids: Vec<Uid> = rows.into_iter().map(|row| row.uid().clone()).collect();
+        for uid in uids {
+            let on = mark(self.inventory.is_marked(&uid));
+            self.inventory.set_mark(&uid, on);
         }
     }
 

@@ -6,11 +6,11 @@ use crate::model::key::NodeKey;
 use crate::model::row::HostRow;
 
 impl Model {
-    /// The host under the cursor.
+    /// The host under the cursor of the view that is shown.
     pub fn host(&self) -> Option<&HostRow> {
-        match &self.cursor {
-            Some(NodeKey::Host(uid)) => self.inventory.get(uid),
-            _ => None,
+        match self.node()? {
+            NodeKey::Host(uid) => self.inventory.get(&uid),
+            NodeKey::Region(_) | NodeKey::Cluster(..) => None,
         }
     }
 

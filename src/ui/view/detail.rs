@@ -15,48 +15,59 @@ use crate::model::inventory::Line;
 use crate::model::key::NodeKey;
 use crate::model::labels;
 use crate::model::row::{Health, HostRow};
-use crate::ui::app::{Model, Pane};
+use crate::ui::app::{Model, Pane, View};
 use crate::ui::theme::{Role, Theme};
+
+mod run;
 
 /// Columns of the names on the left.
 const NAME: usize = 15;
 
-/// One line: a name, a text, and the style of the text.
+/// One line: a name, a text, and the style of the text. A line without a name and with a text that
+/// is a block stands over the whole width.
 struct Row {
     name: String,
     text: String,
     style: Style,
+    block: bool,
 }
 
 /// The lines of the pane, collected before they are cut to the screen.
-struct Rows<'a> {
+pub(super) struct Rows<'a> {
     theme: &'a Theme,
     rows: Vec<Row>,
 }
 
 impl Rows<'_> {
-    fn add(&mut self, name: &str, text: impl Into<String>) {
+    pub(super) fn add(&mut self, name: &str, text: impl Into<String>) {
         self.styled(name, text, Role::Text);
     }
 
-    fn styled(&mut self, name: &str, text: impl Into<String>, role: Role) {
+    pub(super) fn styled(&mut self, name: &str, text: impl Into<String>, role: Role) {
         let text = text.into();
         if !text.is_empty() {
-            self.rows.push(Row { name: name.to_owned(), text, style: self.theme.style(role) });
+            let style = self.theme.style(role);
+            self.rows.push(Row { name: name.to_owned(), text, style, block: false });
         }
     }
 
-    fn maybe(&mut self, name: &str, text: Option<&str>) {
+    pub(super) fn maybe(&mut self, name: &str, text: Option<&str>) {
         self.add(name, text.unwrap_or_default());
     }
 
-    fn heading(&mut self, text: &str) {
-        self.rows.push(Row { name: String::new(), text: String::new(), style: Style::default() });
-        self.rows.push(Row {
-            name: text.to_owned(),
-            text: String::new(),
-            style: self.theme.style(Role::Title),
-        });
+    pub(super) fn heading(&mut self, text: &str) {
+        for (name, style) in [("", Style::default()), (text, self.theme.style(Role::Title))] {
+            self.rows.push(Row { name: name.to_owned(), text: String::new(), style, block: false });
+        }
+    }
+
+    /// Text in lines of its own, as the end of a log is.
+    pub(super) fn block(&mut self, text: &str, role: Role) {
+        let style = self.theme.style(role);
+        for line in text.lines() {
+            let text = line.replace('\t', "    ");
+            self.rows.push(Row { name: String::new(), text, style, block: true });
+        }
     }
 }
 
@@ -70,7 +81,17 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     }
     let inner = Rect { x: area.x + 2, width: area.width - 2, ..area };
     let mut rows = Rows { theme, rows: Vec::new() };
-    let title = match &model.cursor {
+    let node = model.node();
+    let title = match &node {
+        None => {
+            let title = match model.views.now {
+                View::Certificates => super::certificates::detail(model, &mut rows),
+                View::Journal => super::journal::detail(model, &mut rows),
+                View::Fleet | View::Maintenance | View::Runs => None,
+            };
+            let Some(title) = title else { return };
+            title
+        }
         Some(NodeKey::Host(_)) => {
             let Some(row) = model.host() else { return };
             host(model, row, &mut rows);
@@ -85,7 +106,6 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
             group(model, counts, &mut rows);
             name.to_owned()
         }
-        None => return,
     };
     Pen::new(buffer, inner, 0).put(&title, theme.style(Role::Title));
     let body = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
@@ -96,24 +116,27 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
 fn paint(theme: &Theme, rows: &[Row], scroll: usize, area: Rect, buffer: &mut Buffer) {
     let width = usize::from(area.width).saturating_sub(NAME + 1).max(4);
     let muted = theme.style(Role::Muted);
-    let mut lines: Vec<(&str, String, Style)> = Vec::new();
+    // A line of the screen: either a name and a text beside it, or one text over the whole width.
+    let mut lines: Vec<(Option<&str>, String, Style)> = Vec::new();
     for row in rows {
-        if row.text.is_empty() {
-            lines.push((&row.name, String::new(), row.style));
-            continue;
-        }
-        for (i, part) in wrap(&row.text, width).into_iter().enumerate() {
-            lines.push((if i == 0 { &row.name } else { "" }, part, row.style));
+        if row.block {
+            let parts = wrap(&row.text, usize::from(area.width).max(4));
+            lines.extend(parts.into_iter().map(|part| (None, part, row.style)));
+        } else if row.text.is_empty() {
+            lines.push((None, row.name.clone(), row.style));
+        } else {
+            for (i, part) in wrap(&row.text, width).into_iter().enumerate() {
+                lines.push((Some(if i == 0 { &row.name } else { "" }), part, row.style));
+            }
         }
     }
     let last = lines.len().saturating_sub(usize::from(area.height));
     for (y, (name, text, style)) in (0_u16..area.height).zip(lines.iter().skip(scroll.min(last))) {
         let mut pen = Pen::new(buffer, area, y);
-        if text.is_empty() {
-            pen.put(name, *style);
-        } else {
-            pen.cell(name, NAME, muted).skip(1).put(text, *style);
+        if let Some(name) = name {
+            pen.cell(name, NAME, muted).skip(1);
         }
+        pen.put(text, *style);
     }
 }
 
@@ -156,8 +179,18 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
         rows.styled(
             "held by",
             format!("{} {when}: {}", hold.holder, hold.reason),
-            Role::Maintenance,
+            if left > 0 { Role::Maintenance } else { Role::Warning },
         );
+        rows.maybe("ticket", hold.exact.ticket.as_deref());
+    }
+    // In the list of runs it is the run that one looks for.
+    let run_first = model.views.now == View::Runs;
+    if let Some(run) = row.run() {
+        run::summary(model, run, rows);
+    }
+    if let Some(host) = model.detail.of(row.uid()).filter(|_| run_first) {
+        run::whole(model, host, rows);
+        rows.heading("Host");
     }
     rows.add("name", row.name());
     rows.add("region", row.region());
@@ -205,14 +238,15 @@ fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
     if let Some(time) = &host.metadata.creation_timestamp {
         rows.add("first seen", ago(time.0));
     }
-    if let Some(run) = &status.ansible {
-        rows.add("ansible", format!("{:?} ({})", run.state, run.request_id));
-    }
     for event in &status.scheduled_events {
         let when =
             event.not_before.as_ref().map(|t| format!(" from {}", ago(t.0))).unwrap_or_default();
         rows.styled("planned", format!("{}{when}", event.code), Role::Warning);
     }
+    if model.views.now != View::Runs {
+        run::whole(model, host, rows);
+    }
+    run::operations(model, &status.operations, rows);
     if !status.conditions.is_empty() {
         rows.heading("Conditions");
         for c in &status.conditions {

@@ -5,9 +5,9 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 use super::pen::Pen;
-use super::{results, run_dialog, strip};
-use crate::ui::actions::ACTIONS;
-use crate::ui::app::{Link, Model, Overlay};
+use super::{decide, results, run_dialog, strip};
+use crate::ui::actions::{ACTIONS, Needs};
+use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -52,6 +52,7 @@ pub(super) fn draw(
     buffer: &mut Buffer,
 ) -> Option<Position> {
     match &model.overlay {
+        Overlay::Decide(strip) => return decide::draw(strip, theme, area, buffer),
         Overlay::Strip(strip) => return strip::draw(model, strip, theme, area, buffer),
         Overlay::Run(dialog) => run_dialog::draw(dialog, theme, area, buffer),
         Overlay::Results => keys(
@@ -90,9 +91,18 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         &format!("{count}{} ", model.pending.sequence.replace(' ', "")),
         theme.style(Role::Key),
     );
+    let host = model.host().is_some() || model.views.now == View::Fleet;
+    let requests = model.views.now == View::Certificates;
     for row in ACTIONS.iter().filter(|row| !row.hint.is_empty()) {
         let Some(key) = row.keys.first() else { continue };
-        let dim = model.cannot(row.needs).is_some();
+        let (fits, dim) = match row.needs {
+            Needs::Nothing => (true, false),
+            Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_some()),
+            Needs::Write(..) => (requests, model.cannot_decide().is_some()),
+        };
+        if !fits {
+            continue;
+        }
         let key_style = if dim { theme.style(Role::Muted) } else { theme.style(Role::Key) };
         if pen.left() < key.len() + row.hint.len() + 3 {
             break;

@@ -3,9 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
-use super::pen::{Pen, number};
+use super::pen::{Pen, cut, number};
 use crate::model::duration;
-use crate::ui::app::{Link, Model, Overlay};
+use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -30,17 +30,69 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         let left = until.as_second() - model.now.as_second();
         pen.right(&format!(" armed {} ", duration::short(left)), alert);
     }
+    if area.width >= BADGES_FROM {
+        for badge in badges(model) {
+            pen.right(&format!(" {badge} "), base.patch(theme.style(Role::Key)));
+        }
+    }
     pen.put(" inv-tui ", base.patch(theme.style(Role::Title)));
+    if let Some(view) = view(model) {
+        pen.put(&format!(" {view} "), theme.style(Role::Selected)).put(" ", base);
+    }
     if model.settings.production {
         pen.put(" PROD ", alert).put(" ", base);
     }
     pen.put(&model.settings.context, base);
     if area.width >= 80 {
-        pen.put(" · ", base).put(&model.settings.server, base);
+        pen.put(" · ", base);
+        let room = pen.left().saturating_sub(1);
+        pen.put(&cut(&model.settings.server, room), base);
     }
     if let Some(namespace) = &model.settings.config.namespace {
         pen.put(" · ", base).put(namespace, base);
     }
+}
+
+/// Columns from which the header tells what waits in other views.
+const BADGES_FROM: u16 = 60;
+
+/// What waits in other views.
+fn badges(model: &Model) -> Vec<String> {
+    let mut badges = Vec::new();
+    let (_, pending) = model.certificates.len();
+    if pending > 0 && model.views.now != View::Certificates {
+        badges.push(counted(pending, "request", "pending"));
+    }
+    let (running, waiting) = model.inventory.runs_going();
+    if running + waiting > 0 && model.views.now != View::Runs {
+        badges.push(counted(running + waiting, "run", "going"));
+    }
+    badges
+}
+
+fn counted(n: usize, what: &str, word: &str) -> String {
+    format!("{} {what}{} {word}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// The view and what it counts; none in the tree.
+fn view(model: &Model) -> Option<String> {
+    let view = model.views.now;
+    let count = match view {
+        View::Fleet => return None,
+        View::Certificates => {
+            let (all, pending) = model.certificates.len();
+            format!("{} pending of {}", number(pending), number(all))
+        }
+        View::Journal => {
+            let more = if model.journal.more { "+" } else { "" };
+            format!("{}{more}", number(model.journal.records.len()))
+        }
+        View::Maintenance | View::Runs => {
+            let (shown, all) = model.inventory.list_len(view.list()?);
+            if shown == all { number(all) } else { format!("{} of {}", number(shown), number(all)) }
+        }
+    };
+    Some(format!("{} {count}", view.title()))
 }
 
 /// How the connection is, and whether it is lost.

@@ -35,6 +35,7 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
         model.filter.active() || matches!(model.overlay, Overlay::Filter | Overlay::Grammar);
     let wrong = filtering && model.filter.error.is_some();
     let footer = match &model.overlay {
+        Overlay::Decide(strip) => super::decide::height(strip),
         Overlay::Strip(strip) => super::strip::height(model, strip, area.width),
         Overlay::Run(dialog) => super::run_dialog::height(dialog),
         Overlay::Copy => 3,

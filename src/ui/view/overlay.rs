@@ -33,7 +33,12 @@ pub(super) fn draw(
                 super::results::draw(results, theme, area, buffer);
             }
         }
-        Overlay::None | Overlay::Filter | Overlay::Strip(_) | Overlay::Run(_) | Overlay::Copy => {}
+        Overlay::None
+        | Overlay::Filter
+        | Overlay::Strip(_)
+        | Overlay::Run(_)
+        | Overlay::Decide(_)
+        | Overlay::Copy => {}
     }
     None
 }

@@ -73,7 +73,7 @@ async fn requests_are_listed_shown_and_decided_from_a_shell() {
     let (type_, _, message) = decision(&world.request(&stranger).await).unwrap();
     assert_eq!((&*type_, &*message), ("Denied", "by the-approver: nobody knows it"));
 
-    let journal = std::fs::read_to_string(world.journal()).unwrap();
+    let journal = std::fs::read_to_string(world.journal_file()).unwrap();
     let lines: Vec<Value> = journal.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     let parts = |verb: &str, name: &str| -> Vec<String> {
         let of = lines.iter().filter(|l| l["verb"] == verb && l["targets"][0]["name"] == name);

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use inv_tui::model::cluster::Cluster;
 use inv_tui::model::host::Host;
 use inv_tui::model::source::Source;
 use inv_tui::store::client::{ConnectOptions, Connection, connect};
@@ -131,6 +132,10 @@ impl World {
     }
 
     pub(crate) fn hosts(&self) -> Api<Host> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub(crate) fn clusters(&self) -> Api<Cluster> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// Filters that depend on everything that can change here.
-const FILTERS: [&str; 11] = [
+const FILTERS: [&str; 12] = [
+    "run:failed || run:running",
     "a",
     "ab",
     "abc",
@@ -28,6 +29,7 @@ enum Op {
         display: u8,
         phase: u8,
         hold: Option<(u8, u8)>,
+        run: Option<u8>,
     },
     Delete(u8),
     Tick(u8),
@@ -40,10 +42,11 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let hold = proptest::option::of((0..40_u8, 1..40_u8));
+    let run = proptest::option::of(0..40_u8);
     prop_oneof![
-        6 => (0..12_u8, 0..3_u8, 0..3_u8, 0..6_u8, 0..4_u8, hold).prop_map(
-            |(uid, region, cluster, display, phase, hold)| Op::Apply {
-                uid, region, cluster, display, phase, hold
+        6 => (0..12_u8, 0..3_u8, 0..3_u8, 0..6_u8, 0..4_u8, hold, run).prop_map(
+            |(uid, region, cluster, display, phase, hold, run)| Op::Apply {
+                uid, region, cluster, display, phase, hold, run
             }
         ),
         2 => (0..12_u8).prop_map(Op::Delete),
@@ -75,7 +78,7 @@ impl Run {
         self.version += 1;
         let now = self.now();
         match op {
-            Op::Apply { uid, region, cluster, display, phase, hold } => {
+            Op::Apply { uid, region, cluster, display, phase, hold, run } => {
                 let names = ["a-1", "a-10", "ab-2", "xAbc", "b", "ünï a"];
                 let region = ["r1", "r2", ""][usize::from(*region)];
                 let cluster = ["c0", "c1", ""][usize::from(*cluster)];
@@ -101,6 +104,13 @@ impl Run {
                         ..HoldRecord::default()
                     };
                     new.spec.maintenance.insert("alice".to_owned(), hold);
+                }
+                if let Some(run) = run {
+                    use crate::model::host::RunState::{Failed, Queued, Running, Succeeded};
+                    let states = [Failed, Queued, Running, Succeeded];
+                    let ansible = &mut new.status.ansible;
+                    ansible.state = states.get(usize::from(run % 4)).copied();
+                    ansible.started = Some(at(i64::from(run / 4)));
                 }
                 self.inventory.apply(new.clone(), now);
                 self.records.insert(uid, new);
@@ -166,6 +176,19 @@ impl Run {
         let shown: Vec<&str> = fresh.matched_rows().map(|row| row.uid().as_str()).collect();
         let real: Vec<&str> = self.inventory.matched_rows().map(|row| row.uid().as_str()).collect();
         assert_eq!(real, shown);
+        for list in [List::Held, List::Runs] {
+            let show = |inventory: &Inventory| {
+                let first = inventory.list_nth(list, 0).map(|row| row.uid().clone());
+                let rows = first.map(|first| inventory.list_window(list, &first, 1_000));
+                let rows = rows.unwrap_or_default();
+                let names: Vec<String> = rows.iter().map(|row| row.uid().to_string()).collect();
+                for (rank, row) in rows.iter().enumerate() {
+                    assert_eq!(inventory.list_rank(list, row.uid()), Some(rank));
+                }
+                (names, inventory.list_len(list), inventory.runs_going())
+            };
+            assert_eq!(show(&self.inventory), show(&fresh));
+        }
         for folds in [all_open(), Folds::default()] {
             let show = |inventory: &Inventory| {
                 let first = inventory.first(&folds);

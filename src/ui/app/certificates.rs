@@ -1,0 +1,425 @@
+//! The certificates view: requests for certificates, decoded, compared with the hosts that they
+//! claim to be, approved or denied.
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use super::decide::Decide;
+use super::views::{Listed, Spot, View};
+use super::{Model, Overlay};
+use crate::act::certificates::Decision;
+use crate::model::csr::{
+    About, HOST_PREFIX, HOSTS, History, HostFacts, Mismatch, Policy, Request, State, mismatches,
+    suspicions,
+};
+use crate::model::host::Operation;
+use crate::model::inventory::Inventory;
+use crate::model::key::Uid;
+use crate::model::row::HostRow;
+use crate::store::certificates::{CsrEvent, Decoded, about};
+use crate::ui::actions::Needs;
+use crate::ui::msg::{Command, Decided};
+
+/// What every decision needs.
+const DECIDE: Needs = Needs::Write("update", "certificatesigningrequests/approval");
+
+/// One request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// What was read.
+    pub read: Decoded,
+    /// It has come with the listing that goes on.
+    listed: bool,
+}
+
+impl Item {
+    /// The object around the request.
+    pub fn about(&self) -> &About {
+        about(&self.read)
+    }
+
+    fn is_pending(&self) -> bool {
+        self.about().state == State::Pending
+    }
+}
+
+/// A name that requests claim to be, in one namespace.
+#[derive(Clone, Debug, Default)]
+struct Claimed {
+    namespace: String,
+    /// The host of that name that was seen last.
+    host: Option<Uid>,
+    requests: HashSet<Uid>,
+}
+
+/// The requests for certificates.
+#[derive(Clone, Debug, Default)]
+pub struct Certificates {
+    items: HashMap<Uid, Item>,
+    /// Those that wait first, each the newest first.
+    order: Vec<Uid>,
+    pending: usize,
+    /// By the name that they claim.
+    claims: HashMap<String, Vec<Claimed>>,
+    policy: Policy,
+    /// Where one is in the list.
+    pub spot: Spot,
+    /// The list has been complete once.
+    pub synced: bool,
+    /// Why they cannot be followed.
+    pub problem: Option<String>,
+    /// A decision is on its way.
+    pub sending: bool,
+    /// What we may not do of what a decision needs; none: everything, or it is not known yet.
+    pub missing: Option<String>,
+}
+
+impl Listed for &Certificates {
+    type Key = Uid;
+
+    fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    fn rank(&self, key: &Uid) -> Option<usize> {
+        self.items.contains_key(key).then(|| self.order.iter().position(|uid| uid == key))?
+    }
+
+    fn nth(&self, rank: usize) -> Option<Uid> {
+        self.order.get(rank).cloned()
+    }
+}
+
+impl Certificates {
+    /// How many there are, and how many of them wait.
+    pub fn len(&self) -> (usize, usize) {
+        (self.order.len(), self.pending)
+    }
+
+    /// The request with this uid.
+    pub fn get(&self, uid: &Uid) -> Option<&Item> {
+        self.items.get(uid)
+    }
+
+    /// The request under the cursor.
+    pub fn item(&self) -> Option<&Item> {
+        self.get(self.spot.cursor.as_ref()?)
+    }
+
+    /// The lines from the first one of the screen on.
+    pub fn lines(&self) -> impl Iterator<Item = (&Uid, &Item)> {
+        let top = self.spot.top.as_ref().and_then(|top| self.order.iter().position(|u| u == top));
+        let shown = self.order.iter().skip(top.unwrap_or(0));
+        shown.filter_map(|uid| Some((uid, self.items.get(uid)?)))
+    }
+
+    /// The newest request of this host that waits.
+    pub fn pending_of(&self, row: &HostRow) -> Option<&Uid> {
+        let claimed = self.claimed(row.namespace(), row.name())?;
+        let waits = |uid: &&Uid| self.items.get(*uid).is_some_and(Item::is_pending);
+        claimed.requests.iter().filter(waits).max_by_key(|uid| self.place(uid).map(Reverse))
+    }
+
+    fn claimed(&self, namespace: &str, name: &str) -> Option<&Claimed> {
+        self.claims.get(name)?.iter().find(|claimed| claimed.namespace == namespace)
+    }
+
+    /// What orders the list: those that wait first, the newest first.
+    fn place(&self, uid: &Uid) -> Option<(bool, Reverse<Option<Timestamp>>, String)> {
+        let item = self.items.get(uid)?;
+        let about = item.about();
+        let at = about.decision.as_ref().and_then(|decision| decision.at).or(about.created);
+        Some((!item.is_pending(), Reverse(at), about.name.clone()))
+    }
+
+    fn sort(&mut self) {
+        let mut order: Vec<_> =
+            self.items.keys().filter_map(|uid| Some((self.place(uid)?, uid.clone()))).collect();
+        order.sort();
+        self.order = order.into_iter().map(|(_, uid)| uid).collect();
+        self.pending = self.items.values().filter(|item| item.is_pending()).count();
+    }
+
+    fn put(&mut self, read: Decoded) -> Option<Uid> {
+        let uid = Uid::new(about(&read).uid.as_str());
+        if !is_shown(&read, &self.policy) {
+            return self.take_out(&uid).then_some(uid);
+        }
+        if let Ok(request) = &read
+            && let Some((namespace, name)) = request.host()
+        {
+            let claims = self.claims.entry(name.to_owned()).or_default();
+            let known = claims.iter_mut().find(|claimed| claimed.namespace == namespace);
+            if let Some(claimed) = known {
+                claimed.requests.insert(uid.clone());
+            } else {
+                claims.push(Claimed {
+                    namespace: namespace.to_owned(),
+                    host: None,
+                    requests: HashSet::from([uid.clone()]),
+                });
+            }
+        }
+        self.items.insert(uid.clone(), Item { read, listed: true });
+        Some(uid)
+    }
+
+    fn take_out(&mut self, uid: &Uid) -> bool {
+        let Some(item) = self.items.remove(uid) else { return false };
+        if let Ok(request) = &item.read
+            && let Some((namespace, name)) = request.host()
+            && let Some(claims) = self.claims.get_mut(name)
+        {
+            for claimed in claims.iter_mut().filter(|claimed| claimed.namespace == namespace) {
+                claimed.requests.remove(uid);
+            }
+            claims.retain(|claimed| !claimed.requests.is_empty());
+            if claims.is_empty() {
+                self.claims.remove(name);
+            }
+        }
+        true
+    }
+
+    /// Finds the hosts of claims whose host is not known. One pass over the fleet, and only when
+    /// a claim is new.
+    fn find_hosts(&mut self, inventory: &Inventory) {
+        if self.claims.values().flatten().all(|claimed| claimed.host.is_some()) {
+            return;
+        }
+        for row in inventory.rows() {
+            self.host_seen(row.namespace(), row.name(), row.uid());
+        }
+    }
+
+    /// A host has come or changed.
+    pub(super) fn host_seen(&mut self, namespace: &str, name: &str, uid: &Uid) {
+        let Some(claims) = self.claims.get_mut(name) else { return };
+        for claimed in claims.iter_mut().filter(|claimed| claimed.namespace == namespace) {
+            claimed.host = Some(uid.clone());
+        }
+    }
+
+    /// The host that a request claims to be, if there is one of that name.
+    pub fn host<'a>(&self, inventory: &'a Inventory, read: &Decoded) -> Option<&'a HostRow> {
+        let (namespace, name) = read.as_ref().ok()?.host()?;
+        inventory.get(self.claimed(namespace, name)?.host.as_ref()?)
+    }
+
+    /// What does not fit in a request, with the host that it claims to be, and in the light of what
+    /// was asked for before. `operations` are those of the host, where they are known.
+    pub fn check(
+        &self,
+        inventory: &Inventory,
+        request: &Request,
+        operations: &[Operation],
+        now: Timestamp,
+    ) -> Vec<Mismatch> {
+        let claimed = request.host().and_then(|(ns, name)| self.claimed(ns, name));
+        let row = claimed.and_then(|claimed| inventory.get(claimed.host.as_ref()?));
+        let mut found = mismatches(request, row.map(facts).as_ref(), &self.policy);
+        let all = claimed.into_iter().flat_map(|claimed| &claimed.requests);
+        let all = all.filter_map(|uid| self.items.get(uid)?.read.as_ref().ok());
+        let history = History::of(request, all, operations, now);
+        found.extend(suspicions(request, &history, &self.policy));
+        found
+    }
+
+    /// Takes what has happened; which requests it was about.
+    fn take(&mut self, events: Vec<CsrEvent>, inventory: &Inventory) -> Vec<Uid> {
+        let mut touched = Vec::new();
+        for event in events {
+            match event {
+                CsrEvent::Begin => {
+                    for item in self.items.values_mut() {
+                        item.listed = false;
+                    }
+                }
+                CsrEvent::Apply(read) => touched.extend(self.put(*read)),
+                CsrEvent::Delete(uid) => {
+                    let uid = Uid::new(uid);
+                    self.take_out(&uid);
+                    touched.push(uid);
+                }
+                CsrEvent::Synced => {
+                    let old = self.items.iter().filter(|(_, item)| !item.listed);
+                    let old: Vec<Uid> = old.map(|(uid, _)| uid.clone()).collect();
+                    for uid in old {
+                        self.take_out(&uid);
+                        touched.push(uid);
+                    }
+                    self.synced = true;
+                    self.problem = None;
+                }
+                CsrEvent::Lost(problem) | CsrEvent::Refused(problem) => {
+                    self.problem = Some(problem);
+                }
+            }
+        }
+        self.find_hosts(inventory);
+        self.sort();
+        touched
+    }
+}
+
+/// What a row knows of its host for this.
+fn facts(row: &HostRow) -> HostFacts {
+    HostFacts {
+        namespace: row.namespace().to_owned(),
+        name: row.name().to_owned(),
+        phase: Some(row.phase()),
+        listed_as_running: row.is_listed_as_running(),
+        service_state: row.service_state(),
+        deleting: row.is_deleting(),
+    }
+}
+
+/// Whether a request is any business of ours: for a signer that signs hosts, or it claims to be of
+/// a host. Those of a kubelet are not.
+fn is_shown(read: &Decoded, policy: &Policy) -> bool {
+    let claims = read.as_ref().is_ok_and(|request| {
+        request.users().any(|user| user.starts_with(HOST_PREFIX))
+            || request.groups().any(|group| group == HOSTS)
+    });
+    claims || policy.signers.contains(&about(read).signer)
+}
+
+impl Model {
+    /// Takes what happened to the requests.
+    pub(super) fn certificates_changed(&mut self, events: Vec<CsrEvent>) {
+        let touched = self.certificates.take(events, &self.inventory);
+        self.dirty = true;
+        let Overlay::Decide(strip) = &mut self.overlay else { return };
+        let uid = Uid::new(strip.about.uid.as_str());
+        if !touched.contains(&uid) {
+            return;
+        }
+        let name = strip.about.name.clone();
+        let gone = match self.certificates.get(&uid) {
+            None => Some(format!("{name} is gone: nothing was decided")),
+            Some(item) if !item.is_pending() => {
+                Some(format!("{name} is {} already", item.about().state.as_str()))
+            }
+            Some(item) => {
+                if item.about().resource_version != strip.about.resource_version {
+                    strip.moved = true;
+                }
+                None
+            }
+        };
+        if let Some(text) = gone {
+            self.overlay = Overlay::None;
+            self.fail(text);
+        }
+    }
+
+    /// The host whose whole object is read for the detail pane: the one under the cursor, or the
+    /// one that the request under the cursor claims to be.
+    pub(super) fn detail_host(&self) -> Option<&HostRow> {
+        if self.views.now == View::Certificates {
+            return self.certificates.host(&self.inventory, &self.certificates.item()?.read);
+        }
+        self.host()
+    }
+
+    /// Why nothing can be decided now, if so.
+    pub fn cannot_decide(&self) -> Option<String> {
+        if self.certificates.sending {
+            return Some("a decision is on its way".to_owned());
+        }
+        self.cannot(DECIDE).or_else(|| {
+            let missing = self.certificates.missing.as_ref()?;
+            Some(format!("your user lacks the permission to {missing}; ask for the approver role"))
+        })
+    }
+
+    /// Opens the strip that approves or denies: the request under the cursor, or that of the host
+    /// under the cursor.
+    pub(super) fn decide(&mut self, approve: bool) {
+        let uid = match self.views.now {
+            View::Certificates => self.certificates.spot.cursor.clone(),
+            _ => match self.host() {
+                None => {
+                    return self.say("a and D are for a request for a certificate: v c shows them");
+                }
+                Some(row) => match self.certificates.pending_of(row) {
+                    Some(uid) => Some(uid.clone()),
+                    None => {
+                        let text = match &self.certificates.problem {
+                            Some(problem) => problem.clone(),
+                            None => format!("{} has no request that waits", row.display()),
+                        };
+                        return self.say(text);
+                    }
+                },
+            },
+        };
+        let Some(item) = uid.and_then(|uid| self.certificates.get(&uid).cloned()) else {
+            return self.say("there is no request here");
+        };
+        if let Some(problem) = self.cannot_decide() {
+            return self.fail(problem);
+        }
+        let about = item.about();
+        if !item.is_pending() {
+            let text = format!("{} is {} already", about.name, about.state.as_str());
+            return self.say(text);
+        }
+        let found = match &item.read {
+            Ok(request) => {
+                let operations = self.operations_of(&item.read);
+                self.certificates.check(&self.inventory, request, operations, self.now)
+            }
+            Err(problem) if approve => {
+                let text = format!("{} cannot be approved: {}", about.name, problem.why);
+                return self.fail(text);
+            }
+            Err(_) => Vec::new(),
+        };
+        self.notice = None;
+        let host = self
+            .certificates
+            .host(&self.inventory, &item.read)
+            .map(|row| (row.namespace().to_owned(), row.name().to_owned(), row.uid().to_string()));
+        self.overlay = Overlay::Decide(Box::new(Decide::new(approve, item.read, host, found)));
+    }
+
+    /// What was done lately to the host that a request claims to be, if its object is at hand.
+    pub fn operations_of(&self, read: &Decoded) -> &[Operation] {
+        let row = self.certificates.host(&self.inventory, read);
+        let host = row.and_then(|row| self.detail.of(row.uid()));
+        let status = host.and_then(|host| host.status.as_ref());
+        status.map_or(&[], |status| &status.operations)
+    }
+
+    /// Sends what the strip has confirmed.
+    pub(super) fn send_decision(&mut self, decision: Decision) -> Vec<Command> {
+        if let Some(problem) = self.cannot_decide() {
+            self.fail(problem);
+            return Vec::new();
+        }
+        self.overlay = Overlay::None;
+        self.certificates.sending = true;
+        self.say("sent, waiting for the server");
+        vec![Command::Decide(Box::new(decision))]
+    }
+
+    /// Takes what came of a decision.
+    pub(super) fn decided(&mut self, name: &str, approve: bool, result: Decided) {
+        self.certificates.sending = false;
+        match result {
+            Decided::Done if approve => self.say(format!("{name} is approved")),
+            Decided::Done => self.say(format!("{name} is denied")),
+            Decided::Conflict => self.fail(format!(
+                "{name} has changed since it was shown: nothing was decided, look at it again"
+            )),
+            Decided::Gone => self.fail(format!("{name} is gone: nothing was decided")),
+            Decided::Failed(problem) => self.fail(problem),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,251 @@
+//! Lists of hosts: who is held, and the Ansible runs. Only the lines on the screen are built.
+
+use std::borrow::Cow;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+use super::layout::Areas;
+use super::pen::Pen;
+use crate::model::duration;
+use crate::model::host::RunState;
+use crate::model::inventory::List;
+use crate::model::row::{HostRow, RowHold, RowRun, Tasks};
+use crate::ui::app::{Link, Model, Pane};
+use crate::ui::theme::{Role, Theme};
+
+/// A column: its title, its width, and the width of the list from which it is shown. Of the
+/// columns without a width each gets the same share of what is left.
+pub(super) struct Column {
+    title: &'static str,
+    width: u16,
+    from: u16,
+}
+
+pub(super) const fn column(title: &'static str, width: u16, from: u16) -> Column {
+    Column { title, width, from }
+}
+
+/// One cell: a text and its role.
+pub(super) type Cell<'a> = (Cow<'a, str>, Role);
+
+pub(super) fn cell<'a>(text: impl Into<Cow<'a, str>>, role: Role) -> Cell<'a> {
+    (text.into(), role)
+}
+
+const HELD: [Column; 7] = [
+    column("  ENDS", 15, 0),
+    column("HOST", 0, 0),
+    column("HOLDER", 0, 34),
+    column("CLUSTER", 14, 68),
+    column("SINCE", 7, 90),
+    column("TICKET", 10, 110),
+    column("REASON", 0, 56),
+];
+
+const RUNS: [Column; 9] = [
+    column("  STATE", 12, 0),
+    column("HOST", 0, 0),
+    column("PLAYBOOK", 14, 60),
+    column("TIME", 7, 36),
+    column("ENDED", 7, 76),
+    column("OK/CH/FAIL", 11, 50),
+    column("WHO", 12, 84),
+    column("CHECK", 6, 100),
+    column("TASK OR MESSAGE", 0, 70),
+];
+
+/// The widths of the columns in this many columns of the screen; zero: not shown.
+fn widths(columns: &[Column], width: u16) -> Vec<usize> {
+    let shown = |column: &&Column| width >= column.from;
+    let fixed: u16 = columns.iter().filter(shown).map(|column| column.width).sum();
+    let shares = columns.iter().filter(shown).filter(|column| column.width == 0).count();
+    let rest = usize::from(width.saturating_sub(fixed));
+    let mut first = rest.checked_rem(shares).unwrap_or(0);
+    let share = rest.checked_div(shares).unwrap_or(0);
+    let of = |column: &Column| match column.width {
+        _ if width < column.from => 0,
+        0 => share + std::mem::take(&mut first),
+        fixed => usize::from(fixed),
+    };
+    columns.iter().map(of).collect()
+}
+
+/// The lines of a list, with its titles: for each whether the cursor is on it, and its cells.
+pub(super) fn table<'a>(
+    theme: &Theme,
+    areas: &Areas,
+    columns: &[Column],
+    lines: impl Iterator<Item = (bool, Vec<Cell<'a>>)>,
+    has_keys: bool,
+    buffer: &mut Buffer,
+) {
+    let widths = widths(columns, areas.rows.width);
+    let muted = theme.style(Role::Muted);
+    let mut pen = Pen::new(buffer, areas.titles, 0);
+    for (column, width) in columns.iter().zip(&widths).filter(|(_, width)| **width > 0) {
+        pen.cell(column.title, width - 1, muted).skip(1);
+    }
+    for (y, (selected, cells)) in (0_u16..areas.rows.height).zip(lines) {
+        let area = Rect { y: areas.rows.y + y, height: 1, ..areas.rows };
+        let mut pen = Pen::new(buffer, area, 0);
+        pen.fill(Style::default());
+        for ((text, role), width) in cells.iter().zip(&widths).filter(|(_, width)| **width > 0) {
+            pen.cell(text, width - 1, theme.style(*role)).skip(1);
+        }
+        if selected {
+            let style = theme.style(Role::Selected);
+            let style = if has_keys { style } else { style.add_modifier(Modifier::DIM) };
+            buffer.set_style(area, style);
+        }
+    }
+}
+
+/// What is said where a list has no lines.
+pub(super) fn nothing(theme: &Theme, area: Rect, lines: &[&str], buffer: &mut Buffer) {
+    for (i, line) in (0_u16..).zip(lines) {
+        let role = if i == 0 { Role::Text } else { Role::Muted };
+        Pen::new(buffer, area, 1 + i).skip(2).put(line, theme.style(role));
+    }
+}
+
+pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buffer: &mut Buffer) {
+    if areas.rows.is_empty() {
+        return;
+    }
+    let spot = model.views.spot();
+    let Some(top) = spot.and_then(|spot| spot.top.as_ref()) else {
+        return nothing(theme, areas.rows, &empty(model, list), buffer);
+    };
+    let cursor = spot.and_then(|spot| spot.cursor.as_ref());
+    let rows = model.inventory.list_window(list, top, usize::from(areas.rows.height));
+    let lines = rows.into_iter().map(|row| {
+        let mut cells = match list {
+            List::Held => held(model, row),
+            List::Runs => run(model, row),
+        };
+        if model.inventory.is_marked(row.uid())
+            && let Some((name, role)) = cells.get_mut(1)
+        {
+            (*name, *role) = (Cow::Owned(format!("* {name}")), Role::Key);
+        }
+        (cursor == Some(row.uid()), cells)
+    });
+    let columns: &[Column] = match list {
+        List::Held => &HELD,
+        List::Runs => &RUNS,
+    };
+    table(theme, areas, columns, lines, model.pane == Pane::Tree, buffer);
+}
+
+fn empty(model: &Model, list: List) -> [&'static str; 2] {
+    if !model.synced && !matches!(model.link, Link::Live) {
+        return ["loading…", ""];
+    }
+    if model.inventory.list_len(list).1 > 0 {
+        return ["nothing here matches the filter", "esc clears it, 0 shows everything"];
+    }
+    match list {
+        List::Held => ["no host is in maintenance", "m on a host of the fleet (v f) begins one"],
+        List::Runs => ["no host has an Ansible run", "r on a host of the fleet (v f) asks for one"],
+    }
+}
+
+/// The hold that ends last, which is what the host's place in the list follows.
+fn last_hold(row: &HostRow) -> Option<&RowHold> {
+    row.holds().iter().max_by_key(|hold| hold.until)
+}
+
+fn held<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
+    let Some(hold) = last_hold(row) else { return Vec::new() };
+    let now = model.now.as_second();
+    let left = hold.until.as_second() - now;
+    let (role, ends) = if left <= 0 {
+        (Role::Warning, format!("○ ran out {}", duration::short(-left)))
+    } else if hold.is_current(model.now) {
+        (Role::Maintenance, format!("◆ in {}", duration::short(left)))
+    } else {
+        let begin = hold.since.as_second() - now;
+        (Role::Muted, format!("… starts {}", duration::short(begin)))
+    };
+    let holder = match row.holds().len() {
+        0 | 1 => Cow::Borrowed(&*hold.holder),
+        more => Cow::Owned(format!("{} +{}", hold.holder, more - 1)),
+    };
+    vec![
+        cell(ends, role),
+        cell(row.display(), Role::Text),
+        cell(holder, Role::Text),
+        cell(or_dash(row.cluster()), Role::Muted),
+        cell(ago(model, Some(hold.since)), Role::Muted),
+        cell(or_dash(hold.exact.ticket.as_deref().unwrap_or_default()), Role::Muted),
+        cell(&*hold.reason, Role::Muted),
+    ]
+}
+
+/// The role and the sign of a run.
+pub(super) fn run_sign(state: RunState) -> (Role, &'static str) {
+    match state {
+        RunState::Running => (Role::Key, "▸"),
+        RunState::Queued => (Role::Muted, "…"),
+        RunState::Succeeded => (Role::Ok, "●"),
+        RunState::Failed => (Role::Bad, "✖"),
+        RunState::Unknown => (Role::Unknown, "?"),
+        RunState::Canceled => (Role::Stopped, "○"),
+    }
+}
+
+/// How long a run has taken so far or took in all; none before its begin.
+pub(super) fn took(model: &Model, run: &RowRun) -> Option<String> {
+    let end = match run.state() {
+        RunState::Running => model.now,
+        _ => run.finished()?,
+    };
+    Some(duration::short(end.as_second() - run.started()?.as_second()))
+}
+
+/// Tasks that were fine, changed something, failed.
+pub(super) fn tasks(tasks: Tasks) -> String {
+    let count = |n: Option<i32>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    if tasks == Tasks::default() {
+        return "-".to_owned();
+    }
+    format!("{}/{}/{}", count(tasks.ok), count(tasks.changed), count(tasks.failed))
+}
+
+fn run<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
+    let Some(run) = row.run() else { return Vec::new() };
+    let (role, sign) = run_sign(run.state());
+    let failed = run.tasks().failed.is_some_and(|n| n > 0);
+    let goes_on = run.state() == RunState::Running && !run.task().is_empty();
+    let word = if goes_on || run.message().is_empty() { run.task() } else { run.message() };
+    let word =
+        if run.state() == RunState::Queued && run.cancel() { "to be canceled" } else { word };
+    vec![
+        cell(format!("{sign} {}", run.state().as_str()), role),
+        cell(row.display(), Role::Text),
+        cell(or_dash(run.playbook()), Role::Muted),
+        cell(took(model, run).unwrap_or_else(|| "-".to_owned()), Role::Text),
+        cell(ago(model, run.finished()), Role::Muted),
+        cell(tasks(run.tasks()), if failed { Role::Bad } else { Role::Muted }),
+        cell(or_dash(run.requested_by()), Role::Muted),
+        cell(if run.check() { "check" } else { "" }, Role::Muted),
+        cell(word, Role::Muted),
+    ]
+}
+
+pub(super) fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+/// How long ago it was.
+pub(super) fn ago(model: &Model, time: Option<jiff::Timestamp>) -> String {
+    time.map_or_else(
+        || "-".to_owned(),
+        |time| duration::short(model.now.as_second() - time.as_second()),
+    )
+}
+
+#[cfg(test)]
+mod tests;

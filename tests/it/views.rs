@@ -1,0 +1,232 @@
+//! The explorer's views in a real terminal, on a real API server: a request for a certificate is
+//! decoded, checked and decided; a run is followed while it goes on.
+
+use inv_tui::model::csr::BOOTSTRAPPERS;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::certificates::v1::{
+    CertificateSigningRequest, CertificateSigningRequestSpec,
+};
+use kube::Client;
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use serde_json::{Value, json};
+
+use crate::pty::Pty;
+use crate::support::{BINARY, World, wait_for};
+
+fn explorer(world: &World, env: &[(&str, &str)]) -> Pty {
+    let args =
+        ["--kubeconfig", world.kubeconfig(), "-n", &world.namespace, "--config", "/dev/null"];
+    Pty::start(BINARY, &args, env, (150, 40))
+}
+
+/// Files a request for the certificate of a host, as this client; its name.
+async fn file(client: &Client, world: &World, host: &str, groups: &[&str]) -> String {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    for group in groups {
+        params.distinguished_name.push(DnType::OrganizationName, *group);
+    }
+    let user = format!("inv:host:{}:{host}", world.namespace);
+    params.distinguished_name.push(DnType::CommonName, user);
+    let key = KeyPair::generate().unwrap();
+    let pem = params.serialize_request(&key).unwrap().pem().unwrap();
+    let object = CertificateSigningRequest {
+        metadata: ObjectMeta {
+            name: Some(format!("{}-{host}", world.namespace)),
+            ..ObjectMeta::default()
+        },
+        spec: CertificateSigningRequestSpec {
+            request: ByteString(pem.into_bytes()),
+            signer_name: "kubernetes.io/kube-apiserver-client".to_owned(),
+            expiration_seconds: Some(86_400),
+            usages: Some(vec!["digital signature".to_owned(), "client auth".to_owned()]),
+            ..CertificateSigningRequestSpec::default()
+        },
+        status: None,
+    };
+    let api: Api<CertificateSigningRequest> = Api::all(client.clone());
+    let made = api.create(&PostParams::default(), &object).await.unwrap();
+    made.metadata.name.unwrap()
+}
+
+fn requests(world: &World) -> Api<CertificateSigningRequest> {
+    Api::all(world.client.clone())
+}
+
+/// Type, reason and message of the condition that decides a request.
+async fn decision(world: &World, name: &str) -> Option<(String, String, String)> {
+    let status = requests(world).get(name).await.unwrap().status?;
+    let condition = status.conditions?.into_iter().next()?;
+    Some((condition.type_, condition.reason?, condition.message?))
+}
+
+/// Puts the cursor on a request, wherever it stands among those of other tests.
+fn find(pty: &mut Pty, name: &str) {
+    pty.send("gg");
+    for _ in 0..50 {
+        let title = |screen: &str| {
+            let line = screen.lines().nth(1).unwrap_or_default();
+            line.rsplit('│').next().unwrap_or_default().trim().to_owned()
+        };
+        let before = title(&pty.until("a request", |screen| !title(screen).is_empty()));
+        if before == name {
+            return;
+        }
+        pty.send("j");
+        pty.until("the next request", |screen| title(screen) != before);
+    }
+    panic!("{name} is not in the list:\n{}", pty.screen());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_decoded_checked_and_decided() {
+    let Some(world) = World::begin("csr-view").await else { return };
+    for name in ["web-1", "web-2", "web-3"] {
+        world.make_host(name, name, "eu-west-1", "shop").await;
+    }
+    // On the real control plane the requester is whoever the certificate says; its rights come from
+    // system:masters here, so that the test needs no roles.
+    let asker = world.client_as("asker", &[BOOTSTRAPPERS, "system:masters"]).await;
+    let fits = file(&asker, &world, "web-1", &["inv:hosts"]).await;
+    let journal = world.dir.path().join("journal.jsonl");
+    let journal = [("INV_TUI_JOURNAL", journal.to_str().unwrap())];
+    let mut pty = explorer(&world, &journal);
+    pty.shows("pending");
+    pty.send("vc");
+    find(&mut pty, &fits);
+    let screen = pty.shows("It asks for");
+    let user = format!("inv:host:{}:web-1", world.namespace);
+    assert!(screen.replace(['\n', ' ', '│'], "").contains(&user.replace(' ', "")), "{screen}");
+    assert!(screen.contains("ECDSA P-256") && screen.contains("client auth"), "{screen}");
+
+    assert!(screen.contains("✓ verdict"), "{screen}");
+    pty.send("a");
+    pty.shows("cannot be undone");
+    assert_eq!(decision(&world, &fits).await, None);
+    pty.send("y");
+    pty.shows("is approved");
+    let (type_, reason, message) = decision(&world, &fits).await.unwrap();
+    assert_eq!((type_.as_str(), reason.as_str()), ("Approved", "ApprovedByPerson"));
+    assert!(message.starts_with("by admin: "), "{message}");
+    let pem = wait_for("the certificate", async || {
+        requests(&world).get(&fits).await.unwrap().status?.certificate
+    })
+    .await;
+    assert!(pem.0.starts_with(b"-----BEGIN CERTIFICATE"));
+    pty.shows("● Issued");
+
+    // One that comes while the view is open, with a group too many, is denied with a reason.
+    let greedy = file(&asker, &world, "web-2", &["inv:hosts", "inv:admins"]).await;
+    find(&mut pty, &greedy);
+    pty.shows("inv:admins");
+    pty.send("D\ry");
+    pty.shows("a reason of at least 3");
+    pty.send("asks for too much\ry");
+    pty.shows("is denied");
+    let (type_, _, message) = decision(&world, &greedy).await.unwrap();
+    assert_eq!((type_.as_str(), message.as_str()), ("Denied", "by admin: asks for too much"));
+
+    // One that no bootstrapper asked for does not fit: the name must be typed.
+    let odd = file(&world.client, &world, "web-4", &["inv:hosts"]).await;
+    world.make_host("web-4", "web-4", "eu-west-1", "shop").await;
+    find(&mut pty, &odd);
+    pty.shows("requester is");
+    pty.send("a\ry");
+    pty.shows("type web-4 to approve it all the same");
+    assert_eq!(decision(&world, &odd).await, None);
+    pty.send("web-4\ry");
+    pty.shows("is approved");
+    let (_, reason, message) = decision(&world, &odd).await.unwrap();
+    assert_eq!(reason, "ApprovedRegardless");
+    assert!(message.contains("requester"), "{message}");
+
+    // From the fleet: the request of the host under the cursor, decided meanwhile by somebody else.
+    let late = file(&asker, &world, "web-3", &["inv:hosts"]).await;
+    pty.send("vfzRGk");
+    pty.shows("pending");
+    pty.send("a");
+    pty.shows("approve the certificate of web-3");
+    let denied = json!({"status": {"conditions": [
+        {"type": "Denied", "status": "True", "reason": "Elsewhere", "message": "by bob: no"}]}});
+    let params = PatchParams::default();
+    requests(&world).patch_approval(&late, &params, &Patch::Merge(denied)).await.unwrap();
+    pty.shows("is Denied already");
+
+    // What was done stands in the journal.
+    pty.send("\x1bJ");
+    pty.shows("csr-deny");
+    let screen = pty.shows("csr-approve");
+    assert!(screen.contains("done") && screen.contains(&world.namespace), "{screen}");
+    pty.send(":q\r");
+    assert_eq!(pty.ends(), 0);
+    for name in [&fits, &greedy, &odd, &late] {
+        requests(&world).delete(name, &DeleteParams::default()).await.unwrap();
+    }
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn held_hosts_and_runs_are_followed() {
+    let Some(world) = World::begin("run-view").await else { return };
+    for name in ["web-1", "web-2", "web-3"] {
+        world.make_host(name, name, "eu-west-1", "shop").await;
+    }
+    let status = async |name: &str, run: Value| {
+        let patch = Patch::Merge(json!({ "status": { "ansible": run } }));
+        world.hosts().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
+    };
+    let mut pty = explorer(&world, &[]);
+    pty.shows("3 hosts · live");
+    pty.send("vr");
+    pty.shows("no host has an Ansible run");
+    let ask = json!({"spec": {"ansible": {"requestID": "r-1", "playbook": "site.yml", "requestedBy": "ann"}}});
+    world.edit("web-2", "test", ask).await;
+    pty.shows("… Queued");
+    let started = "2026-11-20T10:00:00Z";
+    status(
+        "web-2",
+        json!({"requestID": "r-1", "state": "Running", "executor": "agent",
+        "startedAt": started, "ok": 3, "changed": 1, "failed": 0, "task": "install nginx",
+        "tail": "TASK [install nginx]"}),
+    )
+    .await;
+    pty.shows("▸ Running");
+    pty.shows("End of its log");
+    pty.shows("3/1/0");
+    // Only the log moves on, which no row has.
+    status("web-2", json!({"tail": "TASK [install nginx]\nok: [web-2]"})).await;
+    pty.shows("ok: [web-2]");
+    status(
+        "web-2",
+        json!({"state": "Failed", "finishedAt": "2026-11-20T10:01:30Z", "rc": 2,
+        "failed": 1, "message": "1 task failed"}),
+    )
+    .await;
+    pty.shows("✖ Failed");
+    pty.shows("1m30s");
+    pty.shows("return code");
+
+    pty.send("vm");
+    pty.shows("no host is in maintenance");
+    let hold =
+        |reason: &str, until: &str| json!({"reason": reason, "since": started, "until": until});
+    let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2)).to_string();
+    let holds = json!({"spec": {"maintenance": {"ann": hold("disk swap", &until)}}});
+    world.edit("web-3", "test", holds).await;
+    pty.shows("disk swap");
+    let over = json!({"spec": {"maintenance": {"bob": hold("forgotten", "2026-11-20T11:00:00Z")}}});
+    world.edit("web-1", "test", over).await;
+    let screen = pty.shows("○ ran out");
+    let at = |text: &str| screen.find(text).unwrap_or(usize::MAX);
+    assert!(at("forgotten") < at("disk swap"), "what ran out stands first\n{screen}");
+    pty.send("G\r");
+    pty.shows("held by");
+    let screen = pty.shows("Labels").replace('\n', " ");
+    assert!(screen.contains("web-3"), "{screen}");
+    pty.send("-");
+    pty.shows("Maintenance 2");
+    pty.send(":q\r");
+    assert_eq!(pty.ends(), 0);
+    world.end().await;
+}
