@@ -19,6 +19,7 @@ mod member;
 mod metrics;
 mod work;
 
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -147,9 +148,11 @@ fn lease_name(selector: Option<&str>) -> String {
     match selector {
         None => RUNNER.to_owned(),
         Some(selector) => {
-            let digest = Sha256::digest(selector.as_bytes());
-            let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-            format!("{RUNNER}.{short}")
+            let mut name = format!("{RUNNER}.");
+            for byte in Sha256::digest(selector.as_bytes()).iter().take(4) {
+                let _ = write!(name, "{byte:02x}");
+            }
+            name
         }
     }
 }
@@ -209,13 +212,12 @@ impl State {
         }
         let file = folder.join("identity");
         let known = fs::read_to_string(&file).ok().map(|text| text.trim().to_owned());
-        let identity = match known.filter(|known| member::is_identity(known)) {
-            Some(known) => known,
-            None => {
-                let new = member::new_identity();
-                ledger::put(&folder, "identity", new.as_bytes()).map_err(unusable)?;
-                new
-            }
+        let identity = if let Some(known) = known.filter(|known| member::is_identity(known)) {
+            known
+        } else {
+            let new = member::new_identity();
+            ledger::put(&folder, "identity", new.as_bytes()).map_err(unusable)?;
+            new
         };
         Ok(Self { folder, identity, _lock: lock })
     }

@@ -1,5 +1,7 @@
 //! The agent on a host, with real Ansible: everything at most once, whatever dies in the middle.
 
+mod pull;
+
 use std::path::{Path, PathBuf};
 
 use inv_tui::model::condition;

@@ -19,6 +19,10 @@ const PLUGIN: &str = include_str!("events.py");
 /// What a run gets from our own environment.
 const PASSED_ON: [&str; 3] = ["PATH", "HOME", "SSH_AUTH_SOCK"];
 
+/// Variables of this machine in an inventory: the Python that runs Ansible, as for Ansible's own
+/// implicit localhost.
+const LOCAL: &str = "      ansible_connection: local\n      ansible_python_interpreter: \"{{ ansible_playbook_python }}\"\n";
+
 /// What the supervisor starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -54,7 +58,13 @@ pub(super) fn prepare(
         Ok(timeout) => timeout,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    entry.put("inventory.yml", inventory(host, reach).as_bytes())?;
+    let mut hosts = inventory(host, reach);
+    if ansible.git.is_some() {
+        // ansible-pull checks out on a host of this name, and plays on the one that it is limited to.
+        hosts.push_str("    \"localhost\":\n");
+        hosts.push_str(LOCAL);
+    }
+    entry.put("inventory.yml", hosts.as_bytes())?;
     entry.put("vars.yml", variables(request).as_bytes())?;
     entry.put("inv_tui_events.py", PLUGIN.as_bytes())?;
     let path = |name: &str| entry.path(name).display().to_string();
@@ -79,6 +89,7 @@ pub(super) fn prepare(
         }
         Some(git) => {
             let checkout = ansible.root.join("checkout");
+            arguments.push(format!("--limit={host}"));
             arguments.push(format!("--url={}", git.url));
             let revision = request.revision.as_ref().unwrap_or(&git.revision);
             arguments.push(format!("--checkout={revision}"));
@@ -105,6 +116,8 @@ fn environment(
     let own = [
         ("ANSIBLE_NOCOLOR", "1".to_owned()),
         ("ANSIBLE_RETRY_FILES_ENABLED", "0".to_owned()),
+        // Two names of one machine never check out into one folder at once.
+        ("ANSIBLE_FORKS", "1".to_owned()),
         ("ANSIBLE_CALLBACK_PLUGINS", entry.folder.display().to_string()),
         ("ANSIBLE_CALLBACKS_ENABLED", "inv_tui_events".to_owned()),
         ("INV_TUI_EVENTS", entry.path(EVENTS).display().to_string()),
@@ -122,10 +135,7 @@ fn environment(
 fn inventory(host: &str, reach: &Reach) -> String {
     let mut text = format!("all:\n  hosts:\n    {}:\n", yaml(host));
     match reach {
-        // The Python that runs Ansible, as for Ansible's own implicit localhost.
-        Reach::Local => text.push_str(
-            "      ansible_connection: local\n      ansible_python_interpreter: \"{{ ansible_playbook_python }}\"\n",
-        ),
+        Reach::Local => text.push_str(LOCAL),
         Reach::Ssh(variables) => {
             for (name, value) in variables {
                 let _ = writeln!(text, "      {name}: {}", yaml(value));

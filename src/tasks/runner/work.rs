@@ -80,7 +80,7 @@ impl Work {
             let looked_at = seen.borrow_and_update().clone();
             host = newest(host, looked_at.clone());
             let Some(now_host) = host.clone() else {
-                if !self.without_host(name, &mut driver) {
+                if !Self::without_host(name, &mut driver) {
                     return looked_at;
                 }
                 tokio::time::sleep(BUSY).await;
@@ -193,7 +193,7 @@ impl Work {
     }
 
     /// A host that is gone: a run that goes on is followed to its end, of which nobody is told.
-    fn without_host(&self, name: &str, driver: &mut Driver) -> bool {
+    fn without_host(name: &str, driver: &mut Driver) -> bool {
         let nobody = Host::new(name, crate::model::host::HostSpec::default());
         if let Next::Tell { status, .. } = driver.next(&nobody, None, now()) {
             driver.told(&status);
