@@ -139,7 +139,13 @@ pub async fn may(
 pub async fn missing_to_decide(connection: &Connection) -> Result<Option<&'static str>> {
     let needs = [
         ("update", REQUESTS, Some("approval"), None, "update certificatesigningrequests/approval"),
-        ("approve", "signers", None, Some(CLIENT_SIGNER), "approve for the signer of host certificates"),
+        (
+            "approve",
+            "signers",
+            None,
+            Some(CLIENT_SIGNER),
+            "approve for the signer of host certificates",
+        ),
     ];
     for (verb, resource, subresource, name, words) in needs {
         let attributes = ResourceAttributes {

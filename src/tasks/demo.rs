@@ -93,8 +93,7 @@ impl Demo {
             instance: "demo".to_owned(),
             once: false,
         };
-        let (never, ..) =
-            tokio::join!(happens, agents::run(self), control.run(never_stopped));
+        let (never, ..) = tokio::join!(happens, agents::run(self), control.run(never_stopped));
         never
     }
 }

@@ -220,9 +220,7 @@ async fn perform(
     let fetcher = &fetcher(name);
     let colleague = || pick(&sample::ENGINEERS, number).to_owned();
     let done = match turn {
-        Turn::Silence(_) => {
-            heartbeats::beat(&demo.client, &demo.namespace, name, true, now).await
-        }
+        Turn::Silence(_) => heartbeats::beat(&demo.client, &demo.namespace, name, true, now).await,
         Turn::Impair(_) => {
             let edit = |host: &mut Host| impaired(host, true, now);
             change(hosts, name, fetcher, Status, edit).await
@@ -274,7 +272,9 @@ async fn perform(
         }
         Turn::Lose(_) => change(hosts, name, fetcher, Status, |host| lost(host, now)).await,
         Turn::Remove(_) => match within(hosts.delete(name, &DeleteParams::default())).await {
-            Err(kube::Error::Api(status)) if !status.is_not_found() => Err(kube::Error::Api(status)),
+            Err(kube::Error::Api(status)) if !status.is_not_found() => {
+                Err(kube::Error::Api(status))
+            }
             Err(cause) if !matches!(cause, kube::Error::Api(_)) => Err(cause),
             _ => heartbeats::end(&demo.client, &demo.namespace, name).await,
         },
@@ -403,7 +403,7 @@ mod tests {
                 assert!(churn.present() <= churn.hosts && churn.present() + 2 >= churn.hosts);
             }
             if hosts >= 10 {
-                assert_eq!(kinds.len(), 11, "{hosts}");
+                assert_eq!(kinds.len(), 12, "{hosts}");
             }
         }
     }

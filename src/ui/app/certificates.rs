@@ -344,16 +344,16 @@ impl Model {
                 None => {
                     return self.say("a and D are for a request for a certificate: v c shows them");
                 }
-                Some(row) => match self.certificates.pending_of(row) {
-                    Some(uid) => Some(uid.clone()),
-                    None => {
+                Some(row) => {
+                    let Some(uid) = self.certificates.pending_of(row) else {
                         let text = match &self.certificates.problem {
                             Some(problem) => problem.clone(),
                             None => format!("{} has no request that waits", row.display()),
                         };
                         return self.say(text);
-                    }
-                },
+                    };
+                    Some(uid.clone())
+                }
             },
         };
         let Some(item) = uid.and_then(|uid| self.certificates.get(&uid).cloned()) else {
@@ -379,9 +379,10 @@ impl Model {
             Err(_) => Vec::new(),
         };
         self.notice = None;
-        let host = self.certificates.host(&self.inventory, &item.read).map(|row| {
-            (row.namespace().to_owned(), row.name().to_owned(), row.uid().to_string())
-        });
+        let host = self
+            .certificates
+            .host(&self.inventory, &item.read)
+            .map(|row| (row.namespace().to_owned(), row.name().to_owned(), row.uid().to_string()));
         self.overlay = Overlay::Decide(Box::new(Decide::new(approve, item.read, host, found)));
     }
 

@@ -74,7 +74,18 @@ impl Decide {
             true => DecideField::Name,
         };
         let (reason, typed) = (Input::default(), Input::default());
-        Self { approve, about, request, host, found, reason, typed, field, problem: None, moved: false }
+        Self {
+            approve,
+            about,
+            request,
+            host,
+            found,
+            reason,
+            typed,
+            field,
+            problem: None,
+            moved: false,
+        }
     }
 
     /// The name to type: of the host that it claims to be, else of the request.
@@ -112,9 +123,8 @@ impl Decide {
             DecideField::Name => &mut self.typed,
         };
         match key.code {
-            KeyCode::Enter => self.field = DecideField::Confirm,
             KeyCode::Esc if input.text().is_empty() => return DecideReply::Cancel,
-            KeyCode::Esc => self.field = DecideField::Confirm,
+            KeyCode::Enter | KeyCode::Esc => self.field = DecideField::Confirm,
             KeyCode::Tab | KeyCode::BackTab => self.field = self.next_field(),
             _ => {
                 if input.key(key) {
@@ -158,9 +168,10 @@ impl Decide {
             approve: self.approve,
             seen: self.about.clone(),
             host: self.host.clone(),
-            regardless: match self.approve {
-                true => self.found.iter().map(Mismatch::text).collect(),
-                false => Vec::new(),
+            regardless: if self.approve {
+                self.found.iter().map(Mismatch::text).collect()
+            } else {
+                Vec::new()
             },
             reason: reason.to_owned(),
         }))

@@ -46,9 +46,10 @@ impl Model {
                 self.inventory.set_mark(uid, on);
                 self.mark_anchor = Some(uid.clone());
             } else {
-                let on = !self.inventory.rows_under(&cursor).all(|row| {
-                    self.inventory.is_marked(row.uid())
-                });
+                let on = !self
+                    .inventory
+                    .rows_under(&cursor)
+                    .all(|row| self.inventory.is_marked(row.uid()));
                 self.inventory.set_marks_under(&cursor, on);
             }
             let next = self.inventory.step(&self.folds, &cursor, 1);
@@ -114,13 +115,7 @@ impl Model {
     }
 
     /// Gives so many hosts of a list from this one on the mark that `mark` makes of theirs.
-    fn mark_of_list(
-        &mut self,
-        list: List,
-        from: usize,
-        count: usize,
-        mark: impl Fn(bool) -> bool,
-    ) {
+    fn mark_of_list(&mut self, list: List, from: usize, count: usize, mark: impl Fn(bool) -> bool) {
         let Some(first) = self.inventory.list_nth(list, from).map(HostRow::uid) else { return };
         let rows = self.inventory.list_window(list, first, count);
         let uids: Vec<Uid> = rows.into_iter().map(|row| row.uid().clone()).collect();

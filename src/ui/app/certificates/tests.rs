@@ -80,7 +80,10 @@ fn a_request_that_fits_is_one_key_and_y() {
     let commands = press(&mut model, "y");
     let decision = sent(&commands).unwrap();
     assert!(decision.approve && decision.regardless.is_empty());
-    assert_eq!((decision.seen.name.as_str(), decision.seen.resource_version.as_str()), ("inv-host-aws-i-0001", "7"));
+    assert_eq!(
+        (decision.seen.name.as_str(), decision.seen.resource_version.as_str()),
+        ("inv-host-aws-i-0001", "7")
+    );
     assert_eq!(decision.host.as_ref().map(|host| host.2.as_str()), Some("uid-1"));
     press(&mut model, "a");
     assert!(screen(&model).contains("a decision is on its way"));
@@ -98,7 +101,17 @@ fn a_request_that_fits_is_one_key_and_y() {
 
 #[test]
 fn nothing_else_approves() {
-    for keys in ["a<enter>", "a<space>", "aa", "aY", "a<tab>y<esc>", "a<ctrl-c>y", "a<esc>y", "any", "D<enter>y"] {
+    for keys in [
+        "a<enter>",
+        "a<space>",
+        "aa",
+        "aY",
+        "a<tab>y<esc>",
+        "a<ctrl-c>y",
+        "a<esc>y",
+        "any",
+        "D<enter>y",
+    ] {
         let mut model = shown(100, 30);
         on(&mut model, "aws-i-0001");
         assert!(sent(&press(&mut model, keys)).is_none(), "{keys}");
@@ -222,7 +235,9 @@ fn what_may_not_be_done_is_said() {
     send(&mut model, Msg::MayDecide(Some("update certificatesigningrequests/approval".into())));
     press(&mut model, "a");
     assert!(model.overlay == Overlay::None);
-    assert!(screen(&model).contains("the permission to update certificatesigningrequests/approval"));
+    assert!(
+        screen(&model).contains("the permission to update certificatesigningrequests/approval")
+    );
     send(&mut model, Msg::MayDecide(None));
     press(&mut model, "<esc>a");
     assert!(matches!(model.overlay, Overlay::Decide(_)));
