@@ -344,16 +344,16 @@ impl Model {
                 None => {
                     return self.say("a and D are for a request for a certificate: v c shows them");
                 }
-                Some(row) => match self.certificates.pending_of(row) {
-                    Some(uid) => Some(uid.clone()),
-                    None => {
+                Some(row) => {
+                    let Some(uid) = self.certificates.pending_of(row) else {
                         let text = match &self.certificates.problem {
                             Some(problem) => problem.clone(),
                             None => format!("{} has no request that waits", row.display()),
                         };
                         return self.say(text);
-                    }
-                },
+                    };
+                    Some(uid.clone())
+                }
             },
         };
         let Some(item) = uid.and_then(|uid| self.certificates.get(&uid).cloned()) else {

@@ -123,9 +123,8 @@ impl Decide {
             DecideField::Name => &mut self.typed,
         };
         match key.code {
-            KeyCode::Enter => self.field = DecideField::Confirm,
             KeyCode::Esc if input.text().is_empty() => return DecideReply::Cancel,
-            KeyCode::Esc => self.field = DecideField::Confirm,
+            KeyCode::Enter | KeyCode::Esc => self.field = DecideField::Confirm,
             KeyCode::Tab | KeyCode::BackTab => self.field = self.next_field(),
             _ => {
                 if input.key(key) {
