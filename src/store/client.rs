@@ -15,6 +15,8 @@ pub const OPERATOR: &str = "inv-tui";
 pub const AGENT: &str = "inv-tui-agent";
 /// Field manager of the lifecycle controller.
 pub const LIFECYCLE: &str = "inv-tui-lifecycle";
+/// Field manager of the central runner, and the Lease that one of several holds.
+pub const RUNNER: &str = "inv-tui-runner";
 
 /// How long a call that a person waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -22,6 +22,7 @@ mod embedded;
 mod fetch;
 mod lifecycle;
 mod pty;
+mod runner;
 mod support;
 mod tui;
 mod views;

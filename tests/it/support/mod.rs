@@ -8,6 +8,7 @@ pub(crate) mod control_plane;
 pub(crate) mod ec2;
 pub(crate) mod roles;
 pub(crate) mod scripted;
+pub(crate) mod sshd;
 
 use std::path::PathBuf;
 use std::process::Stdio;

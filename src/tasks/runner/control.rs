@@ -1,0 +1,387 @@
+//! Which hosts want a run, and which of them are ours to run.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::SignedDuration;
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::config::RunnerConfig;
+use super::member::{Others, is_identity};
+use super::metrics::Metrics;
+use super::work::{Seen, Work, now};
+use crate::error::{Result, chain};
+use crate::model::csr::host_user;
+use crate::model::host::{Host, RunState};
+use crate::model::text;
+use crate::store::client::{DEADLINE, RUNNER, call};
+use crate::store::event::Events;
+use crate::tasks::execute::Driver;
+use crate::tasks::execute::ledger::Ledger;
+use crate::tasks::jobs::Jobs;
+
+/// Hosts that are attended to at once: they run, or wait for a place.
+const TASKS: usize = 1_000;
+/// Hosts that are looked at in one go.
+const BATCH: usize = 32;
+/// Until a host with an agent, or one that waits for something, is looked at again.
+const LATER: SignedDuration = SignedDuration::from_mins(1);
+/// Until the Lease of a runner that may have gone is looked at again.
+const DOUBT: SignedDuration = SignedDuration::from_secs(5);
+/// Longest time between two looks at the clock, which may be set.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// What a runner has of its own.
+pub(super) struct Own {
+    /// Folder of its ledgers, one for each host.
+    pub(super) folder: PathBuf,
+    /// Under which name it claims.
+    pub(super) identity: String,
+}
+
+/// The hosts that want a run.
+pub(super) struct Control {
+    work: Arc<Work>,
+    selector: Option<String>,
+    own: Own,
+    /// Hosts that want a run, as they were seen last.
+    hosts: HashMap<String, Arc<Host>>,
+    /// Those that a list has brought so far.
+    listing: Option<HashSet<String>>,
+    /// Hosts with a run that the ledger has no end of, from before the start.
+    open: HashSet<String>,
+    /// Hosts that are attended to.
+    tasks: HashMap<String, watch::Sender<Seen>>,
+    running: JoinSet<(String, Seen)>,
+    jobs: Jobs,
+    others: Others,
+    leading: watch::Receiver<bool>,
+}
+
+/// What is to be done about a host that wants a run.
+enum Whose {
+    /// Ours to run.
+    Ours(Box<Driver>, Seen),
+    /// Not ours, or not now.
+    Later(SignedDuration),
+}
+
+impl Control {
+    /// A runner that has not begun yet.
+    pub(super) fn new(
+        client: Client,
+        namespace: &str,
+        selector: Option<String>,
+        config: RunnerConfig,
+        own: Own,
+        at_once: usize,
+        metrics: Metrics,
+    ) -> Self {
+        let leading = watch::channel(false).1;
+        let work = Work {
+            events: Events::new(client.clone(), RUNNER, &own.identity),
+            client,
+            namespace: namespace.to_owned(),
+            config,
+            places: Arc::new(Semaphore::new(at_once)),
+            at_once,
+            leading: leading.clone(),
+            metrics,
+        };
+        Self {
+            work: Arc::new(work),
+            selector,
+            own,
+            hosts: HashMap::new(),
+            listing: None,
+            open: HashSet::new(),
+            tasks: HashMap::new(),
+            running: JoinSet::new(),
+            jobs: Jobs::default(),
+            others: Others::default(),
+            leading,
+        }
+    }
+
+    /// Works until it is stopped. Runs are begun while `leading` is true; those that were begun are
+    /// followed in any case.
+    pub(super) async fn run(
+        mut self,
+        leading: watch::Receiver<bool>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        self.leading = leading.clone();
+        if let Some(work) = Arc::get_mut(&mut self.work) {
+            work.leading = leading;
+        }
+        self.remember();
+        let api: Api<DeserializeGuard<Host>> =
+            Api::namespaced(self.work.client.clone(), &self.work.namespace);
+        let mut config = watcher::Config::default().page_size(500);
+        if let Some(selector) = &self.selector {
+            config = config.labels(selector);
+        }
+        let mut events = watcher(api, config).default_backoff().boxed();
+        let mut leads = self.leading.clone();
+        loop {
+            let wait = self.jobs.next().map(|due| {
+                Duration::try_from(due.duration_since(now())).unwrap_or_default().min(IDLE)
+            });
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                event = events.next() => match event {
+                    Some(event) => self.hear(event),
+                    None => return,
+                },
+                Ok(()) = leads.changed() => self.look_at_all(),
+                Some(done) = self.running.join_next() => match done {
+                    Ok((name, seen)) => self.ended(&name, &seen),
+                    Err(cause) => tracing::error!(%cause, "a run is not followed any more: a fault of inv-tui"),
+                },
+                () = tokio::time::sleep(wait.unwrap_or(IDLE)), if wait.is_some() => self.due().await,
+            }
+            self.work.metrics.hosts(self.hosts.len());
+        }
+    }
+
+    /// Runs from before the start are gone on with, whoever leads.
+    fn remember(&mut self) {
+        let Ok(folders) = std::fs::read_dir(&self.own.folder) else { return };
+        for folder in folders.filter_map(std::result::Result::ok) {
+            let Ok(name) = folder.file_name().into_string() else { continue };
+            let open = Ledger::open(&folder.path()).is_ok_and(|l| !l.open_runs().is_empty());
+            if open {
+                tracing::info!(host = name, "a run from before the start");
+                self.jobs.set(name.clone(), Some(now()), 0);
+                self.open.insert(name);
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Result<Event<DeserializeGuard<Host>>, watcher::Error>) {
+        match event {
+            Ok(Event::Apply(guard) | Event::InitApply(guard)) => match guard.0 {
+                Ok(host) => self.seen(host),
+                Err(problem) => {
+                    let shown = text::clean(&problem.to_string()).into_owned();
+                    tracing::warn!(problem = shown, "a Host cannot be read");
+                }
+            },
+            Ok(Event::Delete(guard)) => {
+                if let Ok(host) = guard.0 {
+                    self.gone(&host.name_any());
+                }
+            }
+            Ok(Event::Init) => self.listing = Some(HashSet::new()),
+            Ok(Event::InitDone) => {
+                self.work.metrics.synced();
+                let listed = self.listing.take().unwrap_or_default();
+                let known = self.hosts.keys().chain(self.tasks.keys());
+                let lost: Vec<String> =
+                    known.filter(|name| !listed.contains(*name)).cloned().collect();
+                for name in lost {
+                    self.gone(&name);
+                }
+            }
+            Err(cause) => {
+                let shown = text::clean(&cause.to_string()).into_owned();
+                tracing::warn!(error = shown, "cannot follow the hosts");
+            }
+        }
+    }
+
+    fn seen(&mut self, host: Host) {
+        let (name, host) = (host.name_any(), Arc::new(host));
+        let attended = self.tasks.get(&name);
+        if let Some(listed) = &mut self.listing
+            && (attended.is_some() || wants(&host, &self.own.identity))
+        {
+            listed.insert(name.clone());
+        }
+        if let Some(task) = attended {
+            task.send_replace(Some(Arc::clone(&host)));
+        }
+        if wants(&host, &self.own.identity) {
+            if attended.is_none() {
+                self.jobs.set(name.clone(), Some(now()), 0);
+            }
+            self.hosts.insert(name, host);
+        } else {
+            self.hosts.remove(&name);
+            if !self.open.contains(&name) {
+                self.jobs.set(name, None, 0);
+            }
+        }
+    }
+
+    fn gone(&mut self, name: &str) {
+        self.hosts.remove(name);
+        if let Some(task) = self.tasks.get(name) {
+            task.send_replace(None);
+        }
+        if !self.open.contains(name) {
+            self.jobs.set(name.to_owned(), None, 0);
+        }
+    }
+
+    fn look_at_all(&mut self) {
+        for name in self.hosts.keys() {
+            self.jobs.set(name.clone(), Some(now()), 0);
+        }
+    }
+
+    /// A host is not attended to any more; `seen` is what was looked at last.
+    fn ended(&mut self, name: &str, seen: &Seen) {
+        self.tasks.remove(name);
+        let Some(host) = self.hosts.get(name) else { return };
+        let same = seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, host));
+        let pause = if same { LATER } else { SignedDuration::ZERO };
+        self.jobs.set(name.to_owned(), now().checked_add(pause).ok(), 0);
+    }
+
+    /// Looks at the hosts whose time has come.
+    async fn due(&mut self) {
+        for (name, failures) in self.jobs.take(now(), BATCH) {
+            if self.tasks.contains_key(&name) {
+                continue;
+            }
+            let open = self.open.contains(&name);
+            if !open && !*self.leading.borrow() {
+                continue;
+            }
+            let later = match self.whose(&name, open).await {
+                Ok(Whose::Ours(driver, host)) if self.tasks.len() < TASKS => {
+                    self.open.remove(&name);
+                    self.attend(name, *driver, host);
+                    continue;
+                }
+                Ok(Whose::Ours(..)) => DOUBT,
+                Ok(Whose::Later(pause)) => pause,
+                Err(error) => {
+                    let hint = error.next_step();
+                    tracing::warn!(host = name, error = chain(&error), hint, "looked at later");
+                    self.jobs.again(name, failures, now());
+                    continue;
+                }
+            };
+            self.jobs.set(name, now().checked_add(later).ok(), 0);
+        }
+    }
+
+    async fn whose(&mut self, name: &str, open: bool) -> Result<Whose> {
+        let driver = || {
+            let ledger = Ledger::open(&self.own.folder.join(name))?;
+            let ansible = self.work.config.ansible.clone();
+            let work = &self.work;
+            let driver = Driver::new(ledger, ansible, &self.own.identity, &work.namespace, name);
+            Ok::<_, crate::error::Error>(Box::new(driver))
+        };
+        if open {
+            let host = self.work.read(name).await?;
+            return Ok(Whose::Ours(driver()?, host));
+        }
+        let Some(host) = self.hosts.get(name).cloned() else {
+            return Ok(Whose::Later(LATER));
+        };
+        if let Some(other) = runs_elsewhere(&host, &self.own.identity) {
+            let Work { client, namespace, config, .. } = &*self.work;
+            // Whoever is no runner has a Lease of its own: its host has an agent.
+            if !is_identity(other) {
+                return Ok(Whose::Later(LATER));
+            }
+            if !self.others.gone(client, namespace, other, config.gone_after).await? {
+                return Ok(Whose::Later(DOUBT));
+            }
+            self.work.give_up(&host).await?;
+            return Ok(Whose::Later(DOUBT));
+        }
+        if self.has_agent(name).await? {
+            return Ok(Whose::Later(LATER));
+        }
+        Ok(Whose::Ours(driver()?, Some(host)))
+    }
+
+    /// Whether an agent beats, or did, for the host.
+    async fn has_agent(&self, name: &str) -> Result<bool> {
+        let api: Api<Lease> = Api::namespaced(self.work.client.clone(), &self.work.namespace);
+        let what = format!("cannot read the lease \"{name}\"");
+        let lease = call(&what, "get leases", DEADLINE, api.get_opt(name)).await?;
+        let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+        Ok(holder.is_some_and(|holder| holder == host_user(&self.work.namespace, name)))
+    }
+
+    fn attend(&mut self, name: String, driver: Driver, host: Seen) {
+        let (tell, seen) = watch::channel(host);
+        self.tasks.insert(name.clone(), tell);
+        let work = Arc::clone(&self.work);
+        self.running.spawn(async move {
+            let seen = work.attend(&name, driver, seen).await;
+            (name, seen)
+        });
+    }
+}
+
+/// Whether a host wants a run that has no end yet.
+fn wants(host: &Host, us: &str) -> bool {
+    let told = host.status.as_ref().and_then(|status| status.ansible.as_ref());
+    if runs_elsewhere(host, us).is_some() {
+        return true;
+    }
+    host.spec.ansible.as_ref().is_some_and(|request| {
+        told.is_none_or(|told| told.request_id != request.request_id || !told.state.is_final())
+    })
+}
+
+/// Who else runs something on the host.
+fn runs_elsewhere<'a>(host: &'a Host, us: &str) -> Option<&'a str> {
+    let told = host.status.as_ref()?.ansible.as_ref()?;
+    let who = told.executor.as_deref()?;
+    (told.state == RunState::Running && who != us).then_some(who)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn host(asks: Option<&str>, told: Option<(&str, &str, &str)>) -> Host {
+        let spec =
+            asks.map_or(json!({}), |id| json!({"ansible": {"requestID": id, "playbook": "p"}}));
+        let mut host = Host::new("h", serde_json::from_value(spec).unwrap());
+        host.status.get_or_insert_default().ansible = told.map(|(id, state, who)| {
+            let told = json!({"requestID": id, "state": state, "executor": who});
+            serde_json::from_value(told).unwrap()
+        });
+        host
+    }
+
+    #[test]
+    fn a_host_wants_what_has_no_end_yet() {
+        for (asks, told, expected) in [
+            (None, None, false),
+            (Some("a"), None, true),
+            (Some("a"), Some(("a", "Queued", "we")), true),
+            (Some("a"), Some(("a", "Running", "we")), true),
+            (Some("a"), Some(("a", "Succeeded", "we")), false),
+            (Some("a"), Some(("a", "Unknown", "other")), false),
+            (Some("b"), Some(("a", "Succeeded", "we")), true),
+            (None, Some(("a", "Running", "other")), true),
+            (None, Some(("a", "Running", "we")), false),
+        ] {
+            assert_eq!(wants(&host(asks, told), "we"), expected, "{asks:?} {told:?}");
+        }
+        let elsewhere = host(Some("a"), Some(("a", "Running", "other")));
+        assert_eq!(runs_elsewhere(&elsewhere, "we"), Some("other"));
+        assert_eq!(runs_elsewhere(&elsewhere, "other"), None);
+    }
+}
