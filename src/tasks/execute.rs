@@ -3,11 +3,15 @@
 //! [`ledger`] of what was done.
 //!
 //! # Once
-//! 1. The ledger has the claim. 2. The API server has the claim: `status.ansible` becomes Running with
-//! our name, against the version of the Host that was read, so that of several who try one succeeds,
-//! and a request that was canceled first is not claimed. 3. The [supervisor](supervise) is started: it
-//! takes the lock of the run, writes down that it has begun, and only then starts Ansible. 4. The
-//! result is in the ledger. 5. The API server has it. 6. The ledger knows that.
+//! 1. The ledger has the claim.
+//! 2. The API server has the claim: `status.ansible` becomes Running with our name, against the
+//!    version of the Host that was read, so that of several who try one succeeds, and a request that
+//!    was canceled first is not claimed.
+//! 3. The [supervisor](supervise) is started: it takes the lock of the run, writes down that it has
+//!    begun, and only then starts Ansible.
+//! 4. The result is in the ledger.
+//! 5. The API server has it.
+//! 6. The ledger knows that.
 //!
 //! Whoever finds a run in the ledger after a restart asks the lock: held, it goes on; free and with a
 //! result, that is the result; free and not begun, nothing has run, and it may begin; free, begun and
@@ -298,7 +302,7 @@ impl Driver {
         };
         let entry = self.ledger.claim(&claim)?;
         self.progress = Progress::default();
-        self.begun_at = status.started_at.clone();
+        self.begun_at.clone_from(&status.started_at);
         self.launched = None;
         self.open = Some((claim, entry));
         stop_at("claiming");

@@ -156,13 +156,11 @@ fn pump(mut from: PipeReader, mut log: File, path: &Path) {
 /// Ends the program and everything in its group.
 async fn end(child: &mut Child) -> std::io::Result<std::process::ExitStatus> {
     signal(child, Signal::TERM);
-    match tokio::time::timeout(PATIENCE, child.wait()).await {
-        Ok(status) => status,
-        Err(_) => {
-            signal(child, Signal::KILL);
-            child.wait().await
-        }
+    if let Ok(status) = tokio::time::timeout(PATIENCE, child.wait()).await {
+        return status;
     }
+    signal(child, Signal::KILL);
+    child.wait().await
 }
 
 fn signal(child: &Child, signal: Signal) {
