@@ -20,7 +20,7 @@ pub use crate::model::policy::Verb;
 use crate::store::client::{Connection, OPERATOR};
 use crate::store::event::Events;
 
-pub mod certificate;
+pub mod certificates;
 mod engine;
 mod pace;
 mod record;

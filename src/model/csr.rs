@@ -12,6 +12,8 @@ mod policy;
 mod walk;
 
 #[cfg(test)]
+pub(crate) mod forge;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
@@ -216,6 +218,7 @@ impl Request {
     /// # Errors
     /// Why it cannot be read: no single PEM block, not PKCS#10 in DER, something that two readers
     /// could read in two ways.
+    #[expect(clippy::result_large_err, reason = "both sides are kept, side by side in one list")]
     pub fn decode(object: &CertificateSigningRequest) -> Result<Self, Problem> {
         let about = About::of(object);
         match walk::unwrap(&object.spec.request.0).and_then(|der| walk::walk(&der)) {

@@ -237,9 +237,8 @@ async fn try_to_decide(
     let name = seen.name.as_str();
     let verb = if type_ == "Approved" { "approve" } else { "deny" };
     let what = format!("cannot {verb} certificate request \"{name}\"");
-    let get = async || {
-        call(&what, "get certificatesigningrequests", DEADLINE, api.get_opt(name)).await
-    };
+    let get =
+        async || call(&what, "get certificatesigningrequests", DEADLINE, api.get_opt(name)).await;
     let Some(mut object) = get().await? else { return Ok(Outcome::Gone) };
     let now = Request::decode(&object);
     let same = about(&now).uid == seen.uid && about(&now).resource_version == seen.resource_version;
@@ -260,12 +259,9 @@ async fn try_to_decide(
     status.conditions.get_or_insert_default().push(condition);
     let params = PostParams::default();
     let request = api.replace_subresource("approval", name, &params, &object);
-    let answer = match tokio::time::timeout(DEADLINE, request).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            let error = Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()));
-            return Err(error.hint("it may be decided all the same; look before you try again"));
-        }
+    let Ok(answer) = tokio::time::timeout(DEADLINE, request).await else {
+        let error = Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()));
+        return Err(error.hint("it may be decided all the same; look before you try again"));
     };
     match answer {
         Ok(object) => Ok(Outcome::Done(Box::new(Request::decode(&object)))),

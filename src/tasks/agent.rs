@@ -1,5 +1,7 @@
 //! `inv-tui --headless agent`.
 
+pub mod identity;
+
 use clap::Args;
 
 use crate::error::{Error, Result};

@@ -57,12 +57,16 @@ pub struct ServeArgs {
 pub enum Role {
     /// Looks at everything
     Viewer,
-    /// Looks at everything, changes what people decide: maintenance, labels, Ansible requests
+    /// Looks at everything, changes what people decide of hosts: maintenance, labels, Ansible requests
     Operator,
     /// Writes what sources of hosts say
     Fetcher,
     /// Approves certificate requests
     Approver,
+    /// Keeps phases, holds, counts up to date: the lifecycle controller
+    Lifecycle,
+    /// Runs Ansible on hosts without an agent
+    Runner,
     /// May ask for the certificate of a host's agent
     Bootstrapper,
     /// Everything
@@ -76,6 +80,8 @@ impl Role {
             Self::Operator => roles::OPERATORS,
             Self::Fetcher => roles::FETCHERS,
             Self::Approver => roles::APPROVERS,
+            Self::Lifecycle => roles::LIFECYCLE,
+            Self::Runner => roles::RUNNERS,
             Self::Bootstrapper => roles::BOOTSTRAPPERS,
             Self::Admin => roles::ADMINS,
         }

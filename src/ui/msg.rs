@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use ratatui::crossterm::event::KeyEvent;
 
-use crate::act::certificate::Decision;
+use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
 use crate::journal::Record;
 use crate::model::change::Target;
@@ -94,8 +94,8 @@ pub enum Msg {
 pub enum Decided {
     /// Done.
     Done,
-    /// Not done: the request has changed or was decided since it was shown.
-    Conflict,
+    /// Not done: the request has changed or was decided since it was shown; how.
+    Conflict(String),
     /// Not done: the request is gone.
     Gone,
     /// Not done, and why, and what to do next.

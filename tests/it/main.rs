@@ -14,6 +14,7 @@ mod access;
 mod act;
 mod acting;
 mod architecture;
+mod certificates;
 mod crds;
 mod demo;
 mod embedded;

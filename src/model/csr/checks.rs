@@ -38,7 +38,7 @@ impl Mismatch {
 
     /// One sentence.
     pub fn text(&self) -> String {
-        format!("{} is {}, wanted {}", self.field, self.found, self.wanted)
+        format!("{}: {} (wanted: {})", self.field, self.found, self.wanted)
     }
 }
 
@@ -232,7 +232,12 @@ pub fn suspicions(request: &Request, history: &History, policy: &Policy) -> Vec<
     if history.recent > policy.requests_per_hour {
         let what = format!("{} within an hour", history.recent);
         let wanted = format!("{} at most", policy.requests_per_hour);
-        found.push(Mismatch::waits("TooManyRequests", "requests for this host", what, &wanted));
+        found.push(Mismatch::waits(
+            "TooManyRequests",
+            "requests by the same for this host",
+            what,
+            &wanted,
+        ));
     }
     found
 }

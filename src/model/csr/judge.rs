@@ -81,8 +81,8 @@ pub enum Verdict {
         /// A sentence.
         message: String,
     },
-    /// It is none of this policy's business, and nothing is said about it: decided already, or no
-    /// request of a host at all.
+    /// It is none of this policy's business, and nothing is said about it: decided already, no
+    /// request of a host at all, or of one in another namespace.
     Skip,
 }
 
@@ -117,14 +117,20 @@ pub fn judge(
     policy: &Policy,
 ) -> Verdict {
     let about = &request.about;
+    let elsewhere = request.host().is_some_and(|(namespace, _)| {
+        !policy.namespaces.is_empty() && !policy.namespaces.iter().any(|known| known == namespace)
+    });
     let claims = request.users().any(|user| user.starts_with(HOST_PREFIX))
         || request.groups().any(|group| group == HOSTS);
-    if about.state != State::Pending || !(claims || is_of_hosts(about, policy)) {
+    if about.state != State::Pending || elsewhere || !(claims || is_of_hosts(about, policy)) {
         return Verdict::Skip;
     }
     let mut found = mismatches(request, host, policy);
     found.extend(suspicions(request, history, policy));
-    let texts: Vec<String> = found.iter().map(super::Mismatch::text).collect();
+    // Beside what can never become right, what might is of no interest.
+    let fatal = found.first().is_some_and(|first| first.fatal);
+    let told = found.iter().filter(|mismatch| mismatch.fatal == fatal);
+    let texts: Vec<String> = told.map(super::Mismatch::text).collect();
     let message = texts.join("; ");
     let listed = policy.signers.contains(&about.signer);
     match found.first() {

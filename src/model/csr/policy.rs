@@ -26,7 +26,7 @@ pub struct Policy {
     pub keys: Vec<KeyKind>,
     /// Fewest bits of an RSA key.
     pub min_rsa_bits: u32,
-    /// Namespaces whose hosts are decided for; none means all.
+    /// Namespaces whose hosts are decided for; none means all. The others are another approver's.
     pub namespaces: Vec<String>,
     /// Requests for one host by one requester within an hour; more are left to a person.
     pub requests_per_hour: usize,
@@ -83,6 +83,31 @@ impl fmt::Display for KeyKind {
 }
 
 impl Policy {
+    /// Whether the values make sense.
+    ///
+    /// # Errors
+    /// A sentence that names what does not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.signers.is_empty() || self.signers.iter().any(String::is_empty) {
+            return Err("signers must name at least one signer".to_owned());
+        }
+        if self.max_validity < Duration::from_mins(10) {
+            return Err("max-validity must be at least 10 minutes, the shortest that the API \
+                        lets one ask for"
+                .to_owned());
+        }
+        if self.keys.is_empty() {
+            return Err("keys must name at least one kind of key".to_owned());
+        }
+        if self.min_rsa_bits < 2048 {
+            return Err("min-rsa-bits must be at least 2048".to_owned());
+        }
+        if ["system:authenticated", "system:unauthenticated"].contains(&&*self.bootstrap_group) {
+            return Err("bootstrap-group must not be a group that everybody is in".to_owned());
+        }
+        Ok(())
+    }
+
     pub(super) fn takes(&self, key: &Key) -> bool {
         match key {
             Key::EcdsaP256 => self.keys.contains(&KeyKind::EcdsaP256),

@@ -107,9 +107,10 @@ impl Parameters<'_> {
     /// signature reads.
     fn end_of_parameters(&self) -> Result<()> {
         match &self.0 {
-            None => Ok(()),
-            Some(Element { tag: der::NULL, body: [], .. }) => Ok(()),
-            Some(Element { tag: der::SEQUENCE, .. }) => Ok(()),
+            None
+            | Some(Element { tag: der::NULL, body: [], .. } | Element { tag: der::SEQUENCE, .. }) => {
+                Ok(())
+            }
             Some(_) => Err("the signature's algorithm has odd parameters".to_owned()),
         }
     }

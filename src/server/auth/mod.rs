@@ -21,6 +21,7 @@ pub mod request;
 pub mod reviews;
 pub mod roles;
 pub mod tokens;
+pub mod walls;
 
 /// Group of everybody who said who they are.
 pub const AUTHENTICATED: &str = "system:authenticated";

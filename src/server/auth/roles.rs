@@ -1,8 +1,9 @@
 //! What each role may do: one table, read top to bottom. What no line of it allows is forbidden.
 //!
-//! A role is a group: of a client certificate (O) or of a token. Its rights are those of a
-//! Kubernetes `ClusterRole` bound to that group, and one thing more that RBAC cannot say: an agent
-//! reaches only what belongs to its own Host.
+//! A role is a group: of a client certificate (O) or of a token. Its rights are those of the
+//! Kubernetes `ClusterRole` in `deploy/rbac.yaml` that is bound to that group (a test compares), and
+//! what RBAC cannot say: an agent reaches only what belongs to its own Host, a service only Leases of
+//! services. What a change may be is in [`walls`](super::walls).
 
 use serde_json::{Map, Value, json};
 
@@ -15,12 +16,16 @@ pub const MASTERS: &str = "system:masters";
 pub const ADMINS: &str = "inv:admins";
 /// Looks at the inventory.
 pub const VIEWERS: &str = "inv:viewers";
-/// Changes what people decide about hosts and clusters.
+/// Changes what people decide about hosts.
 pub const OPERATORS: &str = "inv:operators";
 /// Fetches hosts from their sources and writes them down.
 pub const FETCHERS: &str = "inv:fetchers";
 /// Approves or denies certificate requests.
 pub const APPROVERS: &str = "inv:approvers";
+/// The lifecycle controller.
+pub const LIFECYCLE: &str = "inv:lifecycle";
+/// Runners of Ansible, for hosts without an agent.
+pub const RUNNERS: &str = "inv:runners";
 /// Agents, one on each host. The user name says which: `inv:host:NAMESPACE:NAME`.
 pub const HOSTS: &str = "inv:hosts";
 /// Machines that have no certificate yet and may ask for one.
@@ -30,10 +35,13 @@ const INVENTORY: &str = "inventory.inv-tui.dev";
 const CERTIFICATES: &str = "certificates.k8s.io";
 const LEASES: &str = "coordination.k8s.io";
 const EVENTS: &[&str] = &["", "events.k8s.io"];
+/// What we write.
+const NEW_EVENTS: &[&str] = &["events.k8s.io"];
 const READ: &[&str] = &["get", "list", "watch"];
 /// Whoever writes an Event counts its repeats by a patch.
 const RECORD: &[&str] = &["create", "patch"];
-const WRITE: &[&str] = &["create", "update", "patch", "delete"];
+/// Takes and keeps the Lease of a service.
+const LEAD: &[&str] = &["create", "patch", "update"];
 
 /// Which objects a line is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,20 +79,13 @@ const fn rule(
 }
 
 const ALL: &[&str] = &["*"];
-const READERS: &[&str] = &[VIEWERS, OPERATORS, FETCHERS, APPROVERS];
-const INVENTORIES: &[&str] = &[
-    "hosts",
-    "hosts/status",
-    "clusters",
-    "clusters/status",
-    "regions",
-    "regions/status",
-    "sources",
-    "sources/status",
-];
+/// Who looks at everything.
+const READERS: &[&str] = &[VIEWERS, OPERATORS, APPROVERS];
 const REQUESTS: &str = "certificatesigningrequests";
 const REVIEWS: &[&str] = &["selfsubjectaccessreviews", "selfsubjectrulesreviews"];
 const SIGNERS: &[&str] = &["kubernetes.io/kube-apiserver-client", "inventory.inv-tui.dev/*"];
+/// The Leases by which services of several say which one works. None has the name of a host.
+const LEADERS: &[&str] = &["inv-tui-*"];
 
 #[rustfmt::skip]
 static RULES: &[Rule] = &[
@@ -93,30 +94,45 @@ static RULES: &[Rule] = &[
     rule(&[AUTHENTICATED], &["create"],          &["authorization.k8s.io"],   REVIEWS,                          Which::Any),
     rule(&[AUTHENTICATED], &["create"],          &["authentication.k8s.io"],  &["selfsubjectreviews"],          Which::Any),
 
-    rule(READERS,         READ,                  &[INVENTORY],                INVENTORIES,                      Which::Any),
+    rule(READERS,         READ,                  &[INVENTORY],                &["hosts", "clusters", "regions", "sources"], Which::Any),
     rule(READERS,         READ,                  EVENTS,                      &["events"],                      Which::Any),
     rule(READERS,         READ,                  &[LEASES],                   &["leases"],                      Which::Any),
     rule(READERS,         READ,                  &[CERTIFICATES],             &[REQUESTS],                      Which::Any),
     rule(READERS,         READ,                  &[""],                       &["namespaces"],                  Which::Any),
     rule(READERS,         READ,                  &["apiextensions.k8s.io"],   &["customresourcedefinitions"],   Which::Any),
 
-    rule(&[OPERATORS],    &["patch", "update"],  &[INVENTORY],                &["hosts", "clusters"],           Which::Any),
-    rule(&[OPERATORS],    RECORD,                EVENTS,                      &["events"],                      Which::Any),
+    rule(&[OPERATORS],    &["patch"],            &[INVENTORY],                &["hosts", "clusters/status"],    Which::Any),
+    rule(&[OPERATORS],    RECORD,                NEW_EVENTS,                  &["events"],                      Which::Any),
 
-    rule(&[FETCHERS],     WRITE,                 &[INVENTORY],                INVENTORIES,                      Which::Any),
-    rule(&[FETCHERS],     &["create"],           &[""],                       &["namespaces"],                  Which::Any),
-    rule(&[FETCHERS],     WRITE,                 &[LEASES],                   &["leases"],                      Which::Any),
-    rule(&[FETCHERS],     RECORD,                EVENTS,                      &["events"],                      Which::Any),
+    rule(&[FETCHERS],     READ,                  &[INVENTORY],                &["hosts", "sources"],            Which::Any),
+    rule(&[FETCHERS],     &["create", "patch", "delete"], &[INVENTORY],       &["hosts"],                       Which::Any),
+    rule(&[FETCHERS],     &["create", "patch"],  &[INVENTORY],                &["sources"],                     Which::Any),
+    rule(&[FETCHERS],     &["patch"],            &[INVENTORY],                &["hosts/status", "sources/status"], Which::Any),
+    rule(&[FETCHERS],     &["get"],              &[""],                       &["namespaces"],                  Which::Any),
 
     rule(&[APPROVERS],    &["update", "patch"],  &[CERTIFICATES],             &["certificatesigningrequests/approval"], Which::Any),
     rule(&[APPROVERS],    &["approve"],          &[CERTIFICATES],             &["signers"],                     Which::Named(SIGNERS)),
-    rule(&[APPROVERS],    RECORD,                EVENTS,                      &["events"],                      Which::Any),
+    rule(&[APPROVERS],    LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
+    rule(&[APPROVERS],    RECORD,                NEW_EVENTS,                  &["events"],                      Which::Any),
 
-    rule(&[HOSTS],        READ,                  &[INVENTORY],                &["hosts", "hosts/status"],       Which::Any),
-    rule(&[HOSTS],        &["patch", "update"],  &[INVENTORY],                &["hosts/status"],                Which::OwnName),
+    rule(&[LIFECYCLE],    READ,                  &[INVENTORY],                &["hosts", "clusters", "regions"], Which::Any),
+    rule(&[LIFECYCLE],    &["patch"],            &[INVENTORY],                &["hosts", "hosts/status", "clusters/status", "regions/status"], Which::Any),
+    rule(&[LIFECYCLE],    READ,                  &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[LIFECYCLE],    LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
+    rule(&[LIFECYCLE],    READ,                  &[CERTIFICATES],             &[REQUESTS],                      Which::Any),
+    rule(&[LIFECYCLE],    RECORD,                NEW_EVENTS,                  &["events"],                      Which::Any),
+
+    rule(&[RUNNERS],      READ,                  &[INVENTORY],                &["hosts", "clusters"],           Which::Any),
+    rule(&[RUNNERS],      &["patch"],            &[INVENTORY],                &["hosts/status"],                Which::Any),
+    rule(&[RUNNERS],      READ,                  &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[RUNNERS],      LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
+    rule(&[RUNNERS],      RECORD,                NEW_EVENTS,                  &["events"],                      Which::Any),
+
+    rule(&[HOSTS],        READ,                  &[INVENTORY],                &["hosts"],                       Which::Any),
+    rule(&[HOSTS],        &["patch"],            &[INVENTORY],                &["hosts/status"],                Which::OwnName),
     rule(&[HOSTS],        &["get", "create", "patch", "update"], &[LEASES],   &["leases"],                      Which::OwnName),
-    rule(&[HOSTS],        &["create"],           EVENTS,                      &["events"],                      Which::OwnNamespace),
-    rule(&[HOSTS],        &["patch"],            EVENTS,                      &["events"],                      Which::OwnEvent),
+    rule(&[HOSTS],        &["create"],           NEW_EVENTS,                  &["events"],                      Which::OwnNamespace),
+    rule(&[HOSTS],        &["patch"],            NEW_EVENTS,                  &["events"],                      Which::OwnEvent),
 
     rule(&[HOSTS, BOOTSTRAPPERS], &["create"],   &[CERTIFICATES],             &[REQUESTS],                      Which::Any),
     rule(&[HOSTS, BOOTSTRAPPERS], READ,          &[CERTIFICATES],             &[REQUESTS],                      Which::OwnRequest),

@@ -180,6 +180,7 @@ impl Call {
             let stored = self.served.shelf.get(key).ok_or_else(not_found)?;
             let object = self.served.object(&stored);
             check(&object)?;
+            self.wall(name, Some(&object), None)?;
             let namespace = special(kind) == Some(Special::Namespace);
             if namespace && NAMESPACES.contains(&name) {
                 return Err(strategy::never(kind, name, "this namespace may not be deleted"));

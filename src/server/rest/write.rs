@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::shape::Shape;
 use super::{Call, strategy};
-use crate::server::auth::roles;
+use crate::server::auth::{roles, walls};
 use crate::server::http::{self, Response};
 use crate::server::options::{FieldValidation, WriteOptions};
 use crate::server::schema;
@@ -219,6 +219,7 @@ impl Call {
             let causes = strategy::on_create(self, &mut object)?;
             self.invalid(&object, causes)?;
             self.validate(&object, None)?;
+            self.wall(meta::text(&object, "name"), None, Some(&object))?;
             self.room(&object)?;
             if how == How::Update {
                 let version = kind.api_version();
@@ -454,6 +455,29 @@ impl Call {
         Err(roles::forbidden(&self.user, &action))
     }
 
+    /// 403 if the change is one that the user's role does not make.
+    pub(super) fn wall(
+        &self,
+        name: &str,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) -> ApiResult<()> {
+        let kind = &self.served.kind;
+        let write = walls::Write {
+            user: &self.user,
+            group: &kind.group,
+            resource: &kind.plural,
+            subresource: &self.at.subresource,
+            namespace: &self.at.namespace,
+            old,
+            new,
+        };
+        match walls::refusal(&write) {
+            Some(why) => Err(roles::refused(&kind.group, &kind.plural, name, &why)),
+            None => Ok(()),
+        }
+    }
+
     /// Takes out of an applied object what this path does not write, so that nobody owns it for it.
     fn only_own_part(&self, sent: &mut Value) {
         let main = self.at.subresource.is_empty();
@@ -544,6 +568,7 @@ impl Call {
         let causes = strategy::on_update(self, old, &mut new)?;
         self.invalid(&new, causes)?;
         self.validate(&new, Some(old))?;
+        self.wall(&self.at.name, Some(old), Some(&new))?;
         meta::count(kind, old, &mut new);
         if how == How::Update {
             let version = kind.api_version();

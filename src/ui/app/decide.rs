@@ -4,7 +4,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::input::Input;
-use crate::act::certificate::Decision;
+use crate::act::certificates::Decision;
 use crate::model::change::{MAX_REASON, MIN_REASON};
 use crate::model::csr::{About, Mismatch, Request};
 use crate::store::certificates::Decoded;
@@ -29,8 +29,8 @@ pub struct Decide {
     pub about: About,
     /// The request in it; none where it cannot be read.
     pub request: Option<Request>,
-    /// The host that it claims to be, where there is one: namespace, name and uid.
-    pub host: Option<(String, String, String)>,
+    /// Namespace and name of the host that it claims to be, where there is one.
+    pub host: Option<(String, String)>,
     /// What does not fit.
     pub found: Vec<Mismatch>,
     /// Why.
@@ -61,7 +61,7 @@ impl Decide {
     pub fn new(
         approve: bool,
         read: Decoded,
-        host: Option<(String, String, String)>,
+        host: Option<(String, String)>,
         found: Vec<Mismatch>,
     ) -> Self {
         let (about, request) = match read {
@@ -164,16 +164,20 @@ impl Decide {
             (self.field, self.problem) = (field, Some(problem));
             return DecideReply::Stay;
         }
+        let regardless = self.wants_name();
+        let mut text = if reason.is_empty() { "approved by hand" } else { reason }.to_owned();
+        if regardless {
+            let found: Vec<String> = self.found.iter().map(Mismatch::text).collect();
+            text = format!("{text}; all the same: {}", found.join("; "));
+        }
         DecideReply::Send(Box::new(Decision {
-            approve: self.approve,
+            // The executor names it: here nothing is random.
+            id: String::new(),
             seen: self.about.clone(),
             host: self.host.clone(),
-            regardless: if self.approve {
-                self.found.iter().map(Mismatch::text).collect()
-            } else {
-                Vec::new()
-            },
-            reason: reason.to_owned(),
+            approve: self.approve,
+            reason: text,
+            regardless,
         }))
     }
 }

@@ -45,24 +45,38 @@ fn every_role_and_what_it_may_and_may_not() {
         (VIEWERS,   "get",    "",           "hosts",          false),
         (OPERATORS, "get",    INVENTORY,    "hosts",          true),
         (OPERATORS, "patch",  INVENTORY,    "hosts",          true),
-        (OPERATORS, "update", INVENTORY,    "clusters",       true),
-        (OPERATORS, "create", "",           CORE_EVENTS,      true),
+        (OPERATORS, "update", INVENTORY,    "hosts",          false),
+        (OPERATORS, "patch",  INVENTORY,    "clusters",       false),
+        (OPERATORS, "patch",  INVENTORY,    "clusters/status", true),
+        (OPERATORS, "create", "events.k8s.io", CORE_EVENTS,   true),
         (OPERATORS, "patch",  INVENTORY,    "hosts/status",   false),
         (OPERATORS, "delete", INVENTORY,    "hosts",          false),
         (OPERATORS, "patch",  INVENTORY,    "sources",        false),
         (OPERATORS, "update", CERTIFICATES, "certificatesigningrequests/approval", false),
         (FETCHERS,  "create", INVENTORY,    "hosts",          true),
         (FETCHERS,  "delete", INVENTORY,    "hosts",          true),
-        (FETCHERS,  "patch",  INVENTORY,    "regions/status", true),
-        (FETCHERS,  "create", "",           "namespaces",     true),
-        (FETCHERS,  "delete", "",           "namespaces",     false),
-        (FETCHERS,  "patch",  LEASES,       "leases",         true),
+        (FETCHERS,  "patch",  INVENTORY,    "hosts/status",   true),
+        (FETCHERS,  "patch",  INVENTORY,    "regions/status", false),
+        (FETCHERS,  "get",    "",           "namespaces",     true),
+        (FETCHERS,  "create", "",           "namespaces",     false),
+        (FETCHERS,  "patch",  LEASES,       "leases",         false),
+        (FETCHERS,  "get",    "",           "secrets",        false),
         (FETCHERS,  "deletecollection", INVENTORY, "hosts",   false),
         (FETCHERS,  "create", "apiextensions.k8s.io", "customresourcedefinitions", false),
         (APPROVERS, "update", CERTIFICATES, "certificatesigningrequests/approval", true),
         (APPROVERS, "update", CERTIFICATES, "certificatesigningrequests/status",   false),
         (APPROVERS, "create", CERTIFICATES, REQUESTS,         false),
         (APPROVERS, "patch",  INVENTORY,    "hosts",          false),
+        (APPROVERS, "create", LEASES,       "leases",         false),
+        (LIFECYCLE, "patch",  INVENTORY,    "hosts/status",   true),
+        (LIFECYCLE, "patch",  INVENTORY,    "regions/status", true),
+        (LIFECYCLE, "delete", INVENTORY,    "hosts",          false),
+        (LIFECYCLE, "get",    LEASES,       "leases",         true),
+        (LIFECYCLE, "patch",  LEASES,       "leases",         false),
+        (RUNNERS,   "patch",  INVENTORY,    "hosts/status",   true),
+        (RUNNERS,   "patch",  INVENTORY,    "hosts",          false),
+        (RUNNERS,   "list",   CERTIFICATES, REQUESTS,         false),
+        (RUNNERS,   "get",    "",           "secrets",        false),
         (BOOTSTRAPPERS, "create", CERTIFICATES, REQUESTS,     true),
         (BOOTSTRAPPERS, "get",    INVENTORY, "hosts",         false),
         (ADMINS,    "delete", "apps",       "deployments",    true),
@@ -93,7 +107,7 @@ fn an_agent_reaches_only_its_own_host() {
     };
     assert!(may("list", INVENTORY, "hosts", "", ""));
     assert!(may("patch", INVENTORY, "hosts/status", "ns", "web-1"));
-    assert!(may("update", INVENTORY, "hosts/status", "ns", "web-1"));
+    assert!(!may("update", INVENTORY, "hosts/status", "ns", "web-1"));
     assert!(!may("patch", INVENTORY, "hosts/status", "ns", "web-2"));
     assert!(!may("patch", INVENTORY, "hosts/status", "other", "web-1"));
     assert!(!may("patch", INVENTORY, "hosts/status", "ns", ""));
@@ -149,6 +163,124 @@ fn an_approver_approves_for_our_signers_only() {
     assert!(!may("approve", "kubernetes.io/kube-apiserver-client-kubelet"));
     assert!(!may("approve", "example.com/x"));
     assert!(!may("sign", "kubernetes.io/kube-apiserver-client"));
+}
+
+#[test]
+fn a_service_takes_only_leases_of_services() {
+    for group in [APPROVERS, LIFECYCLE, RUNNERS] {
+        let may = |verb, name| {
+            let user = User::new("inv:svc:x", &[group]);
+            allows(&user, &action(verb, LEASES, "leases", "ns", name)).allowed
+        };
+        for verb in ["create", "patch", "update"] {
+            assert!(may(verb, "inv-tui-x"), "{group} {verb}");
+            assert!(!may(verb, "web-1") && !may(verb, ""), "{group} {verb}");
+        }
+        assert!(may("get", "web-1") && !may("delete", "inv-tui-x"), "{group}");
+    }
+}
+
+/// A line of either table, taken apart: group, verb, API group, resource, name.
+type Right = (String, String, String, String, String);
+
+/// What `deploy/rbac.yaml` allows.
+fn manifest() -> std::collections::BTreeSet<Right> {
+    let text = include_str!("../../../../deploy/rbac.yaml");
+    let objects: Vec<Value> =
+        text.split("\n---\n").skip(1).map(|one| serde_saphyr::from_str(one).unwrap()).collect();
+    let words = |value: &Value| -> Vec<String> {
+        let words = value.as_array().into_iter().flatten();
+        words.map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    let mut rights = std::collections::BTreeSet::new();
+    for binding in objects.iter().filter(|object| object["kind"] == "ClusterRoleBinding") {
+        let role = objects
+            .iter()
+            .find(|o| {
+                o["kind"] == "ClusterRole" && o["metadata"]["name"] == binding["roleRef"]["name"]
+            })
+            .unwrap();
+        for subject in binding["subjects"].as_array().unwrap() {
+            assert_eq!(subject["kind"], "Group");
+            let group = subject["name"].as_str().unwrap();
+            for rule in role["rules"].as_array().unwrap() {
+                let mut names = words(&rule["resourceNames"]);
+                if names.is_empty() {
+                    names.push(String::new());
+                }
+                for verb in words(&rule["verbs"]) {
+                    for api_group in words(&rule["apiGroups"]) {
+                        for resource in words(&rule["resources"]) {
+                            rights.extend(names.iter().map(|name| {
+                                (
+                                    group.to_owned(),
+                                    verb.clone(),
+                                    api_group.clone(),
+                                    resource.clone(),
+                                    name.clone(),
+                                )
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+/// What the table above allows. What RBAC cannot say of names is left out.
+fn table() -> std::collections::BTreeSet<Right> {
+    let mut rights = std::collections::BTreeSet::new();
+    for rule in RULES {
+        let names: &[&str] = match rule.which {
+            Which::Named(names) if names != LEADERS => names,
+            _ => &[""],
+        };
+        for group in rule.groups {
+            for verb in rule.verbs {
+                for api_group in rule.api_groups {
+                    for resource in rule.resources {
+                        rights.extend(names.iter().map(|name| {
+                            let [who, verb, whose, what] =
+                                [*group, *verb, *api_group, *resource].map(str::to_owned);
+                            (who, verb, whose, what, (*name).to_owned())
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+#[test]
+fn the_manifest_says_the_same() {
+    // Meant to differ: on a real cluster everybody may ask about themselves by a role of its own,
+    // and whoever runs the embedded server is its administrator for everything.
+    let elsewhere = [MASTERS, ADMINS, AUTHENTICATED];
+    let own = |rights: std::collections::BTreeSet<Right>| -> Vec<Right> {
+        rights.into_iter().filter(|right| !elsewhere.contains(&right.0.as_str())).collect()
+    };
+    let (manifest, table) = (own(manifest()), own(table()));
+    assert!(manifest.len() > 100);
+    for right in &manifest {
+        assert!(table.contains(right), "only in deploy/rbac.yaml: {right:?}");
+    }
+    for right in &table {
+        assert!(manifest.contains(right), "only in RULES: {right:?}");
+    }
+}
+
+#[test]
+fn no_role_of_the_manifest_is_almighty_or_reads_secrets() {
+    for (group, verb, api_group, resource, _) in manifest() {
+        assert_ne!(api_group, "*", "{group}");
+        assert!(!resource.starts_with("secrets"), "{group}");
+        if verb == "*" || resource == "*" {
+            assert_eq!((group.as_str(), api_group.as_str()), (ADMINS, INVENTORY));
+        }
+    }
 }
 
 #[test]
