@@ -173,7 +173,10 @@ fn a_request_that_changes_while_it_is_looked_at_is_not_decided() {
     let commands = press(&mut model, "y");
     assert_eq!(sent(&commands).unwrap().seen.resource_version, "9");
     let name = "inv-host-aws-i-0001".to_owned();
-    send(&mut model, Msg::Decided { name, approve: true, result: Decided::Conflict });
+    send(
+        &mut model,
+        Msg::Decided { name, approve: true, result: Decided::Conflict("it has changed".into()) },
+    );
     assert!(screen(&model).contains("look at it again"), "{}", screen(&model));
 
     // Decided by somebody else, or gone: the strip closes and says so.
