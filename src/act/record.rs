@@ -23,30 +23,17 @@ pub(super) async fn write(actor: &Actor, entry: Entry) {
 
 /// The line that tells one part of an order.
 pub(super) fn entry(actor: &Actor, order: &Order, part: Part, targets: Vec<Target>) -> Entry {
-    let about = (order.id.clone(), order.verb.as_str(), order.reason.clone());
-    let ticket = order.ticket.clone();
-    Entry { ticket, ..order_entry(actor, about, order.overrides, part, targets) }
-}
-
-/// The line that tells one part of what is known by an id, a verb and a reason.
-pub(super) fn order_entry(
-    actor: &Actor,
-    (id, verb, reason): (String, &str, String),
-    overrides: bool,
-    part: Part,
-    targets: Vec<Target>,
-) -> Entry {
     Entry {
         at: (actor.clock)(),
-        id,
+        id: order.id.clone(),
         part,
         context: actor.connection.context.clone(),
         server: actor.connection.server.clone(),
         user: actor.user.clone(),
-        verb: verb.to_owned(),
-        reason,
-        ticket: None,
-        overrides,
+        verb: order.verb.as_str().to_owned(),
+        reason: order.reason.clone(),
+        ticket: order.ticket.clone(),
+        overrides: order.overrides,
         targets,
         ended: None,
     }

@@ -19,7 +19,7 @@ use super::{change, labels};
 mod operations;
 pub mod rollup;
 
-pub use operations::{Decision, MAX_OPERATIONS};
+pub use operations::MAX_OPERATIONS;
 
 /// How long before the end of a hold its holder is warned.
 pub const WARNING: SignedDuration = SignedDuration::from_mins(15);
@@ -36,7 +36,7 @@ pub struct View<'a> {
     /// Whether its agent's Lease is fresh; none: it has no Lease.
     pub agent: Option<bool>,
     /// What was decided about its certificate requests.
-    pub decisions: &'a [Decision],
+    pub decisions: &'a [Operation],
     /// The time now.
     pub now: Timestamp,
 }

@@ -4,9 +4,9 @@
 //!
 //! # Once
 //! 1. The ledger has the claim.
-//! 2. The API server has the claim: `status.ansible` becomes Running with our name, against the version
-//!    of the Host that was read, so that of several who try one succeeds, and a request that was
-//!    canceled first is not claimed.
+//! 2. The API server has the claim: `status.ansible` becomes Running with our name, against the
+//!    version of the Host that was read, so that of several who try one succeeds, and a request that
+//!    was canceled first is not claimed.
 //! 3. The [supervisor](supervise) is started: it takes the lock of the run, writes down that it has
 //!    begun, and only then starts Ansible.
 //! 4. The result is in the ledger.

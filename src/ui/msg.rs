@@ -94,8 +94,8 @@ pub enum Msg {
 pub enum Decided {
     /// Done.
     Done,
-    /// Not done: the request has changed or was decided since it was shown.
-    Conflict,
+    /// Not done: the request has changed or was decided since it was shown; how.
+    Conflict(String),
     /// Not done: the request is gone.
     Gone,
     /// Not done, and why, and what to do next.

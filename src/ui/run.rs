@@ -19,7 +19,7 @@ use super::clipboard::{self, Place};
 use super::msg::{Command, Decided, JournalRead, Msg};
 use super::theme::Theme;
 use super::view;
-use crate::act::certificates::Decision;
+use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
 use crate::error::{self, Error, Result};
 use crate::journal::Journal;
@@ -349,11 +349,13 @@ async fn decide(
     };
     let actor = Actor::new(connection, user, journal);
     let decision = Decision { id: act::order_id(), ..decision.clone() };
-    match act::certificates::decide(&actor, &decision).await {
+    let outcome = decisions::decide(&actor, &decision).await;
+    let (_, detail) = decisions::said(&outcome);
+    match outcome {
         certificates::Outcome::Done(_) => Decided::Done,
-        certificates::Outcome::Conflict(_) => Decided::Conflict,
+        certificates::Outcome::Conflict(_) => Decided::Conflict(detail),
         certificates::Outcome::Gone => Decided::Gone,
-        certificates::Outcome::Failed(error) => said(&error),
+        certificates::Outcome::Failed(_) => Decided::Failed(detail),
     }
 }
 

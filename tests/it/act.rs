@@ -10,7 +10,6 @@ use futures::StreamExt;
 use inv_tui::act::{Actor, Applied, Order, Outcome, Step, Verb, carry_out, order_id};
 use inv_tui::journal::{Journal, Record};
 use inv_tui::model::change::{Change, HoldChange, Target, hold};
-use inv_tui::model::cluster::Cluster;
 use inv_tui::model::host::Host;
 use inv_tui::model::key::Uid;
 use inv_tui::store::budget;

@@ -3,7 +3,6 @@
 mod fleet;
 mod leader;
 
-use inv_tui::model::cluster::Cluster;
 use inv_tui::model::host::Host;
 use inv_tui::model::labels;
 use inv_tui::store::event::about;

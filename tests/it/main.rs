@@ -21,6 +21,7 @@ mod demo;
 mod embedded;
 mod fetch;
 mod lifecycle;
+mod on_call;
 mod pty;
 mod runner;
 mod support;

@@ -311,7 +311,11 @@ async fn hosts_that_cannot_be_reached_or_trusted_are_told_so() {
     fleet.ask("stranger", "r1", "site.yml").await;
     fleet.ask("hostile", "r1", "site.yml").await;
     let run = fleet.ends("stranger", "r1").await;
-    assert_eq!((run.state, run.rc, run.unreachable), (RunState::Failed, Some(4), Some(1)), "{run:?}");
+    assert_eq!(
+        (run.state, run.rc, run.unreachable),
+        (RunState::Failed, Some(4), Some(1)),
+        "{run:?}"
+    );
     assert!(run.tail.unwrap().contains("Host key verification failed"));
     assert_eq!(fleet.reason("stranger", condition::CONVERGED).await.unwrap(), "RunFailed");
     let waits = |run: &AnsibleStatus| run.state == RunState::Queued;

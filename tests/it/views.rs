@@ -1,6 +1,8 @@
 //! The explorer's views in a real terminal, on a real API server: a request for a certificate is
 //! decoded, checked and decided; a run is followed while it goes on.
 
+use std::time::{Duration, Instant};
+
 use inv_tui::model::csr::BOOTSTRAPPERS;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{
@@ -17,7 +19,7 @@ use crate::support::{BINARY, World, wait_for};
 fn explorer(world: &World, env: &[(&str, &str)]) -> Pty {
     let args =
         ["--kubeconfig", world.kubeconfig(), "-n", &world.namespace, "--config", "/dev/null"];
-    Pty::start(BINARY, &args, env, (150, 40))
+    Pty::start(BINARY, &args, env, (200, 50))
 }
 
 /// Files a request for the certificate of a host, as this client; its name.
@@ -61,22 +63,32 @@ async fn decision(world: &World, name: &str) -> Option<(String, String, String)>
     Some((condition.type_, condition.reason?, condition.message?))
 }
 
-/// Puts the cursor on a request, wherever it stands among those of other tests.
-fn find(pty: &mut Pty, name: &str) {
-    pty.send("gg");
-    for _ in 0..50 {
-        let title = |screen: &str| {
-            let line = screen.lines().nth(1).unwrap_or_default();
-            line.rsplit('│').next().unwrap_or_default().trim().to_owned()
-        };
-        let before = title(&pty.until("a request", |screen| !title(screen).is_empty()));
-        if before == name {
-            return;
+/// Puts the cursor on the request of a host, wherever it stands among those of other tests.
+async fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
+    let title = |screen: &str| {
+        let line = screen.lines().nth(1).unwrap_or_default();
+        line.rsplit('│').next().unwrap_or_default().trim().to_owned()
+    };
+    let row = |screen: &str| {
+        let mut rows = screen.lines().skip(2);
+        rows.position(|line| line.contains(&world.namespace) && line.contains(&format!(" {host} ")))
+    };
+    let mut pressed: Option<Instant> = None;
+    wait_for("the request under the cursor", async || {
+        let screen = pty.screen();
+        if title(&screen) == name {
+            return Some(());
         }
-        pty.send("j");
-        pty.until("the next request", |screen| title(screen) != before);
-    }
-    panic!("{name} is not in the list:\n{}", pty.screen());
+        // The same keys again lead to the same line, unless the list has changed meanwhile.
+        let due = pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(1));
+        if let Some(row) = row(&screen).filter(|_| due) {
+            pty.send("gg");
+            pty.send(&"j".repeat(row));
+            pressed = Some(Instant::now());
+        }
+        None
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +106,7 @@ async fn a_request_is_decoded_checked_and_decided() {
     let mut pty = explorer(&world, &journal);
     pty.shows("pending");
     pty.send("vc");
-    find(&mut pty, &fits);
+    find(&mut pty, &world, "web-1", &fits).await;
     let screen = pty.shows("It asks for");
     let user = format!("inv:host:{}:web-1", world.namespace);
     assert!(screen.replace(['\n', ' ', '│'], "").contains(&user.replace(' ', "")), "{screen}");
@@ -118,7 +130,7 @@ async fn a_request_is_decoded_checked_and_decided() {
 
     // One that comes while the view is open, with a group too many, is denied with a reason.
     let greedy = file(&asker, &world, "web-2", &["inv:hosts", "inv:admins"]).await;
-    find(&mut pty, &greedy);
+    find(&mut pty, &world, "web-2", &greedy).await;
     pty.shows("inv:admins");
     pty.send("D\ry");
     pty.shows("a reason of at least 3");
@@ -130,7 +142,7 @@ async fn a_request_is_decoded_checked_and_decided() {
     // One that no bootstrapper asked for does not fit: the name must be typed.
     let odd = file(&world.client, &world, "web-4", &["inv:hosts"]).await;
     world.make_host("web-4", "web-4", "eu-west-1", "shop").await;
-    find(&mut pty, &odd);
+    find(&mut pty, &world, "web-4", &odd).await;
     pty.shows("requester is");
     pty.send("a\ry");
     pty.shows("type web-4 to approve it all the same");
@@ -143,8 +155,8 @@ async fn a_request_is_decoded_checked_and_decided() {
 
     // From the fleet: the request of the host under the cursor, decided meanwhile by somebody else.
     let late = file(&asker, &world, "web-3", &["inv:hosts"]).await;
+    find(&mut pty, &world, "web-3", &late).await;
     pty.send("vfzRGk");
-    pty.shows("pending");
     pty.send("a");
     pty.shows("approve the certificate of web-3");
     let denied = json!({"status": {"conditions": [

@@ -12,26 +12,9 @@ use crate::model::labels::short_hash;
 
 /// Operations that are kept.
 pub const MAX_OPERATIONS: usize = 10;
-/// Longest id.
-const MAX_ID: usize = 64;
 const ON: &str = "on-";
 const OFF: &str = "off-";
 const UNTIL: &str = "until ";
-
-/// What was decided about one certificate request of a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Name of the request.
-    pub request: String,
-    /// Approved; else denied.
-    pub approved: bool,
-    /// Who decided, as far as the request tells.
-    pub by: String,
-    /// When.
-    pub at: Timestamp,
-    /// Why, as one word.
-    pub reason: Option<String>,
-}
 
 /// The ring as it should be: what is in it and what has come, the newest ten. The order is total,
 /// so what was once too old for it stays out.
@@ -45,7 +28,7 @@ pub(super) fn ring(view: &View<'_>, status: &HostStatus) -> Vec<Operation> {
             all.insert(operation.id.clone(), operation);
         }
     };
-    view.decisions.iter().map(decision).for_each(&mut known);
+    view.decisions.iter().cloned().for_each(&mut known);
     run(view.host, status).into_iter().for_each(&mut known);
     holds(view, &mut all);
     let mut ring: Vec<Operation> = all.into_values().collect();
@@ -139,21 +122,4 @@ fn run(host: &Host, status: &HostStatus) -> Option<Operation> {
         reason: request.and_then(|r| r.reason.clone().or_else(|| Some(r.playbook.clone()))),
         result: Some(result.chars().take(256).collect()),
     })
-}
-
-fn decision(decision: &Decision) -> Operation {
-    let (verb, result) = if decision.approved {
-        ("certificate-approve", "approved")
-    } else {
-        ("certificate-deny", "denied")
-    };
-    let cut = |text: &str| text.chars().take(256).collect();
-    Operation {
-        id: format!("csr-{}", shortened(&decision.request, MAX_ID - 4)),
-        verb: verb.to_owned(),
-        by: cut(&decision.by),
-        at: Time(decision.at),
-        reason: decision.reason.as_deref().map(cut),
-        result: Some(result.to_owned()),
-    }
 }

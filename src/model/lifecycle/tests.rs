@@ -9,7 +9,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// Derives and puts it into the host; whether that changed anything.
-fn step(host: &mut Host, agent: Option<bool>, decisions: &[Decision], now: Timestamp) -> bool {
+fn step(host: &mut Host, agent: Option<bool>, decisions: &[Operation], now: Timestamp) -> bool {
     let before = host.clone();
     derive(&View { host: &before, agent, decisions, now }).put(host);
     let sorted = |host: &Host| {
@@ -234,17 +234,21 @@ fn only_what_nobody_began_is_canceled() {
     }
 }
 
+fn decided(n: i64, at: Timestamp) -> Operation {
+    Operation {
+        id: format!("csr-{n}"),
+        verb: "certificate-approve".into(),
+        by: "ann".into(),
+        at: Time(at),
+        reason: Some("HostMatched".into()),
+        result: Some("approved".into()),
+    }
+}
+
 #[test]
 fn runs_and_decisions_are_told_once_and_old_news_never_comes_back() {
     let mut host = from_source(Phase::Running);
-    let decision = |n: i64| Decision {
-        request: format!("{}-{n}", "long".repeat(40)),
-        approved: n % 2 == 0,
-        by: "ann".into(),
-        at: at(n),
-        reason: Some("HostMatched".into()),
-    };
-    let early: Vec<Decision> = (0..4).map(decision).collect();
+    let early: Vec<Operation> = (0..4).map(|n| decided(n, at(n))).collect();
     step(&mut host, None, &early, at(10));
     assert!(!step(&mut host, None, &early, at(11)));
     for n in 0..12 {
@@ -321,13 +325,7 @@ proptest! {
                     host.status.get_or_insert_default().ansible =
                         Some(run(&format!("r{id}"), RunState::Succeeded, now));
                 }
-                Act::Decide(id) => decisions.push(Decision {
-                    request: format!("c{id}"),
-                    approved: true,
-                    by: "ann".into(),
-                    at: at(now),
-                    reason: None,
-                }),
+                Act::Decide(id) => decisions.push(decided(id.into(), at(now))),
                 Act::Clean => {
                     let over: Vec<String> =
                         run_out(&host, at(now)).map(|(holder, _)| holder.to_owned()).collect();

@@ -121,10 +121,7 @@ impl HostRow {
             agent_ready: conditions.agent_ready.as_ref().and_then(|c| c.status),
             seen: conditions.seen.as_ref().and_then(|c| c.status),
             deleting: metadata.deletion_timestamp.is_some(),
-            listed_as_running: status
-                .sources
-                .values()
-                .any(|source| source.state == Some(Phase::Running)),
+            listed_as_running: status.sources.values().any(|s| s.state == Some(Phase::Running)),
             in_maintenance: false,
         };
         row.tick(now);

@@ -215,8 +215,10 @@ impl Agent {
     async fn look(&mut self, connection: &Connection, news: &mpsc::Sender<News>) {
         let now = now();
         let Some(host) = self.host.clone() else { return };
-        let idle = self.running.is_none() && !self.driver.as_ref().is_some_and(Driver::busy);
-        if idle && let Some((task, name, input)) = self.next_hook(&host, now) {
+        if self.running.is_none()
+            && !self.driver.as_ref().is_some_and(Driver::busy)
+            && let Some((task, name, input)) = self.next_hook(&host, now)
+        {
             self.start_hook(task, name, input, news);
         }
         if !self.fresh {

@@ -403,7 +403,7 @@ mod tests {
                 assert!(churn.present() <= churn.hosts && churn.present() + 2 >= churn.hosts);
             }
             if hosts >= 10 {
-                assert_eq!(kinds.len(), 11, "{hosts}");
+                assert_eq!(kinds.len(), 12, "{hosts}");
             }
         }
     }

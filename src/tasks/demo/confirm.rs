@@ -148,7 +148,9 @@ fn progress(run: &mut AnsibleStatus, host: &str, timeout: Option<i32>, now: Time
     };
     run.task = Some(task(tasks).to_owned());
     let last = (tasks - 2).max(0)..=tasks;
-    run.tail = Some(last.map(|n| format!("TASK [{}] ***\nok: [{host}]\n", task(n))).collect());
+    let lines: Vec<String> =
+        last.map(|n| format!("TASK [{}] ***\nok: [{host}]", task(n))).collect();
+    run.tail = Some(lines.join("\n"));
     let ended = |run: &mut AnsibleStatus, state, rc, tail: Option<String>| {
         run.state = state;
         run.rc = Some(rc);

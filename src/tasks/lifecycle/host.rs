@@ -16,8 +16,8 @@ use super::metrics::Metrics;
 use crate::error::{Error, Result};
 use crate::model::condition::{self, AGENT_READY};
 use crate::model::diff::{Part, StoredHost, digest};
-use crate::model::host::{AnsibleStatus, Hold, Host, HostSpec, HostStatus};
-use crate::model::lifecycle::{self, Decision, View};
+use crate::model::host::{AnsibleStatus, Hold, Host, HostSpec, HostStatus, Operation};
+use crate::model::lifecycle::{self, View};
 use crate::model::{GROUP, VERSION};
 use crate::store::client::{LIFECYCLE, explain};
 use crate::store::event::{Events, Kind, about};
@@ -42,7 +42,7 @@ pub(super) struct Facts {
     /// How its agent is, by its Lease.
     pub(super) agent: Option<Agent>,
     /// What was decided about its certificate requests.
-    pub(super) decisions: Vec<Decision>,
+    pub(super) decisions: Vec<Operation>,
 }
 
 /// The next request for a host.

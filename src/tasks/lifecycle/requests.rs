@@ -2,24 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::prelude::FromDer;
 
-use crate::model::lifecycle::Decision;
+use crate::model::csr::{Request, operation};
+use crate::model::host::Operation;
 
 /// The signer of client certificates.
 pub(super) const SIGNER: &str = "kubernetes.io/kube-apiserver-client";
-/// Longest request that is read.
-const MAX_REQUEST: usize = 64 * 1024;
 
 /// The decided requests, by host.
 #[derive(Default)]
 pub(super) struct Requests {
     /// Host of each request.
     hosts: HashMap<String, String>,
-    decisions: HashMap<String, BTreeMap<String, Decision>>,
+    decisions: HashMap<String, BTreeMap<String, Operation>>,
     listing: Option<BTreeSet<String>>,
 }
 
@@ -49,11 +45,11 @@ impl Requests {
         if let Some(listed) = &mut self.listing {
             listed.insert(name.clone());
         }
-        let decision = decision(request)?;
-        let host = match self.hosts.get(&name) {
-            Some(host) => host.clone(),
-            None => host_of(request, namespace)?,
-        };
+        // What cannot be read names no host.
+        let read = Request::decode(request).ok()?;
+        let decision = operation(&read.about)?;
+        let (_, host) = read.host().filter(|(of, _)| *of == namespace)?;
+        let host = host.to_owned();
         self.hosts.insert(name.clone(), host.clone());
         let all = self.decisions.entry(host.clone()).or_default();
         let old = all.insert(name, decision.clone());
@@ -72,43 +68,9 @@ impl Requests {
     }
 
     /// What was decided about the requests of a host.
-    pub(super) fn of(&self, host: &str) -> Vec<Decision> {
+    pub(super) fn of(&self, host: &str) -> Vec<Operation> {
         self.decisions.get(host).map(|all| all.values().cloned().collect()).unwrap_or_default()
     }
-}
-
-/// What was decided, and when; none: nothing yet.
-fn decision(request: &CertificateSigningRequest) -> Option<Decision> {
-    let conditions = request.status.as_ref()?.conditions.as_deref()?;
-    let decided = conditions.iter().find(|c| matches!(&*c.type_, "Approved" | "Denied"))?;
-    let at = decided.last_update_time.as_ref().or(decided.last_transition_time.as_ref())?.0;
-    let by = request.metadata.managed_fields.iter().flatten();
-    let by = by.filter(|entry| entry.subresource.as_deref() == Some("approval"));
-    let by = by.filter_map(|entry| entry.manager.clone()).next_back();
-    Some(Decision {
-        request: request.metadata.name.clone()?,
-        approved: decided.type_ == "Approved",
-        by: by.unwrap_or_default(),
-        at: Timestamp::from_second(at.as_second()).unwrap_or(at),
-        reason: decided.reason.clone().filter(|reason| !reason.is_empty()),
-    })
-}
-
-/// The host of this namespace that the request names as its subject.
-fn host_of(request: &CertificateSigningRequest, namespace: &str) -> Option<String> {
-    let spec = &request.spec;
-    if spec.signer_name != SIGNER || spec.request.0.len() > MAX_REQUEST {
-        return None;
-    }
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&spec.request.0).ok()?;
-    let (_, parsed) = X509CertificationRequest::from_der(&pem.contents).ok()?;
-    let mut names = parsed.certification_request_info.subject.iter_common_name();
-    let name = names.next()?.as_str().ok()?;
-    if names.next().is_some() {
-        return None;
-    }
-    let host = name.strip_prefix("inv:host:")?.strip_prefix(namespace)?.strip_prefix(':')?;
-    (!host.is_empty() && host.len() <= 63).then(|| host.to_owned())
 }
 
 #[cfg(test)]
@@ -148,7 +110,7 @@ mod tests {
         assert_eq!(all.take(&mine, "n"), Some("aws-i-1".into()));
         assert_eq!(all.take(&mine, "n"), None);
         let told = all.of("aws-i-1");
-        assert!(told.len() == 1 && !told[0].approved && told[0].request == "csr-1");
+        assert!(told.len() == 1 && told[0].verb == "certificate-deny" && told[0].id == "csr-csr-1");
         all.begin();
         all.end();
         assert!(all.of("aws-i-1").is_empty() && all.hosts.is_empty() && all.decisions.is_empty());
@@ -158,11 +120,11 @@ mod tests {
     fn other_requests_are_nobodys() {
         for cn in ["inv:host:other:h", "inv:host:n:", "kubernetes-admin", "inv:host:nn:h"] {
             let mut other = request(cn);
-            decide(&mut other, "Approved");
+            decide(&mut other, "Denied");
             assert_eq!(Requests::default().take(&other, "n"), None, "{cn}");
         }
         let mut broken = request("inv:host:n:h");
-        decide(&mut broken, "Approved");
+        decide(&mut broken, "Denied");
         broken.spec.request = ByteString(b"nonsense".to_vec());
         assert_eq!(Requests::default().take(&broken, "n"), None);
     }

@@ -344,16 +344,16 @@ impl Model {
                 None => {
                     return self.say("a and D are for a request for a certificate: v c shows them");
                 }
-                Some(row) => match self.certificates.pending_of(row) {
-                    Some(uid) => Some(uid.clone()),
-                    None => {
+                Some(row) => {
+                    let Some(uid) = self.certificates.pending_of(row) else {
                         let text = match &self.certificates.problem {
                             Some(problem) => problem.clone(),
                             None => format!("{} has no request that waits", row.display()),
                         };
                         return self.say(text);
-                    }
-                },
+                    };
+                    Some(uid.clone())
+                }
             },
         };
         let Some(item) = uid.and_then(|uid| self.certificates.get(&uid).cloned()) else {
@@ -379,10 +379,8 @@ impl Model {
             Err(_) => Vec::new(),
         };
         self.notice = None;
-        let host = self
-            .certificates
-            .host(&self.inventory, &item.read)
-            .map(|row| (row.namespace().to_owned(), row.name().to_owned(), row.uid().to_string()));
+        let row = self.certificates.host(&self.inventory, &item.read);
+        let host = row.map(|row| (row.namespace().to_owned(), row.name().to_owned()));
         self.overlay = Overlay::Decide(Box::new(Decide::new(approve, item.read, host, found)));
     }
 
@@ -412,9 +410,9 @@ impl Model {
         match result {
             Decided::Done if approve => self.say(format!("{name} is approved")),
             Decided::Done => self.say(format!("{name} is denied")),
-            Decided::Conflict => self.fail(format!(
-                "{name} has changed since it was shown: nothing was decided, look at it again"
-            )),
+            Decided::Conflict(why) => {
+                self.fail(format!("{name}: {why}; nothing was decided, look at it again"));
+            }
             Decided::Gone => self.fail(format!("{name} is gone: nothing was decided")),
             Decided::Failed(problem) => self.fail(problem),
         }

@@ -29,8 +29,8 @@ pub struct Decide {
     pub about: About,
     /// The request in it; none where it cannot be read.
     pub request: Option<Request>,
-    /// The host that it claims to be, where there is one: namespace, name and uid.
-    pub host: Option<(String, String, String)>,
+    /// Namespace and name of the host that it claims to be, where there is one.
+    pub host: Option<(String, String)>,
     /// What does not fit.
     pub found: Vec<Mismatch>,
     /// Why.
@@ -61,7 +61,7 @@ impl Decide {
     pub fn new(
         approve: bool,
         read: Decoded,
-        host: Option<(String, String, String)>,
+        host: Option<(String, String)>,
         found: Vec<Mismatch>,
     ) -> Self {
         let (about, request) = match read {
@@ -123,9 +123,8 @@ impl Decide {
             DecideField::Name => &mut self.typed,
         };
         match key.code {
-            KeyCode::Enter => self.field = DecideField::Confirm,
             KeyCode::Esc if input.text().is_empty() => return DecideReply::Cancel,
-            KeyCode::Esc => self.field = DecideField::Confirm,
+            KeyCode::Enter | KeyCode::Esc => self.field = DecideField::Confirm,
             KeyCode::Tab | KeyCode::BackTab => self.field = self.next_field(),
             _ => {
                 if input.key(key) {
@@ -165,25 +164,20 @@ impl Decide {
             (self.field, self.problem) = (field, Some(problem));
             return DecideReply::Stay;
         }
-        let given = match (reason, self.approve) {
-            ("", true) => "approved by hand",
-            (reason, _) => reason,
-        };
-        let found: Vec<String> = match self.approve {
-            true => self.found.iter().map(Mismatch::text).collect(),
-            false => Vec::new(),
-        };
-        let reason = match found.is_empty() {
-            true => given.to_owned(),
-            false => format!("{given}; all the same: {}", found.join("; ")),
-        };
+        let regardless = self.wants_name();
+        let mut text = if reason.is_empty() { "approved by hand" } else { reason }.to_owned();
+        if regardless {
+            let found: Vec<String> = self.found.iter().map(Mismatch::text).collect();
+            text = format!("{text}; all the same: {}", found.join("; "));
+        }
         DecideReply::Send(Box::new(Decision {
+            // The executor names it: here nothing is random.
             id: String::new(),
             seen: self.about.clone(),
-            host: self.host.clone().map(|(namespace, name, _)| (namespace, name)),
+            host: self.host.clone(),
             approve: self.approve,
-            reason,
-            regardless: !found.is_empty(),
+            reason: text,
+            regardless,
         }))
     }
 }

@@ -130,13 +130,13 @@ pub(super) enum Move {
 impl<K: Clone> Spot<K> {
     /// Goes there.
     pub(super) fn go(&mut self, list: &impl Listed<Key = K>, to: Move) {
-        let last = list.len().saturating_sub(1);
+        let end = list.len().saturating_sub(1);
         match to {
             Move::By(lines) => {
-                self.cursor = list.nth(self.rank(list).saturating_add_signed(lines).min(last));
+                self.cursor = list.nth(self.rank(list).saturating_add_signed(lines).min(end));
             }
             Move::First => self.cursor = list.nth(0),
-            Move::Last => self.cursor = list.nth(last),
+            Move::Last => self.cursor = list.nth(end),
             Move::Settle(height) => self.settle(list, height.max(1)),
         }
     }

@@ -110,8 +110,11 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
         rows.add("certificate", format!("serial {}", issued.serial));
         rows.add("valid until", when(model, issued.not_after));
     }
-    let found = found(model, item);
+    // What is decided is not judged again.
+    let pending = about.state == State::Pending;
+    let found = found(model, item).filter(|_| pending);
     match (&item.read, &found) {
+        (Ok(_), None) if !pending => {}
         (Err(problem), _) => rows.styled("✖ unreadable", problem.why.as_str(), Role::Bad),
         (Ok(_), None) => rows.styled("verdict", "the fleet is still loading", Role::Muted),
         (Ok(_), Some(found)) if found.is_empty() => {
@@ -126,7 +129,7 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
         }
     }
     if let Ok(request) = &item.read {
-        fields(request, &found.unwrap_or_default(), rows);
+        fields(request, found.as_deref(), rows);
         host(model, model.certificates.host(&model.inventory, &item.read), rows);
     }
     rows.heading("Request");
@@ -147,7 +150,7 @@ fn when(model: &Model, at: jiff::Timestamp) -> String {
 }
 
 /// Every field that is asked for, with the sign of its check.
-fn fields(request: &Request, found: &[Mismatch], rows: &mut Rows<'_>) {
+fn fields(request: &Request, found: Option<&[Mismatch]>, rows: &mut Rows<'_>) {
     let (about, asks) = (&request.about, &request.asks);
     let list = |items: Vec<String>| {
         if items.is_empty() { "none".to_owned() } else { items.join(", ") }
@@ -189,20 +192,32 @@ fn fields(request: &Request, found: &[Mismatch], rows: &mut Rows<'_>) {
     rows.add("  fingerprint", format!("SHA256:{}", asks.fingerprint));
     rows.heading("Compared with its host");
     let claimed = request.host();
-    let claim = claimed.map_or("no host".to_owned(), |(ns, name)| format!("{ns}/{name}"));
+    let claim = claimed.map_or_else(|| "no host".to_owned(), |(ns, name)| format!("{ns}/{name}"));
     check("claims to be", claim, &["host", "namespace", "subject CN"], found, rows);
     let groups = list(request.groups().map(ToOwned::to_owned).collect());
     let group = if groups == HOSTS { groups } else { format!("{groups}, not just {HOSTS}") };
     check("in the groups", group, &["subject O"], found, rows);
     check("asked for by", about.requester.clone(), &["requester"], found, rows);
-    let often = found.iter().find(|mismatch| mismatch.field == "requests for this host");
-    let often = often.map_or("not too often".to_owned(), |mismatch| mismatch.found.clone());
-    check("asked", often, &["requests for this host"], found, rows);
+    let often = found.into_iter().flatten().find(|m| m.field == "requests for this host");
+    let often = often.map_or_else(|| "not too often".to_owned(), |m| m.found.clone());
+    if found.is_some() {
+        check("asked", often, &["requests for this host"], found, rows);
+    }
 }
 
-fn check(name: &str, text: String, checks: &[&str], found: &[Mismatch], rows: &mut Rows<'_>) {
-    let wrong = found.iter().any(|mismatch| checks.contains(&mismatch.field));
-    let (sign, role) = if wrong { ("✖", Role::Bad) } else { ("✓", Role::Text) };
+fn check(
+    name: &str,
+    text: String,
+    checks: &[&str],
+    found: Option<&[Mismatch]>,
+    rows: &mut Rows<'_>,
+) {
+    let is_wrong = |found: &[Mismatch]| found.iter().any(|m| checks.contains(&m.field));
+    let (sign, role) = match found.map(is_wrong) {
+        Some(true) => ("✖", Role::Bad),
+        Some(false) => ("✓", Role::Text),
+        None => (" ", Role::Text),
+    };
     rows.styled(&format!("{sign} {name}"), text, role);
 }
 

@@ -34,9 +34,10 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
         return nothing(theme, areas.rows, &["the journal cannot be read", problem], buffer);
     }
     if journal.records.is_empty() {
-        let lines = match journal.read {
-            true => ["you have done nothing yet", "what you change is written down here"],
-            false => ["reading…", ""],
+        let lines = if journal.read {
+            ["you have done nothing yet", "what you change is written down here"]
+        } else {
+            ["reading…", ""]
         };
         return nothing(theme, areas.rows, &lines, buffer);
     }

@@ -37,7 +37,8 @@ impl Sshd {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let key = std::fs::read_to_string(dir.path().join("host.pub")).unwrap();
-        std::fs::write(dir.path().join("known_hosts"), format!("[127.0.0.1]:{port} {key}")).unwrap();
+        std::fs::write(dir.path().join("known_hosts"), format!("[127.0.0.1]:{port} {key}"))
+            .unwrap();
         std::fs::write(dir.path().join("nobody_known"), "").unwrap();
         let user = Command::new("id").arg("-un").output().unwrap().stdout;
         let user = String::from_utf8(user).unwrap().trim().to_owned();

@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::host::RunState;
+use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::app::Overlay;
 use crate::ui::app::certificates::tests::events as certificates;
@@ -154,7 +155,7 @@ fn a_run_is_followed_while_it_goes_on() {
 
     let done = changed(4, 911, |host| host["status"]["ansible"]["state"] = json!("Succeeded"));
     event(&mut model, done);
-    assert_eq!(model.host().and_then(|row| row.run_state()), Some(RunState::Succeeded));
+    assert_eq!(model.host().and_then(HostRow::run_state), Some(RunState::Succeeded));
     assert!(screen(&model).contains("● Succeeded"), "{}", screen(&model));
 }
 
