@@ -24,6 +24,7 @@ mod job;
 pub(crate) mod ledger;
 mod progress;
 pub mod supervise;
+pub(crate) mod tale;
 
 use std::path::Path;
 use std::process::Stdio;

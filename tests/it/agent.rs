@@ -229,7 +229,8 @@ async fn what_a_request_says_is_data_and_what_is_not_allowed_is_not_run() {
     }
     assert_eq!(machine.lines(), 1);
     // One that takes longer than it may is ended.
-    machine.ask("e5", "slow.yml", json!({"timeoutSeconds": 3})).await;
+    let more = json!({"timeoutSeconds": 3, "extraVars": {"ansible_connection": null}});
+    machine.ask("e5", "slow.yml", more).await;
     let run = machine.ends("e5").await;
     assert_eq!((run.state, run.rc), (RunState::Failed, None));
     assert!(run.message.as_ref().unwrap().contains("longer than allowed"), "{run:?}");

@@ -16,11 +16,12 @@ use super::state::{Maintenance, State, Upgrade, Way};
 use super::system;
 use crate::error::{Error, Result, chain};
 use crate::model::condition::{CONVERGED, DRAINED, OS_UP_TO_DATE, condition, find};
-use crate::model::host::{AnsibleStatus, Hold, HoldMode, Host, OsStatus, RunState};
+use crate::model::host::{AnsibleStatus, Hold, HoldMode, Host, OsStatus};
 use crate::model::row::CLOCK_SLACK;
 use crate::store::client::{AGENT, Connection, DEADLINE, call};
 use crate::store::event::{Events, Kind, about};
 use crate::tasks::execute::ledger::Ledger;
+use crate::tasks::execute::tale::{RUN, converged, tale};
 use crate::tasks::execute::{Driver, Next, Reach};
 
 /// Between two looks while a run goes on, and so between two reports of its progress.
@@ -228,7 +229,7 @@ impl Agent {
         if self.later.is_some_and(|(at, _)| now < at) {
             return;
         }
-        let wanted = self.status(now);
+        let wanted = self.status(None, now);
         if wanted != self.sent {
             let _ = self.send(connection, wanted, false, now).await;
         }
@@ -249,7 +250,7 @@ impl Agent {
                         return;
                     }
                     let before = self.ansible.replace((*status).clone());
-                    let wanted = self.status(now);
+                    let wanted = self.status(Some(&status), now);
                     if self.send(connection, wanted, guarded, now).await.is_err() {
                         self.ansible = before;
                         return;
@@ -277,7 +278,7 @@ impl Agent {
                         return;
                     }
                     let before = self.ansible.replace((*status).clone());
-                    let wanted = self.status(now);
+                    let wanted = self.status(Some(&status), now);
                     if self.send(connection, wanted, true, now).await.is_err() {
                         self.ansible = before;
                         return;
@@ -294,8 +295,8 @@ impl Agent {
         }
     }
 
-    /// The full set of what the agent says of the host.
-    fn status(&mut self, now: Timestamp) -> Value {
+    /// The full set of what the agent says of the host; `told` is a run of which there is news.
+    fn status(&mut self, told: Option<&AnsibleStatus>, now: Timestamp) -> Value {
         if now.duration_since(self.os.0) >= SYSTEM {
             self.os = (now, system::os());
         }
@@ -320,15 +321,11 @@ impl Agent {
             };
             set(DRAINED, drained, reason, &maintenance.message);
         }
-        match self.ansible.as_ref().map(|run| run.state) {
-            Some(RunState::Succeeded) => set(CONVERGED, true, "RunSucceeded", ""),
-            Some(RunState::Failed) => set(CONVERGED, false, "RunFailed", ""),
-            Some(RunState::Unknown) => set(CONVERGED, false, "RunUnknown", ""),
-            _ => {
-                if let Some(old) = find(&old, CONVERGED) {
-                    conditions.insert(CONVERGED, old.clone());
-                }
-            }
+        let proven = told.zip(host).and_then(|(run, host)| converged(host, run));
+        if let Some((fine, reason)) = proven {
+            set(CONVERGED, fine, reason, "");
+        } else if let Some(old) = find(&old, CONVERGED) {
+            conditions.insert(CONVERGED, old.clone());
         }
         let mut os = self.os.1.clone();
         let wanted = host.and_then(|host| host.spec.os.as_ref());
@@ -614,23 +611,8 @@ fn hindrance(host: &Host, hook: Option<Task>) -> Option<&'static str> {
 }
 
 fn run_tale(status: &AnsibleStatus) -> Tale {
-    let id = &status.request_id;
-    let message = status.message.as_deref().map(|m| format!(": {m}")).unwrap_or_default();
-    let counts = format!(
-        "{} ok, {} changed, {} failed",
-        status.ok.unwrap_or(0),
-        status.changed.unwrap_or(0),
-        status.failed.unwrap_or(0)
-    );
-    let (kind, reason, note) = match status.state {
-        RunState::Queued => (Kind::Normal, "RunQueued", format!("run {id} waits{message}")),
-        RunState::Running => (Kind::Normal, "RunStarted", format!("run {id} begins")),
-        RunState::Succeeded => (Kind::Normal, "RunSucceeded", format!("run {id}: {counts}")),
-        RunState::Failed => (Kind::Warning, "RunFailed", format!("run {id}: {counts}{message}")),
-        RunState::Unknown => (Kind::Warning, "RunUnknown", format!("run {id}{message}")),
-        RunState::Canceled => (Kind::Normal, "RunCanceled", format!("run {id} is canceled")),
-    };
-    Tale { kind, reason, action: "AnsibleRun", note }
+    let (kind, reason, note) = tale(status);
+    Tale { kind, reason, action: RUN, note }
 }
 
 fn begin(hold: &Hold) -> Timestamp {

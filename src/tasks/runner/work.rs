@@ -16,7 +16,8 @@ use crate::model::condition::{CONVERGED, condition, find};
 use crate::model::host::{AnsibleStatus, Host, RunState};
 use crate::model::{GROUP, VERSION};
 use crate::store::client::{DEADLINE, RUNNER, call, explain};
-use crate::store::event::{Events, Kind, about};
+use crate::store::event::{Events, about};
+use crate::tasks::execute::tale::{RUN, converged, tale};
 use crate::tasks::execute::{Driver, Next};
 
 /// Between two looks while a run goes on, and so between two reports of its progress.
@@ -224,15 +225,9 @@ impl Work {
         let name = name_of(host);
         let status = host.status.as_ref();
         let old = status.and_then(|status| find(&status.conditions, CONVERGED));
-        let request = host.spec.ansible.as_ref().filter(|r| r.request_id == run.request_id);
-        // A run in check mode has changed nothing, so it says nothing of how the host is.
-        let check = request.is_some_and(|request| request.check);
-        let new = |is, reason: &str| Some(condition(old, CONVERGED, is, reason, "", now()));
-        let converged = match run.state {
-            RunState::Succeeded if !check => new(true, "RunSucceeded"),
-            RunState::Failed if !check && run.rc.is_some() => new(false, "RunFailed"),
-            RunState::Unknown if !check => new(false, "RunUnknown"),
-            _ => old.cloned(),
+        let converged = match converged(host, run) {
+            Some((is, reason)) => Some(condition(old, CONVERGED, is, reason, "", now())),
+            None => old.cloned(),
         };
         let conditions: Vec<_> = converged.into_iter().collect();
         let body = json!({
@@ -294,7 +289,7 @@ impl Work {
     async fn tell(&self, host: &Host, run: &AnsibleStatus) {
         let (kind, reason, note) = tale(run);
         tracing::info!(host = name_of(host), reason, "{}", crate::model::text::clean(&note));
-        self.events.tell(&about(host), kind, reason, "AnsibleRun", &note).await;
+        self.events.tell(&about(host), kind, reason, RUN, &note).await;
     }
 }
 
@@ -362,28 +357,6 @@ fn superseded(host: &Host, run: &AnsibleStatus) -> bool {
     }
     let asked = host.spec.ansible.as_ref().is_some_and(|r| r.request_id == run.request_id);
     !asked && told.executor != run.executor && told.state == RunState::Running
-}
-
-/// What is said of a run: kind, reason, note.
-fn tale(run: &AnsibleStatus) -> (Kind, &'static str, String) {
-    let id = &run.request_id;
-    let message = run.message.as_deref().map(|m| format!(": {m}")).unwrap_or_default();
-    let count = |number: Option<i32>| number.unwrap_or(0);
-    let counts = format!(
-        "{} ok, {} changed, {} failed, {} unreachable",
-        count(run.ok),
-        count(run.changed),
-        count(run.failed),
-        count(run.unreachable)
-    );
-    match run.state {
-        RunState::Queued => (Kind::Normal, "RunQueued", format!("run {id} waits{message}")),
-        RunState::Running => (Kind::Normal, "RunStarted", format!("run {id} begins")),
-        RunState::Succeeded => (Kind::Normal, "RunSucceeded", format!("run {id}: {counts}")),
-        RunState::Failed => (Kind::Warning, "RunFailed", format!("run {id}: {counts}{message}")),
-        RunState::Unknown => (Kind::Warning, "RunUnknown", format!("run {id}{message}")),
-        RunState::Canceled => (Kind::Normal, "RunCanceled", format!("run {id} is canceled")),
-    }
 }
 
 /// The time now in whole seconds, as the API writes times.

@@ -74,6 +74,9 @@ async fn the_repository_is_brought_up_to_date_before_each_run() {
     assert_eq!((run.state, run.rc), (RunState::Failed, None));
     assert!(run.message.unwrap().contains("revision"), "nothing ran");
     assert_eq!(text(), "first\nsecond\nfirst\n");
+    // Neither of the two says anything of how the host is.
+    let converged = condition(&world.host("web-1").await, condition::CONVERGED).unwrap();
+    assert_eq!(converged, ("True".to_owned(), "RunSucceeded".to_owned()));
     drop(agent);
     world.end().await;
 }
