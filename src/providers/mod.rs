@@ -2,6 +2,8 @@
 //! to an [`Observed`]; it knows no Kubernetes and no screen. One file for each provider.
 
 pub mod aws;
+pub mod credentials;
+pub mod http;
 
 use std::collections::BTreeMap;
 use std::fmt;
