@@ -158,7 +158,7 @@ impl Aws {
         })?;
         let names: BTreeSet<String> =
             answer.regions().iter().filter_map(|r| r.region_name.clone()).collect();
-        Ok(names.into_iter().map(|name| Scope { name, asked_for: false }).collect())
+        Ok(names.into_iter().map(|name| Scope { name, asked_for: false, whole: false }).collect())
     }
 
     /// What the status checks say, of the hosts of which they say anything.
@@ -272,7 +272,7 @@ impl Provider for Aws {
     }
 
     fn scopes(&self) -> BoxFuture<'_, Result<Vec<Scope>, ProviderError>> {
-        let asked = |name: &str| Scope { name: name.to_owned(), asked_for: true };
+        let asked = |name: &str| Scope { name: name.to_owned(), asked_for: true, whole: false };
         match &self.options.regions {
             Regions::All => self.find_regions().boxed(),
             Regions::Named(names) => {

@@ -70,12 +70,14 @@ pub struct Ask<'a> {
     pub body: Option<(&'static str, Bytes)>,
     /// What must not appear in any error, besides the authorization.
     pub secrets: &'a [Secret],
+    /// Codes that are an answer too, though they say no.
+    pub accept: &'a [u16],
 }
 
 impl<'a> Ask<'a> {
     /// A GET.
     pub fn get(what: &'a str, url: &'a str, authorization: Option<Secret>) -> Self {
-        Self { what, method: Method::GET, url, authorization, body: None, secrets: &[] }
+        Self { what, method: Method::GET, url, authorization, body: None, secrets: &[], accept: &[] }
     }
 
     /// A POST that changes nothing, so that it may be repeated.
@@ -87,13 +89,16 @@ impl<'a> Ask<'a> {
             authorization: None,
             body: Some(body),
             secrets: &[],
+            accept: &[],
         }
     }
 }
 
-/// One answer with a 2xx code.
+/// One answer with a 2xx code, or another that was asked for.
 #[derive(Debug)]
 pub struct Answer {
+    /// Its code.
+    pub status: StatusCode,
     /// The body.
     pub body: Value,
     /// The headers.
@@ -185,8 +190,9 @@ impl Http {
             let (head, body) = response.into_parts();
             let body = Limited::new(body, MAX_BODY).collect().await;
             let body = body.map_err(|cause| cut_off(&*cause))?.to_bytes();
-            if !head.status.is_success() {
-                return Err(refused(head.status, &head.headers, &body));
+            let status = head.status;
+            if !status.is_success() && !ask.accept.contains(&status.as_u16()) {
+                return Err(refused(status, &head.headers, &body));
             }
             let body = serde_json::from_slice(&body).map_err(|cause| Failed {
                 kind: ProviderErrorKind::Other,
@@ -195,7 +201,7 @@ impl Http {
                 why: format!("the answer is no whole JSON: {cause}"),
                 hint: Some("check that the address is that of the API".to_owned()),
             })?;
-            Ok(Answer { body, headers: head.headers })
+            Ok(Answer { status, body, headers: head.headers })
         };
         tokio::time::timeout(ATTEMPT, answer).await.unwrap_or_else(|_| {
             Err(Failed {
@@ -424,6 +430,30 @@ impl Service<Uri> for Via {
         let connecting: BoxFuture<'_, _> = tunnel.call(to).boxed();
         Box::pin(async move { Ok(connecting.await?) })
     }
+}
+
+/// The address of an API without a slash at its end.
+///
+/// # Errors
+/// It is no `http` or `https` address, or has credentials, a query or a fragment; for set-up.
+pub(super) fn base(url: &str) -> Result<String> {
+    let wrong = |why: &str| {
+        Error::usage(format!("the address of the API {why}"))
+            .hint("write it like https://netbox.example.com")
+    };
+    let uri: Uri = url.parse().map_err(|cause: http::uri::InvalidUri| {
+        wrong("cannot be read").because(cause)
+    })?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+        return Err(wrong("does not begin with https:// or http:// and a host"));
+    }
+    if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
+        return Err(wrong("has credentials in it; name them with credentials"));
+    }
+    if uri.query().is_some() || url.contains('#') {
+        return Err(wrong("has a query or fragment"));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
 }
 
 /// A query string of these pairs.

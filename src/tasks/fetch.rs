@@ -49,11 +49,12 @@ mod start;
 mod testing;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -86,13 +87,41 @@ struct Context {
     /// Scopes whose next complete listing is believed, however little it has.
     accept_loss: Mutex<BTreeSet<String>>,
     source: SourceObject,
+    /// Longest time between two passes that read everything.
+    full_every: Duration,
+    /// Since when only changes are of interest, by scope.
+    read: Mutex<BTreeMap<String, Read>>,
     dry_run: bool,
     metrics: Metrics,
     progress: Arc<Progress>,
     stop: watch::Receiver<bool>,
 }
 
+/// How far a scope is read.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    /// All changes before this are written.
+    until: Timestamp,
+    /// When everything was last read.
+    full: Instant,
+}
+
 impl Context {
+    /// Since when changes of a scope are unknown. None: everything is to be read.
+    fn since(&self, scope: &str) -> Option<Timestamp> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = read.get(scope).filter(|read| read.full.elapsed() < self.full_every)?;
+        Some(read.until)
+    }
+
+    /// All that a scope had at the time `now` is written.
+    fn advance(&self, scope: &str, now: Timestamp, full: bool) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = read.get(scope).filter(|_| !full).map(|read| read.full);
+        let full = old.unwrap_or_else(Instant::now);
+        read.insert(scope.to_owned(), Read { until: now, full });
+    }
+
     fn accepts_loss(&self, scope: &str) -> bool {
         self.accept_loss.lock().unwrap_or_else(PoisonError::into_inner).contains(scope)
     }

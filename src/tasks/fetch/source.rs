@@ -98,7 +98,7 @@ impl SourceObject {
         let mut scopes: BTreeMap<String, ScopeStatus> =
             old.scopes.into_iter().map(|scope| (scope.name.clone(), scope)).collect();
         for report in reports {
-            let before = scopes.get(&report.name).and_then(|s| s.last_complete.clone());
+            let before = scopes.get(&report.name);
             scopes.insert(report.name.clone(), scope_status(report, before, now));
         }
         let ours = |name: &String| reports.iter().any(|report| report.name == *name);
@@ -110,6 +110,8 @@ impl SourceObject {
             };
             scopes.remove(&name);
         }
+        let of_pass = |scope: &&ScopeStatus| reports.iter().any(|r| r.name == scope.name);
+        let seen: i32 = scopes.values().filter(of_pass).map(|scope| scope.seen).sum();
         let sum = |pick: fn(&ScopeReport) -> usize| number(reports.iter().map(pick).sum());
         json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -117,7 +119,7 @@ impl SourceObject {
             "metadata": {"name": self.name, "resourceVersion": live.resource_version()},
             "status": {
                 "lastPass": Time(now),
-                "seen": sum(|r| r.seen),
+                "seen": seen,
                 "missing": sum(|r| r.missing_now),
                 "scopes": scopes.into_values().collect::<Vec<_>>(),
                 "conditions": conditions(&old.conditions, reports, now),
@@ -126,12 +128,18 @@ impl SourceObject {
     }
 }
 
-fn scope_status(report: &ScopeReport, before: Option<Time>, now: Timestamp) -> ScopeStatus {
+fn scope_status(
+    report: &ScopeReport,
+    before: Option<&ScopeStatus>,
+    now: Timestamp,
+) -> ScopeStatus {
+    let last_complete = before.and_then(|scope| scope.last_complete.clone());
     ScopeStatus {
         name: report.name.clone(),
-        last_complete: if report.complete { Some(Time(now)) } else { before },
+        last_complete: if report.complete { Some(Time(now)) } else { last_complete },
         duration_millis: i64::try_from(report.duration.as_millis()).ok(),
-        seen: number(report.seen),
+        // a pass over changes sees few hosts; how many there are is known from the last full one
+        seen: before.filter(|_| report.partial).map_or_else(|| number(report.seen), |s| s.seen),
         created: number(report.created),
         changed: number(report.changed),
         missing: number(report.missing_now),

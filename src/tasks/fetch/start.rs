@@ -117,6 +117,8 @@ pub(super) async fn context(
         policy: options.policy.clone(),
         accept_loss: Mutex::new(options.accept_loss.clone()),
         source,
+        full_every: Duration::from_hours(1),
+        read: Mutex::default(),
         dry_run: options.dry_run,
         metrics,
         progress: Arc::new(Progress::default()),

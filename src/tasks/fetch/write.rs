@@ -216,13 +216,14 @@ impl Writer {
         })
     }
 
-    /// Marks a host as missing or gone.
+    /// Marks a host, which a listing of this scope lacks, as missing or gone.
     ///
     /// # Errors
     /// The server refuses it, or does not answer.
     pub(super) async fn mark(
         &self,
         name: &str,
+        scope: &str,
         state: Phase,
         missed: i32,
         now: Timestamp,
@@ -233,7 +234,7 @@ impl Writer {
                 say(&format!("mark {}", state.as_str()), name);
                 return Ok(Outcome::Changed);
             }
-            self.mark_now(name, state, missed, now).await
+            self.mark_now(name, scope, state, missed, now).await
         }
         .await;
         self.count(&outcome);
@@ -243,6 +244,7 @@ impl Writer {
     async fn mark_now(
         &self,
         name: &str,
+        scope: &str,
         state: Phase,
         missed: i32,
         now: Timestamp,
@@ -259,7 +261,7 @@ impl Writer {
             }
             let known = self.hosts.read(&live);
             let owned = live.owned(manager, Part::Status);
-            let body = self.rules.lost(owned, &known, state, missed, now);
+            let body = self.rules.lost(owned, &known, scope, (state, missed), now);
             let body = envelope(name, &body, live.metadata.resource_version.as_deref());
             match self.apply(Part::Status, name, &body, true).await {
                 Ok((stored, _)) => {

@@ -1,0 +1,135 @@
+//! The pages of a list of NetBox.
+//!
+//! Since 4.6 a list can be read by cursor: `start` is an id, items come ordered by it, `count` is
+//! null. Older servers do not know `start`: they ignore it and send a count, or refuse it with 400.
+//! These are read by offset, ordered by id. Since a deletion moves all that come after it, each
+//! further page begins with the last item of the one before; if it does not, the list has moved, and
+//! the reader goes back until it finds a place that it knows. So no item is left out.
+
+use serde_json::Value;
+
+use super::{NetBox, odd, results};
+use crate::providers::ProviderError;
+
+/// Items in one page: the most that a NetBox allows unless it is told otherwise.
+const PAGE: u64 = 1000;
+
+/// Reads a list page by page.
+pub(super) struct Pager {
+    what: &'static str,
+    path: &'static str,
+    query: String,
+    at: At,
+}
+
+enum At {
+    /// By cursor, from this id on.
+    Cursor(u64),
+    /// By offset; items up to the id `last` have been given out.
+    Offset { offset: u64, last: u64 },
+    End,
+}
+
+impl Pager {
+    /// A reader of the list at `path`.
+    pub(super) fn new(what: &'static str, path: &'static str, query: String) -> Self {
+        Self { what, path, query, at: At::Cursor(0) }
+    }
+
+    /// The next page; none after the last one.
+    pub(super) async fn next(
+        &mut self,
+        netbox: &NetBox,
+    ) -> Result<Option<Vec<Value>>, ProviderError> {
+        loop {
+            let page = match self.at {
+                At::End => return Ok(None),
+                At::Cursor(start) => self.by_cursor(netbox, start).await?,
+                At::Offset { offset, last } => self.by_offset(netbox, offset, last).await?,
+            };
+            if let Some(items) = page {
+                return Ok(Some(items));
+            }
+        }
+    }
+
+    async fn by_cursor(
+        &mut self,
+        netbox: &NetBox,
+        start: u64,
+    ) -> Result<Option<Vec<Value>>, ProviderError> {
+        let query = format!("{}&limit={PAGE}&start={start}", self.query);
+        let accept: &[u16] = if start == 0 { &[400] } else { &[] };
+        let mut answer = netbox.get(self.what, self.path, &query, accept).await?;
+        let counted = answer.body.get("count").is_some_and(Value::is_number);
+        if !answer.status.is_success() || counted {
+            if start != 0 {
+                return Err(odd(self.what, "the server changed its way of paging"));
+            }
+            self.at = At::Offset { offset: 0, last: 0 };
+            return Ok(None);
+        }
+        let items = results(self.what, &mut answer.body)?;
+        self.at = match answer.body.get("next").and_then(Value::as_str) {
+            None => At::End,
+            Some(next) => match start_of(next) {
+                Some(next) if next > start => At::Cursor(next),
+                _ => return Err(odd(self.what, "the next page does not come after this one")),
+            },
+        };
+        Ok(Some(items))
+    }
+
+    async fn by_offset(
+        &mut self,
+        netbox: &NetBox,
+        offset: u64,
+        last: u64,
+    ) -> Result<Option<Vec<Value>>, ProviderError> {
+        let query = format!("{}&limit={PAGE}&offset={offset}&ordering=id", self.query);
+        let mut answer = netbox.get(self.what, self.path, &query, &[]).await?;
+        let mut items = results(self.what, &mut answer.body)?;
+        let ids: Vec<u64> = items.iter().map(|item| id(item).unwrap_or(0)).collect();
+        if !ids.is_sorted() {
+            return Err(odd(self.what, "the server does not order by id"));
+        }
+        if offset > 0 && ids.first().is_none_or(|first| *first > last) {
+            self.at = At::Offset { offset: offset.saturating_sub(PAGE), last };
+            return Ok(None);
+        }
+        let more = answer.body.get("next").is_some_and(Value::is_string);
+        let count = u64::try_from(items.len()).unwrap_or(0);
+        items.retain(|item| id(item).is_none_or(|id| id > last));
+        self.at = match ids.last() {
+            Some(end) if more && (count > 1) => {
+                At::Offset { offset: offset + count - 1, last: last.max(*end) }
+            }
+            _ if more => return Err(odd(self.what, "the server sends one item a page or none")),
+            _ => At::End,
+        };
+        Ok(Some(items))
+    }
+}
+
+fn id(item: &Value) -> Option<u64> {
+    item.get("id")?.as_u64()
+}
+
+/// The value of `start` in the address of the next page.
+fn start_of(url: &str) -> Option<u64> {
+    let (_, query) = url.split_once('?')?;
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(key, _)| key == "start")?.1.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_is_read_from_the_next_address() {
+        assert_eq!(start_of("https://nb/api/dcim/devices/?limit=1000&start=4711"), Some(4711));
+        assert_eq!(start_of("https://nb/api/dcim/devices/?limit=1000&offset=1000"), None);
+        assert_eq!(start_of("nonsense"), None);
+    }
+}
