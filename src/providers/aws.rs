@@ -13,6 +13,7 @@ use std::time::Duration;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::{ProvideCredentials, SharedCredentialsProvider};
@@ -52,12 +53,23 @@ pub struct AwsOptions {
     pub regions: Regions,
     /// Profile of the AWS configuration files.
     pub profile: Option<String>,
+    /// Role to take on with these credentials, for example in another account.
+    pub role: Option<Role>,
     /// Endpoint for every region without one of its own. None: what the AWS configuration says.
     pub endpoint: Option<String>,
     /// Endpoints of single regions, for example interface endpoints of a VPC.
     pub region_endpoints: BTreeMap<String, String>,
     /// Whether to ask for status checks and scheduled events.
     pub status_checks: bool,
+}
+
+/// A role that is taken on through STS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// The word that its trust policy asks for.
+    pub external_id: Option<String>,
 }
 
 /// EC2 behind one set of credentials.
@@ -111,6 +123,17 @@ impl Aws {
                 .credentials_provider(SharedCredentialsProvider::new(credentials))
                 .build();
         }
+        if let Some(role) = &options.role {
+            let mut assume = AssumeRoleProvider::builder(&role.arn).session_name("inv-tui");
+            if let Some(id) = &role.external_id {
+                assume = assume.external_id(id);
+            }
+            let credentials = assume.configure(&base).build().await;
+            base = base
+                .into_builder()
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .build();
+        }
         if options.regions == Regions::Configured && base.region().is_none() {
             return Err(Error::usage("no AWS region is named")
                 .hint("name regions with --region, or all enabled ones with --all-regions, or set AWS_REGION"));
@@ -125,6 +148,9 @@ impl Aws {
             Some(profile) => format!("profile \"{profile}\""),
             None => "the environment, the AWS files or the instance".to_owned(),
         };
+        if let Some(role) = &self.options.role {
+            return self.check_role(role, &place).await;
+        }
         let missing = || {
             Error::usage(format!("no AWS credentials from {place}")).hint(
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a --profile, or run \"aws sso login\"",
@@ -134,6 +160,18 @@ impl Aws {
         match provider.provide_credentials().await {
             Ok(_) => Ok(()),
             Err(cause) => Err(missing().because(chain_of(&cause))),
+        }
+    }
+
+    async fn check_role(&self, role: &Role, place: &str) -> Result<()> {
+        let refused = || {
+            Error::usage(format!("cannot take on role \"{}\" with the credentials from {place}", role.arn))
+                .hint("the role must trust that identity, which needs sts:AssumeRole; check external-id")
+        };
+        let provider = self.base.credentials_provider().ok_or_else(refused)?;
+        match provider.provide_credentials().await {
+            Ok(_) => Ok(()),
+            Err(cause) => Err(refused().because(chain_of(&cause))),
         }
     }
 

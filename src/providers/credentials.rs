@@ -159,7 +159,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_file_that_others_may_read_is_refused() {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "secret-token\n# a note\n").unwrap();

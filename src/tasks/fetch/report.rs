@@ -84,6 +84,8 @@ pub(super) struct ScopeReport {
     pub(super) kept: usize,
     /// Hosts of the scope that are missing after the pass.
     pub(super) missing_now: usize,
+    /// Hosts of the scope that are gone and still there after the pass.
+    pub(super) gone_now: usize,
     /// Hosts that could not be read or written.
     pub(super) failures: Failures,
     /// Those of them that could not be written.

@@ -16,7 +16,7 @@ use super::report::{Incomplete, ScopeReport};
 use super::write::Outcome;
 use crate::error::{Error, Result, chain};
 use crate::model::host::Phase;
-use crate::providers::{ItemProblem, Observed, Page, ProviderError, Scope, guarded};
+use crate::providers::{ItemProblem, Observed, Page, Provider, ProviderError, Scope, guarded};
 use crate::store::hosts::Known;
 
 /// How long writes that are under way may take to end after a stop.
@@ -65,12 +65,17 @@ fn region(scope: &Scope) -> Option<&str> {
 }
 
 /// Runs one pass over a scope. It ends early, as incomplete, when a stop is asked for.
-pub(super) async fn run(context: &Context, scope: &Scope, now: Timestamp) -> ScopeReport {
+pub(super) async fn run(
+    context: &Context,
+    provider: &dyn Provider,
+    scope: &Scope,
+    now: Timestamp,
+) -> ScopeReport {
     let began = Instant::now();
     let hosts = context.writer.hosts();
     let known = hosts.select(region(scope), |_, k| (k.state != Phase::Gone).then_some(()));
     let changes = context.since(&scope.name).and_then(|since| {
-        Some((since, context.provider.changes(&scope.name, since)?))
+        Some((since, provider.changes(&scope.name, since)?))
     });
     let mut pass = Pass {
         context,
@@ -90,7 +95,7 @@ pub(super) async fn run(context: &Context, scope: &Scope, now: Timestamp) -> Sco
     };
     let pages = match changes {
         Some((_, pages)) => pages,
-        None => context.provider.list(&scope.name),
+        None => provider.list(&scope.name),
     };
     match pass.list(&scope.name, pages).await {
         Ok(()) => pass.lose(scope, known.len()).await,
@@ -102,8 +107,9 @@ pub(super) async fn run(context: &Context, scope: &Scope, now: Timestamp) -> Sco
         }
     }
     let mut report = pass.report;
-    report.missing_now =
-        hosts.select(region(scope), |_, k| (k.state == Phase::Missing).then_some(())).len();
+    let count =
+        |phase| hosts.select(region(scope), |_, k| (k.state == phase).then_some(())).len();
+    (report.missing_now, report.gone_now) = (count(Phase::Missing), count(Phase::Gone));
     report.duration = began.elapsed();
     if report.all_written() && !context.stopped() {
         context.advance(&scope.name, now, !report.partial);
