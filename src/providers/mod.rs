@@ -3,8 +3,13 @@
 
 pub mod aws;
 pub mod credentials;
+pub mod file;
 pub mod http;
+pub mod ibm_classic;
+pub mod ibm_vpc;
+pub mod kubernetes;
 pub mod netbox;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -210,6 +215,21 @@ impl From<ProviderError> for crate::error::Error {
     fn from(problem: ProviderError) -> Self {
         if problem.kind.is_setup() { problem.error.as_usage() } else { problem.error }
     }
+}
+
+/// Tags that are single texts as pairs: `key:value`, or `key=value`, is split there; any other text is
+/// a key with the value `true`.
+fn tag_texts<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    texts
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| match text.split_once([':', '=']) {
+            Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
+                (key.trim().to_owned(), value.trim().to_owned())
+            }
+            _ => (text.to_owned(), "true".to_owned()),
+        })
+        .collect()
 }
 
 /// Longest wait for one page, with all attempts of the provider's client.

@@ -21,7 +21,8 @@ use self::map::{Frame, Kind, Site};
 use self::pages::Pager;
 use super::credentials::{Reference, Secret};
 use super::http::{Answer, Ask, Http};
-use super::{Page, Provider, ProviderError, ProviderErrorKind, Scope};
+use super::pages::odd;
+use super::{Page, Provider, ProviderError, Scope};
 use crate::error::{Error, Result};
 use crate::model::source::SourceType;
 
@@ -229,14 +230,6 @@ impl NetBox {
 struct Listing {
     sites: HashMap<u64, Site>,
     kinds: Vec<(Kind, Pager)>,
-}
-
-/// An answer of a shape that NetBox does not have.
-fn odd(what: &str, why: &str) -> ProviderError {
-    ProviderError {
-        kind: ProviderErrorKind::Other,
-        error: Error::new(format!("{what}: {why}")).hint("check that the address is that of a NetBox"),
-    }
 }
 
 /// The `results` of a page.

@@ -2,14 +2,13 @@
 //!
 //! Since 4.6 a list can be read by cursor: `start` is an id, items come ordered by it, `count` is
 //! null. Older servers do not know `start`: they ignore it and send a count, or refuse it with 400.
-//! These are read by offset, ordered by id. Since a deletion moves all that come after it, each
-//! further page begins with the last item of the one before; if it does not, the list has moved, and
-//! the reader goes back until it finds a place that it knows. So no item is left out.
+//! These are read by offset, ordered by id; see [`Overlap`].
 
 use serde_json::Value;
 
-use super::{NetBox, odd, results};
+use super::{NetBox, results};
 use crate::providers::ProviderError;
+use crate::providers::pages::{Overlap, odd};
 
 /// Items in one page: the most that a NetBox allows unless it is told otherwise.
 const PAGE: u64 = 1000;
@@ -25,8 +24,8 @@ pub(super) struct Pager {
 enum At {
     /// By cursor, from this id on.
     Cursor(u64),
-    /// By offset; items up to the id `last` have been given out.
-    Offset { offset: u64, last: u64 },
+    /// By offset.
+    Offset(Overlap),
     End,
 }
 
@@ -42,10 +41,16 @@ impl Pager {
         netbox: &NetBox,
     ) -> Result<Option<Vec<Value>>, ProviderError> {
         loop {
-            let page = match self.at {
+            let page = match &mut self.at {
                 At::End => return Ok(None),
-                At::Cursor(start) => self.by_cursor(netbox, start).await?,
-                At::Offset { offset, last } => self.by_offset(netbox, offset, last).await?,
+                At::Cursor(start) => {
+                    let start = *start;
+                    self.by_cursor(netbox, start).await?
+                }
+                At::Offset(place) => {
+                    let place = std::mem::take(place);
+                    self.by_offset(netbox, place).await?
+                }
             };
             if let Some(items) = page {
                 return Ok(Some(items));
@@ -66,7 +71,7 @@ impl Pager {
             if start != 0 {
                 return Err(odd(self.what, "the server changed its way of paging"));
             }
-            self.at = At::Offset { offset: 0, last: 0 };
+            self.at = At::Offset(Overlap::default());
             return Ok(None);
         }
         let items = results(self.what, &mut answer.body)?;
@@ -83,36 +88,17 @@ impl Pager {
     async fn by_offset(
         &mut self,
         netbox: &NetBox,
-        offset: u64,
-        last: u64,
+        mut place: Overlap,
     ) -> Result<Option<Vec<Value>>, ProviderError> {
-        let query = format!("{}&limit={PAGE}&offset={offset}&ordering=id", self.query);
+        let query =
+            format!("{}&limit={PAGE}&offset={}&ordering=id", self.query, place.offset());
         let mut answer = netbox.get(self.what, self.path, &query, &[]).await?;
         let mut items = results(self.what, &mut answer.body)?;
-        let ids: Vec<u64> = items.iter().map(|item| id(item).unwrap_or(0)).collect();
-        if !ids.is_sorted() {
-            return Err(odd(self.what, "the server does not order by id"));
-        }
-        if offset > 0 && ids.first().is_none_or(|first| *first > last) {
-            self.at = At::Offset { offset: offset.saturating_sub(PAGE), last };
-            return Ok(None);
-        }
         let more = answer.body.get("next").is_some_and(Value::is_string);
-        let count = u64::try_from(items.len()).unwrap_or(0);
-        items.retain(|item| id(item).is_none_or(|id| id > last));
-        self.at = match ids.last() {
-            Some(end) if more && (count > 1) => {
-                At::Offset { offset: offset + count - 1, last: last.max(*end) }
-            }
-            _ if more => return Err(odd(self.what, "the server sends one item a page or none")),
-            _ => At::End,
-        };
-        Ok(Some(items))
+        let end = place.take(self.what, &mut items, PAGE, more)?;
+        self.at = if end == Some(true) { At::End } else { At::Offset(place) };
+        Ok(end.map(|_| items))
     }
-}
-
-fn id(item: &Value) -> Option<u64> {
-    item.get("id")?.as_u64()
 }
 
 /// The value of `start` in the address of the next page.

@@ -8,6 +8,10 @@ use crate::error::Result;
 use crate::model::source::SourceType;
 use crate::providers::Provider;
 use crate::providers::aws::{Aws, AwsOptions};
+use crate::providers::file::{File, FileOptions};
+use crate::providers::ibm_classic::{Classic, ClassicOptions};
+use crate::providers::ibm_vpc::{Vpc, VpcOptions};
+use crate::providers::kubernetes::{Kind, Kubernetes, KubernetesOptions};
 use crate::providers::netbox::{NetBox, NetBoxOptions};
 
 /// How to reach a source.
@@ -17,6 +21,14 @@ pub(super) enum Setup {
     Aws(AwsOptions),
     /// NetBox.
     NetBox(NetBoxOptions),
+    /// IBM Cloud Classic.
+    Classic(ClassicOptions),
+    /// IBM Cloud VPC.
+    Vpc(VpcOptions),
+    /// A file.
+    File(FileOptions),
+    /// Another cluster.
+    Kubernetes(KubernetesOptions),
 }
 
 impl Setup {
@@ -25,6 +37,13 @@ impl Setup {
         match self {
             Self::Aws(_) => SourceType::AWS,
             Self::NetBox(_) => SourceType::NetBox,
+            Self::Classic(_) => SourceType::IBMCloudClassic,
+            Self::Vpc(_) => SourceType::IBMCloudVPC,
+            Self::File(_) => SourceType::File,
+            Self::Kubernetes(options) => match options.kind {
+                Kind::Machines => SourceType::ClusterAPI,
+                Kind::Nodes => SourceType::KubernetesNodes,
+            },
         }
     }
 
@@ -33,6 +52,13 @@ impl Setup {
         match self {
             Self::Aws(_) => "aws",
             Self::NetBox(_) => "netbox",
+            Self::Classic(_) => "ibm-classic",
+            Self::Vpc(_) => "ibm-vpc",
+            Self::File(_) => "file",
+            Self::Kubernetes(options) => match options.kind {
+                Kind::Machines => "cluster-api",
+                Kind::Nodes => "kubernetes",
+            },
         }
     }
 
@@ -40,6 +66,10 @@ impl Setup {
         Ok(match self.clone() {
             Self::Aws(options) => Arc::new(Aws::connect(options).await?),
             Self::NetBox(options) => Arc::new(NetBox::new(options)?),
+            Self::Classic(options) => Arc::new(Classic::new(options)?),
+            Self::Vpc(options) => Arc::new(Vpc::new(options)?),
+            Self::File(options) => Arc::new(File::new(options)),
+            Self::Kubernetes(options) => Arc::new(Kubernetes::new(options)),
         })
     }
 }

@@ -3,7 +3,7 @@
 //! ```toml
 //! [[source]]
 //! name = "shop"                  # Source object, label of its hosts, field manager
-//! type = "aws"                   # aws, netbox, …
+//! type = "aws"                   # aws, netbox, ibm-classic, ibm-vpc, file, cluster-api, kubernetes-nodes
 //! interval = "5m"
 //! regions = ["eu-west-1"]        # or "all"
 //! credentials = "profile:shop"
@@ -32,6 +32,10 @@ use crate::error::{Error, Result};
 use crate::model::duration;
 use crate::providers::aws::{AwsOptions, Regions, Role};
 use crate::providers::credentials::Reference;
+use crate::providers::file::{FileOptions, Format};
+use crate::providers::ibm_classic::{self, ClassicOptions};
+use crate::providers::ibm_vpc::{self, VpcOptions};
+use crate::providers::kubernetes::{Kind, KubernetesOptions};
 use crate::providers::netbox::{NetBoxOptions, RegionFrom};
 
 /// Most sources in one file.
@@ -50,6 +54,11 @@ struct Contents {
 enum Type {
     Aws,
     Netbox,
+    IbmClassic,
+    IbmVpc,
+    File,
+    ClusterApi,
+    KubernetesNodes,
 }
 
 /// One source as it stands in the file. Which of the optional keys a kind has: [`Entry::allowed`].
@@ -86,6 +95,24 @@ struct Entry {
     devices: Option<bool>,
     virtual_machines: Option<bool>,
     region_from: Option<RegionFromEntry>,
+    user: Option<String>,
+    tags: Option<Tags>,
+    bare_metal: Option<bool>,
+    iam_url: Option<String>,
+    search_url: Option<String>,
+    resource_group: Option<String>,
+    path: Option<PathBuf>,
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+    namespace: Option<String>,
+}
+
+/// Whether to read tags, or which ones to list by.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Tags {
+    Read(bool),
+    Only(Vec<String>),
 }
 
 #[derive(Deserialize)]
@@ -204,6 +231,11 @@ impl Type {
         match self {
             Self::Aws => "aws",
             Self::Netbox => "netbox",
+            Self::IbmClassic => "ibm-classic",
+            Self::IbmVpc => "ibm-vpc",
+            Self::File => "file",
+            Self::ClusterApi => "cluster-api",
+            Self::KubernetesNodes => "kubernetes-nodes",
         }
     }
 
@@ -217,6 +249,16 @@ impl Type {
                 "url", "credentials", "ca-file", "prefix", "filters", "devices", "virtual-machines",
                 "region-from", "full-pass",
             ],
+            Self::IbmClassic => &[
+                "user", "credentials", "url", "ca-file", "virtual-machines", "bare-metal", "tags",
+            ],
+            Self::IbmVpc => &[
+                "credentials", "regions", "endpoints", "ca-file", "iam-url", "search-url", "tags",
+                "bare-metal", "resource-group",
+            ],
+            Self::File => &["path"],
+            Self::ClusterApi => &["kubeconfig", "context", "namespace", "prefix"],
+            Self::KubernetesNodes => &["kubeconfig", "context", "prefix"],
         }
     }
 }
@@ -239,6 +281,16 @@ impl Entry {
             ("devices", self.devices.is_some()),
             ("virtual-machines", self.virtual_machines.is_some()),
             ("region-from", self.region_from.is_some()),
+            ("user", self.user.is_some()),
+            ("tags", self.tags.is_some()),
+            ("bare-metal", self.bare_metal.is_some()),
+            ("iam-url", self.iam_url.is_some()),
+            ("search-url", self.search_url.is_some()),
+            ("resource-group", self.resource_group.is_some()),
+            ("path", self.path.is_some()),
+            ("kubeconfig", self.kubeconfig.is_some()),
+            ("context", self.context.is_some()),
+            ("namespace", self.namespace.is_some()),
         ]
         .into_iter()
         .filter_map(|(key, given)| given.then_some(key))
@@ -285,6 +337,16 @@ impl Entry {
         Ok(match self.type_ {
             Type::Aws => Setup::Aws(self.aws()?),
             Type::Netbox => Setup::NetBox(self.netbox()?),
+            Type::IbmClassic => Setup::Classic(self.classic()?),
+            Type::IbmVpc => Setup::Vpc(self.vpc()?),
+            Type::File => {
+                let path = self.path.ok_or_else(|| {
+                    Error::usage("path is not named").hint("write path = \"/etc/hosts.yaml\"")
+                })?;
+                Setup::File(FileOptions { format: Format::of(&path)?, path })
+            }
+            Type::ClusterApi => Setup::Kubernetes(self.kubernetes(Kind::Machines, "capi")?),
+            Type::KubernetesNodes => Setup::Kubernetes(self.kubernetes(Kind::Nodes, "node")?),
         })
     }
 
@@ -357,6 +419,75 @@ impl Entry {
             endpoint: self.url,
             region_endpoints: endpoints,
             status_checks: self.status_checks.unwrap_or(true),
+        })
+    }
+
+    fn classic(self) -> Result<ClassicOptions> {
+        let credentials = self.reference()?;
+        Ok(ClassicOptions {
+            url: self.url.unwrap_or_else(|| ibm_classic::ENDPOINT.to_owned()),
+            user: self.user.unwrap_or_else(|| ibm_classic::IAM_USER.to_owned()),
+            credentials,
+            ca_file: self.ca_file,
+            virtual_machines: self.virtual_machines.unwrap_or(true),
+            bare_metal: self.bare_metal.unwrap_or(true),
+            tags: match self.tags {
+                None => Vec::new(),
+                Some(Tags::Only(tags)) => tags,
+                Some(Tags::Read(_)) => {
+                    return Err(Error::usage("tags is no list")
+                        .hint("write tags = [\"NAME\"] to list only hosts with one of them"));
+                }
+            },
+        })
+    }
+
+    fn vpc(self) -> Result<VpcOptions> {
+        let credentials = self.reference()?;
+        let (named, regions) = match self.regions {
+            None => (false, ibm_vpc::REGIONS.map(str::to_owned).to_vec()),
+            Some(RegionsEntry::Word(word)) if word == "all" => {
+                (false, ibm_vpc::REGIONS.map(str::to_owned).to_vec())
+            }
+            Some(RegionsEntry::Word(word)) => (true, regions(&[word])?),
+            Some(RegionsEntry::List(list)) => (true, regions(&list)?),
+        };
+        if regions.is_empty() {
+            return Err(Error::usage("regions is empty"));
+        }
+        Ok(VpcOptions {
+            regions,
+            named,
+            credentials,
+            ca_file: self.ca_file,
+            endpoints: self.endpoints.unwrap_or_default(),
+            iam: self.iam_url.unwrap_or_else(|| ibm_vpc::IAM.to_owned()),
+            search: self.search_url.unwrap_or_else(|| ibm_vpc::SEARCH.to_owned()),
+            tags: match self.tags {
+                None => true,
+                Some(Tags::Read(read)) => read,
+                Some(Tags::Only(_)) => {
+                    return Err(Error::usage("tags is no truth value")
+                        .hint("write tags = false to leave tags alone"));
+                }
+            },
+            bare_metal: self.bare_metal.unwrap_or(true),
+            resource_group: self.resource_group,
+        })
+    }
+
+    fn kubernetes(self, kind: Kind, prefix: &str) -> Result<KubernetesOptions> {
+        let prefix = self.prefix(prefix)?;
+        let kubeconfig = self.kubeconfig.ok_or_else(|| {
+            Error::usage("kubeconfig is not named")
+                .hint("write kubeconfig = \"PATH\", that of the other cluster")
+        })?;
+        Ok(KubernetesOptions {
+            kubeconfig,
+            context: self.context,
+            kind,
+            namespace: self.namespace,
+            prefix,
         })
     }
 
