@@ -436,7 +436,7 @@ impl Service<Uri> for Via {
 ///
 /// # Errors
 /// It is no `http` or `https` address, or has credentials, a query or a fragment; for set-up.
-pub(super) fn base(url: &str) -> Result<String> {
+pub fn base(url: &str) -> Result<String> {
     let wrong = |why: &str| {
         Error::usage(format!("the address of the API {why}"))
             .hint("write it like https://netbox.example.com")

@@ -2,7 +2,7 @@
 
 mod lifecycle;
 mod ownership;
-mod service;
+pub(crate) mod service;
 mod trouble;
 
 use inv_tui::model::host::Phase;

@@ -15,6 +15,7 @@ mod crds;
 mod demo;
 mod embedded;
 mod fetch;
+mod providers;
 mod pty;
 mod support;
 mod tui;

@@ -366,9 +366,10 @@ impl Entry {
     }
 
     fn address(&self) -> Result<String> {
-        self.url.clone().ok_or_else(|| {
+        let url = self.url.as_deref().ok_or_else(|| {
             Error::usage("url is not named").hint("write url = \"https://HOST\"")
-        })
+        })?;
+        crate::providers::http::base(url)
     }
 
     /// The begin of the names of hosts.
