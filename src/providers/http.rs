@@ -289,16 +289,15 @@ fn broken(cause: &hyper_util::client::legacy::Error) -> Failed {
 fn tls_problem(cause: &(dyn StdError + 'static)) -> Option<String> {
     let mut current = Some(cause);
     while let Some(error) = current {
-        let inner = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        match error.downcast_ref::<rustls::Error>().or(inner) {
-            Some(problem @ rustls::Error::InvalidCertificate(_)) => {
-                return Some(problem.to_string());
-            }
-            _ => current = error.source(),
+        if let Some(problem @ rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Some(problem.to_string());
         }
+        // the source of an io error is that of what it wraps, not the wrapped error itself
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        current = match wrapped {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     None
 }

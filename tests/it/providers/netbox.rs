@@ -76,7 +76,8 @@ impl Stock {
             _ => return Reply::error(404, &json!({"detail": "Not found."})),
         };
         let reply = self.list(asked, items);
-        if asked.path == "/api/dcim/devices/" && asked.get("fields").contains("status") {
+        let devices = asked.path == "/api/dcim/devices/" && asked.get("fields").contains("status");
+        if devices && asked.query.contains_key("offset") {
             let vanish = std::mem::take(&mut self.vanish);
             self.devices.retain(|d| !vanish.contains(&d["id"].as_u64().unwrap()));
         }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::Response;
-use futures::stream;
+use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
@@ -176,8 +176,12 @@ async fn answer(State(shared): State<Shared>, request: Request<Body>) -> Respons
     }
     if reply.broken {
         let frame = http_body::Frame::data(bytes::Bytes::from(reply.body));
-        let frames = [Ok(frame), Err(std::io::Error::other("the end"))];
-        response.body(Body::new(StreamBody::new(stream::iter(frames)))).unwrap()
+        let end = async {
+            tokio::task::yield_now().await; // so that what came before is sent
+            Err(std::io::Error::other("the end"))
+        };
+        let frames = stream::once(async { Ok(frame) }).chain(stream::once(end));
+        response.body(Body::new(StreamBody::new(Box::pin(frames)))).unwrap()
     } else {
         let whole = stream::iter([Ok::<_, Infallible>(bytes::Bytes::from(reply.body))]);
         response.body(Body::from_stream(whole)).unwrap()
