@@ -104,9 +104,6 @@ impl Aws {
         if let Some(profile) = &options.profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(url) = &options.endpoint {
-            loader = loader.endpoint_url(url);
-        }
         let mut base = loader.load().await;
         if let Some(profile) = &options.profile {
             // a profile that somebody names goes before keys in the environment, as with the AWS
@@ -165,8 +162,13 @@ impl Aws {
 
     async fn check_role(&self, role: &Role, place: &str) -> Result<()> {
         let refused = || {
-            Error::usage(format!("cannot take on role \"{}\" with the credentials from {place}", role.arn))
-                .hint("the role must trust that identity, which needs sts:AssumeRole; check external-id")
+            Error::usage(format!(
+                "cannot take on role \"{}\" with the credentials from {place}",
+                role.arn
+            ))
+            .hint(
+                "the role must trust that identity, which needs sts:AssumeRole; check external-id",
+            )
         };
         let provider = self.base.credentials_provider().ok_or_else(refused)?;
         match provider.provide_credentials().await {
@@ -177,7 +179,9 @@ impl Aws {
 
     fn client(&self, region: &str) -> Client {
         let mut config = config::Builder::from(&self.base).region(Region::new(region.to_owned()));
-        if let Some(url) = self.options.region_endpoints.get(region) {
+        // not in the base: STS is not there
+        let own = self.options.region_endpoints.get(region);
+        if let Some(url) = own.or(self.options.endpoint.as_ref()) {
             config = config.endpoint_url(url);
         }
         Client::from_conf(config.build())

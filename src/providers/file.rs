@@ -100,15 +100,17 @@ impl File {
         let failed = |cause: std::io::Error| Error::new(what()).because(cause);
         for _ in 0..TRIES {
             let before = self.mark().await.map_err(failed)?;
+            // even if it cannot be read: that is no reason to look again before it changes
+            *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
             if before.1 > MAX_FILE {
                 let most = MAX_FILE / 1024 / 1024;
                 return Err(Error::new(format!("{}: it is longer than {most} MiB", what())));
             }
             let bytes = tokio::fs::read(&self.options.path).await.map_err(failed)?;
             if self.mark().await.map_err(failed)? == before {
-                *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
-                return String::from_utf8(bytes)
-                    .map_err(|cause| Error::new(format!("{}: it is no UTF-8", what())).because(cause));
+                return String::from_utf8(bytes).map_err(|cause| {
+                    Error::new(format!("{}: it is no UTF-8", what())).because(cause)
+                });
             }
             tokio::time::sleep(LOOK / 10).await;
         }
@@ -118,10 +120,10 @@ impl File {
 
     async fn pages(&self) -> Result<Vec<Page>, ProviderError> {
         let wrong = |error| ProviderError { kind: ProviderErrorKind::Other, error };
-        let text = self.text().await.map_err(|error| ProviderError {
-            kind: ProviderErrorKind::Unreachable,
-            error,
-        })?;
+        let text = self
+            .text()
+            .await
+            .map_err(|error| ProviderError { kind: ProviderErrorKind::Unreachable, error })?;
         let items = self.items(&text).map_err(wrong)?;
         let mut ids = std::collections::HashSet::new();
         let mut pages = Vec::new();
@@ -155,11 +157,16 @@ impl File {
                 _ => return Err(Error::new(what()).because("there is no list under \"hosts\"")),
             },
             _ => {
-                return Err(Error::new(what()).because("it is no list of hosts")
+                return Err(Error::new(what())
+                    .because("it is no list of hosts")
                     .hint("write a list, or an object with a list under hosts"));
             }
         };
-        Ok(list.into_iter().enumerate().map(|(n, item)| (format!("host {}", n + 1), item)).collect())
+        Ok(list
+            .into_iter()
+            .enumerate()
+            .map(|(n, item)| (format!("host {}", n + 1), item))
+            .collect())
     }
 }
 

@@ -77,7 +77,15 @@ pub struct Ask<'a> {
 impl<'a> Ask<'a> {
     /// A GET.
     pub fn get(what: &'a str, url: &'a str, authorization: Option<Secret>) -> Self {
-        Self { what, method: Method::GET, url, authorization, body: None, secrets: &[], accept: &[] }
+        Self {
+            what,
+            method: Method::GET,
+            url,
+            authorization,
+            body: None,
+            secrets: &[],
+            accept: &[],
+        }
     }
 
     /// A POST that changes nothing, so that it may be repeated.
@@ -157,7 +165,7 @@ impl Http {
             .wrap_connector(via);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .pool_max_idle_per_host(4)
             .build(connector);
         Ok(Self { client })
@@ -216,8 +224,7 @@ impl Http {
 }
 
 fn authorities(path: &Path) -> Result<rustls::RootCertStore> {
-    let what =
-        || format!("cannot read the certificate authorities in \"{}\"", path.display());
+    let what = || format!("cannot read the certificate authorities in \"{}\"", path.display());
     let found = CertificateDer::pem_file_iter(path)
         .map_err(|cause| Error::usage(what()).because(cause))?
         .collect::<std::result::Result<Vec<_>, _>>()
@@ -277,11 +284,13 @@ fn broken(cause: &hyper_util::client::legacy::Error) -> Failed {
         again: certificate.is_none(),
         after: None,
         why: certificate.clone().unwrap_or_else(|| chain(cause)),
-        hint: Some(match certificate {
-            Some(_) => "name the certificate authority of the server with ca-file",
-            None => "check the address, the network and HTTPS_PROXY",
-        })
-        .map(str::to_owned),
+        hint: Some(
+            match certificate {
+                Some(_) => "name the certificate authority of the server with ca-file",
+                None => "check the address, the network and HTTPS_PROXY",
+            }
+            .to_owned(),
+        ),
     }
 }
 
@@ -410,7 +419,8 @@ struct Via {
 impl Service<Uri> for Via {
     type Response = TokioIo<TcpStream>;
     type Error = Box<dyn StdError + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = std::result::Result<Self::Response, Self::Error>> + Send>>;
+    type Future =
+        Pin<Box<dyn Future<Output = std::result::Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
         self.tcp.poll_ready(cx).map_err(Into::into)
@@ -422,6 +432,11 @@ impl Service<Uri> for Via {
             let connecting = self.tcp.call(to);
             return Box::pin(async move { Ok(connecting.await?) });
         };
+        if proxy.uri().scheme_str() != Some("http") {
+            return Box::pin(async {
+                Err("the proxy that the environment names is none of http://".into())
+            });
+        }
         let mut tunnel = Tunnel::new(proxy.uri().clone(), self.tcp.clone());
         if let Some(value) = proxy.basic_auth() {
             tunnel = tunnel.with_auth(value.clone());
@@ -440,9 +455,9 @@ pub fn base(url: &str) -> Result<String> {
         Error::usage(format!("the address of the API {why}"))
             .hint("write it like https://netbox.example.com")
     };
-    let uri: Uri = url.parse().map_err(|cause: http::uri::InvalidUri| {
-        wrong("cannot be read").because(cause)
-    })?;
+    let uri: Uri = url
+        .parse()
+        .map_err(|cause: http::uri::InvalidUri| wrong("cannot be read").because(cause))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
         return Err(wrong("does not begin with https:// or http:// and a host"));
     }
@@ -494,7 +509,10 @@ mod tests {
         let problem = give_up(&ask, failed, 1);
         assert_eq!(problem.kind, ProviderErrorKind::Denied);
         let text = crate::error::report(&problem.error);
-        assert!(text.contains("cannot list from netbox.example.com: 403 Forbidden: token ***"), "{text}");
+        assert!(
+            text.contains("cannot list from netbox.example.com: 403 Forbidden: token ***"),
+            "{text}"
+        );
         assert!(!text.contains("secret") && !text.contains('\u{1b}'), "{text}");
 
         let body = br#"{"errorMessage": "key hunter22 is unknown"}"#;

@@ -36,8 +36,8 @@ const PAGE: usize = 100;
 const RENEW_AT: f64 = 0.8;
 /// The regions of IBM Cloud VPC.
 pub const REGIONS: [&str; 12] = [
-    "au-syd", "br-sao", "ca-mon", "ca-tor", "eu-de", "eu-es", "eu-gb", "in-che", "jp-osa", "jp-tok",
-    "us-east", "us-south",
+    "au-syd", "br-sao", "ca-mon", "ca-tor", "eu-de", "eu-es", "eu-gb", "in-che", "jp-osa",
+    "jp-tok", "us-east", "us-south",
 ];
 
 /// How to reach an account, and what to ask it for.
@@ -245,9 +245,8 @@ impl Vpc {
     }
 
     async fn begin<'a>(&self, region: &'a str) -> Result<Listing<'a>, ProviderError> {
-        let tags = async {
-            if self.options.tags { self.tags(region).await } else { Ok(HashMap::new()) }
-        };
+        let tags =
+            async { if self.options.tags { self.tags(region).await } else { Ok(HashMap::new()) } };
         let (floating, tags) = tokio::try_join!(self.floating(region), tags)?;
         let mut kinds = Vec::new();
         // the last one is listed first

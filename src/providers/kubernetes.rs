@@ -119,7 +119,9 @@ impl Kubernetes {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(cause)) => {
                 let kind = match &cause {
-                    kube::Error::Api(status) if status.code == 401 => ProviderErrorKind::Credentials,
+                    kube::Error::Api(status) if status.code == 401 => {
+                        ProviderErrorKind::Credentials
+                    }
                     kube::Error::Api(status) if status.is_forbidden() => ProviderErrorKind::Denied,
                     kube::Error::Api(status) if status.code == 429 => ProviderErrorKind::Throttled,
                     kube::Error::Api(_) => ProviderErrorKind::Other,
@@ -129,7 +131,10 @@ impl Kubernetes {
             }
             Err(_) => Err(ProviderError {
                 kind: ProviderErrorKind::Unreachable,
-                error: Error::new(format!("{what}: no answer after {} s", (DEADLINE * 3).as_secs())),
+                error: Error::new(format!(
+                    "{what}: no answer after {} s",
+                    (DEADLINE * 3).as_secs()
+                )),
             }),
         }
     }
@@ -155,7 +160,10 @@ impl Kubernetes {
         let list = self.bounded(listing.api.list(&params)).await?;
         listing.next = list.metadata.continue_.filter(|next| !next.is_empty());
         if listing.next.as_ref() == Some(&token) {
-            return Err(super::pages::odd(self.what(), "the server sent the same page token twice"));
+            return Err(super::pages::odd(
+                self.what(),
+                "the server sent the same page token twice",
+            ));
         }
         let mut page = Page::default();
         for object in &list.items {

@@ -9,7 +9,7 @@ mod pages;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt};
@@ -76,6 +76,8 @@ pub struct NetBox {
     serials: Mutex<Serials>,
     /// Seconds by which the clock of the server is ahead.
     ahead: AtomicI64,
+    /// Whether the server was seen not to know cursors.
+    no_cursors: AtomicBool,
 }
 
 /// The device of each serial number; none where several have it.
@@ -89,7 +91,7 @@ impl NetBox {
     pub fn new(mut options: NetBoxOptions) -> Result<Self> {
         options.url = super::http::base(&options.url)?;
         if let Some(short) = options.url.strip_suffix("/api") {
-            options.url = short.to_owned();
+            options.url.truncate(short.len());
         }
         if let Some((name, _)) = options.filters.iter().find(|(n, _)| OURS.contains(&n.as_str())) {
             return Err(Error::usage(format!("\"{name}\" cannot be a filter"))
@@ -100,6 +102,7 @@ impl NetBox {
             options,
             serials: Mutex::default(),
             ahead: AtomicI64::new(0),
+            no_cursors: AtomicBool::new(false),
         })
     }
 
@@ -139,89 +142,73 @@ impl NetBox {
         Pager::new(kind.what(), kind.path(), query)
     }
 
-    /// The sites by id.
-    async fn sites(&self) -> Result<HashMap<u64, Site>, ProviderError> {
-        let query = "fields=id%2Cslug%2Cname%2Cregion".to_owned();
-        let mut pager = Pager::new("cannot list the sites", "dcim/sites/", query);
-        let mut sites = HashMap::new();
-        while let Some(page) = pager.next(self).await? {
-            sites.extend(page.iter().filter_map(map::site));
-        }
-        Ok(sites)
-    }
-
-    /// How often each serial number is there. Names depend on it, so it must be known first.
-    async fn count_serials(&self) -> Result<Serials, ProviderError> {
-        let mut pager = self.pager(Kind::Device, "id,serial", None);
-        let mut serials = Serials::new();
-        while let Some(page) = pager.next(self).await? {
-            for item in &page {
-                if let Some((id, serial)) = map::serial(item) {
-                    serials.entry(serial).and_modify(|owner| *owner = None).or_insert(Some(id));
-                }
-            }
-        }
-        Ok(serials)
-    }
-
-    async fn begin(&self, since: Option<Timestamp>) -> Result<Listing, ProviderError> {
-        let sites = self.sites().await?;
-        if since.is_none() && self.options.devices {
-            let serials = self.count_serials().await?;
-            *self.serials.lock().unwrap_or_else(PoisonError::into_inner) = serials;
-        }
+    /// What is to be read, the last first.
+    fn begin(&self, since: Option<Timestamp>) -> Listing {
         // their clock, not ours, is in last_updated
         let ahead = SignedDuration::from_secs(self.ahead.load(Ordering::Relaxed));
         let since = since.map(|since| {
             let theirs = since.saturating_add(ahead).and_then(|t| t.saturating_sub(OVERLAP));
             theirs.unwrap_or(since)
         });
-        let mut kinds = Vec::new();
-        // the last one is listed first
+        let mut steps = Vec::new();
         if self.options.virtual_machines {
-            kinds.push((Kind::Machine, self.pager(Kind::Machine, MACHINE, since)));
+            steps.push(Step::Hosts(Kind::Machine, self.pager(Kind::Machine, MACHINE, since)));
         }
         if self.options.devices {
-            kinds.push((Kind::Device, self.pager(Kind::Device, DEVICE, since)));
+            steps.push(Step::Hosts(Kind::Device, self.pager(Kind::Device, DEVICE, since)));
+            if since.is_none() {
+                let pager = self.pager(Kind::Device, "id,serial", None);
+                steps.push(Step::Serials(pager, Serials::new()));
+            }
         }
-        Ok(Listing { sites, kinds })
+        let query = "fields=id%2Cslug%2Cname%2Cregion".to_owned();
+        steps.push(Step::Sites(Pager::new("cannot list the sites", "dcim/sites/", query)));
+        Listing { sites: HashMap::new(), steps }
     }
 
+    /// The next page. Those of the lists that only prepare have no hosts: each request stands for a
+    /// page, so that the deadline is one for each.
     async fn next_page(&self, listing: &mut Listing) -> Result<Option<Page>, ProviderError> {
-        while let Some((kind, pager)) = listing.kinds.last_mut() {
-            let Some(items) = pager.next(self).await? else {
-                listing.kinds.pop();
-                continue;
-            };
-            let frame = Frame {
-                base: &self.options.url,
-                prefix: &self.options.prefix,
-                region_from: self.options.region_from,
-                sites: &listing.sites,
-            };
-            let mut serials = self.serials.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut page = Page::default();
-            for item in &items {
-                match map::observe(*kind, item, &frame, &mut serials) {
-                    Ok(host) => page.hosts.push(host),
-                    Err(problem) => page.problems.push(problem),
-                }
+        let Some(step) = listing.steps.last_mut() else { return Ok(None) };
+        let mut page = Page::default();
+        let pager = match step {
+            Step::Sites(pager) | Step::Serials(pager, _) | Step::Hosts(_, pager) => pager,
+        };
+        let Some(items) = pager.next(self).await? else {
+            if let Some(Step::Serials(_, serials)) = listing.steps.pop() {
+                *self.serials.lock().unwrap_or_else(PoisonError::into_inner) = serials;
             }
             return Ok(Some(page));
+        };
+        match step {
+            Step::Sites(_) => listing.sites.extend(items.iter().filter_map(map::site)),
+            Step::Serials(_, serials) => {
+                for (id, serial) in items.iter().filter_map(map::serial) {
+                    serials.entry(serial).and_modify(|owner| *owner = None).or_insert(Some(id));
+                }
+            }
+            Step::Hosts(kind, _) => {
+                let frame = Frame {
+                    base: &self.options.url,
+                    prefix: &self.options.prefix,
+                    region_from: self.options.region_from,
+                    sites: &listing.sites,
+                };
+                let mut serials = self.serials.lock().unwrap_or_else(PoisonError::into_inner);
+                for item in &items {
+                    match map::observe(*kind, item, &frame, &mut serials) {
+                        Ok(host) => page.hosts.push(host),
+                        Err(problem) => page.problems.push(problem),
+                    }
+                }
+            }
         }
-        Ok(None)
+        Ok(Some(page))
     }
 
-    fn stream(
-        &self,
-        since: Option<Timestamp>,
-    ) -> BoxStream<'_, Result<Page, ProviderError>> {
-        stream::try_unfold(None, move |listing: Option<Listing>| async move {
-            let mut listing = match listing {
-                Some(listing) => listing,
-                None => self.begin(since).await?,
-            };
-            Ok(self.next_page(&mut listing).await?.map(|page| (page, Some(listing))))
+    fn stream(&self, since: Option<Timestamp>) -> BoxStream<'_, Result<Page, ProviderError>> {
+        stream::try_unfold(self.begin(since), move |mut listing| async move {
+            Ok(self.next_page(&mut listing).await?.map(|page| (page, listing)))
         })
         .boxed()
     }
@@ -229,7 +216,17 @@ impl NetBox {
 
 struct Listing {
     sites: HashMap<u64, Site>,
-    kinds: Vec<(Kind, Pager)>,
+    steps: Vec<Step>,
+}
+
+/// One list that is read.
+enum Step {
+    /// The sites, which say where the hosts are.
+    Sites(Pager),
+    /// How often each serial number is there. Names depend on it, so it must be known first.
+    Serials(Pager, Serials),
+    /// Hosts.
+    Hosts(Kind, Pager),
 }
 
 /// The `results` of a page.

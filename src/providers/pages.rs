@@ -91,14 +91,10 @@ mod tests {
             let page = list.iter().skip(from).take(size);
             let mut items: Vec<Value> = page.map(|id| json!({"id": id})).collect();
             let more = from + items.len() < list.len();
-            match place.take("cannot list", &mut items, size as u64, more).unwrap() {
-                None => continue,
-                Some(end) => {
-                    seen.extend(items.iter().map(|item| id(item).unwrap()));
-                    if end {
-                        return seen;
-                    }
-                }
+            let end = place.take("cannot list", &mut items, size as u64, more).unwrap();
+            seen.extend(items.iter().map(|item| id(item).unwrap()));
+            if end == Some(true) {
+                return seen;
             }
         }
         panic!("it never ends");

@@ -254,7 +254,12 @@ fn several_failed(failed: Vec<(String, Error)>, total: usize) -> Error {
     let names = failed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let what = format!("{} of {total} sources not fully done ({names})", failed.len());
     for (name, problem) in &failed {
-        tracing::error!(source = name, error = chain(problem), hint = problem.next_step(), "failed");
+        tracing::error!(
+            source = name,
+            error = chain(problem),
+            hint = problem.next_step(),
+            "failed"
+        );
     }
     let Some((_, first)) = failed.into_iter().next() else { return Error::new(what) };
     if total == 1 {

@@ -1,5 +1,6 @@
 //! `inv-tui --headless fetch`, the built program.
 
+mod accounts;
 mod lifecycle;
 mod ownership;
 pub(crate) mod service;

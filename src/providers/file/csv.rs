@@ -70,7 +70,11 @@ fn records(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
                 value.clear();
                 (quoted, was_quoted) = (true, true);
             }
-            '"' => return Err(format!("line {line}: a quote inside a value that does not begin with one")),
+            '"' => {
+                return Err(format!(
+                    "line {line}: a quote inside a value that does not begin with one"
+                ));
+            }
             ',' if !quoted => {
                 record.push(std::mem::take(&mut value));
                 was_quoted = false;

@@ -10,9 +10,33 @@ use crate::providers::{Health, ItemProblem, Observed};
 
 /// The fields that a host may have.
 pub(super) const FIELDS: [&str; 28] = [
-    "id", "name", "state", "address", "public-address", "oob-address", "hostname", "region", "zone",
-    "account", "os", "provider-id", "arch", "cpus", "memory-mib", "type", "vendor", "model",
-    "serial", "asset-tag", "uuid", "rack", "position", "cluster", "role", "team", "environment",
+    "id",
+    "name",
+    "state",
+    "address",
+    "public-address",
+    "oob-address",
+    "hostname",
+    "region",
+    "zone",
+    "account",
+    "os",
+    "provider-id",
+    "arch",
+    "cpus",
+    "memory-mib",
+    "type",
+    "vendor",
+    "model",
+    "serial",
+    "asset-tag",
+    "uuid",
+    "rack",
+    "position",
+    "cluster",
+    "role",
+    "team",
+    "environment",
     "tags",
 ];
 
@@ -25,7 +49,8 @@ pub(super) fn observe(
     item: &Value,
     ids: &mut HashSet<String>,
 ) -> Result<Observed, ItemProblem> {
-    let nameless = |why: &str| ItemProblem { name: None, uid: None, what: format!("{place}: {why}") };
+    let nameless =
+        |why: &str| ItemProblem { name: None, uid: None, what: format!("{place}: {why}") };
     let map = item.as_object().ok_or_else(|| nameless("it is no object"))?;
     let id = text(map, "id").map_err(|why| nameless(&why))?;
     let id = id.ok_or_else(|| nameless("it has no id"))?;
@@ -39,7 +64,10 @@ pub(super) fn observe(
         return Err(wrong("another host before it has this id".to_owned()));
     }
     if let Some(key) = map.keys().find(|key| !FIELDS.contains(&key.as_str())) {
-        return Err(wrong(format!("there is no field \"{key}\"; the fields are {}", FIELDS.join(", "))));
+        return Err(wrong(format!(
+            "there is no field \"{key}\"; the fields are {}",
+            FIELDS.join(", ")
+        )));
     }
     let get = |key: &str| text(map, key).map_err(wrong);
     let raw_state = get("state")?;
@@ -217,7 +245,11 @@ mod tests {
             (json!({"name": "x"}), "host 3: it has no id", false),
             (json!({"id": ["x"]}), "\"id\" is no text", false),
             (json!({"id": "a", "adress": "x"}), "no field \"adress\"", true),
-            (json!({"id": "a", "address": "10.0.0"}), "\"10.0.0\" in \"address\" is no address", true),
+            (
+                json!({"id": "a", "address": "10.0.0"}),
+                "\"10.0.0\" in \"address\" is no address",
+                true,
+            ),
             (json!({"id": "a", "state": "asleep"}), "none of running", true),
             (json!({"id": "a", "cpus": "many"}), "\"cpus\" is no whole number", true),
             (json!({"id": "a", "tags": []}), "\"tags\" is no map", true),

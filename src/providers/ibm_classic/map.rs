@@ -167,8 +167,12 @@ pub(super) fn observe(kind: Kind, item: &Value) -> Result<Observed, ItemProblem>
         state,
         raw_state,
         url: Some(match kind {
-            Kind::Guest => format!("https://cloud.ibm.com/gen1/infrastructure/virtual-server/{id}/details"),
-            Kind::Metal => format!("https://cloud.ibm.com/gen1/infrastructure/bare-metal/{id}/details"),
+            Kind::Guest => {
+                format!("https://cloud.ibm.com/gen1/infrastructure/virtual-server/{id}/details")
+            }
+            Kind::Metal => {
+                format!("https://cloud.ibm.com/gen1/infrastructure/bare-metal/{id}/details")
+            }
         }),
         addresses: addresses(&item),
         hardware: hardware(&item),
@@ -182,7 +186,7 @@ fn fold(kind: Kind, item: &Item) -> (Phase, Option<String>, Option<HealthProblem
     let word = |key: &Option<KeyName>| key.as_ref().and_then(|k| k.key_name.clone());
     let (power, status) = (word(&item.power_state), word(&item.status));
     let hardware = item.hardware_status.as_ref().and_then(|h| h.status.clone());
-    let busy = item.active_transaction.as_ref().is_some_and(|t| t.is_object());
+    let busy = item.active_transaction.as_ref().is_some_and(Value::is_object);
     let (phase, raw) = match kind {
         Kind::Guest => {
             let phase = match (power.as_deref(), status.as_deref()) {
@@ -256,7 +260,7 @@ mod tests {
     #[test]
     fn a_guest_and_a_bare_metal_server() {
         let guest = json!({
-            "id": 104, "accountId": 307608, "hostname": "web1", "domain": "example.com",
+            "id": 104, "accountId": 307_608, "hostname": "web1", "domain": "example.com",
             "fullyQualifiedDomainName": "web1.example.com", "globalIdentifier": "1a2b3c45-aa",
             "primaryIpAddress": "172.16.240.2", "primaryBackendIpAddress": "10.45.19.37",
             "powerState": {"keyName": "RUNNING"}, "status": {"keyName": "ACTIVE"},

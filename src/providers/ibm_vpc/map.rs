@@ -102,7 +102,8 @@ struct Interface {
     id: Option<String>,
     primary_ip: Option<Ip>,
     primary_ipv4_address: Option<String>,
-    virtual_network_interface: Option<Identity>,
+    #[serde(rename = "virtual_network_interface")]
+    identity: Option<Identity>,
 }
 
 #[derive(Deserialize)]
@@ -149,11 +150,7 @@ pub(super) fn observe(
     }
     let part = if kind == Kind::Instance { "vs" } else { "bm" };
     Ok(Observed {
-        provider_id: format!(
-            "ibmcloud-vpc://{}/{}/{id}",
-            account.unwrap_or("-"),
-            frame.region
-        ),
+        provider_id: format!("ibmcloud-vpc://{}/{}/{id}", account.unwrap_or("-"), frame.region),
         uid: id.to_owned(),
         other_name: None,
         account: account.map(str::to_owned),
@@ -241,7 +238,7 @@ fn addresses(item: &Item, frame: &Frame<'_>) -> Vec<Address> {
         }
     }
     for interface in &interfaces {
-        let virtual_ = interface.virtual_network_interface.as_ref().and_then(|v| v.id.as_ref());
+        let virtual_ = interface.identity.as_ref().and_then(|identity| identity.id.as_ref());
         for id in interface.id.iter().chain(virtual_) {
             for ip in frame.floating.get(id).into_iter().flatten() {
                 add(AddressType::ExternalIP, ip);
@@ -254,9 +251,10 @@ fn addresses(item: &Item, frame: &Frame<'_>) -> Vec<Address> {
 fn hardware(item: &Item) -> Hardware {
     let arch = item.vcpu.as_ref().and_then(|v| v.architecture.clone());
     let arch = arch.or_else(|| item.cpu.as_ref().and_then(|cpu| cpu.architecture.clone()));
-    let cores = item.cpu.as_ref().and_then(|cpu| {
-        cpu.core_count?.checked_mul(cpu.threads_per_core.unwrap_or(1))
-    });
+    let cores = item
+        .cpu
+        .as_ref()
+        .and_then(|cpu| cpu.core_count?.checked_mul(cpu.threads_per_core.unwrap_or(1)));
     let profile = item.profile.as_ref().and_then(|profile| profile.name.clone());
     Hardware {
         arch: arch.filter(|arch| arch.len() <= 32),
@@ -297,7 +295,10 @@ mod tests {
         );
         let addresses: Vec<_> = host.addresses.iter().map(|a| a.address.as_str()).collect();
         assert_eq!(addresses, ["10.0.0.32", "192.0.2.7"]);
-        assert_eq!((host.tags["env"].as_str(), host.tags["resource-group"].as_str()), ("prod", "Default"));
+        assert_eq!(
+            (host.tags["env"].as_str(), host.tags["resource-group"].as_str()),
+            ("prod", "Default")
+        );
         assert_eq!(host.hardware.memory_mib, Some(8192));
         let problem = host.health.unwrap().problem.unwrap();
         assert_eq!(problem.reason, "HealthDegraded");
@@ -321,6 +322,11 @@ mod tests {
         assert_eq!(addresses, ["10.0.0.5", "192.0.2.9"]);
         assert_eq!(host.provider_id, "ibmcloud-vpc://-/eu-de/x");
         assert!(observe(Kind::Metal, &json!({"id": ""}), &frame).unwrap_err().name.is_none());
-        assert!(observe(Kind::Metal, &json!({"id": "y", "vcpu": 3}), &frame).unwrap_err().name.is_some());
+        assert!(
+            observe(Kind::Metal, &json!({"id": "y", "vcpu": 3}), &frame)
+                .unwrap_err()
+                .name
+                .is_some()
+        );
     }
 }

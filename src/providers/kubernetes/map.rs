@@ -161,7 +161,8 @@ pub(super) fn node(object: &DynamicObject, prefix: &str) -> Result<Observed, Ite
         ),
     };
     let info = |key: &str| word(object, &["status", "nodeInfo", key]);
-    let capacity = |key: &str| at(&object.data, &["status", "capacity", key]).and_then(Value::as_str);
+    let capacity =
+        |key: &str| at(&object.data, &["status", "capacity", key]).and_then(Value::as_str);
     Ok(Observed {
         name,
         other_name: Some(other_name),
@@ -227,11 +228,15 @@ mod tests {
         let host = super::machine(&machine, "capi").unwrap();
         assert_eq!(host.name, "capi-fleet-shop-md-0-x7k2p");
         assert_eq!(host.other_name.as_deref(), Some("capi-fleet-shop-md-0-x7k2p-0a1b2c3d"));
-        assert_eq!((host.provider_id.as_str(), host.state), ("aws:///eu-west-1a/i-1", Phase::Running));
+        assert_eq!(
+            (host.provider_id.as_str(), host.state),
+            ("aws:///eu-west-1a/i-1", Phase::Running)
+        );
         assert_eq!((host.tags["cluster"].as_str(), host.tags["role"].as_str()), ("shop", "worker"));
         assert_eq!((host.addresses.len(), host.zone.as_deref()), (1, Some("eu-west-1a")));
         assert!(host.health.unwrap().problem.unwrap().message.ends_with("kubelet is silent"));
-        let bare = object(json!({"metadata": {"name": "m", "namespace": "n", "uid": "u"}, "spec": {}}));
+        let bare =
+            object(json!({"metadata": {"name": "m", "namespace": "n", "uid": "u"}, "spec": {}}));
         let host = super::machine(&bare, "capi").unwrap();
         assert_eq!((host.state, host.provider_id.as_str()), (Phase::Unknown, ""));
         assert!(super::machine(&object(json!({"metadata": {}})), "capi").is_err());

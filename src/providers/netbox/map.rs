@@ -235,11 +235,11 @@ fn health(status: Option<&str>) -> Health {
 }
 
 fn os(platform: &Brief) -> Option<String> {
-    let name = platform.slug.as_deref().or(platform.name.as_deref())?.to_lowercase();
     const LINUX: [&str; 11] = [
-        "linux", "ubuntu", "debian", "rhel", "red-hat", "centos", "rocky", "alma", "suse", "fedora",
-        "flatcar",
+        "linux", "ubuntu", "debian", "rhel", "red-hat", "centos", "rocky", "alma", "suse",
+        "fedora", "flatcar",
     ];
+    let name = platform.slug.as_deref().or(platform.name.as_deref())?.to_lowercase();
     if name.contains("windows") {
         Some("windows".to_owned())
     } else {
@@ -307,7 +307,7 @@ fn text_of(value: &Value) -> Option<String> {
         Value::String(text) => filled(Some(text)).map(str::to_owned),
         Value::Number(number) => {
             let text = number.to_string();
-            Some(text.strip_suffix(".0").map_or(text.clone(), str::to_owned))
+            Some(text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned))
         }
         Value::Bool(value) => Some(value.to_string()),
         // a choice, or another object of NetBox

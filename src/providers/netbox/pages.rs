@@ -4,6 +4,8 @@
 //! null. Older servers do not know `start`: they ignore it and send a count, or refuse it with 400.
 //! These are read by offset, ordered by id; see [`Overlap`].
 
+use std::sync::atomic::Ordering;
+
 use serde_json::Value;
 
 use super::{NetBox, results};
@@ -41,6 +43,9 @@ impl Pager {
         netbox: &NetBox,
     ) -> Result<Option<Vec<Value>>, ProviderError> {
         loop {
+            if netbox.no_cursors.load(Ordering::Relaxed) && matches!(self.at, At::Cursor(0)) {
+                self.at = At::Offset(Overlap::default());
+            }
             let page = match &mut self.at {
                 At::End => return Ok(None),
                 At::Cursor(start) => {
@@ -71,6 +76,7 @@ impl Pager {
             if start != 0 {
                 return Err(odd(self.what, "the server changed its way of paging"));
             }
+            netbox.no_cursors.store(true, Ordering::Relaxed);
             self.at = At::Offset(Overlap::default());
             return Ok(None);
         }
@@ -90,8 +96,7 @@ impl Pager {
         netbox: &NetBox,
         mut place: Overlap,
     ) -> Result<Option<Vec<Value>>, ProviderError> {
-        let query =
-            format!("{}&limit={PAGE}&offset={}&ordering=id", self.query, place.offset());
+        let query = format!("{}&limit={PAGE}&offset={}&ordering=id", self.query, place.offset());
         let mut answer = netbox.get(self.what, self.path, &query, &[]).await?;
         let mut items = results(self.what, &mut answer.body)?;
         let more = answer.body.get("next").is_some_and(Value::is_string);

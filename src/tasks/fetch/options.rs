@@ -99,7 +99,7 @@ pub(super) struct Options {
     pub(super) sources: Vec<SourceOptions>,
     /// One pass over each only.
     pub(super) once: bool,
-    /// Writes under way at once, for each source.
+    /// Writes under way at once, of all sources together.
     pub(super) writes: usize,
     /// Write nothing.
     pub(super) dry_run: bool,
@@ -150,7 +150,8 @@ impl FetchArgs {
             None => vec![self.source()?],
         };
         for text in &self.accept_loss {
-            let (name, scope) = text.split_once('/').map_or((None, text.as_str()), |(n, s)| (Some(n), s));
+            let (name, scope) =
+                text.split_once('/').map_or((None, text.as_str()), |(n, s)| (Some(n), s));
             for source in sources.iter_mut().filter(|s| name.is_none_or(|name| name == s.name)) {
                 source.accept_loss.insert(scope.to_owned());
             }

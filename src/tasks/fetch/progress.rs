@@ -34,8 +34,8 @@ impl Progress {
     /// The line for several sources together.
     fn line(all: &[Arc<Self>], seconds: f64) -> String {
         let picks: [fn(&Self) -> &AtomicUsize; 3] = [|p| &p.pages, |p| &p.seen, |p| &p.written];
-        let [pages, seen, written] = picks
-            .map(|pick| all.iter().map(|p| pick(p).load(Ordering::Relaxed)).sum::<usize>());
+        let [pages, seen, written] =
+            picks.map(|pick| all.iter().map(|p| pick(p).load(Ordering::Relaxed)).sum::<usize>());
         #[expect(clippy::cast_precision_loss, reason = "a rate for a person")]
         let rate = written as f64 / seconds.max(0.001);
         format!("fetch: {pages} pages, {seen} seen, {written} written, {rate:.0}/s, {seconds:.0} s")

@@ -74,9 +74,9 @@ pub(super) async fn run(
     let began = Instant::now();
     let hosts = context.writer.hosts();
     let known = hosts.select(region(scope), |_, k| (k.state != Phase::Gone).then_some(()));
-    let changes = context.since(&scope.name).and_then(|since| {
-        Some((since, provider.changes(&scope.name, since)?))
-    });
+    let changes = context
+        .since(&scope.name)
+        .and_then(|since| Some((since, provider.changes(&scope.name, since)?)));
     let mut pass = Pass {
         context,
         now,
@@ -107,8 +107,7 @@ pub(super) async fn run(
         }
     }
     let mut report = pass.report;
-    let count =
-        |phase| hosts.select(region(scope), |_, k| (k.state == phase).then_some(())).len();
+    let count = |phase| hosts.select(region(scope), |_, k| (k.state == phase).then_some(())).len();
     (report.missing_now, report.gone_now) = (count(Phase::Missing), count(Phase::Gone));
     report.duration = began.elapsed();
     if report.all_written() && !context.stopped() {

@@ -121,8 +121,7 @@ impl SourceObject {
         };
         let sum = |pick: fn(&ScopeReport) -> usize| -> usize { reports.iter().map(pick).sum() };
         let unread = reports.iter().filter(|r| r.incomplete.is_some() && !r.denied).count();
-        let errors =
-            sum(|r| r.failures.count()) + unread + usize::from(pass.problem.is_some());
+        let errors = sum(|r| r.failures.count()) + unread + usize::from(pass.problem.is_some());
         json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "Source",
@@ -143,11 +142,7 @@ impl SourceObject {
     }
 }
 
-fn scope_status(
-    report: &ScopeReport,
-    before: Option<&ScopeStatus>,
-    now: Timestamp,
-) -> ScopeStatus {
+fn scope_status(report: &ScopeReport, before: Option<&ScopeStatus>, now: Timestamp) -> ScopeStatus {
     let last_complete = before.and_then(|scope| scope.last_complete.clone());
     ScopeStatus {
         name: report.name.clone(),

@@ -243,18 +243,38 @@ impl Type {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Aws => &[
-                "credentials", "regions", "url", "endpoints", "role", "external-id", "status-checks",
+                "credentials",
+                "regions",
+                "url",
+                "endpoints",
+                "role",
+                "external-id",
+                "status-checks",
             ],
             Self::Netbox => &[
-                "url", "credentials", "ca-file", "prefix", "filters", "devices", "virtual-machines",
-                "region-from", "full-pass",
+                "url",
+                "credentials",
+                "ca-file",
+                "prefix",
+                "filters",
+                "devices",
+                "virtual-machines",
+                "region-from",
+                "full-pass",
             ],
-            Self::IbmClassic => &[
-                "user", "credentials", "url", "ca-file", "virtual-machines", "bare-metal", "tags",
-            ],
+            Self::IbmClassic => {
+                &["user", "credentials", "url", "ca-file", "virtual-machines", "bare-metal", "tags"]
+            }
             Self::IbmVpc => &[
-                "credentials", "regions", "endpoints", "ca-file", "iam-url", "search-url", "tags",
-                "bare-metal", "resource-group",
+                "credentials",
+                "regions",
+                "endpoints",
+                "ca-file",
+                "iam-url",
+                "search-url",
+                "tags",
+                "bare-metal",
+                "resource-group",
             ],
             Self::File => &["path"],
             Self::ClusterApi => &["kubeconfig", "context", "namespace", "prefix"],
@@ -357,18 +377,19 @@ impl Entry {
                 .hint("write credentials = \"env:NAME\" or \"file:PATH\"")
         })?;
         match Reference::parse(text)? {
-            Reference::Profile(_) => Err(Error::usage(format!(
-                "type {} has no profiles", self.type_.word()
-            ))
-            .hint("write credentials = \"env:NAME\" or \"file:PATH\"")),
+            Reference::Profile(_) => {
+                Err(Error::usage(format!("type {} has no profiles", self.type_.word()))
+                    .hint("write credentials = \"env:NAME\" or \"file:PATH\""))
+            }
             reference => Ok(reference),
         }
     }
 
     fn address(&self) -> Result<String> {
-        let url = self.url.as_deref().ok_or_else(|| {
-            Error::usage("url is not named").hint("write url = \"https://HOST\"")
-        })?;
+        let url = self
+            .url
+            .as_deref()
+            .ok_or_else(|| Error::usage("url is not named").hint("write url = \"https://HOST\""))?;
         crate::providers::http::base(url)
     }
 
@@ -392,8 +413,10 @@ impl Entry {
             None => None,
             Some(Reference::Profile(name)) => Some(name),
             Some(_) => {
-                return Err(Error::usage("AWS takes credentials from a profile or its usual places")
-                    .hint("write credentials = \"profile:NAME\", or leave it out"));
+                return Err(Error::usage(
+                    "AWS takes credentials from a profile or its usual places",
+                )
+                .hint("write credentials = \"profile:NAME\", or leave it out"));
             }
         };
         let is_url = |url: &String| url.starts_with("http://") || url.starts_with("https://");

@@ -10,7 +10,7 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams, PostParams};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::Context;
 use super::metrics::Metrics;
@@ -65,8 +65,10 @@ pub(super) async fn contexts(
     };
     let connection = connect(server).await?;
     let (metrics, registry) = Metrics::new();
+    let permits = Arc::new(Semaphore::new(options.writes));
     let context = |source: &SourceOptions| {
-        Arc::new(context(options, source, &connection, namespace, &metrics, stop.clone()))
+        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone());
+        Arc::new(context(options, source, &connection, namespace, shared))
     };
     let contexts: Vec<Arc<Context>> = options.sources.iter().map(context).collect();
     if let [only] = contexts.as_slice() {
@@ -103,8 +105,7 @@ fn context(
     source: &SourceOptions,
     connection: &Connection,
     namespace: &str,
-    metrics: &Metrics,
-    stop: watch::Receiver<bool>,
+    (metrics, permits, stop): (Metrics, Arc<Semaphore>, watch::Receiver<bool>),
 ) -> Context {
     let manager = fetch_manager(&source.name);
     let hosts = Hosts::new(Selection {
@@ -112,7 +113,6 @@ fn context(
         source: source.name.clone(),
         manager: manager.clone(),
     });
-    let metrics = metrics.of(&source.name);
     let rules = Rules {
         source: source.name.clone(),
         provider: source.setup.provider(),
@@ -121,7 +121,7 @@ fn context(
     let sender = Sender::new(connection.client.clone());
     Context {
         name: source.name.clone(),
-        writer: Writer::new(sender, hosts, rules, options.writes, options.dry_run, metrics.clone()),
+        writer: Writer::new(sender, hosts, rules, permits, options.dry_run, metrics.clone()),
         writes: options.writes,
         policy: source.policy.clone(),
         accept_loss: Mutex::new(source.accept_loss.clone()),

@@ -2,6 +2,7 @@
 //! [`super`](super#writing).
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::jiff::Timestamp;
@@ -47,19 +48,19 @@ pub(super) struct Writer {
     hosts: Hosts,
     rules: Rules,
     request: Request,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     dry_run: bool,
     metrics: Metrics,
     failures: AtomicUsize,
 }
 
 impl Writer {
-    /// A writer with at most `permits` requests under way.
+    /// A writer that takes one of `permits` for each host that it writes.
     pub(super) fn new(
         sender: Sender,
         hosts: Hosts,
         rules: Rules,
-        permits: usize,
+        permits: Arc<Semaphore>,
         dry_run: bool,
         metrics: Metrics,
     ) -> Self {
@@ -70,7 +71,7 @@ impl Writer {
             sender,
             hosts,
             rules,
-            permits: Semaphore::new(permits),
+            permits,
             dry_run,
             metrics,
             failures: AtomicUsize::new(0),

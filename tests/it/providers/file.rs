@@ -1,5 +1,7 @@
 //! Files with hosts.
 
+use std::fmt::Write as _;
+
 use inv_tui::model::labels;
 
 use super::{fetch, is_not_believed, pass, source};
@@ -17,9 +19,10 @@ fn yaml(hosts: impl Iterator<Item = usize>, team: &str) -> String {
     let mut text = String::from("hosts:\n");
     for n in hosts {
         let team = if n == 1 { team } else { "lab" };
-        text.push_str(&format!(
-            "  - {{id: lab-{n}, name: Lab {n}, address: 10.3.0.{n}, region: eu, team: {team}}}\n"
-        ));
+        let _ = writeln!(
+            text,
+            "  - {{id: lab-{n}, name: Lab {n}, address: 10.3.0.{n}, region: eu, team: {team}}}"
+        );
     }
     text
 }
@@ -63,7 +66,8 @@ async fn a_full_pass_a_quiet_one_a_change_and_a_sudden_end() {
 async fn csv_and_the_line_of_what_is_wrong() {
     let Some(world) = World::begin("csv").await else { return };
     let path = world.dir.path().join("hosts.csv");
-    std::fs::write(&path, "id,name,address,tag:Role\na,\"A, the first\",10.0.0.1,db\nb,,10.0.0,\n").unwrap();
+    std::fs::write(&path, "id,name,address,tag:Role\na,\"A, the first\",10.0.0.1,db\nb,,10.0.0,\n")
+        .unwrap();
     let run = pass(&world, &sources(&path), "unused-token").await.with(1);
     run.says(&["created=1", "line 3, id \"b\"", "no address"]);
     let host = world.json("a").await;

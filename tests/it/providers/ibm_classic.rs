@@ -36,8 +36,10 @@ impl Stock {
     fn new() -> Self {
         Self {
             guests: (1..=130).map(guest).collect(),
-            metal: vec![json!({"id": 7, "accountId": 307_608, "hardwareStatus": {"status": "ACTIVE"},
-                "datacenter": {"name": "dal10"}, "memoryCapacity": 64, "networkManagementIpAddress": "10.9.0.7"})],
+            metal: vec![
+                json!({"id": 7, "accountId": 307_608, "hardwareStatus": {"status": "ACTIVE"},
+                "datacenter": {"name": "dal10"}, "memoryCapacity": 64, "networkManagementIpAddress": "10.9.0.7"}),
+            ],
             first: VecDeque::new(),
             lose: 0,
         }
@@ -45,7 +47,10 @@ impl Stock {
 
     fn answer(&mut self, asked: &Asked) -> Reply {
         if !asked.authorization().starts_with("Basic ") {
-            return Reply::error(401, &json!({"error": "Invalid API token.", "code": "SoftLayer_Exception_Public"}));
+            return Reply::error(
+                401,
+                &json!({"error": "Invalid API token.", "code": "SoftLayer_Exception_Public"}),
+            );
         }
         if let Some(reply) = self.first.pop_front() {
             return reply;
@@ -124,7 +129,8 @@ async fn a_page_that_lost_items_is_no_end() {
     ]
     .into();
     pass(&world, &sources, KEY).await.with(0).says(&["seen=21"]);
-    stock.lock().unwrap().first = [Reply::error(401, &json!({"error": "Invalid API token."}))].into();
+    stock.lock().unwrap().first =
+        [Reply::error(401, &json!({"error": "Invalid API token."}))].into();
     pass(&world, &sources, KEY).await.with(2).says(&["Invalid API token.", "renew it"]);
     world.end().await;
 }

@@ -44,16 +44,24 @@ impl Stock {
     fn answer(&mut self, asked: &Asked) -> Reply {
         if asked.path == "/identity/token" {
             if !asked.body.contains(&format!("apikey={KEY}")) {
-                return Reply::error(400, &json!({"errorCode": "BXNIM0415E",
-                    "errorMessage": "Provided API key could not be found."}));
+                return Reply::error(
+                    400,
+                    &json!({"errorCode": "BXNIM0415E",
+                    "errorMessage": "Provided API key could not be found."}),
+                );
             }
             (self.tokens, self.used) = (self.tokens + 1, 0);
             return Reply::json(&json!({"access_token": format!("token-{}", self.tokens),
                 "expires_in": 3600, "token_type": "Bearer"}));
         }
-        if asked.authorization() != format!("Bearer token-{}", self.tokens) || self.used >= self.good_for {
-            return Reply::error(401, &json!({"errors": [{"code": "not_authorized",
-                "message": "The token has expired"}]}));
+        if asked.authorization() != format!("Bearer token-{}", self.tokens)
+            || self.used >= self.good_for
+        {
+            return Reply::error(
+                401,
+                &json!({"errors": [{"code": "not_authorized",
+                "message": "The token has expired"}]}),
+            );
         }
         self.used += 1;
         if asked.path == "/v3/resources/search" {
@@ -66,13 +74,19 @@ impl Stock {
             return Reply::json(&json!({"items": items, "limit": 100}));
         }
         if asked.get("generation") != "2" || asked.get("version").len() != 10 {
-            return Reply::error(400, &json!({"errors": [{"code": "missing_version", "message": "no version"}]}));
+            return Reply::error(
+                400,
+                &json!({"errors": [{"code": "missing_version", "message": "no version"}]}),
+            );
         }
         let list: Vec<Value> = match asked.path.as_str() {
             "/v1/instances" => self.instances.clone(),
             "/v1/bare_metal_servers" => Vec::new(),
             "/v1/floating_ips" => {
-                vec![json!({"address": "192.0.2.1", "target": {"id": "if-0"}}), json!({"address": "192.0.2.2"})]
+                vec![
+                    json!({"address": "192.0.2.1", "target": {"id": "if-0"}}),
+                    json!({"address": "192.0.2.2"}),
+                ]
             }
             _ => return Reply::error(404, &json!({"errors": [{"message": "no such path"}]})),
         };
@@ -83,7 +97,9 @@ impl Stock {
         let next = (start + 100 < list.len()).then(
             || json!({"href": format!("https://eu-de.iaas.cloud.ibm.com/v1/{key}?limit=100&start={}", start + 100)}),
         );
-        Reply::json(&json!({"first": {}, "next": next, "limit": 100, "total_count": list.len(), key: page}))
+        Reply::json(
+            &json!({"first": {}, "next": next, "limit": 100, "total_count": list.len(), key: page}),
+        )
     }
 }
 
@@ -148,7 +164,8 @@ async fn tokens_expire_in_the_middle_and_keys_are_wrong() {
     let run = pass(&world, &sources, "wrong-key-123456").await.with(2);
     run.says(&["cannot get a token", "could not be found", "locked or deleted"]);
     // without tags every host would look changed: the scope is not complete
-    stock.lock().unwrap().search = vec![Reply::error(503, &json!({"message": "search is down"})); 5].into();
+    stock.lock().unwrap().search =
+        vec![Reply::error(503, &json!({"message": "search is down"})); 5].into();
     pass(&world, &sources, KEY).await.with(1).says(&["cannot search the tags", "search is down"]);
     assert_eq!(world.versions().await, before);
     world.end().await;

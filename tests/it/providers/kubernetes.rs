@@ -42,22 +42,33 @@ impl Stock {
         let (kind, version, all) = match asked.path.as_str() {
             "/apis" => {
                 let old = json!({"groupVersion": "cluster.x-k8s.io/v1beta1", "version": "v1beta1"});
-                return Reply::json(&json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [
-                    {"name": "cluster.x-k8s.io", "versions": [old], "preferredVersion": old}]}));
+                return Reply::json(
+                    &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [
+                    {"name": "cluster.x-k8s.io", "versions": [old], "preferredVersion": old}]}),
+                );
             }
             "/api/v1/nodes" => ("NodeList", "v1", &self.nodes),
             "/apis/cluster.x-k8s.io/v1beta1/namespaces/fleet/machines" => {
                 ("MachineList", "cluster.x-k8s.io/v1beta1", &self.machines)
             }
-            _ => return Reply::error(404, &json!({"kind": "Status", "code": 404, "reason": "NotFound"})),
+            _ => {
+                return Reply::error(
+                    404,
+                    &json!({"kind": "Status", "code": 404, "reason": "NotFound"}),
+                );
+            }
         };
         let limit = usize::try_from(asked.number("limit").unwrap_or(500)).unwrap().min(4);
         let start: usize = asked.get("continue").parse().unwrap_or(0);
         if start > 0 && self.expired {
-            return Reply::error(410, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
-                "status": "Failure", "code": 410, "reason": "Expired", "message": "the token is too old"}));
+            return Reply::error(
+                410,
+                &json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
+                "status": "Failure", "code": 410, "reason": "Expired", "message": "the token is too old"}),
+            );
         }
-        let next = if start + limit < all.len() { (start + limit).to_string() } else { String::new() };
+        let next =
+            if start + limit < all.len() { (start + limit).to_string() } else { String::new() };
         let page: Vec<&Value> = all.iter().skip(start).take(limit).collect();
         Reply::json(&json!({"kind": kind, "apiVersion": version,
             "metadata": {"resourceVersion": "7", "continue": next}, "items": page}))
@@ -132,7 +143,10 @@ async fn machines_of_cluster_api_in_an_older_version() {
     );
     pass(&world, &sources, "kube-token-secret").await.with(0).says(&["created=3"]);
     let host = world.json("capi-fleet-shop-md-0").await;
-    assert_eq!((&host["spec"]["cluster"], &host["status"]["phase"]), (&"shop".into(), &"Pending".into()));
+    assert_eq!(
+        (&host["spec"]["cluster"], &host["status"]["phase"]),
+        (&"shop".into(), &"Pending".into())
+    );
     assert!(host["spec"]["providerID"].is_null());
     // it gets its machine: the same host, which knows now which one it is
     stock.lock().unwrap().machines[0]["spec"]["providerID"] = "aws:///eu-west-1a/i-1".into();

@@ -19,7 +19,7 @@ struct Stock {
     machines: Vec<Value>,
     /// Whether it knows `start`.
     cursors: bool,
-    /// Its MAX_PAGE_SIZE.
+    /// Its `MAX_PAGE_SIZE`.
     page: usize,
     authorization: String,
     /// Answers that come before those that are right.
@@ -98,21 +98,18 @@ impl Stock {
             items.reverse(); // what an order that nobody asked for may be
         }
         let limit = usize::try_from(asked.number("limit").unwrap_or(50)).unwrap().min(self.page);
-        let (count, next, page) = match cursor {
-            Some(start) => {
-                if asked.query.contains_key("offset") {
-                    return Reply::error(400, &json!({"detail": "start and offset"}));
-                }
-                items.retain(|item| id(item) >= start);
-                let next = items.get(limit).map(|item| format!("start={}", id(item)));
-                (Value::Null, next, items.into_iter().take(limit).collect::<Vec<_>>())
+        let (count, next, page): (Value, _, Vec<Value>) = if let Some(start) = cursor {
+            if asked.query.contains_key("offset") {
+                return Reply::error(400, &json!({"detail": "start and offset"}));
             }
-            None => {
-                let count = items.len();
-                let offset = usize::try_from(asked.number("offset").unwrap_or(0)).unwrap();
-                let next = (offset + limit < count).then(|| format!("offset={}", offset + limit));
-                (count.into(), next, items.into_iter().skip(offset).take(limit).collect())
-            }
+            items.retain(|item| id(item) >= start);
+            let next = items.get(limit).map(|item| format!("start={}", id(item)));
+            (Value::Null, next, items.into_iter().take(limit).collect())
+        } else {
+            let count = items.len();
+            let offset = usize::try_from(asked.number("offset").unwrap_or(0)).unwrap();
+            let next = (offset + limit < count).then(|| format!("offset={}", offset + limit));
+            (count.into(), next, items.into_iter().skip(offset).take(limit).collect())
         };
         let fields: Vec<&str> = asked.get("fields").split(',').collect();
         let slim = |item: Value| -> Value {
@@ -149,7 +146,10 @@ async fn a_full_pass_a_quiet_one_a_change_and_a_sudden_end() {
     let sources = sources(&replay.url);
     pass(&world, &sources, TOKEN).await.with(0).says(&["created=8", "seen=8"]);
     let host = world.json("nb-dev-3").await;
-    assert_eq!(host["spec"]["providerID"].as_str().unwrap().split_once("/dcim").unwrap().1, "/devices/3");
+    assert_eq!(
+        host["spec"]["providerID"].as_str().unwrap().split_once("/dcim").unwrap().1,
+        "/devices/3"
+    );
     let all = &host["metadata"]["labels"];
     assert_eq!((&all[labels::REGION], &all[labels::ZONE]), (&"eu-west".into(), &"ams1".into()));
     assert_eq!((&all[labels::PROVIDER], &all[labels::ROLE]), (&"netbox".into(), &"web".into()));
@@ -251,7 +251,8 @@ async fn trouble_is_waited_out_or_named_and_never_an_empty_list() {
     let (stock, replay) = begin(stock()).await;
     let sources = sources(&replay.url);
     let page = json!({"count": null, "next": null, "previous": null, "results": [device(1)]});
-    let busy = Reply::error(429, &json!({"detail": "Request was throttled."})).header("retry-after", 0);
+    let busy =
+        Reply::error(429, &json!({"detail": "Request was throttled."})).header("retry-after", 0);
     stock.lock().unwrap().first = [
         busy.clone(),
         Reply::error(500, &json!({"error": "<html>"})),
@@ -282,7 +283,11 @@ async fn trouble_is_waited_out_or_named_and_never_an_empty_list() {
     replay.forget();
     pass(&world, &sources, TOKEN).await.with(1).says(&["429"]);
     assert_eq!(replay.asked().len(), 1);
-    pass(&world, &sources, "nbt_wrong.wrong").await.with(1).says(&["403", "Invalid v2 token", "may not read"]);
+    pass(&world, &sources, "nbt_wrong.wrong").await.with(1).says(&[
+        "403",
+        "Invalid v2 token",
+        "may not read",
+    ]);
     let mut none = fetch(&world, &sources, &["--once"], TOKEN);
     none.env_remove("TOKEN");
     crate::support::run(none).await.with(2).says(&["environment variable \"TOKEN\""]);
@@ -295,7 +300,10 @@ async fn a_certificate_that_nobody_signed_is_refused() {
     let mut stock = stock();
     let (replay, pem) = Replay::begin_tls(move |asked| stock.answer(asked)).await;
     let sources = sources(&replay.url);
-    pass(&world, &sources, TOKEN).await.with(1).says(&["certificate", "hint: name the certificate"]);
+    pass(&world, &sources, TOKEN)
+        .await
+        .with(1)
+        .says(&["certificate", "hint: name the certificate"]);
     assert!(replay.asked().is_empty() && world.all_hosts().await.is_empty());
     let ca = world.dir.path().join("ca.pem");
     std::fs::write(&ca, pem).unwrap();
@@ -313,9 +321,8 @@ async fn a_service_asks_for_changes_only() {
     let mut service = fetch(&world, &sources(&replay.url), &words, TOKEN).spawn().unwrap();
     let partial = || {
         let asked = replay.asked();
-        let since = |a: &Asked| {
-            a.path == "/api/dcim/devices/" && a.query.contains_key("last_updated__gte")
-        };
+        let since =
+            |a: &Asked| a.path == "/api/dcim/devices/" && a.query.contains_key("last_updated__gte");
         asked.iter().filter(|a| since(a)).count()
     };
     wait_for("a pass over changes", async || (partial() > 0).then_some(())).await;

@@ -58,7 +58,7 @@ impl Reply {
         Self { status, ..Self::json(body) }
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(super) fn header(mut self, name: &'static str, value: impl std::fmt::Display) -> Self {
         self.headers.push((name, value.to_string()));
         self
     }
@@ -103,7 +103,8 @@ impl Replay {
     ) -> (Self, String) {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let pem = made.cert.pem();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let key =
+            rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -121,7 +122,8 @@ impl Replay {
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = hyper_util::service::TowerToHyperService::new(router);
-                    let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    let builder =
+                        hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -129,10 +131,7 @@ impl Replay {
         (this, pem)
     }
 
-    fn new(
-        url: String,
-        handler: impl FnMut(&Asked) -> Reply + Send + 'static,
-    ) -> (Self, Router) {
+    fn new(url: String, handler: impl FnMut(&Asked) -> Reply + Send + 'static) -> (Self, Router) {
         let shared =
             Shared { handler: Arc::new(Mutex::new(Box::new(handler))), asked: Arc::default() };
         let router = Router::new().fallback(answer).with_state(shared.clone());

@@ -164,8 +164,13 @@ fn a_phase_that_somebody_else_writes_is_left_to_them() {
     let known = read(&live);
     let status = rules.desired(&observed(), Some(&known), at_second(2_000)).status;
     assert!(status["status"].get("phase").is_none());
-    let lost =
-        rules.lost(live.owned(MANAGER, Part::Status), &known, "eu-west-1", (Phase::Missing, 1), at_second(2_000));
+    let lost = rules.lost(
+        live.owned(MANAGER, Part::Status),
+        &known,
+        "eu-west-1",
+        (Phase::Missing, 1),
+        at_second(2_000),
+    );
     assert!(lost["status"].get("phase").is_none());
 }
 

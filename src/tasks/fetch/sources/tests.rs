@@ -32,7 +32,10 @@ fn sources_of_several_kinds() {
     .unwrap();
     let Setup::Aws(aws) = &sources[0].setup else { panic!("{:?}", sources[0].setup) };
     assert_eq!(aws.regions, Regions::Named(vec!["eu-west-1".into(), "eu-west-2".into()]));
-    assert_eq!((sources[0].interval, aws.profile.as_deref()), (Duration::from_secs(90), Some("shop")));
+    assert_eq!(
+        (sources[0].interval, aws.profile.as_deref()),
+        (Duration::from_secs(90), Some("shop"))
+    );
     assert_eq!(aws.role.as_ref().unwrap().external_id.as_deref(), Some("x"));
     let Setup::NetBox(netbox) = &sources[1].setup else { panic!("{:?}", sources[1].setup) };
     assert_eq!(netbox.filters.len(), 3);
@@ -49,9 +52,18 @@ fn what_is_wrong_is_named() {
     let token = "credentials = \"env:T\"\n";
     for (text, words) in [
         (String::new(), vec!["no source", "[[source]]"]),
-        ("[[source]]\nname = \"a\"\ntype = \"vmware\"".to_owned(), vec!["line 3", "vmware", "netbox"]),
-        ("[[source]]\nname = \"a\"\ntype = \"aws\"\nintervall = \"5m\"".to_owned(), vec!["line 4", "intervall"]),
-        ("[[source]]\nname = \"a\"\ntype = \"aws\"\ninterval = \"5 m\"".to_owned(), vec!["line 4", "length of time"]),
+        (
+            "[[source]]\nname = \"a\"\ntype = \"vmware\"".to_owned(),
+            vec!["line 3", "vmware", "netbox"],
+        ),
+        (
+            "[[source]]\nname = \"a\"\ntype = \"aws\"\nintervall = \"5m\"".to_owned(),
+            vec!["line 4", "intervall"],
+        ),
+        (
+            "[[source]]\nname = \"a\"\ntype = \"aws\"\ninterval = \"5 m\"".to_owned(),
+            vec!["line 4", "length of time"],
+        ),
         ("[[source]]\nname = \"A b\"\ntype = \"aws\"".to_owned(), vec!["cannot name a source"]),
     ] {
         let said = problem(&text);
@@ -63,6 +75,8 @@ fn what_is_wrong_is_named() {
     assert!(said.contains("no reference") && !said.contains("0123456789abcdef"), "{said}");
     assert!(with(&format!("{token}prefix = \"-x\"")).contains("cannot begin the name"));
     assert!(with(&format!("{token}gone-after = 0")).contains("out of range"));
-    assert!(with(&format!("{token}map = {{ \"kubernetes.io/os\" = \"os\" }}")).contains("cannot map"));
+    assert!(
+        with(&format!("{token}map = {{ \"kubernetes.io/os\" = \"os\" }}")).contains("cannot map")
+    );
     assert!(problem(&format!("{netbox}{token}{netbox}{token}")).contains("two sources are named"));
 }
