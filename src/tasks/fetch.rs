@@ -1,13 +1,16 @@
-//! `inv-tui --headless fetch`: reads hosts from a provider and writes what changed.
+//! `inv-tui --headless fetch`: reads hosts from providers and writes what changed. Each source has its
+//! own provider, interval, watch and field manager, and fails by itself; writes under way are limited
+//! over all of them.
 //!
 //! # A pass
-//! Each scope (a region) is listed page by page. For each host the full set of fields that should
+//! Each scope of a source (a region, or all of it) is listed page by page. For each host the full set of fields that should
 //! be there is worked out ([`project`]) and compared, as a digest, with what this source's field
 //! manager owns of the stored host ([`crate::model::diff`], kept up to date by a watch in
 //! [`crate::store::hosts`]). Equal: nothing is sent. After a *complete* listing, and only then,
 //! hosts that it lacks are marked missing, later gone, later removed ([`lost`]). When all scopes
 //! are done the times and counts of the pass go into the Source object, once, so that no Host
-//! changes when nothing changed.
+//! changes when nothing changed. Where the provider can tell, passes between two full ones list only
+//! what changed; they mark nothing missing.
 //!
 //! # Writing
 //! Server-side apply only, under the manager `inv-tui-fetch-<source>`, always with the full set of

@@ -309,6 +309,15 @@ async fn a_certificate_that_nobody_signed_is_refused() {
     std::fs::write(&ca, pem).unwrap();
     let trusting = format!("{sources}ca-file = \"{}\"\n", ca.display());
     pass(&world, &trusting, TOKEN).await.with(0).says(&["created=8"]);
+    // through a proxy, which learns where to and not what
+    let (proxy, asked) = super::replay::proxy().await;
+    let mut through = fetch(&world, &trusting, &["--once"], TOKEN);
+    through.env("HTTPS_PROXY", &proxy).env("NO_PROXY", "127.0.0.1");
+    let ended = crate::support::run(through).await.with(0).says(&["writes=0", "seen=8"]);
+    assert!(!ended.stderr.contains("pass-word"));
+    let asked = asked.lock().unwrap().join("\n");
+    assert!(asked.starts_with("CONNECT localhost:") && asked.contains("Basic "), "{asked}");
+    assert!(!asked.contains(TOKEN) && !asked.contains("/api/"), "{asked}");
     world.end().await;
 }
 

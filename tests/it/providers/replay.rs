@@ -13,6 +13,7 @@ use futures::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -147,6 +148,32 @@ impl Replay {
     pub(super) fn forget(&self) {
         self.shared.asked.lock().unwrap().clear();
     }
+}
+
+/// A proxy that makes tunnels; gives its address, and what it was asked for.
+pub(super) async fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
+    let (listener, address) = listen().await;
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let shared = Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let shared = Arc::clone(&shared);
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(client.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                shared.lock().unwrap().push(head.clone());
+                let target = head.split(' ').nth(1).unwrap();
+                let mut server = tokio::net::TcpStream::connect(target).await.unwrap();
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    (format!("http://user:pass-word@{address}"), asked)
 }
 
 async fn listen() -> (TcpListener, std::net::SocketAddr) {
