@@ -125,6 +125,14 @@ impl Aws {
             if let Some(id) = &role.external_id {
                 assume = assume.external_id(id);
             }
+            if base.region().is_none() {
+                // STS of the partition that the regions are in
+                let home = match &options.regions {
+                    Regions::Named(names) => names.first().map_or(HOME, String::as_str),
+                    _ => HOME,
+                };
+                assume = assume.region(Region::new(home.to_owned()));
+            }
             let credentials = assume.configure(&base).build().await;
             base = base
                 .into_builder()
