@@ -296,7 +296,9 @@ impl<'a> Pass<'a> {
             if known.appeared >= self.began {
                 return None;
             }
-            let ours = self.accounts.is_empty() || self.accounts.contains(&*known.account);
+            // a region may be shared by accounts; a listing of the whole source leaves out nobody
+            let ours =
+                scope.whole || self.accounts.is_empty() || self.accounts.contains(&*known.account);
             let verdict = match self.listed.get(name) {
                 Some(true) => return None,
                 Some(false) => lost::terminated(known, policy, now),

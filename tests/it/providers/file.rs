@@ -46,6 +46,13 @@ async fn a_full_pass_a_quiet_one_a_change_and_a_sudden_end() {
     write("[]");
     is_not_believed(&world, &sources, "unused-token", "lab").await;
 
+    // one less is believed, whatever account the others are in
+    write(&yaml(1..=19, "other").replace("{id: lab-2,", "{id: lab-2, account: \"42\","));
+    pass(&world, &sources, "unused-token").await.with(0).says(&["changed=1", "missing=1"]);
+    assert_eq!(world.json("lab-20").await["status"]["phase"], "Missing");
+    write(&yaml(1..=20, "other"));
+    pass(&world, &sources, "unused-token").await.with(0).says(&["changed=2"]);
+
     let before = world.versions().await;
     // half a file that cannot be parsed, and no file at all, are no listing
     write("hosts:\n  - {id: lab-1, name: ");
