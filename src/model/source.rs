@@ -33,8 +33,18 @@ use serde::{Deserialize, Serialize};
         json_path = r#".status.conditions[?(@.type=="Healthy")].status"#
     ),
     printcolumn(name = "Seen", type_ = "integer", json_path = ".status.seen"),
+    printcolumn(name = "Changed", type_ = "integer", json_path = ".status.changed"),
     printcolumn(name = "Missing", type_ = "integer", json_path = ".status.missing"),
+    printcolumn(name = "Errors", type_ = "integer", json_path = ".status.errors"),
     printcolumn(name = "Last-Pass", type_ = "date", json_path = ".status.lastPass"),
+    printcolumn(name = "Created", type_ = "integer", json_path = ".status.created", priority = 1),
+    printcolumn(name = "Gone", type_ = "integer", json_path = ".status.gone", priority = 1),
+    printcolumn(
+        name = "Millis",
+        type_ = "integer",
+        json_path = ".status.durationMillis",
+        priority = 1
+    ),
     printcolumn(
         name = "Breaker",
         type_ = "string",
@@ -137,9 +147,24 @@ pub struct SourceStatus {
     /// End of the last pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pass: Option<Time>,
-    /// Hosts seen in the last pass, over all scopes.
+    /// How long the last pass took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_millis: Option<i64>,
+    /// Hosts that the last complete listings had, over all scopes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<i32>,
+    /// Hosts that the last pass made, over all scopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<i32>,
+    /// Hosts in which the last pass changed something, over all scopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<i32>,
+    /// Hosts that are gone and still kept after the last pass, over all scopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<i32>,
+    /// Hosts that could not be read or written, and scopes that could not be read, in the last pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<i32>,
     /// Hosts missing after the last pass, over all scopes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<i32>,
@@ -180,6 +205,9 @@ pub struct ScopeStatus {
     /// Hosts that the provider no longer lists.
     #[serde(default)]
     pub missing: i32,
+    /// Hosts that are gone and still kept.
+    #[serde(default)]
+    pub gone: i32,
     /// Hosts that could not be read or written.
     #[serde(default)]
     pub failed: i32,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::{ProvideCredentials, SharedCredentialsProvider};
@@ -52,12 +53,23 @@ pub struct AwsOptions {
     pub regions: Regions,
     /// Profile of the AWS configuration files.
     pub profile: Option<String>,
+    /// Role to take on with these credentials, for example in another account.
+    pub role: Option<Role>,
     /// Endpoint for every region without one of its own. None: what the AWS configuration says.
     pub endpoint: Option<String>,
     /// Endpoints of single regions, for example interface endpoints of a VPC.
     pub region_endpoints: BTreeMap<String, String>,
     /// Whether to ask for status checks and scheduled events.
     pub status_checks: bool,
+}
+
+/// A role that is taken on through STS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// The word that its trust policy asks for.
+    pub external_id: Option<String>,
 }
 
 /// EC2 behind one set of credentials.
@@ -92,9 +104,6 @@ impl Aws {
         if let Some(profile) = &options.profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(url) = &options.endpoint {
-            loader = loader.endpoint_url(url);
-        }
         let mut base = loader.load().await;
         if let Some(profile) = &options.profile {
             // a profile that somebody names goes before keys in the environment, as with the AWS
@@ -106,6 +115,25 @@ impl Aws {
                 .configure(&surroundings)
                 .profile_name(profile)
                 .build();
+            base = base
+                .into_builder()
+                .credentials_provider(SharedCredentialsProvider::new(credentials))
+                .build();
+        }
+        if let Some(role) = &options.role {
+            let mut assume = AssumeRoleProvider::builder(&role.arn).session_name("inv-tui");
+            if let Some(id) = &role.external_id {
+                assume = assume.external_id(id);
+            }
+            if base.region().is_none() {
+                // STS of the partition that the regions are in
+                let home = match &options.regions {
+                    Regions::Named(names) => names.first().map_or(HOME, String::as_str),
+                    _ => HOME,
+                };
+                assume = assume.region(Region::new(home.to_owned()));
+            }
+            let credentials = assume.configure(&base).build().await;
             base = base
                 .into_builder()
                 .credentials_provider(SharedCredentialsProvider::new(credentials))
@@ -125,6 +153,9 @@ impl Aws {
             Some(profile) => format!("profile \"{profile}\""),
             None => "the environment, the AWS files or the instance".to_owned(),
         };
+        if let Some(role) = &self.options.role {
+            return self.check_role(role, &place).await;
+        }
         let missing = || {
             Error::usage(format!("no AWS credentials from {place}")).hint(
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a --profile, or run \"aws sso login\"",
@@ -137,9 +168,28 @@ impl Aws {
         }
     }
 
+    async fn check_role(&self, role: &Role, place: &str) -> Result<()> {
+        let refused = || {
+            Error::usage(format!(
+                "cannot take on role \"{}\" with the credentials from {place}",
+                role.arn
+            ))
+            .hint(
+                "the role must trust that identity, which needs sts:AssumeRole; check external-id",
+            )
+        };
+        let provider = self.base.credentials_provider().ok_or_else(refused)?;
+        match provider.provide_credentials().await {
+            Ok(_) => Ok(()),
+            Err(cause) => Err(refused().because(chain_of(&cause))),
+        }
+    }
+
     fn client(&self, region: &str) -> Client {
         let mut config = config::Builder::from(&self.base).region(Region::new(region.to_owned()));
-        if let Some(url) = self.options.region_endpoints.get(region) {
+        // not in the base: STS is not there
+        let own = self.options.region_endpoints.get(region);
+        if let Some(url) = own.or(self.options.endpoint.as_ref()) {
             config = config.endpoint_url(url);
         }
         Client::from_conf(config.build())
@@ -158,7 +208,7 @@ impl Aws {
         })?;
         let names: BTreeSet<String> =
             answer.regions().iter().filter_map(|r| r.region_name.clone()).collect();
-        Ok(names.into_iter().map(|name| Scope { name, asked_for: false }).collect())
+        Ok(names.into_iter().map(|name| Scope { name, asked_for: false, whole: false }).collect())
     }
 
     /// What the status checks say, of the hosts of which they say anything.
@@ -272,7 +322,7 @@ impl Provider for Aws {
     }
 
     fn scopes(&self) -> BoxFuture<'_, Result<Vec<Scope>, ProviderError>> {
-        let asked = |name: &str| Scope { name: name.to_owned(), asked_for: true };
+        let asked = |name: &str| Scope { name: name.to_owned(), asked_for: true, whole: false };
         match &self.options.regions {
             Regions::All => self.find_regions().boxed(),
             Regions::Named(names) => {

@@ -2,14 +2,21 @@
 //! to an [`Observed`]; it knows no Kubernetes and no screen. One file for each provider.
 
 pub mod aws;
+pub mod credentials;
+pub mod file;
+pub mod http;
+pub mod ibm_classic;
+pub mod ibm_vpc;
+pub mod kubernetes;
+pub mod netbox;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{BoxStream, StreamExt};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::model::host::{Address, Hardware, Phase, ScheduledEvent};
@@ -23,13 +30,28 @@ pub trait Provider: Send + Sync {
     /// The value of the label `inventory.inv-tui.dev/provider`, for example `aws`.
     fn name(&self) -> &'static str;
 
-    /// The parts that are listed each by itself. A scope is one region: its name is the value of
-    /// the region label of each of its hosts.
+    /// The parts that are listed each by itself. A scope is one region, whose name is the value of
+    /// the region label of each of its hosts, or the whole source.
     fn scopes(&self) -> BoxFuture<'_, Result<Vec<Scope>, ProviderError>>;
 
     /// Lists the hosts of a scope. Only a stream that ends without an error is a complete listing,
     /// and only from that may anybody conclude that a host is gone. Nothing follows an error.
     fn list<'a>(&'a self, scope: &'a str) -> BoxStream<'a, Result<Page, ProviderError>>;
+
+    /// Lists what changed since then and no more, where the provider can tell. Whoever asks has
+    /// written all that earlier listings said; nobody may conclude anything from absence here.
+    fn changes<'a>(
+        &'a self,
+        _scope: &'a str,
+        _since: Timestamp,
+    ) -> Option<BoxStream<'a, Result<Page, ProviderError>>> {
+        None
+    }
+
+    /// Ends as soon as a pass is worth its while before its time. Most providers cannot know.
+    fn stirred(&self) -> BoxFuture<'_, ()> {
+        futures::future::pending().boxed()
+    }
 }
 
 /// One part of a source that is listed by itself.
@@ -40,6 +62,15 @@ pub struct Scope {
     /// Whether somebody named it. A scope that was only found may be denied without that being a
     /// failure.
     pub asked_for: bool,
+    /// Whether it covers every host of the source, whatever its region.
+    pub whole: bool,
+}
+
+impl Scope {
+    /// The only scope of a source that is listed in one go.
+    pub fn all() -> Self {
+        Self { name: "all".to_owned(), asked_for: true, whole: true }
+    }
 }
 
 /// One page of a listing.
@@ -59,6 +90,8 @@ pub struct ItemProblem {
     /// Name of its host, where that much could be read. Without it the listing cannot prove that
     /// any host is missing.
     pub name: Option<String>,
+    /// Its id at the provider, where its name may be another one than `name` ([`Observed::other_name`]).
+    pub uid: Option<String>,
     /// What is wrong with it.
     pub what: String,
 }
@@ -68,13 +101,16 @@ pub struct ItemProblem {
 pub struct Observed {
     /// Object name: provider and immutable native id, a DNS label.
     pub name: String,
-    /// URL-like identity, for example `aws:///eu-west-1a/i-0abc`.
+    /// The name to take if `name` is another machine's already. Only where `name` is made of
+    /// something that can move to another machine; such a host also keeps the name that it has.
+    pub other_name: Option<String>,
+    /// URL-like identity, for example `aws:///eu-west-1a/i-0abc`. Empty: not known yet.
     pub provider_id: String,
-    /// Id at the provider.
+    /// Id at the provider, which no other host of the source has or ever gets.
     pub uid: String,
     /// Account or project.
     pub account: Option<String>,
-    /// Region, which is also the name of the scope.
+    /// Region; in a scope that is not the whole source, the name of the scope. May be empty.
     pub region: String,
     /// Availability zone.
     pub zone: Option<String>,
@@ -179,6 +215,21 @@ impl From<ProviderError> for crate::error::Error {
     fn from(problem: ProviderError) -> Self {
         if problem.kind.is_setup() { problem.error.as_usage() } else { problem.error }
     }
+}
+
+/// Tags that are single texts as pairs: `key:value`, or `key=value`, is split there; any other text is
+/// a key with the value `true`.
+fn tag_texts<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    texts
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| match text.split_once([':', '=']) {
+            Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
+                (key.trim().to_owned(), value.trim().to_owned())
+            }
+            _ => (text.to_owned(), "true".to_owned()),
+        })
+        .collect()
 }
 
 /// Longest wait for one page, with all attempts of the provider's client.

@@ -1,5 +1,5 @@
 //! The hosts of one source as a watch keeps them: for each only what its fetcher must know to
-//! decide that nothing is to be written. About 200 bytes a host, no object is kept.
+//! decide that nothing is to be written. About 250 bytes a host, no object is kept.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +40,8 @@ pub struct Known {
     pub status: u64,
     /// What it must leave to others.
     pub contested: Contested,
+    /// Id at the source.
+    pub native: Box<str>,
     /// State at the source, folded.
     pub state: Phase,
     /// When that state began.
@@ -113,6 +115,7 @@ impl Selection {
             main: digest(&host.owned(&self.manager, Part::Main)),
             status: digest(&host.owned(&self.manager, Part::Status)),
             contested: host.contested(&self.manager, None),
+            native: facts.uid.unwrap_or_default().into(),
             state: facts.state,
             since: facts.since.map_or(created, |t| t.0),
             missed: facts.missed.unwrap_or(0),
@@ -283,16 +286,16 @@ impl Hosts {
         self.len() == 0
     }
 
-    /// The hosts of a scope for which `pick` gives something.
+    /// The hosts of a scope, or all without one, for which `pick` gives something.
     pub fn select<T>(
         &self,
-        scope: &str,
+        scope: Option<&str>,
         mut pick: impl FnMut(&str, &Known) -> Option<T>,
     ) -> Vec<T> {
         self.lock()
             .hosts
             .iter()
-            .filter(|(_, known)| &*known.scope == scope)
+            .filter(|(_, known)| scope.is_none_or(|scope| &*known.scope == scope))
             .filter_map(|(name, known)| pick(name, known))
             .collect()
     }

@@ -1,13 +1,16 @@
-//! `inv-tui --headless fetch`: reads hosts from a provider and writes what changed.
+//! `inv-tui --headless fetch`: reads hosts from providers and writes what changed. Each source has its
+//! own provider, interval, watch and field manager, and fails by itself; writes under way are limited
+//! over all of them.
 //!
 //! # A pass
-//! Each scope (a region) is listed page by page. For each host the full set of fields that should
+//! Each scope of a source (a region, or all of it) is listed page by page. For each host the full set of fields that should
 //! be there is worked out ([`project`]) and compared, as a digest, with what this source's field
 //! manager owns of the stored host ([`crate::model::diff`], kept up to date by a watch in
 //! [`crate::store::hosts`]). Equal: nothing is sent. After a *complete* listing, and only then,
 //! hosts that it lacks are marked missing, later gone, later removed ([`lost`]). When all scopes
 //! are done the times and counts of the pass go into the Source object, once, so that no Host
-//! changes when nothing changed.
+//! changes when nothing changed. Where the provider can tell, passes between two full ones list only
+//! what changed; they mark nothing missing.
 //!
 //! # Writing
 //! Server-side apply only, under the manager `inv-tui-fetch-<source>`, always with the full set of
@@ -43,17 +46,20 @@ mod progress;
 mod project;
 mod report;
 mod scope;
+mod setup;
 mod source;
+mod sources;
 mod start;
 #[cfg(test)]
 mod testing;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -66,10 +72,11 @@ use self::lost::Policy;
 use self::metrics::Metrics;
 use self::progress::{Drawing, Progress};
 use self::report::ScopeReport;
+use self::setup::Lazy;
 use self::source::SourceObject;
 use self::write::Writer;
-use crate::error::{EXIT_DONE, Error, Result, chain};
-use crate::providers::{Provider, ProviderErrorKind};
+use crate::error::{EXIT_DONE, EXIT_USAGE, Error, Result, chain};
+use crate::providers::{Provider, ProviderErrorKind, Scope};
 
 /// Scopes that are listed at once.
 const SCOPES: usize = 4;
@@ -77,22 +84,53 @@ const SCOPES: usize = 4;
 /// meet at the provider.
 const JITTER: f64 = 0.1;
 
-/// Everything that a pass needs.
+/// Everything that the passes over one source need.
 struct Context {
-    provider: Arc<dyn Provider>,
+    /// Name of the source.
+    name: String,
+    provider: Lazy,
+    interval: Duration,
     writer: Writer,
     writes: usize,
     policy: Policy,
     /// Scopes whose next complete listing is believed, however little it has.
     accept_loss: Mutex<BTreeSet<String>>,
     source: SourceObject,
+    /// Longest time between two passes that read everything.
+    full_every: Duration,
+    /// Since when only changes are of interest, by scope.
+    read: Mutex<BTreeMap<String, Read>>,
     dry_run: bool,
     metrics: Metrics,
     progress: Arc<Progress>,
     stop: watch::Receiver<bool>,
 }
 
+/// How far a scope is read.
+#[derive(Clone, Copy, Debug)]
+struct Read {
+    /// All changes before this are written.
+    until: Timestamp,
+    /// When everything was last read.
+    full: Instant,
+}
+
 impl Context {
+    /// Since when changes of a scope are unknown. None: everything is to be read.
+    fn since(&self, scope: &str) -> Option<Timestamp> {
+        let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = read.get(scope).filter(|read| read.full.elapsed() < self.full_every)?;
+        Some(read.until)
+    }
+
+    /// All that a scope had at the time `now` is written.
+    fn advance(&self, scope: &str, now: Timestamp, full: bool) {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = read.get(scope).filter(|_| !full).map(|read| read.full);
+        let full = old.unwrap_or_else(Instant::now);
+        read.insert(scope.to_owned(), Read { until: now, full });
+    }
+
     fn accepts_loss(&self, scope: &str) -> bool {
         self.accept_loss.lock().unwrap_or_else(PoisonError::into_inner).contains(scope)
     }
@@ -112,6 +150,8 @@ struct PassReport {
     scopes: Vec<ScopeReport>,
     /// What failed beside the scopes.
     problem: Option<Error>,
+    /// How long it took.
+    duration: Duration,
 }
 
 impl PassReport {
@@ -129,37 +169,79 @@ impl PassReport {
 /// permissions. Later failures are logged, counted and end in the exit code.
 pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> Result<u8> {
     let options = args.options()?;
-    let interactive = args.log.interactive() && options.interval.is_none();
+    let interactive = args.log.interactive() && options.once;
     crate::telemetry::start(args.log, if interactive { "warn" } else { "info" })?;
     let stop = crate::tasks::signals::signals("stopping: no further write is begun")?;
-    let Some((context, _background)) =
-        start::context(&args, &options, server, namespace, stop.clone()).await?
+    let Some((contexts, _background)) =
+        start::contexts(&options, server, namespace, stop.clone()).await?
     else {
         return Ok(EXIT_DONE); // stopped while it waited for the server
     };
-    let context = Arc::new(context);
-    match options.interval {
-        None => once(&context, interactive).await,
-        Some(interval) => {
-            every(&context, interval, stop).await;
-            Ok(EXIT_DONE)
+    if options.once {
+        return once(&contexts, interactive).await;
+    }
+    // each by itself, so that none waits for another
+    let mut running = JoinSet::new();
+    for context in contexts {
+        let stop = stop.clone();
+        running.spawn(async move { every(&context, stop).await });
+    }
+    let mut broken = None;
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => broken = Some(problem),
+            Err(cause) => {
+                broken = Some(Error::new("a source broke off; this is a bug").because(cause));
+            }
         }
     }
+    broken.map_or(Ok(EXIT_DONE), Err)
 }
 
-async fn once(context: &Arc<Context>, interactive: bool) -> Result<u8> {
-    let drawing = interactive.then(|| Drawing::start(&context.progress));
-    let report = pass(context).await;
+/// One pass over each source.
+async fn once(contexts: &[Arc<Context>], interactive: bool) -> Result<u8> {
+    let progress: Vec<_> = contexts.iter().map(|context| Arc::clone(&context.progress)).collect();
+    let drawing = interactive.then(|| Drawing::start(progress));
+    let passes = contexts.iter().map(async |context| {
+        match start::listed(context.writer.hosts(), false, context.stop.clone()).await {
+            Ok(true) => pass(context).await,
+            Ok(false) => PassReport {
+                problem: Some(Error::new("stopped before the begin")),
+                ..PassReport::default()
+            },
+            Err(problem) => PassReport { problem: Some(problem), ..PassReport::default() },
+        }
+    });
+    let reports = futures::future::join_all(passes).await;
     drop(drawing);
+    let total = reports.len();
+    let mut failed = Vec::new();
+    for (context, report) in contexts.iter().zip(reports) {
+        // with one source the words are about its scopes alone
+        let whose = if total > 1 { format!("{}/", context.name) } else { String::new() };
+        tell_person(&report, &whose, interactive);
+        if !report.is_fine() {
+            failed.push((context.name.clone(), once_failed(report)));
+        }
+    }
+    if failed.is_empty() {
+        return Ok(EXIT_DONE);
+    }
+    Err(several_failed(failed, total))
+}
+
+fn tell_person(report: &PassReport, whose: &str, interactive: bool) {
     let mut stderr = std::io::stderr();
     for scope in &report.scopes {
         if interactive {
-            let _ = writeln!(stderr, "{}", crate::model::text::clean(&scope.summary()));
+            let line = format!("{whose}{}", scope.summary());
+            let _ = writeln!(stderr, "{}", crate::model::text::clean(&line));
         }
     }
     for scope in report.scopes.iter().filter(|scope| scope.failures.count() > 0) {
         let named = scope.failures.named();
-        let _ = writeln!(stderr, "inv-tui: {}: {}", scope.name, scope.failures);
+        let _ = writeln!(stderr, "inv-tui: {whose}{}: {}", scope.name, scope.failures);
         for (name, why) in named {
             let _ = writeln!(stderr, "  {}", crate::model::text::clean(&format!("{name}: {why}")));
         }
@@ -167,10 +249,27 @@ async fn once(context: &Arc<Context>, interactive: bool) -> Result<u8> {
             let _ = writeln!(stderr, "  and {} more", scope.failures.count() - named.len());
         }
     }
-    if report.is_fine() {
-        return Ok(EXIT_DONE);
+}
+
+/// The error of a single pass over several sources. The set-up is to blame only if it is for all.
+fn several_failed(failed: Vec<(String, Error)>, total: usize) -> Error {
+    let setup = failed.len() == total && failed.iter().all(|(_, e)| e.exit_code() == EXIT_USAGE);
+    let names = failed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let what = format!("{} of {total} sources not fully done ({names})", failed.len());
+    for (name, problem) in &failed {
+        tracing::error!(
+            source = name,
+            error = chain(problem),
+            hint = problem.next_step(),
+            "failed"
+        );
     }
-    Err(once_failed(report))
+    let Some((_, first)) = failed.into_iter().next() else { return Error::new(what) };
+    if total == 1 {
+        return first;
+    }
+    let error = Error::new(what).because(first);
+    if setup { error.as_usage() } else { error }
 }
 
 /// The error that a single pass ends with. The set-up is to blame only if nothing at all worked.
@@ -202,42 +301,66 @@ fn once_failed(report: PassReport) -> Error {
     if setup { error.as_usage() } else { error }
 }
 
-async fn every(context: &Arc<Context>, interval: Duration, mut stop: watch::Receiver<bool>) {
+/// Passes over a source until a stop is asked for.
+async fn every(context: &Arc<Context>, mut stop: watch::Receiver<bool>) -> Result<()> {
+    if !start::listed(context.writer.hosts(), true, stop.clone()).await? {
+        return Ok(());
+    }
     loop {
         let began = Instant::now();
         let report = pass(context).await;
         if let Some(problem) = &report.problem {
-            tracing::error!(error = chain(problem), hint = problem.next_step(), "pass failed");
+            let (error, hint) = (chain(problem), problem.next_step());
+            tracing::error!(source = context.name, error, hint, "pass failed");
         }
         let jitter = fastrand::f64().mul_add(2.0 * JITTER, 1.0 - JITTER);
-        let next = (began + interval.mul_f64(jitter)).max(Instant::now() + Duration::from_secs(1));
+        let soonest = Instant::now() + Duration::from_secs(1);
+        let next = (began + context.interval.mul_f64(jitter)).max(soonest);
+        let stirred = async {
+            match context.provider.made() {
+                Some(provider) => provider.stirred().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
             () = tokio::time::sleep_until(next) => {}
+            () = stirred => tracing::info!(source = context.name, "the source changed"),
         }
     }
-    tracing::info!("stopped");
+    tracing::info!(source = context.name, "stopped");
+    Ok(())
 }
 
-/// One pass over every scope.
+/// The scopes of a source, whose provider is made if it is not yet.
+async fn scopes(context: &Context) -> Result<(Arc<dyn Provider>, Vec<Scope>)> {
+    let provider = Arc::clone(context.provider.get().await?);
+    match provider.scopes().await {
+        Ok(scopes) => Ok((provider, scopes)),
+        Err(problem) => {
+            context.metrics.provider_error("", problem.kind);
+            Err(problem.into())
+        }
+    }
+}
+
+/// One pass over every scope of a source.
 async fn pass(context: &Arc<Context>) -> PassReport {
     let began = Instant::now();
     let now = start::now();
     context.writer.begin();
     let mut report = PassReport::default();
-    match context.provider.scopes().await {
-        Err(problem) => {
-            context.metrics.provider_error("", problem.kind);
-            report.problem = Some(problem.into());
-        }
-        Ok(scopes) => {
+    match scopes(context).await {
+        Err(problem) => report.problem = Some(problem),
+        Ok((provider, scopes)) => {
             let places = Arc::new(Semaphore::new(SCOPES));
             let mut running = JoinSet::new();
             for scope in scopes {
                 let (context, places) = (Arc::clone(context), Arc::clone(&places));
+                let provider = Arc::clone(&provider);
                 running.spawn(async move {
                     let _place = places.acquire_owned().await;
-                    let report = scope::run(&context, &scope, now).await;
+                    let report = scope::run(&context, &*provider, &scope, now).await;
                     tell(&context, &report);
                     report
                 });
@@ -254,12 +377,15 @@ async fn pass(context: &Arc<Context>) -> PassReport {
         }
     }
     report.scopes.sort_by(|a, b| a.name.cmp(&b.name));
-    if !context.stopped() && !context.dry_run && report.problem.is_none() {
-        report.problem = context.source.write(&report.scopes, start::now()).await.err();
+    report.duration = began.elapsed();
+    if !context.stopped() && !context.dry_run {
+        let unwritten = context.source.write(&report, start::now()).await.err();
+        report.problem = report.problem.or(unwritten);
     }
     let duration = began.elapsed();
     context.metrics.pass(duration, report.is_fine(), start::now());
     tracing::info!(
+        source = context.name,
         scopes = report.scopes.len(),
         writes = context.metrics.writes_sent(),
         seconds = duration.as_secs_f64(),
@@ -273,20 +399,24 @@ fn tell(context: &Context, report: &ScopeReport) {
     context.metrics.scope(report, start::now());
     let error = report.incomplete.as_ref().map(|i| chain(&i.error));
     let hint = report.incomplete.as_ref().and_then(|i| i.error.next_step());
+    let source = &context.name;
     if context.stopped() {
-        tracing::info!(scope = report.name, "stopped before the end");
+        tracing::info!(source, scope = report.name, "stopped before the end");
     } else if error.is_some() && !report.denied {
         tracing::error!(
+            source,
             scope = report.name,
             error,
             hint,
             "scope incomplete: nothing was marked missing"
         );
     } else if report.denied {
-        tracing::warn!(scope = report.name, error, "scope denied, left out");
+        tracing::warn!(source, scope = report.name, error, "scope denied, left out");
     }
     tracing::info!(
+        source,
         scope = report.name,
+        partial = report.partial,
         complete = report.complete,
         pages = report.pages,
         seen = report.seen,

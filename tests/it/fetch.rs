@@ -1,8 +1,9 @@
 //! `inv-tui --headless fetch`, the built program.
 
+mod accounts;
 mod lifecycle;
 mod ownership;
-mod service;
+pub(crate) mod service;
 mod trouble;
 
 use inv_tui::model::host::Phase;

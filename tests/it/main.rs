@@ -22,6 +22,7 @@ mod embedded;
 mod fetch;
 mod lifecycle;
 mod on_call;
+mod providers;
 mod pty;
 mod runner;
 mod support;

@@ -137,6 +137,8 @@ async fn from_a_machine_without_a_certificate_to_a_run_that_is_done() {
     pty.until("the run dialog", |s| s.contains("site.yml") && !s.contains("reading what"));
     pty.send("\r");
     pty.shows("cannot be undone: run site.yml");
+    pty.send("\t\x15new keys\r");
+    pty.shows("new keys");
     pty.send("y");
     pty.shows("a run of site.yml is asked for");
     pty.shows("Wait for the word");

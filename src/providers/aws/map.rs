@@ -26,12 +26,17 @@ pub(super) fn observe(
     health: Option<&HashMap<String, Health>>,
 ) -> Result<Observed, ItemProblem> {
     let Some(id) = instance.instance_id().filter(|id| !id.is_empty()) else {
-        return Err(ItemProblem { name: None, what: "an instance without an id".to_owned() });
+        return Err(ItemProblem {
+            name: None,
+            uid: None,
+            what: "an instance without an id".to_owned(),
+        });
     };
     let identity = |zone: &str| format!("aws:///{zone}/{id}");
     let name = labels::to_object_name(&format!("aws-{id}"), &identity(""));
     let broken = |what: &str| ItemProblem {
         name: Some(name.clone()),
+        uid: None,
         what: format!("instance \"{id}\" {what}"),
     };
     let state = instance.state().ok_or_else(|| broken("has no state"))?;
@@ -48,6 +53,7 @@ pub(super) fn observe(
     let display_name = tags.remove(NAME_TAG).filter(|name| !name.trim().is_empty());
     let (phase, raw_state) = fold(state);
     Ok(Observed {
+        other_name: None,
         provider_id: identity(zone),
         uid: id.to_owned(),
         account: account.map(str::to_owned),

@@ -17,35 +17,45 @@ use super::report::ScopeReport;
 use crate::providers::ProviderErrorKind;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Source {
+    source: Arc<str>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Scope {
+    source: Arc<str>,
     scope: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ScopeOutcome {
+    source: Arc<str>,
     scope: String,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ScopeKind {
+    source: Arc<str>,
     scope: String,
     kind: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Outcome {
+    source: Arc<str>,
     outcome: &'static str,
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// The metrics of the task; a clone counts into the same ones.
+/// The metrics of one source; a clone counts into the same ones.
 #[derive(Clone, Debug)]
 pub(super) struct Metrics {
+    source: Arc<str>,
     passes: Family<Outcome, Counter>,
-    pass_seconds: Histogram,
-    last_pass: Seconds,
+    pass_seconds: Family<Source, Histogram>,
+    last_pass: Family<Source, Seconds>,
     scope_seconds: Family<Scope, Seconds>,
     hosts: Family<ScopeOutcome, Counter>,
     listed: Family<Scope, Gauge<i64, AtomicI64>>,
@@ -54,16 +64,18 @@ pub(super) struct Metrics {
     last_complete: Family<Scope, Seconds>,
     errors: Family<ScopeKind, Counter>,
     writes: Family<Outcome, Counter>,
-    skipped: Counter,
+    skipped: Family<Source, Counter>,
 }
 
 impl Metrics {
-    /// The metrics, and the registry that shows them.
-    pub(super) fn new(source: &str) -> (Self, Arc<Registry>) {
+    /// Metrics of no source yet ([`Metrics::of`]), and the registry that shows those of all.
+    pub(super) fn new() -> (Self, Arc<Registry>) {
+        let buckets = || Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0]);
         let this = Self {
+            source: "".into(),
             passes: Family::default(),
-            pass_seconds: Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0]),
-            last_pass: Gauge::default(),
+            pass_seconds: Family::new_with_constructor(buckets),
+            last_pass: Family::default(),
             scope_seconds: Family::default(),
             hosts: Family::default(),
             listed: Family::default(),
@@ -72,13 +84,9 @@ impl Metrics {
             last_complete: Family::default(),
             errors: Family::default(),
             writes: Family::default(),
-            skipped: Counter::default(),
+            skipped: Family::default(),
         };
-        let label = |key: &'static str, value: &str| (key.into(), value.to_owned().into());
-        let mut root = Registry::with_prefix_and_labels(
-            "inv_tui_fetch",
-            std::iter::once(label("source", source)),
-        );
+        let mut root = Registry::with_prefix("inv_tui_fetch");
         let r = &mut root;
         r.register(
             "build",
@@ -132,41 +140,56 @@ impl Metrics {
         (this, Arc::new(root))
     }
 
+    /// The metrics of this source.
+    pub(super) fn of(&self, source: &str) -> Self {
+        Self { source: source.into(), ..self.clone() }
+    }
+
+    fn source(&self) -> Source {
+        Source { source: Arc::clone(&self.source) }
+    }
+
+    fn outcome(&self, outcome: &'static str) -> Outcome {
+        Outcome { source: Arc::clone(&self.source), outcome }
+    }
+
     /// Whether any pass is finished.
     pub(super) fn any_pass(&self) -> bool {
-        self.last_pass.get() > 0.0
+        self.last_pass.get_or_create(&self.source()).get() > 0.0
     }
 
     /// One write was answered.
     pub(super) fn write(&self, done: bool) {
         let outcome = if done { "done" } else { "refused" };
-        self.writes.get_or_create(&Outcome { outcome }).inc();
+        self.writes.get_or_create(&self.outcome(outcome)).inc();
     }
 
     /// One host needed no write.
     pub(super) fn skipped(&self) {
-        self.skipped.inc();
+        self.skipped.get_or_create(&self.source()).inc();
     }
 
     /// Writes that were sent so far, whatever their answer.
     pub(super) fn writes_sent(&self) -> u64 {
         ["done", "refused"]
-            .map(|outcome| self.writes.get_or_create(&Outcome { outcome }).get())
+            .map(|outcome| self.writes.get_or_create(&self.outcome(outcome)).get())
             .iter()
             .sum()
     }
 
     /// A provider could not be asked.
     pub(super) fn provider_error(&self, scope: &str, kind: ProviderErrorKind) {
-        let labels = ScopeKind { scope: scope.to_owned(), kind: kind.as_str() };
+        let source = Arc::clone(&self.source);
+        let labels = ScopeKind { source, scope: scope.to_owned(), kind: kind.as_str() };
         self.errors.get_or_create(&labels).inc();
     }
 
     /// A scope is done.
     pub(super) fn scope(&self, report: &ScopeReport, now: Timestamp) {
-        let scope = || Scope { scope: report.name.clone() };
+        let source = || Arc::clone(&self.source);
+        let scope = || Scope { source: source(), scope: report.name.clone() };
         let count = |outcome: &'static str, number: usize| {
-            let labels = ScopeOutcome { scope: report.name.clone(), outcome };
+            let labels = ScopeOutcome { source: source(), scope: report.name.clone(), outcome };
             self.hosts.get_or_create(&labels).inc_by(number as u64);
         };
         count("seen", report.seen);
@@ -188,9 +211,9 @@ impl Metrics {
     /// A pass is done.
     pub(super) fn pass(&self, duration: Duration, done: bool, now: Timestamp) {
         let outcome = if done { "done" } else { "partly" };
-        self.passes.get_or_create(&Outcome { outcome }).inc();
-        self.pass_seconds.observe(duration.as_secs_f64());
-        self.last_pass.set(seconds(now));
+        self.passes.get_or_create(&self.outcome(outcome)).inc();
+        self.pass_seconds.get_or_create(&self.source()).observe(duration.as_secs_f64());
+        self.last_pass.get_or_create(&self.source()).set(seconds(now));
     }
 }
 

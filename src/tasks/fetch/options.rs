@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lost::Policy;
 use super::mapping::Mapping;
+use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::model::labels;
 use crate::providers::aws::{AwsOptions, Regions};
@@ -15,13 +17,20 @@ use crate::telemetry::LogArgs;
 const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9417);
 
-/// Read hosts from a provider into the API server
+/// Read hosts from providers into the API server
 ///
+/// One source of AWS by flags, or any number of sources of every kind from a file (--sources).
 /// Writes what changed and nothing else, by server-side apply under the field manager
 /// inv-tui-fetch-SOURCE. Exit codes: 0 done, 1 partly or not done, 2 wrong usage or set-up.
 #[derive(clap::Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct FetchArgs {
+    /// File with the sources, instead of the flags that describe one
+    #[arg(long, value_name = "FILE", env = "INV_TUI_SOURCES", conflicts_with_all = [
+        "source", "region", "all_regions", "profile", "endpoint_url", "no_status_checks", "map",
+        "label_tag", "interval", "gone_after", "grace", "breaker_min", "breaker_percent",
+    ])]
+    pub sources: Option<PathBuf>,
     /// Name of the source: its Source object, the label of its hosts, its field manager
     #[arg(long, value_name = "NAME", default_value = "aws")]
     pub source: String,
@@ -67,7 +76,7 @@ pub struct FetchArgs {
     #[arg(long, value_name = "PERCENT", default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub breaker_percent: u8,
     /// Believe the next complete pass of this scope, however many hosts it lacks; repeatable
-    #[arg(long, value_name = "SCOPE")]
+    #[arg(long, value_name = "[SOURCE/]SCOPE")]
     pub accept_loss: Vec<String>,
     /// Writes under way at once
     #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -86,17 +95,11 @@ pub struct FetchArgs {
 /// What the command line means.
 #[derive(Clone, Debug)]
 pub(super) struct Options {
-    /// Name of the source.
-    pub(super) source: String,
-    /// How tags become fields.
-    pub(super) mapping: Mapping,
-    /// Time between passes. None: one pass only.
-    pub(super) interval: Option<Duration>,
-    /// When a host is lost.
-    pub(super) policy: Policy,
-    /// Scopes whose next complete pass is believed.
-    pub(super) accept_loss: BTreeSet<String>,
-    /// Writes under way at once.
+    /// The sources, at least one.
+    pub(super) sources: Vec<SourceOptions>,
+    /// One pass over each only.
+    pub(super) once: bool,
+    /// Writes under way at once, of all sources together.
     pub(super) writes: usize,
     /// Write nothing.
     pub(super) dry_run: bool,
@@ -104,37 +107,84 @@ pub(super) struct Options {
     pub(super) listen: Option<SocketAddr>,
 }
 
+/// What is to be done about one source.
+#[derive(Clone, Debug)]
+pub(super) struct SourceOptions {
+    /// Its name.
+    pub(super) name: String,
+    /// How to reach it.
+    pub(super) setup: Setup,
+    /// How tags become fields.
+    pub(super) mapping: Mapping,
+    /// Time between passes.
+    pub(super) interval: Duration,
+    /// Longest time between passes that read everything, where others read changes only.
+    pub(super) full_every: Duration,
+    /// When a host is lost.
+    pub(super) policy: Policy,
+    /// Scopes whose next complete pass is believed.
+    pub(super) accept_loss: BTreeSet<String>,
+}
+
+/// Checks that a source may have this name.
+///
+/// # Errors
+/// It may not; the exit code is for usage.
+pub(super) fn legal_name(name: &str) -> Result<()> {
+    if labels::to_object_name(name, "") == name {
+        return Ok(());
+    }
+    Err(Error::usage(format!("\"{name}\" cannot name a source"))
+        .hint("use at most 63 of a-z, 0-9 and -, and begin and end with a letter or digit"))
+}
+
 impl FetchArgs {
-    /// Checks what clap cannot check.
+    /// Checks what clap cannot check, and reads the file with the sources if one is named.
     ///
     /// # Errors
     /// A value that is not legal; the exit code is for usage.
     pub(super) fn options(&self) -> Result<Options> {
-        let legal = labels::to_object_name(&self.source, "") == self.source;
-        if !legal {
-            return Err(Error::usage(format!("\"{}\" cannot name a source", self.source)).hint(
-                "use at most 63 of a-z, 0-9 and -, and begin and end with a letter or digit",
-            ));
-        }
         let once = self.once || self.dry_run;
+        let mut sources = match &self.sources {
+            Some(path) => super::sources::read(path)?,
+            None => vec![self.source()?],
+        };
+        for text in &self.accept_loss {
+            let (name, scope) =
+                text.split_once('/').map_or((None, text.as_str()), |(n, s)| (Some(n), s));
+            for source in sources.iter_mut().filter(|s| name.is_none_or(|name| name == s.name)) {
+                source.accept_loss.insert(scope.to_owned());
+            }
+        }
+        Ok(Options {
+            sources,
+            once,
+            writes: usize::from(self.writes),
+            dry_run: self.dry_run,
+            listen: self.listen.or_else(|| (!once).then_some(LISTEN)),
+        })
+    }
+
+    /// The one source that the flags describe.
+    fn source(&self) -> Result<SourceOptions> {
+        legal_name(&self.source)?;
         let grace = self
             .grace
             .try_into()
             .map_err(|cause| Error::usage("the value of --grace is too long").because(cause))?;
-        Ok(Options {
-            source: self.source.clone(),
+        Ok(SourceOptions {
+            name: self.source.clone(),
+            setup: Setup::Aws(self.aws()?),
             mapping: Mapping::new(&self.map, &self.label_tag)?,
-            interval: (!once).then_some(self.interval),
+            interval: self.interval,
+            full_every: self.interval,
             policy: Policy {
                 gone_after: self.gone_after,
                 grace,
                 breaker_min: self.breaker_min,
                 breaker_percent: usize::from(self.breaker_percent),
             },
-            accept_loss: self.accept_loss.iter().cloned().collect(),
-            writes: usize::from(self.writes),
-            dry_run: self.dry_run,
-            listen: self.listen.or_else(|| (!once).then_some(LISTEN)),
+            accept_loss: BTreeSet::new(),
         })
     }
 
@@ -143,17 +193,7 @@ impl FetchArgs {
     /// # Errors
     /// An endpoint that is no URL, a region that cannot be one; the exit code is for usage.
     pub fn aws(&self) -> Result<AwsOptions> {
-        let mut regions: Vec<String> = Vec::new();
-        for region in self.region.iter().map(|r| r.trim()) {
-            let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            if region.is_empty() || region.len() > 40 || !region.chars().all(word) {
-                return Err(Error::usage(format!("\"{region}\" is not the name of a region"))
-                    .hint("regions are written like eu-west-1"));
-            }
-            if !regions.iter().any(|known| known == region) {
-                regions.push(region.to_owned());
-            }
-        }
+        let regions = super::sources::regions(&self.region)?;
         let mut endpoint = None;
         let mut region_endpoints = BTreeMap::new();
         for text in &self.endpoint_url {
@@ -178,6 +218,7 @@ impl FetchArgs {
                 Regions::Named(regions)
             },
             profile: self.profile.clone(),
+            role: None,
             endpoint,
             region_endpoints,
             status_checks: !self.no_status_checks,
@@ -204,8 +245,10 @@ mod tests {
     fn a_service_listens_and_a_single_pass_does_not() {
         assert_eq!(args("").options().unwrap().listen, Some(LISTEN));
         let once = args("--once").options().unwrap();
-        assert_eq!((once.listen, once.interval), (None, None));
-        assert!(args("--dry-run").options().unwrap().interval.is_none());
+        assert!(once.listen.is_none() && once.once && once.sources.len() == 1);
+        assert!(args("--dry-run").options().unwrap().once);
+        assert!(Cli::try_parse_from(["fetch", "--sources", "f", "--region", "eu"]).is_err());
+        assert!(Cli::try_parse_from(["fetch", "--sources", "f", "--once"]).is_ok());
         assert!(Cli::try_parse_from(["fetch", "--once", "--interval", "5m"]).is_err());
     }
 

@@ -31,9 +31,11 @@ impl Progress {
         self.written.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn line(&self, seconds: f64) -> String {
+    /// The line for several sources together.
+    fn line(all: &[Arc<Self>], seconds: f64) -> String {
+        let picks: [fn(&Self) -> &AtomicUsize; 3] = [|p| &p.pages, |p| &p.seen, |p| &p.written];
         let [pages, seen, written] =
-            [&self.pages, &self.seen, &self.written].map(|n| n.load(Ordering::Relaxed));
+            picks.map(|pick| all.iter().map(|p| pick(p).load(Ordering::Relaxed)).sum::<usize>());
         #[expect(clippy::cast_precision_loss, reason = "a rate for a person")]
         let rate = written as f64 / seconds.max(0.001);
         format!("fetch: {pages} pages, {seen} seen, {written} written, {rate:.0}/s, {seconds:.0} s")
@@ -44,14 +46,13 @@ impl Progress {
 pub(super) struct Drawing(tokio::task::JoinHandle<()>);
 
 impl Drawing {
-    pub(super) fn start(progress: &Arc<Progress>) -> Self {
-        let progress = Arc::clone(progress);
+    pub(super) fn start(progress: Vec<Arc<Progress>>) -> Self {
         Self(tokio::spawn(async move {
             let began = Instant::now();
             let mut ticks = tokio::time::interval(EVERY);
             loop {
                 ticks.tick().await;
-                telemetry::progress(&progress.line(began.elapsed().as_secs_f64()));
+                telemetry::progress(&Progress::line(&progress, began.elapsed().as_secs_f64()));
             }
         }))
     }

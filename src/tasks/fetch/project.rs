@@ -76,7 +76,10 @@ impl Rules {
             }
             spec.insert((*field).to_owned(), value.as_str().into());
         }
-        spec.insert("providerID".to_owned(), cut(&host.provider_id, 512).into());
+        // it can be set once, so nothing stands in for one that is not known yet
+        if !host.provider_id.is_empty() {
+            spec.insert("providerID".to_owned(), cut(&host.provider_id, 512).into());
+        }
         let facts = [
             (labels::REGION, Some(host.region.as_str())),
             (labels::ZONE, host.zone.as_deref()),
@@ -171,13 +174,14 @@ impl Rules {
     }
 
     /// The status of a host that is missing or gone: what the fetcher owns of it (`owned`, which
-    /// has the shape of an apply), with state, count and the condition Seen changed.
+    /// has the shape of an apply), with state, count and the condition Seen changed. `scope` is what
+    /// was listed without it.
     pub(super) fn lost(
         &self,
         owned: Value,
         known: &Known,
-        state: Phase,
-        missed: i32,
+        scope: &str,
+        (state, missed): (Phase, i32),
         now: Timestamp,
     ) -> Value {
         let mut status = match owned {
@@ -200,7 +204,7 @@ impl Rules {
             _ => Vec::new(),
         };
         conditions.retain(|c| at(c, "type") != SEEN);
-        let message = format!("a complete listing of {} does not have it", known.scope);
+        let message = format!("a complete listing of {scope} does not have it");
         conditions.push(condition(SEEN, false, "NotListed", &message, known.seen, now));
         status.insert("conditions".to_owned(), conditions.into());
         if !known.contested.phase {

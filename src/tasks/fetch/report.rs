@@ -60,6 +60,8 @@ pub(super) struct ScopeReport {
     pub(super) name: String,
     /// The listing was complete, so absence was believed.
     pub(super) complete: bool,
+    /// Only what changed was asked for, so that absence says nothing.
+    pub(super) partial: bool,
     /// The scope was found by itself and is denied to us: not a failure.
     pub(super) denied: bool,
     /// Why it was not complete.
@@ -82,8 +84,12 @@ pub(super) struct ScopeReport {
     pub(super) kept: usize,
     /// Hosts of the scope that are missing after the pass.
     pub(super) missing_now: usize,
+    /// Hosts of the scope that are gone and still there after the pass.
+    pub(super) gone_now: usize,
     /// Hosts that could not be read or written.
     pub(super) failures: Failures,
+    /// Those of them that could not be written.
+    pub(super) unwritten: usize,
     /// Too many hosts would have been lost.
     pub(super) breaker: Option<Trip>,
     /// How much of the time pages were waited for.
@@ -95,7 +101,18 @@ pub(super) struct ScopeReport {
 impl ScopeReport {
     /// Whether everything was done, or the scope left out without that being a failure.
     pub(super) fn is_fine(&self) -> bool {
-        self.denied || (self.complete && self.breaker.is_none() && self.failures.count() == 0)
+        self.denied || (self.was_read() && self.breaker.is_none() && self.failures.count() == 0)
+    }
+
+    /// Whether everything that was asked for came.
+    pub(super) fn was_read(&self) -> bool {
+        self.incomplete.is_none() && (self.complete || self.partial)
+    }
+
+    /// Whether all that came was written, so that the next pass may ask for changes only. An item
+    /// that cannot be read does not count: it changes when it is mended.
+    pub(super) fn all_written(&self) -> bool {
+        self.was_read() && self.breaker.is_none() && self.unwritten == 0
     }
 
     /// Why the scope is not fine, in one text of at most 1,024 bytes, for the Source object.
@@ -135,6 +152,9 @@ impl ScopeReport {
             }
         }
         let _ = write!(line, ", {} pages in {seconds:.1} s", self.pages);
+        if self.partial {
+            line.push_str(" (changes only)");
+        }
         if self.denied {
             line.push_str(" (denied, left out)");
         } else if self.incomplete.is_some() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
+use futures::stream::{BoxStream, FuturesUnordered};
 use k8s_openapi::jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use super::report::{Incomplete, ScopeReport};
 use super::write::Outcome;
 use crate::error::{Error, Result, chain};
 use crate::model::host::Phase;
-use crate::providers::{ItemProblem, Observed, Page, Scope, guarded};
+use crate::providers::{ItemProblem, Observed, Page, Provider, ProviderError, Scope, guarded};
 use crate::store::hosts::Known;
 
 /// How long writes that are under way may take to end after a stop.
@@ -38,6 +38,7 @@ struct Judged {
     verdict: Verdict,
 }
 
+type Pages<'a> = BoxStream<'a, Result<Page, ProviderError>>;
 type Writes<'a> = FuturesUnordered<BoxFuture<'a, (String, Result<Done>)>>;
 
 struct Pass<'a> {
@@ -54,26 +55,50 @@ struct Pass<'a> {
     /// Hosts that their provider calls terminated and that we do not know as lost: written when
     /// the breaker has had its say.
     ended: Vec<Observed>,
+    /// Names by id at the source, read when the first host asks for them.
+    names: Option<HashMap<Box<str>, String>>,
+}
+
+/// The region whose hosts a scope covers; none if it covers all.
+fn region(scope: &Scope) -> Option<&str> {
+    (!scope.whole).then_some(scope.name.as_str())
 }
 
 /// Runs one pass over a scope. It ends early, as incomplete, when a stop is asked for.
-pub(super) async fn run(context: &Context, scope: &Scope, now: Timestamp) -> ScopeReport {
+pub(super) async fn run(
+    context: &Context,
+    provider: &dyn Provider,
+    scope: &Scope,
+    now: Timestamp,
+) -> ScopeReport {
     let began = Instant::now();
-    let known =
-        context.writer.hosts().select(&scope.name, |_, k| (k.state != Phase::Gone).then_some(()));
+    let hosts = context.writer.hosts();
+    let known = hosts.select(region(scope), |_, k| (k.state != Phase::Gone).then_some(()));
+    let changes = context
+        .since(&scope.name)
+        .and_then(|since| Some((since, provider.changes(&scope.name, since)?)));
     let mut pass = Pass {
         context,
         now,
         began,
-        report: ScopeReport { name: scope.name.clone(), ..ScopeReport::default() },
+        report: ScopeReport {
+            name: scope.name.clone(),
+            partial: changes.is_some(),
+            ..ScopeReport::default()
+        },
         writes: FuturesUnordered::new(),
         listed: HashMap::new(),
         accounts: HashSet::new(),
         anonymous: false,
         ended: Vec::new(),
+        names: None,
     };
-    match pass.list(&scope.name).await {
-        Ok(()) => pass.lose(&scope.name, known.len()).await,
+    let pages = match changes {
+        Some((_, pages)) => pages,
+        None => provider.list(&scope.name),
+    };
+    match pass.list(&scope.name, pages).await {
+        Ok(()) => pass.lose(scope, known.len()).await,
         Err(problem) => {
             pass.drain().await;
             let kind = problem.kind;
@@ -82,12 +107,12 @@ pub(super) async fn run(context: &Context, scope: &Scope, now: Timestamp) -> Sco
         }
     }
     let mut report = pass.report;
-    report.missing_now = context
-        .writer
-        .hosts()
-        .select(&scope.name, |_, k| (k.state == Phase::Missing).then_some(()))
-        .len();
+    let count = |phase| hosts.select(region(scope), |_, k| (k.state == phase).then_some(())).len();
+    (report.missing_now, report.gone_now) = (count(Phase::Missing), count(Phase::Gone));
     report.duration = began.elapsed();
+    if report.all_written() && !context.stopped() {
+        context.advance(&scope.name, now, !report.partial);
+    }
     report
 }
 
@@ -99,9 +124,9 @@ fn may_be_left_out(kind: crate::providers::ProviderErrorKind) -> bool {
 
 impl<'a> Pass<'a> {
     /// Reads the whole listing and writes what differs.
-    async fn list(&mut self, scope: &'a str) -> Result<(), Incomplete> {
+    async fn list(&mut self, scope: &'a str, pages: Pages<'a>) -> Result<(), Incomplete> {
         let context = self.context;
-        let mut pages = guarded(scope, context.provider.list(scope));
+        let mut pages = guarded(scope, pages);
         let mut stop = context.stop.clone();
         loop {
             let asked = Instant::now();
@@ -137,7 +162,9 @@ impl<'a> Pass<'a> {
         for note in page.notes {
             tracing::warn!(scope = self.report.name, note, "goes on without");
         }
-        for ItemProblem { name, what } in page.problems {
+        for ItemProblem { name, uid, what } in page.problems {
+            let known = uid.and_then(|uid| self.names().get(uid.as_str()).cloned());
+            let name = known.or(name);
             tracing::warn!(
                 scope = self.report.name,
                 host = name,
@@ -151,8 +178,9 @@ impl<'a> Pass<'a> {
                 None => self.anonymous = true,
             }
         }
-        for host in page.hosts {
+        for mut host in page.hosts {
             self.check()?;
+            self.name(&mut host);
             let alive = host.state != Phase::Gone;
             self.report.seen += 1;
             if let Some(account) = &host.account
@@ -177,6 +205,31 @@ impl<'a> Pass<'a> {
             }));
         }
         Ok(())
+    }
+
+    /// Gives a host the name that it has, if its name is made of something that can move; and never
+    /// one that is another machine's.
+    fn name(&mut self, host: &mut Observed) {
+        let Some(other) = host.other_name.take() else { return };
+        if let Some(name) = self.names().get(host.uid.as_str()) {
+            host.name.clone_from(name);
+            return;
+        }
+        let hosts = self.context.writer.hosts();
+        if hosts.get(&host.name).is_some_and(|k| !k.native.is_empty() && *k.native != *host.uid) {
+            host.name = other;
+        }
+        let name = host.name.clone();
+        self.names().insert(host.uid.as_str().into(), name);
+    }
+
+    /// The names of the source's hosts by their ids there.
+    fn names(&mut self) -> &mut HashMap<Box<str>, String> {
+        let hosts = self.context.writer.hosts();
+        self.names.get_or_insert_with(|| {
+            let pair = |name: &str, k: &Known| Some((k.native.clone(), name.to_owned()));
+            hosts.select(None, pair).into_iter().collect()
+        })
     }
 
     /// Waits until one more write may begin, or none may any more.
@@ -207,19 +260,25 @@ impl<'a> Pass<'a> {
 
     /// Marks what a complete listing lacks, and removes what is gone for long enough. `known`: how
     /// many hosts of the scope were not gone before.
-    async fn lose(&mut self, scope: &'a str, known: usize) {
-        if self.anonymous {
+    async fn lose(&mut self, scope: &'a Scope, known: usize) {
+        if self.anonymous && !self.report.partial {
             let error =
                 Error::new("an item without an id was listed, so no host is taken for missing");
             self.report.incomplete = Some(Incomplete { kind: None, error });
             return;
         }
-        self.report.complete = true;
-        let verdicts = self.judge(scope);
-        if !self.believes(scope, known, &verdicts) {
+        let verdicts = if self.report.partial {
+            Vec::new()
+        } else {
+            self.report.complete = true;
+            self.judge(scope)
+        };
+        if !self.believes(&scope.name, known, &verdicts) {
             return;
         }
-        self.context.loss_accepted(scope);
+        if !self.report.partial {
+            self.context.loss_accepted(&scope.name);
+        }
         self.carry_out(verdicts).await;
         self.drain().await;
         if let Err(problem) = self.check() {
@@ -229,15 +288,17 @@ impl<'a> Pass<'a> {
     }
 
     /// What is to become of each host that the listing lacks or calls terminated.
-    fn judge(&self, scope: &str) -> Vec<Judged> {
+    fn judge(&self, scope: &Scope) -> Vec<Judged> {
         let (policy, now) = (&self.context.policy, self.now);
         let mut others = 0;
-        let judged = self.context.writer.hosts().select(scope, |name, known| {
+        let judged = self.context.writer.hosts().select(region(scope), |name, known| {
             // what appeared since the listing began may be younger than the listing
             if known.appeared >= self.began {
                 return None;
             }
-            let ours = self.accounts.is_empty() || self.accounts.contains(&*known.account);
+            // a region may be shared by accounts; a listing of the whole source leaves out nobody
+            let ours =
+                scope.whole || self.accounts.is_empty() || self.accounts.contains(&*known.account);
             let verdict = match self.listed.get(name) {
                 Some(true) => return None,
                 Some(false) => lost::terminated(known, policy, now),
@@ -252,7 +313,7 @@ impl<'a> Pass<'a> {
         });
         if others > 0 {
             tracing::warn!(
-                scope,
+                scope = scope.name,
                 hosts = others,
                 "hosts of another account were left alone: give each account a source of its own"
             );
@@ -307,8 +368,9 @@ impl<'a> Pass<'a> {
                     self.report.kept += 1;
                 }
                 Verdict::Mark(state, missed) => {
+                    let scope = self.report.name.clone();
                     self.write(async move {
-                        let done = context.writer.mark(&name, state, missed, now).await;
+                        let done = context.writer.mark(&name, &scope, state, missed, now).await;
                         let done = done.map(|outcome| match outcome {
                             Outcome::Left => Done::Put(Outcome::Left),
                             _ => Done::Marked(state),
@@ -384,6 +446,7 @@ impl<'a> Pass<'a> {
                 let why = chain(&problem);
                 tracing::warn!(scope, host = name, error = why, "host failed");
                 report.failures.add(name, why);
+                report.unwritten += 1;
             }
         }
         self.context.progress.written();

@@ -8,8 +8,9 @@ use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
+use super::PassReport;
 use super::report::{ScopeReport, shorten};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::model::condition::{BREAKER_OPEN, HEALTHY, condition, find};
 use crate::model::source::{ScopeStatus, Source, SourceType};
 use crate::model::{GROUP, VERSION};
@@ -68,12 +69,12 @@ impl SourceObject {
     }
 
     /// Writes what came of a pass. Scopes of other passes, of this process or another one, stay.
-    pub(super) async fn write(&self, reports: &[ScopeReport], now: Timestamp) -> Result<()> {
+    pub(super) async fn write(&self, report: &PassReport, now: Timestamp) -> Result<()> {
         let what = format!("cannot write the status of source \"{}\"", self.name);
         let mut last = None;
         for _ in 0..TRIES {
             let live = self.ensure().await?;
-            let body = Patch::Apply(self.status(&live, reports, now));
+            let body = Patch::Apply(self.status(&live, report, now));
             let params = PatchParams::apply(&self.manager).force();
             let request = self.api.patch_status(&self.name, &params, &body);
             match tokio::time::timeout(DEADLINE, request).await {
@@ -93,12 +94,13 @@ impl SourceObject {
         Err(Error::new(what).because(last.unwrap_or_default()))
     }
 
-    fn status(&self, live: &Source, reports: &[ScopeReport], now: Timestamp) -> serde_json::Value {
+    fn status(&self, live: &Source, pass: &PassReport, now: Timestamp) -> serde_json::Value {
+        let reports = pass.scopes.as_slice();
         let old = live.status.clone().unwrap_or_default();
         let mut scopes: BTreeMap<String, ScopeStatus> =
             old.scopes.into_iter().map(|scope| (scope.name.clone(), scope)).collect();
         for report in reports {
-            let before = scopes.get(&report.name).and_then(|s| s.last_complete.clone());
+            let before = scopes.get(&report.name);
             scopes.insert(report.name.clone(), scope_status(report, before, now));
         }
         let ours = |name: &String| reports.iter().any(|report| report.name == *name);
@@ -110,41 +112,62 @@ impl SourceObject {
             };
             scopes.remove(&name);
         }
-        let sum = |pick: fn(&ScopeReport) -> usize| number(reports.iter().map(pick).sum());
+        // where not even the scopes are known, the last counts stay
+        let of_pass = |scope: &&ScopeStatus| {
+            pass.problem.is_some() || reports.iter().any(|r| r.name == scope.name)
+        };
+        let total = |pick: fn(&ScopeStatus) -> i32| -> i32 {
+            scopes.values().filter(of_pass).map(pick).fold(0, i32::saturating_add)
+        };
+        let sum = |pick: fn(&ScopeReport) -> usize| -> usize { reports.iter().map(pick).sum() };
+        let unread = reports.iter().filter(|r| r.incomplete.is_some() && !r.denied).count();
+        let errors = sum(|r| r.failures.count()) + unread + usize::from(pass.problem.is_some());
         json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "Source",
             "metadata": {"name": self.name, "resourceVersion": live.resource_version()},
             "status": {
                 "lastPass": Time(now),
-                "seen": sum(|r| r.seen),
-                "missing": sum(|r| r.missing_now),
+                "durationMillis": i64::try_from(pass.duration.as_millis()).unwrap_or(i64::MAX),
+                "seen": total(|scope| scope.seen),
+                "created": number(sum(|r| r.created)),
+                "changed": number(sum(|r| r.changed)),
+                "missing": total(|scope| scope.missing),
+                "gone": total(|scope| scope.gone),
+                "errors": number(errors),
                 "scopes": scopes.into_values().collect::<Vec<_>>(),
-                "conditions": conditions(&old.conditions, reports, now),
+                "conditions": conditions(&old.conditions, pass, now),
             },
         })
     }
 }
 
-fn scope_status(report: &ScopeReport, before: Option<Time>, now: Timestamp) -> ScopeStatus {
+fn scope_status(report: &ScopeReport, before: Option<&ScopeStatus>, now: Timestamp) -> ScopeStatus {
+    let last_complete = before.and_then(|scope| scope.last_complete.clone());
     ScopeStatus {
         name: report.name.clone(),
-        last_complete: if report.complete { Some(Time(now)) } else { before },
+        last_complete: if report.complete { Some(Time(now)) } else { last_complete },
         duration_millis: i64::try_from(report.duration.as_millis()).ok(),
-        seen: number(report.seen),
+        // how many there are is known from the last complete listing
+        seen: before.filter(|_| !report.complete).map_or_else(|| number(report.seen), |s| s.seen),
         created: number(report.created),
         changed: number(report.changed),
         missing: number(report.missing_now),
+        gone: number(report.gone_now),
         failed: number(report.failures.count()),
         error: report.trouble(),
     }
 }
 
-fn conditions(old: &[Condition], reports: &[ScopeReport], now: Timestamp) -> Vec<Condition> {
+fn conditions(old: &[Condition], pass: &PassReport, now: Timestamp) -> Vec<Condition> {
+    let reports = pass.scopes.as_slice();
     let bad: Vec<&ScopeReport> = reports.iter().filter(|report| !report.is_fine()).collect();
     let texts = |all: Vec<String>| shorten(&all.join("; "), 4096);
     let trouble = |r: &&ScopeReport| format!("{}: {}", r.name, r.trouble().unwrap_or_default());
-    let healthy = if bad.is_empty() {
+    let healthy = if let Some(problem) = &pass.problem {
+        let message = shorten(&chain(problem), 4096);
+        condition(find(old, HEALTHY), HEALTHY, false, "NotRead", &message, now)
+    } else if bad.is_empty() {
         condition(
             find(old, HEALTHY),
             HEALTHY,
@@ -161,7 +184,9 @@ fn conditions(old: &[Condition], reports: &[ScopeReport], now: Timestamp) -> Vec
         .iter()
         .filter_map(|r| Some(format!("{}: {}", r.name, r.breaker.as_ref()?)))
         .collect();
-    let breaker = if open.is_empty() {
+    let breaker = if let (Some(_), Some(before)) = (&pass.problem, find(old, BREAKER_OPEN)) {
+        before.clone() // nothing was listed that could open or close it
+    } else if open.is_empty() {
         condition(find(old, BREAKER_OPEN), BREAKER_OPEN, false, "Closed", "", now)
     } else {
         condition(find(old, BREAKER_OPEN), BREAKER_OPEN, true, "TooManyLost", &texts(open), now)

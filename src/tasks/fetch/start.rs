@@ -10,21 +10,20 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ListParams, PostParams};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::Context;
 use super::metrics::Metrics;
-use super::options::{FetchArgs, Options};
+use super::options::{Options, SourceOptions};
 use super::progress::Progress;
 use super::project::Rules;
+use super::setup::Lazy;
 use super::source::SourceObject;
 use super::write::Writer;
 use crate::error::{EXIT_USAGE, Error, Result, chain};
 use crate::model::GROUP;
 use crate::model::diff::StoredHost;
 use crate::model::source::Source;
-use crate::providers::Provider;
-use crate::providers::aws::Aws;
 use crate::store::client::{ConnectOptions, Connection, DEADLINE, connect, explain, fetch_manager};
 use crate::store::hosts::{Hosts, Selection, Sync};
 use crate::store::send::Sender;
@@ -52,86 +51,107 @@ impl Drop for Background {
     }
 }
 
-/// Connects to both sides, checks what can be checked, and waits until the known hosts are read.
-/// None: a stop was asked for in the meantime.
-pub(super) async fn context(
-    args: &FetchArgs,
+/// Connects to the API server, checks what can be checked, and begins to watch the known hosts of
+/// each source. None: a stop was asked for in the meantime.
+pub(super) async fn contexts(
     options: &Options,
     server: &ConnectOptions,
     namespace: &str,
     stop: watch::Receiver<bool>,
-) -> Result<Option<(Context, Background)>> {
-    let aws = args.aws()?;
+) -> Result<Option<(Vec<Arc<Context>>, Background)>> {
     let listener = match options.listen {
         Some(address) => Some(http::bind(address).await?),
         None => None,
     };
     let connection = connect(server).await?;
-    let provider: Arc<dyn Provider> = Arc::new(Aws::connect(aws).await?);
-    let manager = fetch_manager(&options.source);
-    let hosts = Hosts::new(Selection {
-        namespace: namespace.to_owned(),
-        source: options.source.clone(),
-        manager: manager.clone(),
-    });
-    let (metrics, registry) = Metrics::new(&options.source);
+    let (metrics, registry) = Metrics::new();
+    let permits = Arc::new(Semaphore::new(options.writes));
+    let context = |source: &SourceOptions| {
+        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone());
+        Arc::new(context(options, source, &connection, namespace, shared))
+    };
+    let contexts: Vec<Arc<Context>> = options.sources.iter().map(context).collect();
+    if let [only] = contexts.as_slice() {
+        // what keeps the only one from working is told before anything is begun
+        only.provider.get().await?;
+    }
     let mut background = Background::default();
     if let Some(listener) = listener {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "health and metrics");
         }
-        let ready = ready(hosts.clone(), metrics.clone());
+        let ready = ready(contexts.clone());
         background.0.push(tokio::spawn(http::serve(listener, registry, ready, stop.clone())));
     }
-    let source = SourceObject::new(
-        Api::<Source>::namespaced(connection.client.clone(), namespace),
-        &options.source,
-        &manager,
-        provider.source_type(),
-    );
-    let service = options.interval.is_some();
     let checks = async || {
         check(&connection, namespace).await?;
-        if options.dry_run { Ok(()) } else { source.ensure().await.map(drop) }
+        match contexts.as_slice() {
+            [only] if !options.dry_run => only.source.ensure().await.map(drop),
+            _ => Ok(()),
+        }
     };
-    if !until_reachable(service, stop.clone(), checks).await? {
+    if !until_reachable(!options.once, stop, checks).await? {
         return Ok(None);
     }
-    let (watched, client) = (hosts.clone(), connection.client.clone());
-    background.0.push(tokio::spawn(async move { watched.follow(client).await }));
-    if !listed(&hosts, service, stop.clone()).await? {
-        return Ok(None);
+    for context in &contexts {
+        let (watched, client) = (context.writer.hosts().clone(), connection.client.clone());
+        background.0.push(tokio::spawn(async move { watched.follow(client).await }));
     }
+    Ok(Some((contexts, background)))
+}
+
+fn context(
+    options: &Options,
+    source: &SourceOptions,
+    connection: &Connection,
+    namespace: &str,
+    (metrics, permits, stop): (Metrics, Arc<Semaphore>, watch::Receiver<bool>),
+) -> Context {
+    let manager = fetch_manager(&source.name);
+    let hosts = Hosts::new(Selection {
+        namespace: namespace.to_owned(),
+        source: source.name.clone(),
+        manager: manager.clone(),
+    });
     let rules = Rules {
-        source: options.source.clone(),
-        provider: provider.name(),
-        mapping: options.mapping.clone(),
+        source: source.name.clone(),
+        provider: source.setup.provider(),
+        mapping: source.mapping.clone(),
     };
     let sender = Sender::new(connection.client.clone());
-    let writer =
-        Writer::new(sender, hosts, rules, options.writes, options.dry_run, metrics.clone());
-    let context = Context {
-        provider,
-        writer,
+    Context {
+        name: source.name.clone(),
+        writer: Writer::new(sender, hosts, rules, permits, options.dry_run, metrics.clone()),
         writes: options.writes,
-        policy: options.policy.clone(),
-        accept_loss: Mutex::new(options.accept_loss.clone()),
-        source,
+        policy: source.policy.clone(),
+        accept_loss: Mutex::new(source.accept_loss.clone()),
+        source: SourceObject::new(
+            Api::<Source>::namespaced(connection.client.clone(), namespace),
+            &source.name,
+            &manager,
+            source.setup.source_type(),
+        ),
+        provider: Lazy::new(source.setup.clone()),
+        interval: source.interval,
+        full_every: source.full_every,
+        read: Mutex::default(),
         dry_run: options.dry_run,
         metrics,
         progress: Arc::new(Progress::default()),
         stop,
-    };
-    Ok(Some((context, background)))
+    }
 }
 
-fn ready(hosts: Hosts, metrics: Metrics) -> http::Ready {
+fn ready(contexts: Vec<Arc<Context>>) -> http::Ready {
     Arc::new(move || {
-        if !metrics.any_pass() {
-            return Err("the first pass is not finished".to_owned());
-        }
-        if !hosts.in_sync() {
-            return Err("the watch on hosts is broken".to_owned());
+        for context in &contexts {
+            let name = &context.name;
+            if !context.metrics.any_pass() {
+                return Err(format!("the first pass over source \"{name}\" is not finished"));
+            }
+            if !context.writer.hosts().in_sync() {
+                return Err(format!("the watch on the hosts of source \"{name}\" is broken"));
+            }
         }
         Ok(())
     })
@@ -234,7 +254,11 @@ async fn allowed(
 }
 
 /// Waits until the watch has read what is there. False: a stop was asked for.
-async fn listed(hosts: &Hosts, service: bool, mut stop: watch::Receiver<bool>) -> Result<bool> {
+pub(super) async fn listed(
+    hosts: &Hosts,
+    service: bool,
+    mut stop: watch::Receiver<bool>,
+) -> Result<bool> {
     let mut progress = hosts.progress();
     let synced = progress.wait_for(|sync| matches!(sync, Sync::Synced));
     let patience = async {

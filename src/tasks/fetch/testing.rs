@@ -14,6 +14,7 @@ pub(super) fn known() -> Known {
         main: 0,
         status: 0,
         contested: Contested::default(),
+        native: "i-1".into(),
         state: Phase::Running,
         since: Timestamp::UNIX_EPOCH,
         missed: 0,

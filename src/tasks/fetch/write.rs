@@ -2,6 +2,7 @@
 //! [`super`](super#writing).
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::jiff::Timestamp;
@@ -47,19 +48,19 @@ pub(super) struct Writer {
     hosts: Hosts,
     rules: Rules,
     request: Request,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     dry_run: bool,
     metrics: Metrics,
     failures: AtomicUsize,
 }
 
 impl Writer {
-    /// A writer with at most `permits` requests under way.
+    /// A writer that takes one of `permits` for each host that it writes.
     pub(super) fn new(
         sender: Sender,
         hosts: Hosts,
         rules: Rules,
-        permits: usize,
+        permits: Arc<Semaphore>,
         dry_run: bool,
         metrics: Metrics,
     ) -> Self {
@@ -70,7 +71,7 @@ impl Writer {
             sender,
             hosts,
             rules,
-            permits: Semaphore::new(permits),
+            permits,
             dry_run,
             metrics,
             failures: AtomicUsize::new(0),
@@ -216,13 +217,14 @@ impl Writer {
         })
     }
 
-    /// Marks a host as missing or gone.
+    /// Marks a host, which a listing of this scope lacks, as missing or gone.
     ///
     /// # Errors
     /// The server refuses it, or does not answer.
     pub(super) async fn mark(
         &self,
         name: &str,
+        scope: &str,
         state: Phase,
         missed: i32,
         now: Timestamp,
@@ -233,7 +235,7 @@ impl Writer {
                 say(&format!("mark {}", state.as_str()), name);
                 return Ok(Outcome::Changed);
             }
-            self.mark_now(name, state, missed, now).await
+            self.mark_now(name, scope, state, missed, now).await
         }
         .await;
         self.count(&outcome);
@@ -243,6 +245,7 @@ impl Writer {
     async fn mark_now(
         &self,
         name: &str,
+        scope: &str,
         state: Phase,
         missed: i32,
         now: Timestamp,
@@ -259,7 +262,7 @@ impl Writer {
             }
             let known = self.hosts.read(&live);
             let owned = live.owned(manager, Part::Status);
-            let body = self.rules.lost(owned, &known, state, missed, now);
+            let body = self.rules.lost(owned, &known, scope, (state, missed), now);
             let body = envelope(name, &body, live.metadata.resource_version.as_deref());
             match self.apply(Part::Status, name, &body, true).await {
                 Ok((stored, _)) => {

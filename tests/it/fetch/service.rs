@@ -10,7 +10,7 @@ use crate::support::scripted::{Scripted, instances};
 use crate::support::{World, ended, wait_for};
 
 /// The answer to a GET: code, head and body.
-async fn get(address: &str, path: &str) -> Option<(u16, String, String)> {
+pub(crate) async fn get(address: &str, path: &str) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
@@ -74,7 +74,7 @@ async fn health_readiness_and_metrics() {
     let (head, body) = wait_for("two passes", passes).await;
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
     for line in [
-        "inv_tui_fetch_build_info{source=\"aws\",version=",
+        "inv_tui_fetch_build_info{version=",
         "inv_tui_fetch_hosts_total{source=\"aws\",scope=\"eu-north-1\",outcome=\"created\"} 3",
         "inv_tui_fetch_hosts_listed{source=\"aws\",scope=\"eu-north-1\"} 3",
         "inv_tui_fetch_writes_total{source=\"aws\",outcome=\"done\"} 6",

@@ -164,8 +164,13 @@ fn a_phase_that_somebody_else_writes_is_left_to_them() {
     let known = read(&live);
     let status = rules.desired(&observed(), Some(&known), at_second(2_000)).status;
     assert!(status["status"].get("phase").is_none());
-    let lost =
-        rules.lost(live.owned(MANAGER, Part::Status), &known, Phase::Missing, 1, at_second(2_000));
+    let lost = rules.lost(
+        live.owned(MANAGER, Part::Status),
+        &known,
+        "eu-west-1",
+        (Phase::Missing, 1),
+        at_second(2_000),
+    );
     assert!(lost["status"].get("phase").is_none());
 }
 
@@ -198,7 +203,7 @@ fn missing_and_back() {
     let live = stored(&first, &json!({}));
     let known = read(&live);
     let owned = live.owned(MANAGER, Part::Status);
-    let lost = rules.lost(owned, &known, Phase::Missing, 1, at_second(2_000));
+    let lost = rules.lost(owned, &known, "eu-west-1", (Phase::Missing, 1), at_second(2_000));
     let status = &lost["status"];
     assert_eq!(status["phase"], "Missing");
     assert_eq!(status["addresses"], first.status["status"]["addresses"], "the full set");
