@@ -136,9 +136,9 @@ impl Agent {
             self.look(&current, &news).await;
             tokio::select! {
                 Some(told) = inbox.recv() => {
-                    self.hear(told, &current).await;
+                    self.hear(told, &current);
                     while let Ok(told) = inbox.try_recv() {
-                        self.hear(told, &current).await;
+                        self.hear(told, &current);
                     }
                 }
                 () = tokio::time::sleep(self.pause(now())) => {}
@@ -161,7 +161,7 @@ impl Agent {
         wait.unwrap_or(IDLE).clamp(Duration::from_millis(200), IDLE)
     }
 
-    async fn hear(&mut self, told: News, connection: &Connection) {
+    fn hear(&mut self, told: News, connection: &Connection) {
         match told {
             News::Host(host) => self.read(*host),
             News::Gone => {
@@ -177,7 +177,7 @@ impl Agent {
             News::Hook(task, done) => {
                 self.running = None;
                 let tale = self.hook_ended(task, &done);
-                self.tell(connection, tale).await;
+                self.tell(connection, tale);
             }
         }
     }
@@ -262,7 +262,7 @@ impl Agent {
                         before.request_id == status.request_id && before.state == status.state
                     });
                     if !known {
-                        self.tell(connection, run_tale(&status)).await;
+                        self.tell(connection, run_tale(&status));
                     }
                     if !status.state.is_final() {
                         return;
@@ -283,7 +283,7 @@ impl Agent {
                         self.ansible = before;
                         return;
                     }
-                    self.tell(connection, run_tale(&status)).await;
+                    self.tell(connection, run_tale(&status));
                 }
                 Next::Launch => {
                     if let Err(error) = driver.launch(&host, &Reach::Local, now) {
@@ -434,7 +434,7 @@ impl Agent {
         self.later = Some((again(now, failures), failures.saturating_add(1)));
     }
 
-    async fn tell(&self, connection: &Connection, tale: Tale) {
+    fn tell(&self, connection: &Connection, tale: Tale) {
         tracing::info!(reason = tale.reason, "{}", crate::model::text::clean(&tale.note));
         let Some(host) = self.host.as_ref().filter(|_| self.fresh) else { return };
         let events = Events::new(connection.client.clone(), AGENT, &self.name);

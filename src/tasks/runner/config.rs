@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn host(addresses: serde_json::Value) -> Host {
+    fn host(addresses: &serde_json::Value) -> Host {
         let mut host = Host::new("web-1", crate::model::host::HostSpec::default());
         host.status = serde_json::from_value(json!({ "addresses": addresses })).unwrap();
         host
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn the_first_real_address_is_taken() {
-        let of = |addresses| address(&host(addresses)).map(|ip| ip.to_string());
+        let of = |addresses: serde_json::Value| address(&host(&addresses)).map(|ip| ip.to_string());
         let entry = |type_: &str, address: &str| json!({"type": type_, "address": address});
         assert_eq!(of(json!([])), None);
         assert_eq!(
@@ -179,7 +179,7 @@ mod tests {
         let config = RunnerConfig::read(Path::new("deploy/runner.toml")).unwrap();
         assert!(!config.ansible.playbooks.is_empty());
         let Some(Reach::Ssh(variables)) =
-            config.ssh.reach(&host(json!([{"type": "InternalIP", "address": "10.0.0.1"}])))
+            config.ssh.reach(&host(&json!([{"type": "InternalIP", "address": "10.0.0.1"}])))
         else {
             panic!("no way to the host");
         };

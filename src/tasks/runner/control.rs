@@ -355,8 +355,10 @@ mod tests {
     use serde_json::json;
 
     fn host(asks: Option<&str>, told: Option<(&str, &str, &str)>) -> Host {
-        let spec =
-            asks.map_or(json!({}), |id| json!({"ansible": {"requestID": id, "playbook": "p"}}));
+        let spec = match asks {
+            Some(id) => json!({"ansible": {"requestID": id, "playbook": "p"}}),
+            None => json!({}),
+        };
         let mut host = Host::new("h", serde_json::from_value(spec).unwrap());
         host.status.get_or_insert_default().ansible = told.map(|(id, state, who)| {
             let told = json!({"requestID": id, "state": state, "executor": who});
