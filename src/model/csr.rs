@@ -2,7 +2,7 @@
 //!
 //! [`Request::decode`] walks through every byte of the PKCS#10 request; nothing in it goes unseen
 //! because a parser did not know it. [`mismatches`] says what does not fit, field by field, to
-//! people; [`judge`] decides by a written [`Policy`]. Both look at the same list of checks.
+//! people; [`judge()`] decides by a written [`Policy`]. Both look at the same list of checks.
 
 mod checks;
 mod der;

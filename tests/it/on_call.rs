@@ -54,7 +54,8 @@ fn prepare(dir: &Path, ansible: &str) -> (PathBuf, PathBuf) {
         PLAYBOOK.replace("GO", go.to_str().unwrap()).replace("MARKER", marker.to_str().unwrap());
     std::fs::write(root.join("site.yml"), text).unwrap();
     let config = format!(
-        "heartbeat = \"1s\"\n[ansible]\nprogram = {ansible:?}\nroot = {root:?}\n[[ansible.playbook]]\npath = \"site.yml\"\n"
+        "heartbeat = \"1s\"\n[ansible]\nprogram = '{ansible}'\nroot = '{}'\n[[ansible.playbook]]\npath = \"site.yml\"\n",
+        root.display()
     );
     std::fs::write(dir.join("agent.toml"), config).unwrap();
     (go, marker)
