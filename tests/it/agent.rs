@@ -2,6 +2,8 @@
 
 mod pull;
 
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use inv_tui::model::condition;
@@ -48,12 +50,13 @@ impl<'a> Machine<'a> {
         std::fs::create_dir(&root).unwrap();
         std::fs::create_dir(dir.path().join("hooks")).unwrap();
         let mut config = format!(
-            "heartbeat = \"1s\"\n[hooks]\nfolder = {:?}\n[ansible]\nprogram = {ansible:?}\nroot = {root:?}\ntimeout = \"5m\"\n",
-            dir.path().join("hooks")
+            "heartbeat = \"1s\"\n[hooks]\nfolder = \"{}\"\n[ansible]\nprogram = {ansible:?}\nroot = \"{}\"\ntimeout = \"5m\"\n",
+            dir.path().join("hooks").display(),
+            root.display(),
         );
         for (file, text) in PLAYBOOKS {
             std::fs::write(root.join(file), text).unwrap();
-            config.push_str(&format!("[[ansible.playbook]]\npath = {file:?}\n"));
+            let _ = write!(config, "[[ansible.playbook]]\npath = {file:?}\n");
         }
         std::fs::write(dir.path().join("agent.toml"), config).unwrap();
         let kubeconfig = world.as_user(&world.agent(name), &["inv:hosts"]).await;
@@ -165,7 +168,6 @@ async fn a_run_is_carried_out_once_and_told_in_full() {
     assert_eq!(condition(&host, "Converged"), Some(("True".into(), "RunSucceeded".into())));
     assert!(host.status.as_ref().unwrap().os.as_ref().unwrap().kernel.is_some());
     // The log, the variables and the plugin are for the agent alone.
-    use std::os::unix::fs::PermissionsExt;
     let log = machine.path("state/runs/web-1,r1/log");
     assert_eq!(std::fs::metadata(log).unwrap().permissions().mode() & 0o777, 0o600);
 
@@ -361,7 +363,6 @@ async fn a_queued_run_can_be_canceled() {
 }
 
 fn hook(machine: &Machine<'_>, name: &str, code: i32) {
-    use std::os::unix::fs::PermissionsExt;
     let out = machine.path("hooks.log");
     let text = format!(
         "#!/bin/sh\ncat >>{0}\necho >>{0}\necho '{{\"message\": \"{name} said so\"}}'\nexit {code}\n",

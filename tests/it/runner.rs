@@ -1,6 +1,7 @@
 //! The central runner, with real Ansible over a real sshd: hosts without an agent, each request at most
 //! once, whatever dies in the middle.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -65,18 +66,18 @@ impl Fleet {
     /// Starts a runner of this name; `top` and `known_hosts` go into its file.
     fn runner(&self, name: &str, options: &Options<'_>) -> Child {
         let mut config = format!(
-            "{}[ansible]\nprogram = {:?}\nroot = {:?}\n",
+            "{}[ansible]\nprogram = {:?}\nroot = \"{}\"\n",
             options.top,
             self.ansible,
-            self.path("ansible"),
+            self.path("ansible").display(),
         );
         for (file, _) in PLAYBOOKS {
-            config.push_str(&format!("[[ansible.playbook]]\npath = {file:?}\n"));
+            let _ = write!(config, "[[ansible.playbook]]\npath = {file:?}\n");
         }
         config.push_str(&self.sshd.config(&self.sshd.path(options.known_hosts)));
         // What Ansible finds by itself may be a shim that works in no other session.
         let python = Path::new(&self.ansible).with_file_name("python3");
-        config.push_str(&format!("python = {python:?}\n"));
+        let _ = writeln!(config, "python = \"{}\"", python.display());
         let file = self.path(&format!("{name}.toml"));
         std::fs::write(&file, config).unwrap();
         let log = std::fs::File::options()

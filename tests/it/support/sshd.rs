@@ -70,10 +70,11 @@ impl Sshd {
     /// `[ssh]` of a runner's file that leads here. `known` is the file with the keys of hosts.
     pub(crate) fn config(&self, known: &Path) -> String {
         format!(
-            "[ssh]\nuser = {:?}\nport = {}\nkey = {:?}\nknown-hosts = {known:?}\n",
+            "[ssh]\nuser = {:?}\nport = {}\nkey = \"{}\"\nknown-hosts = \"{}\"\n",
             self.user,
             self.port,
-            self.path("user"),
+            self.path("user").display(),
+            known.display(),
         )
     }
 }
