@@ -39,10 +39,11 @@ async fn the_repository_is_brought_up_to_date_before_each_run() {
     let first = commit(&repository, "first");
     git(&repository, &["tag", "release-1"]);
     let config = format!(
-        "heartbeat = \"1s\"\n[ansible]\nprogram = {ansible:?}\nroot = {:?}\ntimeout = \"5m\"\n\
-         git = {{ url = {repository:?}, revision = \"main\", revisions = [\"release-*\"] }}\n\
+        "heartbeat = \"1s\"\n[ansible]\nprogram = {ansible:?}\nroot = \"{}\"\ntimeout = \"5m\"\n\
+         git = {{ url = \"{}\", revision = \"main\", revisions = [\"release-*\"] }}\n\
          [[ansible.playbook]]\npath = \"site.yml\"\n",
-        machine.path("ansible"),
+        machine.path("ansible").display(),
+        repository.display(),
     );
     std::fs::write(machine.path("agent.toml"), config).unwrap();
     let agent = machine.agent(None);
