@@ -61,7 +61,7 @@ enum Type {
     KubernetesNodes,
 }
 
-/// One source as it stands in the file. Which of the optional keys a kind has: `SourceKind::keys`.
+/// One source as it stands in the file. Which of the optional keys a kind has: `keys` below.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Entry {
