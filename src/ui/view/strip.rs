@@ -162,14 +162,16 @@ fn refused(strip: &Strip) -> Option<Line> {
     if blocked == 0 {
         return None;
     }
+    // In a field p is a letter.
+    let key = if strip.field == Field::Confirm { "  p" } else { "  esc p" };
     Some(if strip.items.len() == 1 {
         Line::new(2, Role::Warning, " against the rules: this goes past them")
     } else if strip.past {
         let text = format!(" {} go past budget and rules", number(blocked));
-        Line::new(2, Role::Bad, text).and(Role::Key, "  p").and(Role::Muted, " keeps to them")
+        Line::new(2, Role::Bad, text).and(Role::Key, key).and(Role::Muted, " keeps to them")
     } else {
         let text = format!(" {} of these would be refused", number(blocked));
-        Line::new(2, Role::Warning, text).and(Role::Key, "  p").and(Role::Muted, " goes past that")
+        Line::new(2, Role::Warning, text).and(Role::Key, key).and(Role::Muted, " goes past that")
     })
 }
 

@@ -181,7 +181,7 @@ fn a_budget_is_shown_and_going_past_it_is_said() {
     cluster(&mut model, "db", json!({"disruption": {"maxUnavailable": 2}}));
     press(&mut model, "ggj*mdisk<enter>");
     let text = screen(&model);
-    assert!(text.contains("1 of these would be refused  p goes past that"), "{text}");
+    assert!(text.contains("1 of these would be refused  esc p goes past that"), "{text}");
     let commands = press(&mut model, "3y");
     assert!(!order(&commands).unwrap().overrides);
     let mut model = on_host();
