@@ -26,8 +26,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Runs that are kept when they have been reported; older ones are removed.
+/// Runs that are kept with their log when they have been reported.
 const KEPT: usize = 20;
+/// Runs that are remembered at all.
+const REMEMBERED: usize = 2_000;
 /// A file of the ledger that is longer than this is not ours.
 const LONGEST: u64 = 1 << 20;
 
@@ -122,15 +124,17 @@ impl Ledger {
         entries.filter_map(|entry| Some((entry.read::<Claim>(CLAIM)?, entry))).collect()
     }
 
-    /// Removes the oldest of those that have been reported. That their ids are forgotten then does
-    /// no harm: the API server remembers the last one of each host, and an id is never used again.
+    /// Makes room: of older runs that have been reported only the claim and the result stay, so that
+    /// their ids never run again, and of the oldest nothing.
     pub(crate) fn prune(&self) {
         let age = |entry: &Entry| fs::metadata(entry.folder.join(REPORTED)).ok()?.modified().ok();
         let mut done: Vec<_> =
             self.entries().into_iter().filter_map(|entry| Some((age(&entry)?, entry))).collect();
         done.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        for (_, entry) in done.into_iter().skip(KEPT) {
-            if let Err(cause) = fs::remove_dir_all(&entry.folder) {
+        for (number, (_, entry)) in done.into_iter().enumerate().skip(KEPT) {
+            let removed =
+                if number < REMEMBERED { entry.slim() } else { fs::remove_dir_all(&entry.folder) };
+            if let Err(cause) = removed {
                 tracing::warn!(%cause, folder = %entry.folder.display(), "an old run stays");
             }
         }
@@ -177,6 +181,22 @@ impl Entry {
     /// The disk.
     pub(crate) fn reported(&self) -> Result<()> {
         self.put(REPORTED, b"")
+    }
+
+    /// Removes everything but what says that the run was, and how it ended.
+    fn slim(&self) -> io::Result<()> {
+        for file in fs::read_dir(&self.folder)? {
+            let file = file?;
+            let name = file.file_name();
+            if [CLAIM, BEGUN, RESULT, REPORTED].iter().all(|kept| name != **kept) {
+                if file.file_type()?.is_dir() {
+                    fs::remove_dir_all(file.path())?;
+                } else {
+                    fs::remove_file(file.path())?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The lock, unless somebody has it: the run goes on then.
@@ -241,10 +261,14 @@ mod tests {
         entry.reported().unwrap();
         assert!(ledger.open_runs().is_empty());
         for n in 0..30 {
-            ledger.claim(&claim(&format!("r{n}"))).unwrap().reported().unwrap();
+            let entry = ledger.claim(&claim(&format!("r{n}"))).unwrap();
+            entry.put(LOG, b"long").unwrap();
+            entry.reported().unwrap();
         }
         ledger.prune();
-        assert_eq!(ledger.entries().len(), KEPT);
+        ledger.prune();
+        assert_eq!(ledger.entries().len(), 31, "every id is remembered");
+        assert_eq!(ledger.entries().iter().filter(|entry| entry.has(LOG)).count(), KEPT);
         for bad in ["../x", "", ".hidden", "a/b", "a,b"] {
             assert!(ledger.claim(&claim(bad)).is_err(), "{bad}");
         }
