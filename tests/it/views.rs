@@ -129,9 +129,9 @@ async fn a_request_is_decoded_checked_and_decided() {
     pty.shows("● Issued");
 
     // One that comes while the view is open, with a group too many, is denied with a reason.
-    let greedy = file(&asker, &world, "web-2", &["inv:hosts", "inv:admins"]).await;
+    let greedy = file(&asker, &world, "web-2", &["inv:hosts", "inv:operators"]).await;
     find(&mut pty, &world, "web-2", &greedy).await;
-    pty.shows("inv:admins");
+    pty.shows("inv:operators");
     pty.send("D\ry");
     pty.shows("a reason of at least 3");
     pty.send("asks for too much\ry");
