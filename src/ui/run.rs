@@ -100,7 +100,7 @@ where
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch = Vec::with_capacity(BATCH);
     let mut last_frame = Instant::now() - FRAME;
-    let mut typing = false;
+    let (mut typing, mut resized) = (false, false);
     loop {
         if model.settings.theme != look.theme.name
             && let Some(next) = (look.find)(&model.settings.theme)
@@ -110,6 +110,12 @@ where
         let gap = if typing { KEY_FRAME } else { FRAME };
         let due = last_frame + gap;
         if model.dirty && !model.filtering() && Instant::now() >= due {
+            if std::mem::take(&mut resized) {
+                // Even to the size that it had: sizes in between may have cut the picture, and of
+                // several that come quickly only the last one is seen.
+                let size = terminal.size().map_err(fail)?;
+                terminal.resize(size.into()).map_err(fail)?;
+            }
             let mut cursor = None;
             terminal
                 .draw(|frame| {
@@ -131,6 +137,7 @@ where
                 Some(Ok(event)) => {
                     let Some(msg) = terminal_event(event) else { continue };
                     typing |= matches!(msg, Msg::Key(_) | Msg::Paste(_));
+                    resized |= matches!(msg, Msg::Resize(..));
                     update(&mut model, msg)
                 }
                 Some(Err(cause)) => return Err(Error::new("cannot read the terminal").because(cause)),

@@ -131,25 +131,32 @@ impl Pty {
 
     /// Waits until what is on the screen is as wanted; fails with the screen at the deadline.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        self.wait(what, |screen| wanted(&screen.contents()))
+        self.wait(what, |seen| wanted(&seen.parser.screen().contents()))
     }
 
     /// Waits until the program has given the screen back.
     pub(crate) fn given_back(&self) {
-        self.wait("gives the screen back", |screen| !screen.alternate_screen());
+        self.wait("gives the screen back", |seen| !seen.parser.screen().alternate_screen());
     }
 
-    fn wait(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> String {
+    /// Waits until the program has written this, after so many bytes.
+    pub(crate) fn writes(&self, after: usize, text: &str) {
+        self.wait(&format!("writes \"{text}\""), |seen| {
+            let new = seen.raw.get(after..).unwrap_or_default();
+            new.windows(text.len()).any(|bytes| bytes == text.as_bytes())
+        });
+    }
+
+    fn wait(&self, what: &str, wanted: impl Fn(&Seen) -> bool) -> String {
         let end = Instant::now() + DEADLINE;
         let (seen, more) = &*self.seen;
         let mut seen = seen.lock().unwrap();
         loop {
-            let screen = seen.parser.screen();
-            if wanted(screen) {
-                return screen.contents();
+            if wanted(&seen) {
+                return seen.parser.screen().contents();
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "never: {what}\n{}", screen.contents());
+            assert!(!left.is_zero(), "never: {what}\n{}", seen.parser.screen().contents());
             seen = more.wait_timeout(seen, left).unwrap().0;
         }
     }
@@ -167,6 +174,20 @@ impl Pty {
         let pid = self.pid.to_string();
         let status = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status();
         assert!(status.expect("kill runs").success());
+    }
+
+    /// Stops the program until it gets `CONT`, and waits until it stands still.
+    pub(crate) fn pause(&self) {
+        self.signal("STOP");
+        let end = Instant::now() + DEADLINE;
+        let stands = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        };
+        while !stands() {
+            assert!(Instant::now() < end, "it does not stop");
+            std::thread::yield_now();
+        }
     }
 
     /// Waits until the program has ended; its exit code.

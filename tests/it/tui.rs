@@ -142,6 +142,22 @@ async fn a_tiny_terminal_that_is_resized_all_the_time() {
     pty.resize(120, 30);
     pty.send("0zRG");
     pty.shows("web-29");
+
+    // Sizes that the program never sees have cut the picture all the same.
+    pty.pause();
+    let seen = pty.raw().len();
+    pty.resize(20, 5);
+    pty.resize(120, 30);
+    pty.signal("CONT");
+    pty.writes(seen, "web-29");
+    // A key that comes at the very moment of a new size is not lost, nor is the size.
+    for n in 0..40 {
+        pty.resize(100 + n, 30);
+        pty.send("?");
+        pty.shows("Keys");
+        pty.send("?");
+        pty.until("help closed", |screen| !screen.contains("Keys"));
+    }
     assert!(pty.runs());
 }
 
