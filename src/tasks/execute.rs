@@ -118,7 +118,15 @@ impl Driver {
     pub(crate) fn next(&mut self, host: &Host, hindrance: Option<&str>, now: Timestamp) -> Next {
         let told = host.status.as_ref().and_then(|status| status.ansible.as_ref());
         if let Some((claim, entry)) = self.open.clone() {
-            return self.go_on(&claim, &entry, host, told, hindrance, now);
+            if !overtaken(&claim, host, told) {
+                return self.go_on(&claim, &entry, host, told, hindrance, now);
+            }
+            if self.look(&entry, &claim.request_id, None, now).is_some_and(|s| !s.state.is_final())
+            {
+                return Next::Rest;
+            }
+            tracing::warn!(request = claim.request_id, "its end is not told: another came after it");
+            let _ = self.forget(&entry);
         }
         let Some(request) = host.spec.ansible.as_ref() else { return Next::Rest };
         let known = self.ledger.get(&self.host, &request.request_id);
@@ -364,6 +372,17 @@ impl Driver {
             tail: None,
         }
     }
+}
+
+/// Whether the API server has the claim or the end of the request that is wanted now, which is a later
+/// one than ours: telling the end of ours would take that away, and the later one would begin anew.
+fn overtaken(claim: &Claim, host: &Host, told: Option<&AnsibleStatus>) -> bool {
+    let wanted = host.spec.ansible.as_ref().map(|request| &request.request_id);
+    told.is_some_and(|told| {
+        told.request_id != claim.request_id
+            && Some(&told.request_id) == wanted
+            && told.state != RunState::Queued
+    })
 }
 
 fn guarded(status: AnsibleStatus) -> Next {

@@ -307,13 +307,14 @@ async fn a_run_outlives_its_agent_and_a_killed_run_is_unknown() {
     for pid in processes_naming(folder.to_str().unwrap()) {
         let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
     }
-    let agent = machine.agent(None);
+    // This agent tells the end, and dies before the ledger knows that.
+    assert_eq!(ended(machine.agent(Some("told"))).await.code, -1);
     let run = machine.ends("o2").await;
     assert_eq!((run.state, run.rc, machine.lines()), (RunState::Unknown, None, 1), "{run:?}");
     assert!(run.message.unwrap().contains("killed from outside"));
-    drop(agent);
 
-    // The ledger lost: what the API server says is going on is nobody's any more.
+    // The ledger lost: what the API server says is going on is nobody's any more. The end of the run
+    // before it is not told again over that.
     let claimed = json!({"status": {"ansible": {"requestID": "o3", "state": "Running", "executor": "agent"}}});
     let params = kube::api::PatchParams::default();
     machine.ask("o3", "site.yml", json!({})).await;
