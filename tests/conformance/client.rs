@@ -293,13 +293,14 @@ impl Server {
     /// Asks again until the answer is one that `wanted` takes.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
         let deadline = Instant::now() + PATIENCE;
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
         loop {
+            ticks.tick().await;
             let answer = self.get(path).await;
             if wanted(&answer) {
                 return answer;
             }
             assert!(Instant::now() < deadline, "{path} stays at {answer}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 }

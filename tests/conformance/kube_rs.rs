@@ -23,6 +23,7 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{Client, Config, Resource, ResourceExt};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::client::PATIENCE;
@@ -49,19 +50,40 @@ fn new(t: &Case, name: &str) -> DynamicObject {
     serde_json::from_value(t.new_widget(name)).unwrap()
 }
 
-/// Waits until this holds for what a store has.
-async fn holds(
-    store: &Store<DynamicObject>,
-    what: &str,
-    check: impl Fn(&[Arc<DynamicObject>]) -> bool,
-) {
-    let wait = async {
-        while !check(&store.state()) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+/// A store, and word of each change that its reflector has written into it.
+struct Reflected {
+    store: Store<DynamicObject>,
+    changes: watch::Receiver<()>,
+}
+
+impl Reflected {
+    /// Waits until this holds for what the store has.
+    async fn holds(&mut self, what: &str, check: impl Fn(&[Arc<DynamicObject>]) -> bool) {
+        let store = &self.store;
+        let waited = timeout(PATIENCE, self.changes.wait_for(|()| check(&store.state()))).await;
+        assert!(matches!(waited, Ok(Ok(_))), "not {what}: {:?}", store.state());
+    }
+}
+
+/// Reflects these objects: the store, and what has to run for it.
+fn reflected(
+    api: Api<DynamicObject>,
+    kind: ApiResource,
+    config: watcher::Config,
+) -> (Reflected, impl Future<Output = Result<(), watcher::Error>>) {
+    let writer = reflector::store::Writer::new(kind);
+    let store = writer.as_reader();
+    let (told, changes) = watch::channel(());
+    let stream = reflector(writer, watcher(api, config)).touched_objects();
+    let run = async move {
+        stream
+            .try_for_each(async |_| {
+                told.send_replace(());
+                Ok(())
+            })
+            .await
     };
-    let waited = timeout(PATIENCE, wait).await;
-    assert!(waited.is_ok(), "not {what}: {:?}", store.state());
+    (Reflected { store, changes }, run)
 }
 
 /// An operator: a finalizer, a status, and work to do before an object may go.
@@ -144,10 +166,8 @@ async fn reflect(t: &Case, config: watcher::Config) {
     for name in ["a", "b", "c"] {
         api.create(&PostParams::default(), &new(t, name)).await.unwrap();
     }
-    let writer = reflector::store::Writer::new(widget(t));
-    let store = writer.as_reader();
-    let stream = reflector(writer, watcher(api.clone(), config)).touched_objects();
-    let reader = stream.try_for_each(async |_| Ok(()));
+    let (mut reflected, reader) = reflected(api.clone(), widget(t), config);
+    let store = reflected.store.clone();
     let work = async {
         timeout(PATIENCE, store.wait_until_ready()).await.unwrap().unwrap();
         let names: BTreeSet<_> = store.state().iter().map(|object| object.name_any()).collect();
@@ -155,14 +175,12 @@ async fn reflect(t: &Case, config: watcher::Config) {
         let patch = Patch::Merge(json!({"spec": {"cpu": 9}}));
         api.patch("a", &PatchParams::default(), &patch).await.unwrap();
         let changed = ObjectRef::new_with("a", widget(t)).within(&t.ns);
-        holds(&store, "changed", |_| {
-            store.get(&changed).is_some_and(|object| object.data["spec"]["cpu"] == 9)
-        })
-        .await;
+        let cpu = || store.get(&changed).map(|object| object.data["spec"]["cpu"].clone());
+        reflected.holds("changed", |_| cpu() == Some(json!(9))).await;
         api.delete("b", &DeleteParams::default()).await.unwrap();
-        holds(&store, "deleted", |all| all.len() == 2).await;
+        reflected.holds("deleted", |all| all.len() == 2).await;
         api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
-        holds(&store, "empty", <[_]>::is_empty).await;
+        reflected.holds("empty", <[_]>::is_empty).await;
     };
     tokio::select! {
         ended = reader => panic!("the watcher ended: {ended:?}"),
@@ -188,19 +206,17 @@ fn a_reflector_of_a_selection() {
         marked.metadata.labels = Some([("app".to_owned(), "web".to_owned())].into());
         api.create(&PostParams::default(), &marked).await.unwrap();
         api.create(&PostParams::default(), &new(&t, "b")).await.unwrap();
-        let writer = reflector::store::Writer::new(widget(&t));
-        let store = writer.as_reader();
         let config = watcher::Config::default().labels("app=web").fields("spec.region=eu-west");
-        let stream = reflector(writer, watcher(api.clone(), config)).touched_objects();
+        let (mut reflected, reader) = reflected(api.clone(), widget(&t), config);
         let work = async {
-            timeout(PATIENCE, store.wait_until_ready()).await.unwrap().unwrap();
-            assert_eq!(store.state().len(), 1);
+            timeout(PATIENCE, reflected.store.wait_until_ready()).await.unwrap().unwrap();
+            assert_eq!(reflected.store.state().len(), 1);
             let patch = Patch::Merge(json!({"metadata": {"labels": {"app": "db"}}}));
             api.patch("a", &PatchParams::default(), &patch).await.unwrap();
-            holds(&store, "empty", <[_]>::is_empty).await;
+            reflected.holds("empty", <[_]>::is_empty).await;
         };
         tokio::select! {
-            ended = stream.try_for_each(async |_| Ok(())) => panic!("the watcher ended: {ended:?}"),
+            ended = reader => panic!("the watcher ended: {ended:?}"),
             () = work => (),
         }
     });

@@ -14,6 +14,17 @@ since() { local ms=$((($(now) - $1) / 1000000)); printf '%d.%d s' $((ms / 1000))
 expired() { (($(now) > $1)); }
 deadline() { echo $(($(now) + $1 * 1000000000)); }
 
+# The one way to wait for what tells nobody that it has changed: a process that is not ours, a port,
+# a server's answer. 1 when UNTIL has passed and it still does not hold.
+wait_until() { # UNTIL COMMAND...
+    local until=$1
+    shift
+    until "$@"; do
+        ! expired "$until" || return 1
+        read -rt 0.05 <> <(:) || true
+    done
+}
+
 identity() { # PID: boot and start time, so that a reused number is not taken for ours
     local stat
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
@@ -49,22 +60,20 @@ launch() { # NAME PROGRAM ARGUMENT...: detached, with no open file of ours but i
 }
 
 end() { # NAME SIGNAL SECONDS: end it; SIGKILL when it is still there after SECONDS
-    local name=$1 signal=$2 until pid killed=
+    local name=$1 signal=$2 pid
     if pid=$(running "$name"); then
         kill -s "$signal" "$pid" 2>/dev/null || true
-        until=$(deadline "$3")
-        while running "$name" >/dev/null; do
-            if expired "$until"; then
-                [[ ! $killed ]] || die "$name (pid $pid) does not end, not even by SIGKILL"
-                say "$name (pid $pid) did not end within $3 s: SIGKILL"
-                kill -s KILL "$pid" 2>/dev/null || true
-                killed=yes until=$(deadline 10)
-            fi
-            sleep 0.05
-        done
+        if ! wait_until "$(deadline "$3")" ended "$name"; then
+            say "$name (pid $pid) did not end within $3 s: SIGKILL"
+            kill -s KILL "$pid" 2>/dev/null || true
+            wait_until "$(deadline 10)" ended "$name" ||
+                die "$name (pid $pid) does not end, not even by SIGKILL"
+        fi
     fi
     rm -f "$dir/$name.pid" "$dir/$name.identity"
 }
+
+ended() { ! running "$1" >/dev/null; }
 
 listens() { # PID PORT: does this very process listen on 127.0.0.1:PORT?
     local port fd inode line
@@ -100,20 +109,20 @@ tail_log() { # NAME: the last lines of its log, for a failure
 }
 
 wait_listening() { # NAME PORT UNTIL: 0 listening, 4 the port was lost to another process
-    local name=$1 port=$2 until=$3 pid
-    while :; do
-        if ! pid=$(running "$name"); then
-            lost_port "$name" && return 4
-            tail_log "$name"
-            die "$name ended while it was starting"
-        fi
-        listens "$pid" "$port" && return 0
-        if expired "$until"; then
-            tail_log "$name"
-            die "$name does not listen on port $port after $timeout s"
-        fi
-        sleep 0.05
-    done
+    local name=$1 port=$2
+    if ! wait_until "$3" listens_or_ended "$name" "$port"; then
+        tail_log "$name"
+        die "$name does not listen on port $port after $timeout s"
+    fi
+    ended "$name" || return 0
+    lost_port "$name" && return 4
+    tail_log "$name"
+    die "$name ended while it was starting"
+}
+
+listens_or_ended() { # NAME PORT
+    local pid
+    ! pid=$(running "$1") || listens "$pid" "$2"
 }
 
 give_up() { # as EXIT trap: a start that did not end well leaves no process behind

@@ -20,7 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -99,9 +99,11 @@ impl Victim {
     /// Does `work`, and looks all the time whether others are served.
     async fn meanwhile<T>(&self, work: impl Future<Output = T>) -> T {
         let others = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(50));
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
+                looks.tick().await;
                 self.serves_others().await;
-                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
         tokio::select! {
