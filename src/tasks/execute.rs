@@ -125,7 +125,10 @@ impl Driver {
             {
                 return Next::Rest;
             }
-            tracing::warn!(request = claim.request_id, "its end is not told: another came after it");
+            tracing::warn!(
+                request = claim.request_id,
+                "its end is not told: another came after it"
+            );
             let _ = self.forget(&entry);
         }
         let Some(request) = host.spec.ansible.as_ref() else { return Next::Rest };
