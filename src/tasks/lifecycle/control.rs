@@ -33,7 +33,7 @@ use crate::model::cluster::Cluster;
 use crate::model::diff::StoredHost;
 use crate::model::lifecycle::{self, rollup};
 use crate::model::region::Region;
-use crate::store::client::{LIFECYCLE, explain};
+use crate::store::client::{LIFECYCLE, explain, watch_failure};
 use crate::store::event::Events;
 use crate::tasks::jobs::Jobs;
 
@@ -644,22 +644,10 @@ impl<'a> Loop<'a> {
 /// Logs a failure of a watch, which tries again by itself. Whether the server says that we may not
 /// read this at all: then there is nothing to wait for.
 fn refused(resource: &str, problem: watcher::Error) -> bool {
+    let Some(cause) = watch_failure(problem) else { return false };
     let what = format!("cannot watch {resource}");
     let needs = format!("watch {resource}");
-    let (gone, cause) = match problem {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => (false, cause),
-        watcher::Error::WatchError(status) => (status.code == 410, kube::Error::Api(status)),
-        watcher::Error::NoResourceVersion => {
-            tracing::warn!(resource, "the server sent an object without a version");
-            return false;
-        }
-    };
     let refused = matches!(&cause, kube::Error::Api(status) if status.is_forbidden());
-    if gone {
-        return false; // too old: it is listed again
-    }
     let error = explain(what, &needs, cause);
     tracing::warn!(error = chain(&error), hint = error.next_step(), "the watch failed");
     refused
