@@ -358,22 +358,7 @@ impl Driver {
     }
 
     fn blank(&self, id: &str, state: RunState) -> AnsibleStatus {
-        AnsibleStatus {
-            request_id: id.to_owned(),
-            state,
-            started_at: None,
-            finished_at: None,
-            rc: None,
-            ok: None,
-            changed: None,
-            failed: None,
-            unreachable: None,
-            revision: None,
-            executor: Some(self.executor.clone()),
-            task: None,
-            message: None,
-            tail: None,
-        }
+        AnsibleStatus { executor: Some(self.executor.clone()), ..AnsibleStatus::new(id, state) }
     }
 }
 
