@@ -23,6 +23,7 @@ pub mod region;
 pub mod row;
 pub mod sample;
 pub mod source;
+pub mod template;
 pub mod text;
 
 /// API group of every resource of ours.
