@@ -14,6 +14,7 @@ pub mod maintain;
 mod reach;
 pub mod run;
 pub mod runner;
+pub mod select;
 pub mod serve;
 mod shell;
 pub mod signals;
