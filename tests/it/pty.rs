@@ -10,6 +10,8 @@ use portable_pty::{ChildKiller, CommandBuilder, MasterPty, PtySize, native_pty_s
 
 /// How long anything may take to show on the screen.
 const DEADLINE: Duration = Duration::from_mins(1);
+/// When nothing more has come for so long, what is there is taken for the whole picture.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// A program that runs in a terminal of its own.
 pub(crate) struct Pty {
@@ -28,6 +30,17 @@ pub(crate) struct Pty {
 struct Seen {
     parser: vt100::Parser,
     raw: Vec<u8>,
+}
+
+impl Seen {
+    /// Whether the last picture has come to its end, which is where the cursor goes.
+    fn is_whole(&self) -> bool {
+        const CURSOR: &[u8] = b"\x1b[?25";
+        let tail = &self.raw[self.raw.len().saturating_sub(24)..];
+        let at = tail.windows(CURSOR.len()).rposition(|bytes| bytes == CURSOR);
+        let rest = at.map(|at| &tail[at + CURSOR.len()..]);
+        rest.is_some_and(|rest| rest == b"l" || rest.starts_with(b"h\x1b[") && rest.ends_with(b"H"))
+    }
 }
 
 impl Pty {
@@ -153,7 +166,16 @@ impl Pty {
         let mut seen = seen.lock().unwrap();
         loop {
             if wanted(&seen) {
-                return seen.parser.screen().contents();
+                if seen.is_whole() {
+                    return seen.parser.screen().contents();
+                }
+                // A picture comes in pieces, and what is asked of it next may be in the last one.
+                let quiet = more.wait_timeout(seen, QUIET).unwrap();
+                seen = quiet.0;
+                if quiet.1.timed_out() {
+                    return seen.parser.screen().contents();
+                }
+                continue;
             }
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "never: {what}\n{}", seen.parser.screen().contents());

@@ -156,7 +156,9 @@ async fn a_request_is_decoded_checked_and_decided() {
     // From the fleet: the request of the host under the cursor, decided meanwhile by somebody else.
     let late = file(&asker, &world, "web-3", &["inv:hosts"]).await;
     find(&mut pty, &world, "web-3", &late).await;
-    pty.send("vfzRGk");
+    pty.send("vf");
+    pty.shows("4 hosts · live");
+    pty.send("zRGk");
     pty.send("a");
     pty.shows("approve the certificate of web-3");
     let denied = json!({"status": {"conditions": [
