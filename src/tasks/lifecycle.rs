@@ -64,7 +64,7 @@ pub struct LifecycleArgs {
 }
 
 /// The time, to the second: Kubernetes keeps no more, so more would never compare equal.
-fn now() -> Timestamp {
+pub(in crate::tasks) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
 }
 
@@ -143,7 +143,7 @@ async fn once(
 
 /// Whether the server serves hosts and lets us read them. A service tries again for ever while the
 /// server is out of reach. False: a stop was asked for.
-async fn until_reachable(
+pub(in crate::tasks) async fn until_reachable(
     connection: &Connection,
     namespace: &str,
     service: bool,
