@@ -110,6 +110,8 @@ pub struct Tiding {
     pub warning: bool,
     /// One word.
     pub reason: &'static str,
+    /// What it is about: a step, or what is waited for. Events of one reason about the same are one.
+    pub action: String,
     /// A sentence.
     pub note: String,
 }
@@ -439,12 +441,14 @@ fn seconds(length: SignedDuration, part: f64) -> SignedDuration {
 /// What people are to hear of a change of the record.
 pub fn tidings(old: Option<&DecommissionStatus>, new: &DecommissionStatus) -> Vec<Tiding> {
     let mut all = Vec::new();
-    let mut tell = |warning, reason, note: String| all.push(Tiding { warning, reason, note });
+    let mut tell = |warning, reason, action: &str, note: String| {
+        all.push(Tiding { warning, reason, action: action.to_owned(), note });
+    };
     let old = old.filter(|old| old.started_at.is_some());
     if old.is_none() {
         let names: Vec<&str> = new.steps.iter().map(|step| step.name.as_str()).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        tell(false, "DecommissionBegins", format!("steps: {names}"));
+        tell(false, "DecommissionBegins", "Decommission", format!("steps: {names}"));
     }
     for step in &new.steps {
         let before = old.and_then(|old| old.steps.iter().find(|one| one.name == step.name));
@@ -455,22 +459,22 @@ pub fn tidings(old: Option<&DecommissionStatus>, new: &DecommissionStatus) -> Ve
         let note = format!("{}, attempt {}: {message}", step.name, step.attempts);
         match step.state {
             StepState::Pending | StepState::Running => {}
-            StepState::Succeeded => tell(false, "StepDone", note),
-            StepState::Retrying => tell(true, "StepFailed", note),
-            StepState::Stuck => tell(true, "StepStuck", note),
-            StepState::Failed => tell(true, "StepGivenUp", note),
-            StepState::Unknown => tell(true, "StepUnknown", note),
+            StepState::Succeeded => tell(false, "StepDone", &step.name, note),
+            StepState::Retrying => tell(true, "StepFailed", &step.name, note),
+            StepState::Stuck => tell(true, "StepStuck", &step.name, note),
+            StepState::Failed => tell(true, "StepGivenUp", &step.name, note),
+            StepState::Unknown => tell(true, "StepUnknown", &step.name, note),
         }
     }
     if let Some(wait) = &new.waiting {
         let before = old.and_then(|old| old.waiting.as_ref());
         let before = before.filter(|old| old.reason == wait.reason && old.what == wait.what);
         if before.is_none() {
-            tell(false, "DecommissionWaits", wait.what.clone());
+            tell(false, "DecommissionWaits", &wait.reason, wait.what.clone());
         }
         if wait.overdue && before.is_none_or(|before| !before.overdue) {
             let note = format!("waits since {}: {}", wait.since.0, wait.what);
-            tell(true, "DecommissionOverdue", note);
+            tell(true, "DecommissionOverdue", &wait.reason, note);
         }
     }
     all

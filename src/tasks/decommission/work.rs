@@ -20,7 +20,7 @@ use crate::error::{Error, Result, chain};
 use crate::model::condition::{self, DELETING};
 use crate::model::csr::host_user;
 use crate::model::decommission::{
-    Act, Outcome, Step, Verdict, View, ended, is_kept, judge, story, tidings,
+    Act, Outcome, Step, Tiding, Verdict, View, ended, is_kept, judge, story, tidings,
 };
 use crate::model::diff::{Part, StoredHost, digest};
 use crate::model::host::{DecommissionStatus, Host};
@@ -227,14 +227,14 @@ impl Work {
     async fn tell(&self, host: &Host, before: Option<&DecommissionStatus>, now: &DecommissionStatus) {
         let name = host.metadata.name.as_deref().unwrap_or_default();
         for tiding in tidings(before, now) {
-            let (kind, reason, note) = if tiding.warning {
-                tracing::warn!(host = name, note = tiding.note, "{}", tiding.reason);
-                (Kind::Warning, tiding.reason, tiding.note)
+            let Tiding { warning, reason, action, note } = tiding;
+            if warning {
+                tracing::warn!(host = name, note, "{reason}");
             } else {
-                tracing::info!(host = name, note = tiding.note, "{}", tiding.reason);
-                (Kind::Normal, tiding.reason, tiding.note)
-            };
-            self.events.tell(&about(host), kind, reason, "Decommission", &note).await;
+                tracing::info!(host = name, note, "{reason}");
+            }
+            let kind = if warning { Kind::Warning } else { Kind::Normal };
+            self.events.tell(&about(host), kind, reason, &action, &note).await;
         }
     }
 
