@@ -455,8 +455,13 @@ pub fn tidings(old: Option<&DecommissionStatus>, new: &DecommissionStatus) -> Ve
         if before.is_some_and(|before| before.state == step.state && before.attempts == step.attempts) {
             continue;
         }
-        let message = step.message.as_deref().unwrap_or_default();
-        let note = format!("{}, attempt {}: {message}", step.name, step.attempts);
+        let attempt = match step.attempts {
+            0 => String::new(),
+            number => format!(", attempt {number}"),
+        };
+        let message = step.message.as_deref().filter(|message| !message.is_empty());
+        let message = message.map_or_else(String::new, |message| format!(": {message}"));
+        let note = format!("{}{attempt}{message}", step.name);
         match step.state {
             StepState::Pending | StepState::Running => {}
             StepState::Succeeded => tell(false, "StepDone", &step.name, note),

@@ -207,9 +207,14 @@ impl Site {
         .collect()
     }
 
-    async fn end(self) {
-        let release = self.service.program(&["decommission", "--release"]);
-        run(release).await.with(0);
+    /// Ends the services and lets every host go.
+    async fn end(self, services: impl IntoIterator<Item = Child>) {
+        for mut service in services {
+            service.kill().await.unwrap();
+        }
+        for (name, _) in self.world.versions().await {
+            self.world.edit(&name, "t", json!({"metadata": {"finalizers": null}})).await;
+        }
         self.world.end().await;
     }
 }
@@ -313,8 +318,7 @@ http = {{ method = "PUT", url = "{}/hosts/{{provider-id}}?c={{cluster}}", header
         .await;
         assert!(told.2.starts_with("owners Succeeded, a Succeeded, monitoring Succeeded;"), "{told:?}");
         assert!(!site.log().contains("s3cr3t"));
-        drop(service);
-        site.end().await;
+        site.end([service]).await;
     }
 }
 
@@ -341,7 +345,7 @@ again-after = "1s"
         );
         let site = Site::new(world, &file).await;
         site.hook("a", "printf '{\"message\": \"no way\"}'; exit 3");
-        let _service = site.serve(None);
+        let service = site.serve(None);
         site.known("web-1").await;
         site.delete("web-1").await;
         site.gone("web-1").await;
@@ -365,7 +369,7 @@ again-after = "1s"
         let last = note("Decommissioned").1;
         assert!(last.starts_with("may-fail Failed in 2 attempts, dns Succeeded in 3 attempts"), "{last}");
         assert!(!site.log().contains("s3cr3t"), "{}", site.log());
-        site.end().await;
+        site.end([service]).await;
     }
 }
 
@@ -374,7 +378,7 @@ async fn what_keeps_a_host_is_waited_for() {
     for world in worlds("decom-wait").await {
         let site = Site::new(world, "hooks = \"HOOKS\"\n[[step]]\nname = \"a\"\nhook = \"a\"").await;
         let world = &site.world;
-        let _service = site.serve(None);
+        let service = site.serve(None);
         site.known("web-1").await;
         let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
         let until = now + jiff::SignedDuration::from_mins(10);
@@ -397,12 +401,11 @@ async fn what_keeps_a_host_is_waited_for() {
         assert!(deleting(&runs)["message"].as_str().unwrap().contains("r1"));
         assert_eq!(state(&runs, "a"), "Pending");
         assert!(site.ran().is_empty());
-        // A pass that changes nothing writes nothing.
         let settled = json!({"status": {"ansible": {"state": "Failed"}}});
         world.hosts().patch_status("web-1", &params, &Patch::Merge(settled)).await.unwrap();
         site.gone("web-1").await;
         assert_eq!(site.ran(), ["a"]);
-        site.end().await;
+        site.end([service]).await;
     }
 }
 
@@ -445,7 +448,7 @@ async fn a_second_pass_writes_nothing_a_dry_run_neither_and_a_release_lets_all_g
         site.delete("web-2").await;
         assert!(world.hosts().get_opt("web-2").await.unwrap().is_none());
         assert_eq!(site.ran(), ["a"]);
-        site.end().await;
+        site.end([]).await;
     }
 }
 
@@ -469,8 +472,8 @@ async fn a_clean_stop_writes_down_what_has_ended_and_begins_nothing() {
     let host = site.world.json("web-1").await;
     assert_eq!((state(&host, "a"), state(&host, "b")), ("Succeeded", "Pending"));
     assert_eq!(site.ran(), ["a"]);
-    let _next = site.serve(None);
+    let next = site.serve(None);
     site.gone("web-1").await;
     assert_eq!(site.ran(), ["a", "b"]);
-    site.end().await;
+    site.end([next]).await;
 }

@@ -29,14 +29,14 @@ async fn killed(name: &str, steps: &str, stop_at: &str) -> Option<(Site, tokio::
 }
 
 async fn an_idempotent_one(stop_at: &str) {
-    let Some((site, _second)) = killed("decom-kill", BOTH, stop_at).await else { return };
+    let Some((site, second)) = killed("decom-kill", BOTH, stop_at).await else { return };
     site.gone("web-1").await;
     let mut ran = site.ran();
     // The one that was killed between the end of a step and its record has it begun again.
     assert_eq!(ran.len(), if stop_at == "ran" { 3 } else { 2 }, "{stop_at}: {ran:?}");
     ran.dedup();
     assert_eq!(ran, ["a", "b"], "{stop_at}");
-    site.end().await;
+    site.end([second]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +48,7 @@ async fn whoever_dies_at_whatever_step_another_one_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_run_once_is_not_begun_again_unasked() {
     let before = async {
-        let Some((site, _second)) = killed("decom-before", ONCE, "recorded").await else { return };
+        let Some((site, second)) = killed("decom-before", ONCE, "recorded").await else { return };
         let host = site.says("web-1", "StepUnknown").await;
         assert_eq!((state(&host, "b"), site.ran().len()), ("Unknown", 0));
         // An answer about something else is none.
@@ -56,10 +56,10 @@ async fn what_may_run_once_is_not_begun_again_unasked() {
         site.world.edit("web-1", "ann", annotation(ANSWER, json!("b/1=again"))).await;
         site.gone("web-1").await;
         assert_eq!(site.ran(), ["b"]);
-        site.end().await;
+        site.end([second]).await;
     };
     let after = async {
-        let Some((site, _second)) = killed("decom-after", ONCE, "ran").await else { return };
+        let Some((site, second)) = killed("decom-after", ONCE, "ran").await else { return };
         site.says("web-1", "StepUnknown").await;
         let told = wait_for("the warning", async || {
             site.told("web-1").await.into_iter().find(|(_, reason, _)| reason == "StepUnknown")
@@ -70,7 +70,7 @@ async fn what_may_run_once_is_not_begun_again_unasked() {
         site.world.edit("web-1", "ann", annotation(ANSWER, json!("b/1=done"))).await;
         site.gone("web-1").await;
         assert_eq!(site.ran(), ["b"]);
-        site.end().await;
+        site.end([second]).await;
     };
     tokio::join!(before, after);
 }
