@@ -187,11 +187,7 @@ fn plan(view: &View<'_>) -> DecommissionStatus {
         next_at: None,
         message: None,
     });
-    DecommissionStatus {
-        started_at: Some(Time(view.now)),
-        waiting: None,
-        steps: steps.collect(),
-    }
+    DecommissionStatus { started_at: Some(Time(view.now)), waiting: None, steps: steps.collect() }
 }
 
 /// A step that runs while nobody runs it: whoever began it has died.
@@ -274,7 +270,9 @@ fn step(view: &View<'_>, record: &mut DecommissionStatus) -> Next {
                 continue;
             }
             let say = format!("{STEP_ANSWER}={}/{}=done", step.name, step.attempts);
-            let what = format!("{place}: the service's file has it no more; put it back, or annotate {say}");
+            let what = format!(
+                "{place}: the service's file has it no more; put it back, or annotate {say}"
+            );
             return Next::Wait(Wait::new("StepMissing", &what));
         };
         if let Some(wanted) = &known.owners {
@@ -310,13 +308,18 @@ fn step(view: &View<'_>, record: &mut DecommissionStatus) -> Next {
                 let retry = step.state == StepState::Retrying;
                 let reason = if retry { "StepRetrying" } else { "StepStuck" };
                 let why = step.message.as_deref().unwrap_or_default();
-                let message = format!("{place}: failed {} times, again at {at}: {why}", step.attempts);
+                let message =
+                    format!("{place}: failed {} times, again at {at}: {why}", step.attempts);
                 Next::Go(Act::Wait { until: Some(at), retry }, reason, message)
             }
         };
     }
-    let failed: Vec<&str> =
-        record.steps.iter().filter(|s| s.state == StepState::Failed).map(|s| s.name.as_str()).collect();
+    let failed: Vec<&str> = record
+        .steps
+        .iter()
+        .filter(|s| s.state == StepState::Failed)
+        .map(|s| s.name.as_str())
+        .collect();
     let mut message = match total {
         1 => "1 step done".to_owned(),
         _ => format!("{total} steps done"),
@@ -452,7 +455,9 @@ pub fn tidings(old: Option<&DecommissionStatus>, new: &DecommissionStatus) -> Ve
     }
     for step in &new.steps {
         let before = old.and_then(|old| old.steps.iter().find(|one| one.name == step.name));
-        if before.is_some_and(|before| before.state == step.state && before.attempts == step.attempts) {
+        if before
+            .is_some_and(|before| before.state == step.state && before.attempts == step.attempts)
+        {
             continue;
         }
         let attempt = match step.attempts {
@@ -488,7 +493,11 @@ pub fn tidings(old: Option<&DecommissionStatus>, new: &DecommissionStatus) -> Ve
 /// The whole story in one line, for what remains of a host that is gone.
 pub fn story(record: &DecommissionStatus) -> String {
     let steps = record.steps.iter().map(|step| {
-        let times = if step.attempts > 1 { format!(" in {} attempts", step.attempts) } else { String::new() };
+        let times = if step.attempts > 1 {
+            format!(" in {} attempts", step.attempts)
+        } else {
+            String::new()
+        };
         format!("{} {}{times}", step.name, step.state.as_str())
     });
     let steps: Vec<String> = steps.collect();

@@ -8,9 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::condition::{
-    self, AGENT_READY, DRAINED, IN_MAINTENANCE, IN_SERVICE, READY, condition,
-};
+use super::condition::{self, AGENT_READY, DRAINED, IN_MAINTENANCE, IN_SERVICE, READY, condition};
 use super::host::{
     AnsibleStatus, Hold, HoldMode, Host, HostStatus, MaintenanceStatus, Operation, Phase, RunState,
     ServiceState,
@@ -199,20 +197,9 @@ pub fn canceled(host: &Host, now: Timestamp) -> Option<AnsibleStatus> {
             || run.state.is_final() && run.request_id != request.request_id
     });
     free.then(|| AnsibleStatus {
-        request_id: request.request_id.clone(),
-        state: RunState::Canceled,
-        started_at: None,
         finished_at: Some(Time(now)),
-        rc: None,
-        ok: None,
-        changed: None,
-        failed: None,
-        unreachable: None,
-        revision: None,
-        executor: None,
-        task: None,
         message: Some(CANCELED.to_owned()),
-        tail: None,
+        ..AnsibleStatus::new(&request.request_id, RunState::Canceled)
     })
 }
 

@@ -44,8 +44,8 @@ use crate::store::client::{
     ConnectOptions, Connection, DEADLINE, DECOMMISSION, call, connect_to_cluster,
 };
 use crate::store::lease::{Leadership, lead};
-use crate::tasks::lifecycle::{now, until_reachable};
-use crate::tasks::{http, signals};
+use crate::tasks::lifecycle::now;
+use crate::tasks::{http, reach, signals};
 use crate::telemetry::LogArgs;
 
 /// Where health and metrics are served while the task runs as a service.
@@ -109,7 +109,8 @@ pub async fn run(args: DecommissionArgs, server: &ConnectOptions, namespace: &st
         let ready: http::Ready = Arc::new(move || counted.ready());
         tokio::spawn(http::serve(listener, registry, ready, stop.clone()));
     }
-    if !until_reachable(&connection, namespace, !single, stop.clone()).await? {
+    let check = async || reach::hosts(&connection, namespace, None).await;
+    if !reach::until_reachable(!single, stop.clone(), check).await? {
         return Ok(EXIT_DONE);
     }
     let client = connection.client.clone();

@@ -17,6 +17,9 @@ use crate::model::text;
 
 /// Most bytes of a program's output that are read.
 const OUTPUT: u64 = 64 * 1024;
+/// How long the last of the output may take when the program has ended: something that it has started
+/// may hold the pipe for ever.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Longest message of a program, in characters.
 const MESSAGE: usize = 200;
 /// What a program gets of our environment when it does not get all of it.
@@ -121,15 +124,25 @@ pub(in crate::tasks) async fn start(
                 let _ = stdin.write_all(input.to_string().as_bytes()).await;
             }
         };
+        let mut answer = Vec::new();
         let heard = async {
-            let mut answer = Vec::new();
             if let Some(stdout) = stdout {
-                let _ = stdout.take(OUTPUT).read_to_end(&mut answer).await;
+                let mut stdout = stdout.take(OUTPUT);
+                while let Ok(1..) = stdout.read_buf(&mut answer).await {}
             }
-            answer
         };
-        let ((), answer) = tokio::join!(told, heard);
-        (child.wait().await, answer)
+        let ended = async { tokio::join!(told, child.wait()).1 };
+        let status = {
+            let (mut heard, mut ended) = (std::pin::pin!(heard), std::pin::pin!(ended));
+            tokio::select! {
+                () = &mut heard => ended.await,
+                status = &mut ended => {
+                    let _ = tokio::time::timeout(LAST_WORDS, heard).await;
+                    status
+                }
+            }
+        };
+        (status, answer)
     };
     match tokio::time::timeout(limit, talk).await {
         Ok((Ok(status), answer)) => {

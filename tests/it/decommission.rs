@@ -90,8 +90,7 @@ struct Site {
 impl Site {
     /// In `file`, `HOOKS` stands for the folder of the programs.
     async fn new(world: World, file: &str) -> Self {
-        let service =
-            world.seen_by("inv:svc:decommission", &["inv:decommissioners"]).await;
+        let service = world.seen_by("inv:svc:decommission", &["inv:decommissioners"]).await;
         let site = Self { world, service };
         std::fs::create_dir(site.path("hooks")).unwrap();
         for name in ["a", "b"] {
@@ -137,7 +136,8 @@ impl Site {
     /// The service, until it is dropped; with a step it dies after it.
     fn serve(&self, stop_at: Option<&str>) -> Child {
         let mut command = self.command(&["--listen", "127.0.0.1:0"]);
-        let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let log =
+            std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         command.stdout(Stdio::null()).stderr(log);
         if let Some(step) = stop_at {
             command.env("INV_TUI_STOP_AT", step);
@@ -295,7 +295,10 @@ http = {{ method = "PUT", url = "{}/hosts/{{provider-id}}?c={{cluster}}", header
         assert_eq!((site.ran(), state(&left, "others")), (vec!["a".to_owned()], ""));
         let heard: Value =
             serde_json::from_str(&std::fs::read_to_string(site.path("a.in")).unwrap()).unwrap();
-        assert_eq!((&heard["step"], &heard["host"]["metadata"]["name"]), (&json!("a"), &json!("web-1")));
+        assert_eq!(
+            (&heard["step"], &heard["host"]["metadata"]["name"]),
+            (&json!("a"), &json!("web-1"))
+        );
         assert_eq!(heard["host"]["metadata"].get("managedFields"), None);
         {
             let script = elsewhere.script.lock().unwrap();
@@ -316,7 +319,10 @@ http = {{ method = "PUT", url = "{}/hosts/{{provider-id}}?c={{cluster}}", header
             all.iter().find(|(_, reason, _)| reason == "Decommissioned").cloned()
         })
         .await;
-        assert!(told.2.starts_with("owners Succeeded, a Succeeded, monitoring Succeeded;"), "{told:?}");
+        assert!(
+            told.2.starts_with("owners Succeeded, a Succeeded, monitoring Succeeded;"),
+            "{told:?}"
+        );
         assert!(!site.log().contains("s3cr3t"));
         site.end([service]).await;
     }
@@ -325,8 +331,12 @@ http = {{ method = "PUT", url = "{}/hosts/{{provider-id}}?c={{cluster}}", header
 #[tokio::test(flavor = "multi_thread")]
 async fn what_fails_is_tried_again_told_and_never_left_out() {
     for world in worlds("decom-fail").await {
-        let elsewhere =
-            Elsewhere::begin(&[(500, r#"{"message": "no s3cr3t-t0ken \u001b[2J"}"#), (503, "{}"), (404, "")]).await;
+        let elsewhere = Elsewhere::begin(&[
+            (500, r#"{"message": "no s3cr3t-t0ken \u001b[2J"}"#),
+            (503, "{}"),
+            (404, ""),
+        ])
+        .await;
         let file = format!(
             r#"
 hooks = "HOOKS"
@@ -363,11 +373,17 @@ again-after = "1s"
         let failed: Vec<&str> =
             told.iter().filter(|(_, r, _)| r == "StepFailed").map(|(_, _, n)| n.as_str()).collect();
         assert!(failed.contains(&"may-fail, attempt 1: hook a failed: no way"), "{failed:?}");
-        assert!(failed.contains(&"dns, attempt 1: 500 Internal Server Error: no *** \u{fffd}[2J"), "{failed:?}");
+        assert!(
+            failed.contains(&"dns, attempt 1: 500 Internal Server Error: no *** \u{fffd}[2J"),
+            "{failed:?}"
+        );
         assert_eq!(note("StepGivenUp"), ("Warning", "may-fail, attempt 2: hook a failed: no way"));
         assert_eq!(note("StepStuck"), ("Warning", "dns, attempt 2: 503 Service Unavailable"));
         let last = note("Decommissioned").1;
-        assert!(last.starts_with("may-fail Failed in 2 attempts, dns Succeeded in 3 attempts"), "{last}");
+        assert!(
+            last.starts_with("may-fail Failed in 2 attempts, dns Succeeded in 3 attempts"),
+            "{last}"
+        );
         assert!(!site.log().contains("s3cr3t"), "{}", site.log());
         site.end([service]).await;
     }
@@ -376,13 +392,15 @@ again-after = "1s"
 #[tokio::test(flavor = "multi_thread")]
 async fn what_keeps_a_host_is_waited_for() {
     for world in worlds("decom-wait").await {
-        let site = Site::new(world, "hooks = \"HOOKS\"\n[[step]]\nname = \"a\"\nhook = \"a\"").await;
+        let site =
+            Site::new(world, "hooks = \"HOOKS\"\n[[step]]\nname = \"a\"\nhook = \"a\"").await;
         let world = &site.world;
         let service = site.serve(None);
         site.known("web-1").await;
         let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
         let until = now + jiff::SignedDuration::from_mins(10);
-        let hold = json!({"reason": "disk swap", "since": now.to_string(), "until": until.to_string()});
+        let hold =
+            json!({"reason": "disk swap", "since": now.to_string(), "until": until.to_string()});
         let both = json!({"spec": {"maintenance": {"ann": hold}, "paused": true}});
         world.edit("web-1", "kubectl-edit", both).await;
         let going = json!({"status": {"ansible": {"requestID": "r1", "state": "Running"}}});
@@ -390,7 +408,9 @@ async fn what_keeps_a_host_is_waited_for() {
         world.hosts().patch_status("web-1", &params, &Patch::Merge(going)).await.unwrap();
         site.delete("web-1").await;
         let held = site.says("web-1", "Held").await;
-        assert!(deleting(&held)["message"].as_str().unwrap().starts_with("it is held by ann, since"));
+        assert!(
+            deleting(&held)["message"].as_str().unwrap().starts_with("it is held by ann, since")
+        );
         world.edit("web-1", "t", annotation("inventory.inv-tui.dev/protect", json!("pay"))).await;
         site.says("web-1", "Protected").await;
         world.edit("web-1", "t", annotation("inventory.inv-tui.dev/protect", Value::Null)).await;
@@ -412,7 +432,8 @@ async fn what_keeps_a_host_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_pass_writes_nothing_a_dry_run_neither_and_a_release_lets_all_go() {
     for world in worlds("decom-once").await {
-        let site = Site::new(world, "hooks = \"HOOKS\"\n[[step]]\nname = \"a\"\nhook = \"a\"").await;
+        let site =
+            Site::new(world, "hooks = \"HOOKS\"\n[[step]]\nname = \"a\"\nhook = \"a\"").await;
         let world = &site.world;
         for name in ["web-1", "web-2", "web-3"] {
             world.make_host(name, name, "eu-west-1", "shop").await;

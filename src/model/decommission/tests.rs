@@ -225,7 +225,8 @@ fn what_keeps_a_host_is_waited_for_and_told_when_it_takes_too_long() {
     assert_eq!((told[0].warning, told[0].reason), (true, "DecommissionOverdue"));
 
     world.annotate(PROTECT, None);
-    let hold = json!({"reason": "disk", "since": "1970-01-01T00:00:00Z", "until": at(5_000).to_string()});
+    let hold =
+        json!({"reason": "disk", "since": "1970-01-01T00:00:00Z", "until": at(5_000).to_string()});
     world.host.spec.maintenance.insert("ann".into(), serde_json::from_value(hold).unwrap());
     let held = world.turn();
     assert_eq!(held.condition.reason, "Held");
@@ -246,7 +247,11 @@ fn what_keeps_a_host_is_waited_for_and_told_when_it_takes_too_long() {
 #[test]
 fn owners_are_waited_for_in_order_and_those_without_a_place_first() {
     let hook = |owner: &str| format!("{OWNER_HOOK}{owner}");
-    let steps = vec![owners_step("first", &["backup", "dns"]), act("drain"), owners_step("last", &["billing"])];
+    let steps = vec![
+        owners_step("first", &["backup", "dns"]),
+        act("drain"),
+        owners_step("last", &["billing"]),
+    ];
     let mut world = World::new(steps);
     for owner in ["dns", "backup", "billing", "stranger"] {
         world.annotate(&hook(owner), Some("x"));

@@ -88,7 +88,9 @@ fn host(write: &Write<'_>) -> Option<String> {
         write.new?;
         finalizer(write)
             .or_else(|| decommissioned(write))
-            .or_else(|| fetched(write)).or_else(|| hold(write)).or_else(|| run(write))
+            .or_else(|| fetched(write))
+            .or_else(|| hold(write))
+            .or_else(|| run(write))
     })
 }
 

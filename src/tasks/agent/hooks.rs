@@ -57,6 +57,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_hook_may_leave_something_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        hook(
+            dir.path(),
+            "starts",
+            0o700,
+            "#!/bin/sh\n(while read -r a; do :; done <\"$0.fifo\") &\necho '{\"message\": \"started\"}'\n",
+        );
+        let fifo = dir.path().join("starts.fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let done = run(dir.path(), "starts", Duration::from_secs(20)).await;
+        assert_eq!((done.fine, done.message.as_str()), (true, "started"));
+        // What is left reads its end and goes.
+        drop(std::fs::File::options().read(true).write(true).open(fifo).unwrap());
+    }
+
+    #[tokio::test]
     async fn what_others_may_write_is_not_run_and_what_hangs_is_ended() {
         let dir = tempfile::tempdir().unwrap();
         hook(dir.path(), "open", 0o777, "#!/bin/sh\n");

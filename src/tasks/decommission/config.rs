@@ -212,8 +212,9 @@ impl Config {
                     "the step name \"{name}\" is not at most 63 of a-z, 0-9 and -, or is there twice"
                 ));
             }
-            let (step, deed) =
-                one.check(file.hooks.as_deref()).map_err(|why| format!("step \"{name}\": {why}"))?;
+            let (step, deed) = one
+                .check(file.hooks.as_deref())
+                .map_err(|why| format!("step \"{name}\": {why}"))?;
             steps.push(step);
             doing.push(deed);
         }
@@ -253,7 +254,8 @@ impl FileStep {
         let hosts = match self.hosts.as_deref() {
             None => None,
             Some(text) => Some(
-                Filter::parse(text).map_err(|why| format!("hosts \"{text}\" is no filter: {why}"))?,
+                Filter::parse(text)
+                    .map_err(|why| format!("hosts \"{text}\" is no filter: {why}"))?,
             ),
         };
         let (owners, deed) = match (self.wait_for, self.hook, self.http) {
@@ -301,7 +303,9 @@ impl FileCall {
         let method = Method::from_bytes(self.method.as_bytes())
             .ok()
             .filter(|method| ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()))
-            .ok_or_else(|| format!("method \"{}\" is none of GET POST PUT PATCH DELETE", self.method))?;
+            .ok_or_else(|| {
+                format!("method \"{}\" is none of GET POST PUT PATCH DELETE", self.method)
+            })?;
         template(&self.url)?;
         let mut headers = Vec::new();
         for (name, text) in self.headers {
@@ -318,7 +322,9 @@ impl FileCall {
                 HeaderText::Secret(secret) => {
                     match Reference::parse(&secret.credentials).map_err(|why| why.to_string())? {
                         Reference::Profile(_) => {
-                            return Err(format!("the credentials of {name} are neither env: nor file:"));
+                            return Err(format!(
+                                "the credentials of {name} are neither env: nor file:"
+                            ));
                         }
                         Reference::Environment(_) | Reference::File(_) => {}
                     }
@@ -419,7 +425,8 @@ pub(super) fn address(url: &str, host: &Host) -> Result<String, String> {
             Part::Text(text) => out.push_str(text),
             Part::Field(field) => {
                 let value = value(host, field).filter(|value| !value.is_empty());
-                let value = value.ok_or_else(|| format!("the host has no {field}, which url names"))?;
+                let value =
+                    value.ok_or_else(|| format!("the host has no {field}, which url names"))?;
                 if value.chars().all(|c| c == '.') {
                     return Err(format!("the {field} of the host is no part of an address"));
                 }

@@ -21,8 +21,7 @@ use super::work::{Left, Work};
 use crate::error::{Error, Result, chain};
 use crate::model::diff::StoredHost;
 use crate::model::labels::FINALIZER;
-use crate::model::text;
-use crate::store::client::DECOMMISSION;
+use crate::store::client::{DECOMMISSION, explain, watch_failure};
 use crate::store::event::Events;
 use crate::tasks::jobs::Jobs;
 
@@ -187,9 +186,11 @@ impl Loop<'_> {
                 }
             }
             Ok(Event::Delete(host)) => self.forget(&host.name_any()),
-            Err(cause) => {
-                let error = text::clean(&cause.to_string()).into_owned();
-                tracing::warn!(error, "cannot follow the hosts");
+            Err(problem) => {
+                // Too old: it is listed again.
+                let Some(cause) = watch_failure(problem) else { return };
+                let error = explain("cannot watch hosts", "watch hosts", cause);
+                tracing::warn!(error = chain(&error), hint = error.next_step(), "the watch failed");
             }
         }
     }

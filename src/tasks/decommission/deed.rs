@@ -67,7 +67,8 @@ async fn send(call: &Call, attempt: &Attempt<'_>) -> Outcome {
                 expected => expected.contains(&status),
             };
             let words = redact(words);
-            let said = if words.is_empty() { status.to_string() } else { format!("{status}: {words}") };
+            let said =
+                if words.is_empty() { status.to_string() } else { format!("{status}: {words}") };
             if fine { Outcome::Done(said) } else { Outcome::Failed(said) }
         }
         Err(Unanswered { sent: true, why }) => Outcome::Failed(redact(why)),
@@ -102,7 +103,8 @@ fn request(
                 })
             }
         };
-        let value = value.map_err(|_illegal| format!("the header {name} has illegal characters"))?;
+        let value =
+            value.map_err(|_illegal| format!("the header {name} has illegal characters"))?;
         request = request.header(name, value);
     }
     let body = if call.body {

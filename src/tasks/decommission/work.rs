@@ -148,7 +148,11 @@ impl Work {
             let Ended { step, attempt, outcome } = over;
             let new = ended(old, step, *attempt, outcome, now(), fastrand::f64());
             if new.is_none() {
-                tracing::warn!(host = name, step = step.name, "another one went on in the meantime");
+                tracing::warn!(
+                    host = name,
+                    step = step.name,
+                    "another one went on in the meantime"
+                );
             }
             host.status.get_or_insert_default().decommission = new.or_else(|| before.clone());
         }
@@ -224,7 +228,12 @@ impl Work {
         Ok(done)
     }
 
-    async fn tell(&self, host: &Host, before: Option<&DecommissionStatus>, now: &DecommissionStatus) {
+    async fn tell(
+        &self,
+        host: &Host,
+        before: Option<&DecommissionStatus>,
+        now: &DecommissionStatus,
+    ) {
         let name = host.metadata.name.as_deref().unwrap_or_default();
         for tiding in tidings(before, now) {
             let Tiding { warning, reason, action, note } = tiding;
@@ -276,7 +285,9 @@ impl Work {
         self.sweep(name).await?;
         let story = story(&said);
         let note = format!("{story}; the host is let go");
-        self.events.tell(&about(&host), Kind::Normal, "Decommissioned", "Decommission", &note).await;
+        self.events
+            .tell(&about(&host), Kind::Normal, "Decommissioned", "Decommission", &note)
+            .await;
         stop_at("swept");
         let mut rest = host.metadata.finalizers.clone().unwrap_or_default();
         rest.retain(|one| one != FINALIZER);
@@ -348,7 +359,8 @@ fn unbegun(host: &Host, verdict: &Verdict) -> Option<Verdict> {
 fn typed(stored: &StoredHost) -> Result<Host> {
     let name = stored.metadata.name.as_deref().unwrap_or_default();
     let read = || Host::deserialize(object(stored)?).map_err(|cause| Error::new("").because(cause));
-    read().map_err(|cause| Error::new(format!("cannot read host \"{name}\"")).because(chain(&cause)))
+    read()
+        .map_err(|cause| Error::new(format!("cannot read host \"{name}\"")).because(chain(&cause)))
 }
 
 /// The host as its whole object, without who wrote what.

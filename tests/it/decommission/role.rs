@@ -45,7 +45,9 @@ async fn the_service_keeps_to_its_own_and_others_keep_off_it() {
         ] {
             refused(hosts.patch("web-1", &merge, &Patch::Merge(&patch)).await, only);
         }
-        world.edit("web-1", "t", json!({"metadata": {"finalizers": [FINALIZER, "example.com/x"]}})).await;
+        world
+            .edit("web-1", "t", json!({"metadata": {"finalizers": [FINALIZER, "example.com/x"]}}))
+            .await;
         refused(hosts.patch("web-1", &merge, &finalizers(json!([]))).await, only);
         hosts.patch("web-1", &merge, &finalizers(json!(["example.com/x"]))).await.unwrap();
         refused(hosts.delete("web-1", &DeleteParams::default()).await, "cannot delete resource");
@@ -55,17 +57,27 @@ async fn the_service_keeps_to_its_own_and_others_keep_off_it() {
         let own = status(json!({"decommission": record, "conditions": [condition("Deleting")]}));
         hosts.patch_status("web-1", &merge, &own).await.unwrap();
         let done = hosts.patch_status("web-1", &merge, &status(json!({"phase": "Gone"}))).await;
-        refused(done, "of the status the decommission service writes decommission and its condition, not phase");
+        refused(
+            done,
+            "of the status the decommission service writes decommission and its condition, not phase",
+        );
         let two = status(json!({"conditions": [condition("Deleting"), condition("Ready")]}));
         let done = hosts.patch_status("web-1", &merge, &two).await;
-        refused(done, "of the conditions the decommission service writes Deleting; the others belong");
+        refused(
+            done,
+            "of the conditions the decommission service writes Deleting; the others belong",
+        );
 
         let gone = status(json!({"decommission": null}));
         for group in ["inv:fetchers", "inv:lifecycle"] {
             let other = world.seen_by("inv:svc:other", &[group]).await;
             let done = other.hosts().patch_status("web-1", &merge, &gone).await;
             refused(done, "status.decommission is the record of inv-tui --headless decommission");
-            other.hosts().patch_status("web-1", &merge, &status(json!({"phase": "Gone"}))).await.unwrap();
+            other
+                .hosts()
+                .patch_status("web-1", &merge, &status(json!({"phase": "Gone"})))
+                .await
+                .unwrap();
         }
         let runner = world.seen_by("inv:svc:runner", &["inv:runners"]).await;
         refused(runner.hosts().patch_status("web-1", &merge, &gone).await, "not decommission");
@@ -77,13 +89,18 @@ async fn the_service_keeps_to_its_own_and_others_keep_off_it() {
             let api: Api<Lease> = Api::namespaced(world.client.clone(), &world.namespace);
             let name = name.to_owned();
             async move {
-                api.patch(&name, &PatchParams::apply("t").force(), &Patch::Apply(lease)).await.unwrap()
+                api.patch(&name, &PatchParams::apply("t").force(), &Patch::Apply(lease))
+                    .await
+                    .unwrap()
             }
         };
         make("web-1", &world.agent("web-1")).await;
         make("web-2", "somebody").await;
         let params = DeleteParams::default();
-        refused(leases.delete("web-2", &params).await, "a service writes only Leases whose name begins");
+        refused(
+            leases.delete("web-2", &params).await,
+            "a service writes only Leases whose name begins",
+        );
         let beat = Patch::Merge(json!({"spec": {"holderIdentity": "x"}}));
         world_says(&world, leases.patch("web-1", &merge, &beat).await);
         leases.delete("web-1", &params).await.unwrap();
