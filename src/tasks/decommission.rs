@@ -203,10 +203,9 @@ async fn show(connection: &Connection, namespace: &str, config: &Config) -> Resu
             (true, true, Some(said)) => format!("is deleted; {}", text::clean(&said.message)),
             (true, false, _) => "is deleted without steps".to_owned(),
         };
-        lines.push(match host.metadata.deletion_timestamp.is_some() && !is_kept(&host) {
-            true => format!("{name}: {what}"),
-            false => format!("{name}: {what}: {steps}"),
-        });
+        let lost = host.metadata.deletion_timestamp.is_some() && !is_kept(&host);
+        let steps = if lost { String::new() } else { format!(": {steps}") };
+        lines.push(format!("{name}: {what}{steps}"));
     };
     pages(&api, ListParams::default(), "cannot list hosts", "list hosts", each).await?;
     let mut out = std::io::stdout().lock();

@@ -228,10 +228,10 @@ fn what_keeps_a_host_is_waited_for_and_told_when_it_takes_too_long() {
     let hold =
         json!({"reason": "disk", "since": "1970-01-01T00:00:00Z", "until": at(5_000).to_string()});
     world.host.spec.maintenance.insert("ann".into(), serde_json::from_value(hold).unwrap());
-    let held = world.turn();
-    assert_eq!(held.condition.reason, "Held");
-    assert!(held.condition.message.starts_with("it is held by ann, since"));
-    assert_eq!(held.act, Act::Wait { until: Some(at(5_000)), retry: false });
+    let kept = world.turn();
+    assert_eq!(kept.condition.reason, "Held");
+    assert!(kept.condition.message.starts_with("it is held by ann, since"));
+    assert_eq!(kept.act, Act::Wait { until: Some(at(5_000)), retry: false });
     world.now = 5_000;
     world.host.spec.paused = true;
     assert_eq!(world.turn().condition.reason, "Paused");

@@ -369,17 +369,15 @@ fn object(stored: &StoredHost) -> Result<Value> {
     metadata.managed_fields = None;
     let metadata = serde_json::to_value(metadata)
         .map_err(|cause| Error::new("cannot write the host as JSON").because(cause))?;
+    let spec = if stored.spec.is_null() { json!({}) } else { stored.spec.clone() };
     let mut object = json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
         "kind": "Host",
         "metadata": metadata,
-        "spec": stored.spec,
+        "spec": spec,
     });
-    if object["spec"].is_null() {
-        object["spec"] = json!({});
-    }
-    if !stored.status.is_null() {
-        object["status"] = stored.status.clone();
+    if let Some(map) = object.as_object_mut().filter(|_| !stored.status.is_null()) {
+        map.insert("status".to_owned(), stored.status.clone());
     }
     Ok(object)
 }
