@@ -18,6 +18,8 @@ pub const AGENT: &str = "inv-tui-agent";
 pub const LIFECYCLE: &str = "inv-tui-lifecycle";
 /// Field manager of the central runner, and the Lease that one of several holds.
 pub const RUNNER: &str = "inv-tui-runner";
+/// Field manager of the decommission service, and the Lease that one of several holds.
+pub const DECOMMISSION: &str = "inv-tui-decommission";
 
 /// How long a call that a person waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -35,8 +35,8 @@
 //!    owns it (the lifecycle controller, once there is one).
 //!
 //! `spec.maintenance`, `ansible`, `os`, `serviceState` and `paused` are never in the set.
-//! No finalizer is put on hosts: the decommission task that would take it off does not exist yet,
-//! and a host with a finalizer that nobody removes could never be deleted.
+//! No finalizer is put on hosts here: the decommission service puts its own on, so that where it does
+//! not run every host can be deleted at once.
 
 mod lost;
 mod mapping;
