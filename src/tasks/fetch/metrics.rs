@@ -65,6 +65,7 @@ pub(super) struct Metrics {
     errors: Family<ScopeKind, Counter>,
     writes: Family<Outcome, Counter>,
     skipped: Family<Source, Counter>,
+    leads: Family<Source, Gauge<i64, AtomicI64>>,
 }
 
 impl Metrics {
@@ -85,6 +86,7 @@ impl Metrics {
             errors: Family::default(),
             writes: Family::default(),
             skipped: Family::default(),
+            leads: Family::default(),
         };
         let mut root = Registry::with_prefix("inv_tui_fetch");
         let r = &mut root;
@@ -137,12 +139,15 @@ impl Metrics {
         r.register("provider_errors", "Listings that failed, by class", this.errors.clone());
         r.register("writes", "Writes sent to the API server, by outcome", this.writes.clone());
         r.register("writes_skipped", "Hosts that stood as they should", this.skipped.clone());
+        r.register("leads", "1 while this one of several works on the source", this.leads.clone());
         (this, Arc::new(root))
     }
 
     /// The metrics of this source.
     pub(super) fn of(&self, source: &str) -> Self {
-        Self { source: source.into(), ..self.clone() }
+        let this = Self { source: source.into(), ..self.clone() };
+        this.leads(false);
+        this
     }
 
     fn source(&self) -> Source {
@@ -151,6 +156,11 @@ impl Metrics {
 
     fn outcome(&self, outcome: &'static str) -> Outcome {
         Outcome { source: Arc::clone(&self.source), outcome }
+    }
+
+    /// Whether the Lease of the source is held from now on.
+    pub(super) fn leads(&self, leads: bool) {
+        self.leads.get_or_create(&self.source()).set(leads.into());
     }
 
     /// Whether any pass is finished.
