@@ -13,7 +13,7 @@ use kube::api::{Api, ListParams, PostParams};
 use tokio::sync::{Semaphore, watch};
 
 use super::Context;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Watches};
 use super::options::{Options, SourceOptions};
 use super::progress::Progress;
 use super::project::Rules;
@@ -24,7 +24,9 @@ use crate::error::{EXIT_USAGE, Error, Result, chain};
 use crate::model::GROUP;
 use crate::model::diff::StoredHost;
 use crate::model::source::Source;
-use crate::store::client::{ConnectOptions, Connection, DEADLINE, FETCH, connect, explain, fetch_manager};
+use crate::store::client::{
+    ConnectOptions, Connection, DEADLINE, FETCH, connect, explain, fetch_manager,
+};
 use crate::store::hosts::{Hosts, Selection, Sync};
 use crate::store::lease::Leadership;
 use crate::store::send::Sender;
@@ -65,7 +67,7 @@ pub(super) async fn contexts(
         None => None,
     };
     let connection = connect(server).await?;
-    let (metrics, registry) = Metrics::new();
+    let (metrics, mut registry) = Metrics::new();
     let permits = Arc::new(Semaphore::new(options.writes));
     let context = |source: &SourceOptions| {
         let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone());
@@ -81,13 +83,18 @@ pub(super) async fn contexts(
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "health and metrics");
         }
-        let ready = ready(contexts.clone());
+        let watches =
+            |context: &Arc<Context>| (context.name.as_str().into(), context.writer.hosts().clone());
+        let watches = Watches(contexts.iter().map(watches).collect());
+        registry.register_collector(Box::new(watches));
+        let (registry, ready) = (Arc::new(registry), ready(contexts.clone()));
         background.0.push(tokio::spawn(http::serve(listener, registry, ready, stop.clone())));
     }
     let checks = async || {
         check(&connection, namespace).await?;
         if let Some(context) = contexts.first().filter(|_| !options.dry_run) {
-            may_lead(&connection.client, namespace, &context.writer.hosts().selection().manager).await?;
+            may_lead(&connection.client, namespace, &context.writer.hosts().selection().manager)
+                .await?;
         }
         match contexts.as_slice() {
             [only] if !options.dry_run => only.source.check().await.map(drop),

@@ -294,7 +294,7 @@ impl<'a> Loop<'a> {
             }
             Err(problem) => {
                 self.broken.get_or_insert_with(Instant::now);
-                self.read.leases |= refused("leases", problem);
+                self.read.leases |= self.refused("leases", problem);
             }
         }
     }
@@ -313,7 +313,7 @@ impl<'a> Loop<'a> {
             }
             Ok(Event::Delete(request)) => self.requests.forget(&request.name_any()),
             Err(problem) => {
-                self.read.requests |= refused("certificatesigningrequests", problem);
+                self.read.requests |= self.refused("certificatesigningrequests", problem);
             }
         }
     }
@@ -337,7 +337,7 @@ impl<'a> Loop<'a> {
                 self.choose |= self.table.select(&name, None);
                 self.grants.set(name, None, 0);
             }
-            Err(problem) => self.read.clusters |= refused("clusters", problem),
+            Err(problem) => self.read.clusters |= self.refused("clusters", problem),
         }
     }
 
@@ -389,7 +389,7 @@ impl<'a> Loop<'a> {
             Ok(Event::Delete(region)) => {
                 self.regions.remove(region.name_any().as_str());
             }
-            Err(problem) => self.read.regions |= refused("regions", problem),
+            Err(problem) => self.read.regions |= self.refused("regions", problem),
         }
     }
 
@@ -436,9 +436,15 @@ impl<'a> Loop<'a> {
                 }
             }
             Err(problem) => {
-                refused("hosts", problem);
+                self.refused("hosts", problem);
             }
         }
+    }
+
+    /// A watch broke off: whether the server will not have it.
+    fn refused(&self, resource: &'static str, problem: watcher::Error) -> bool {
+        self.control.metrics.watch_failed(resource);
+        refused(resource, problem)
     }
 
     fn forget(&mut self, host: &str) {
@@ -584,7 +590,12 @@ impl<'a> Loop<'a> {
     /// time, or anew, is not counted before its end.
     fn flush(&mut self) {
         let control = self.control;
-        control.metrics.fleet(self.table.len(), self.jobs.len());
+        control.metrics.fleet(self.table.phases(), self.jobs.len());
+        control.metrics.regions(self.table.regions());
+        let spent = |cluster: &&Cluster| {
+            cluster.status.as_ref().is_some_and(|status| status.disruptions_allowed == Some(0))
+        };
+        control.metrics.clusters(self.clusters.len(), self.clusters.values().filter(spent).count());
         if !self.read.hosts {
             return;
         }

@@ -112,11 +112,11 @@ impl World {
 
     /// Gives the Lease of a source to somebody else for an hour, or to nobody.
     async fn give_lease(&self, source: &str, holder: &str) {
+        let name = format!("inv-tui-fetch-{source}");
         let lease = json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name},
             "spec": {"holderIdentity": holder, "leaseDurationSeconds": 3600},
         });
-        let name = format!("inv-tui-fetch-{source}");
         let params = PatchParams::apply("test").force();
         self.leases().patch(&name, &params, &Patch::Apply(lease)).await.unwrap();
     }
@@ -202,7 +202,8 @@ async fn of_two_fetchers_one_counts_what_is_missing() {
     // A single pass waits for its turn, in vain, and says so; one that only looks needs none.
     let leader = world.holder_of("aws").await.unwrap();
     let versions = world.versions().await;
-    let words = ["--region", REGION, "--map", "role=Name"];
+    ec2.hosts(REGION, with_role(0..19, "db"));
+    let words = ["--region", REGION];
     world.fetch(&ec2.url, &words).await.with(3).says(&[
         "another fetcher works on source \"aws\"",
         &leader,
