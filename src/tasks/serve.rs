@@ -41,7 +41,7 @@ pub struct ServeArgs {
     /// Bearer tokens: lines of token,user,uid,"group,group"; the file must be yours alone
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Serve /healthz, /readyz and /metrics here too, for example 127.0.0.1:9421
+    /// Serve /healthz, /readyz and /metrics here too, for example 127.0.0.1:9422
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["user", "backup"])]
     pub metrics: Option<SocketAddr>,
     /// Only write a kubeconfig for this user, with the role of --role, and exit

@@ -18,6 +18,7 @@ mod architecture;
 mod certificates;
 mod crds;
 mod demo;
+mod deploy;
 mod embedded;
 mod fetch;
 mod lifecycle;

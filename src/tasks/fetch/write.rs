@@ -390,7 +390,9 @@ impl Writer {
         request: http::Request<Vec<u8>>,
     ) -> kube::Result<(T, bool)> {
         if !self.term.lasts() {
-            return Err(kube::Error::Service("the lease is lost, so nothing more is written".into()));
+            return Err(kube::Error::Service(
+                "the lease is lost, so nothing more is written".into(),
+            ));
         }
         let answer = self.sender.send(request).await;
         self.metrics.write(answer.is_ok());

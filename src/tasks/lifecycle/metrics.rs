@@ -167,6 +167,13 @@ impl Metrics {
 
     pub(super) fn leads(&self, leads: bool) {
         self.leads.set(leads.into());
+        if !leads {
+            // what another one knows from now on is not told by us
+            self.hosts.clear();
+            self.regions.clear();
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.clusters(0, 0);
+        }
         self.synced.store(false, Ordering::Relaxed);
     }
 
