@@ -350,3 +350,21 @@ fn machine() -> String {
     let name: String = name.trim().chars().filter(legal).take(MAX_IDENTITY - 37).collect();
     if name.is_empty() { "inv-tui".to_owned() } else { name }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_term_ends_by_itself_and_with_the_lease() {
+        let term = Term::default();
+        let seen = term.clone();
+        assert!(!seen.lasts() && !seen.is_others());
+        term.set(Standing::Ours { until: Instant::now() + RENEW_DEADLINE });
+        assert!(seen.lasts());
+        term.set(Standing::Ours { until: Instant::now() });
+        assert!(!seen.lasts() && !seen.is_others(), "nobody renewed it in time");
+        term.set(Standing::Others);
+        assert!(!seen.lasts() && seen.is_others());
+    }
+}

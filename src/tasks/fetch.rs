@@ -343,8 +343,7 @@ fn once_failed(report: PassReport) -> Error {
     let first = report.scopes.into_iter().filter(|s| !s.is_fine() || s.denied).find_map(|scope| {
         let trip = scope.breaker.map(|trip| {
             Error::new(format!("breaker open: {trip}")).hint(format!(
-                "if the hosts are really gone, run once with --accept-loss {} (where a service works on the source, \
-                 start that with it)",
+                "if the hosts are really gone, start it once with --accept-loss {}",
                 scope.name
             ))
         });

@@ -344,7 +344,7 @@ impl<'a> Pass<'a> {
             known,
             limit = trip.limit,
             "breaker open: the listing is not believed, nothing is marked; \
-             check the account and its permissions, or run once with --accept-loss {scope}"
+             check the account and its permissions, or start it once with --accept-loss {scope}"
         );
         self.report.breaker = Some(trip);
         false

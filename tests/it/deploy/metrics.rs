@@ -34,7 +34,7 @@ fn sources(folder: &Path, found: &mut Vec<String>) {
 /// What the sources register, under the names that a scrape shows.
 fn registered() -> BTreeSet<String> {
     let prefix = Regex::new(r#"with_prefix\("(inv_tui_[a-z]+)"\)"#).unwrap();
-    let plain = Regex::new(r#"\.(register|register_with_unit)\(\s*"([a-z_]+)",\s*([^;]*?)\);"#);
+    let plain = Regex::new(r#"(?s)\.(register|register_with_unit)\(\s*"([a-z_]+)",\s*(.*?)\);"#);
     let plain = plain.unwrap();
     let asked = Regex::new(
         r#"(?:encode_descriptor|family)\("([a-z_]+)", (?:help, None, MetricType::(Counter|Gauge)|")"#,
@@ -224,8 +224,8 @@ async fn what_is_printed_stands_in_the_table() {
     let mut fetch = with(&["fetch", "--interval", "1h", "--region", "eu-north-1,eu-south-1"]);
     fetch.extend(["--endpoint-url", &ec2.url]);
     let (_fetch, address) = service(&world, &fetch).await;
-    let names = shows(&address, "inv_tui_fetch_last_complete_timestamp_seconds").await;
-    shows(&address, "inv_tui_fetch_passes_total").await;
+    shows(&address, "inv_tui_fetch_last_complete_timestamp_seconds").await;
+    let names = shows(&address, "inv_tui_fetch_passes_total").await;
     let of_fetch = table().into_iter().filter(|name| name.starts_with("inv_tui_fetch_")).count();
     assert!(names.len() + 2 >= of_fetch, "{names:?}");
 
