@@ -270,11 +270,13 @@ mod tests {
             table.listed(&host.name_any());
         }
         assert_eq!(table.end().len(), 1);
-        assert_eq!((table.len(), sum(&table, is_region).hosts), (299, 299));
+        assert_eq!((table.hosts.len(), sum(&table, is_region).hosts), (299, 299));
+        assert_eq!(table.phases().values().sum::<usize>(), 299);
         for host in &hosts {
             table.remove(&host.name_any());
         }
-        assert!(table.places.is_empty() && table.len() == 0);
+        assert!(table.places.is_empty() && table.hosts.is_empty());
+        assert_eq!(table.phases().values().sum::<usize>(), 0);
     }
 
     #[test]
