@@ -159,6 +159,8 @@ pub enum Task {
     Runner(Box<tasks::runner::RunnerArgs>),
     /// Approve certificate requests of hosts by a written policy
     Approve(Box<tasks::approve::ApproveArgs>),
+    /// Do what is to be done before a host goes, then let it go
+    Decommission(Box<tasks::decommission::DecommissionArgs>),
     /// Supervise one run
     #[command(hide = true)]
     Execute(tasks::execute::supervise::ExecuteArgs),

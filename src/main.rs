@@ -85,6 +85,10 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 Task::Approve(args) => {
                     tasks::approve::run(*args, &global.connect_options(), global.namespace()).await
                 }
+                Task::Decommission(args) => {
+                    tasks::decommission::run(*args, &global.connect_options(), global.namespace())
+                        .await
+                }
                 Task::Fetch(args) => {
                     tasks::fetch::run(*args, &global.connect_options(), global.namespace()).await
                 }

@@ -39,6 +39,15 @@ pub const TAGS: &str = "inventory.inv-tui.dev/tags";
 /// Annotation that protects a host from deletion and bulk changes; its value is the reason.
 pub const PROTECT: &str = "inventory.inv-tui.dev/protect";
 
+/// Finalizer that keeps a host until its decommissioning is done.
+pub const FINALIZER: &str = "inventory.inv-tui.dev/decommission";
+/// Beginning of an annotation by which an owner, named by the rest, keeps a host from being
+/// decommissioned. The owner takes it off when it is done with the host.
+pub const OWNER_HOOK: &str = "pre-decommission.hook.inventory.inv-tui.dev/";
+/// Annotation with a person's answer about a step of a decommissioning: `STEP/ATTEMPT=done` or
+/// `STEP/ATTEMPT=again`.
+pub const STEP_ANSWER: &str = "inventory.inv-tui.dev/decommission-answer";
+
 /// Longest label value in bytes (`apimachinery/pkg/api/validate/content`).
 pub const MAX_VALUE: usize = 63;
 /// Bytes of a value that is kept when it must be cut: cut, `-`, then ten characters of its hash.

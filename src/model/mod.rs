@@ -8,6 +8,7 @@ pub mod change;
 pub mod cluster;
 pub mod condition;
 pub mod csr;
+pub mod decommission;
 pub mod diff;
 pub mod duration;
 pub mod filter;

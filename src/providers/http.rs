@@ -46,6 +46,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Most bytes of one answer.
 const MAX_BODY: usize = 32 * 1024 * 1024;
+/// Most bytes of an answer that is only looked at for its words.
+const MAX_SAID: usize = 64 * 1024;
 /// Most characters of a server's own words in an error.
 const MAX_WORDS: usize = 200;
 
@@ -121,6 +123,15 @@ impl Answer {
     }
 }
 
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Whether it may have reached the server.
+    pub sent: bool,
+    /// What happened.
+    pub why: String,
+}
+
 /// Why one attempt failed.
 struct Failed {
     kind: ProviderErrorKind,
@@ -189,6 +200,32 @@ impl Http {
             }
             attempt += 1;
         }
+    }
+
+    /// Sends a request once, whatever comes of it: whoever asks knows whether it may be repeated. Gives
+    /// the code, and the server's own words if it has any.
+    ///
+    /// # Errors
+    /// There was no answer within `limit`.
+    pub async fn once(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> std::result::Result<(StatusCode, String), Unanswered> {
+        let answer = async {
+            let response = self.client.request(request).await.map_err(|cause| Unanswered {
+                sent: !cause.is_connect(),
+                why: tls_problem(&cause).unwrap_or_else(|| chain(&cause)),
+            })?;
+            let status = response.status();
+            // The code is the answer; a body that is too long or breaks off says nothing against it.
+            let body = Limited::new(response.into_body(), MAX_SAID).collect().await;
+            let said = body.map(|body| words(&body.to_bytes())).unwrap_or_default();
+            Ok((status, said))
+        };
+        tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+            Err(Unanswered { sent: true, why: format!("no answer after {} s", limit.as_secs()) })
+        })
     }
 
     async fn attempt(&self, ask: &Ask<'_>) -> std::result::Result<Answer, Failed> {

@@ -18,6 +18,8 @@ pub const AGENT: &str = "inv-tui-agent";
 pub const LIFECYCLE: &str = "inv-tui-lifecycle";
 /// Field manager of the central runner, and the Lease that one of several holds.
 pub const RUNNER: &str = "inv-tui-runner";
+/// Field manager of the decommission service, and the Lease that one of several holds.
+pub const DECOMMISSION: &str = "inv-tui-decommission";
 
 /// Field manager of the Leases of fetchers.
 pub const FETCH: &str = "inv-tui-fetch";

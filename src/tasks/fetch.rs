@@ -48,8 +48,8 @@
 //! - Nothing is sent when the Lease was not renewed in time ([`Term`](crate::store::lease::Term)): a
 //!   process that wakes up after a pause looks at the clock before each write.
 //!
-//! No finalizer is put on hosts: the decommission task that would take it off does not exist yet,
-//! and a host with a finalizer that nobody removes could never be deleted.
+//! No finalizer is put on hosts here: the decommission service puts its own on, so that where it does
+//! not run every host can be deleted at once.
 
 mod lost;
 mod mapping;

@@ -59,7 +59,7 @@ pub struct LifecycleArgs {
 }
 
 /// The time, to the second: Kubernetes keeps no more, so more would never compare equal.
-fn now() -> Timestamp {
+pub(in crate::tasks) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
 }
 

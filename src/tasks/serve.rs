@@ -73,6 +73,8 @@ pub enum Role {
     Lifecycle,
     /// Runs Ansible on hosts without an agent
     Runner,
+    /// Does what is to be done before a host goes
+    Decommissioner,
     /// May ask for the certificate of a host's agent
     Bootstrapper,
     /// Everything
@@ -88,6 +90,7 @@ impl Role {
             Self::Approver => roles::APPROVERS,
             Self::Lifecycle => roles::LIFECYCLE,
             Self::Runner => roles::RUNNERS,
+            Self::Decommissioner => roles::DECOMMISSIONERS,
             Self::Bootstrapper => roles::BOOTSTRAPPERS,
             Self::Admin => roles::ADMINS,
         }

@@ -139,7 +139,7 @@ fn the_units_name_options_that_there_are() {
         assert!(stdout.contains(&format!("--headless {}", words[1])), "{start}: {stdout}");
         units += 1;
     }
-    assert!(units >= 6, "{units}");
+    assert_eq!(units, 7);
 }
 
 /// Makes a cluster.

@@ -17,6 +17,7 @@ mod agent;
 mod architecture;
 mod certificates;
 mod crds;
+mod decommission;
 mod demo;
 mod deploy;
 mod embedded;

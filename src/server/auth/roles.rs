@@ -26,6 +26,8 @@ pub const APPROVERS: &str = "inv:approvers";
 pub const LIFECYCLE: &str = "inv:lifecycle";
 /// Runners of Ansible, for hosts without an agent.
 pub const RUNNERS: &str = "inv:runners";
+/// The decommission service.
+pub const DECOMMISSIONERS: &str = "inv:decommissioners";
 /// Agents, one on each host. The user name says which: `inv:host:NAMESPACE:NAME`.
 pub const HOSTS: &str = "inv:hosts";
 /// Machines that have no certificate yet and may ask for one.
@@ -129,6 +131,12 @@ static RULES: &[Rule] = &[
     rule(&[RUNNERS],      READ,                  &[LEASES],                   &["leases"],                      Which::Any),
     rule(&[RUNNERS],      LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
     rule(&[RUNNERS],      RECORD,                NEW_EVENTS,                  &["events"],                      Which::Any),
+
+    rule(&[DECOMMISSIONERS], READ,               &[INVENTORY],                &["hosts"],                       Which::Any),
+    rule(&[DECOMMISSIONERS], &["patch"],         &[INVENTORY],                &["hosts", "hosts/status"],       Which::Any),
+    rule(&[DECOMMISSIONERS], &["get", "delete"], &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[DECOMMISSIONERS], LEAD,               &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
+    rule(&[DECOMMISSIONERS], RECORD,             NEW_EVENTS,                  &["events"],                      Which::Any),
 
     rule(&[HOSTS],        READ,                  &[INVENTORY],                &["hosts"],                       Which::Any),
     rule(&[HOSTS],        &["patch"],            &[INVENTORY],                &["hosts/status"],                Which::OwnName),

@@ -128,6 +128,12 @@ fn wanted(account: &str) -> BTreeSet<Right> {
             (&["create", "patch", "update"], &["leases"], false),
             record,
         ]),
+        "decommission" => rights(&[
+            (&READ, &["hosts"], false),
+            (&["patch"], &["hosts", "hosts/status"], false),
+            (&["get", "create", "patch", "update", "delete"], &["leases"], false),
+            record,
+        ]),
         other => panic!("what may {other} do?"),
     }
 }
@@ -243,7 +249,7 @@ async fn the_manifests_are_accepted_and_their_accounts_may_do_what_they_must() {
     let all = named.list(&kube::api::ListParams::default()).await.unwrap().items;
     let ours = all.into_iter().filter_map(|account| account.metadata.name);
     let ours: Vec<String> = ours.filter(|name| name != "default").collect();
-    assert!(ours.len() >= 4, "{ours:?}");
+    assert!(ours.len() >= 5, "{ours:?}");
     for account in &ours {
         let (found, wanted) = (found(&admin, account).await, wanted(account));
         let more: Vec<_> = found.difference(&wanted).collect();
@@ -272,6 +278,14 @@ async fn they_work(server: &ControlPlane) {
 
     let approve = seen_by(server, "approve").await;
     run(approve.program(&["approve", "--once"])).await.with(0);
+
+    let decommission = seen_by(server, "decommission").await;
+    let config = decommission.dir.path().join("decommission.toml");
+    std::fs::write(&config, "[[step]]\nname = \"owners\"\nwait-for = [\"*\"]\n").unwrap();
+    let config = ["--decommission-config", config.to_str().unwrap()];
+    run(decommission.program(&["decommission", "--once", config[0], config[1]])).await.with(0);
+    let finalizers = fetch.host("lab-1").await.metadata.finalizers;
+    assert_eq!(finalizers, Some(vec!["inventory.inv-tui.dev/decommission".to_owned()]));
 
     let runner = seen_by(server, "runner").await;
     let state = runner.dir.path().join("state");
@@ -321,12 +335,20 @@ async fn the_rules_hold_for_them(server: &ControlPlane, admin: &kube::Client) {
     let os = Patch::Merge(json!({"status": {"os": {"id": "x"}}}));
     forbidden(runner.patch_status("lab-1", &merge, &os).await, "of the status a runner writes");
 
+    let decommission = hosts("decommission").await;
+    let retired = Patch::Merge(json!({"spec": {"role": "x"}}));
+    let done = decommission.patch("lab-1", &merge, &retired).await;
+    forbidden(done, "changes its own finalizer and nothing else");
+    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    forbidden(fetch.patch("lab-1", &merge, &free).await, "is removed by inv-tui --headless decommission");
+    decommission.patch("lab-1", &merge, &free).await.unwrap();
+
     let lifecycle = hosts("lifecycle").await;
     let owned = json!([{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "y"}]);
     let owned = Patch::Merge(json!({"metadata": {"ownerReferences": owned}}));
     forbidden(lifecycle.patch("lab-1", &merge, &owned).await, "cannot make it depend on another");
 
-    for account in ["fetch", "lifecycle", "approve", "runner"] {
+    for account in ["fetch", "lifecycle", "approve", "runner", "decommission"] {
         let client = seen_by(server, account).await.client;
         let leases: Api<Lease> = Api::namespaced(client, INVENTORY);
         let metadata = ObjectMeta { name: Some("lab-1".to_owned()), ..ObjectMeta::default() };
