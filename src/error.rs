@@ -12,6 +12,8 @@ pub const EXIT_DONE: u8 = 0;
 pub const EXIT_FAILED: u8 = 1;
 /// Wrong usage or set-up: nothing was tried.
 pub const EXIT_USAGE: u8 = 2;
+/// Another one does this work now: nothing was tried.
+pub const EXIT_BUSY: u8 = 3;
 
 /// What happened, with its cause and a hint what to do next.
 ///
@@ -54,6 +56,13 @@ impl Error {
     #[must_use]
     pub fn as_usage(mut self) -> Self {
         self.exit = EXIT_USAGE;
+        self
+    }
+
+    /// The same error, because another one does this work now.
+    #[must_use]
+    pub fn as_busy(mut self) -> Self {
+        self.exit = EXIT_BUSY;
         self
     }
 

@@ -21,6 +21,9 @@ pub const RUNNER: &str = "inv-tui-runner";
 /// Field manager of the decommission service, and the Lease that one of several holds.
 pub const DECOMMISSION: &str = "inv-tui-decommission";
 
+/// Field manager of the Leases of fetchers.
+pub const FETCH: &str = "inv-tui-fetch";
+
 /// How long a call that a person waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 

@@ -68,6 +68,14 @@ pub struct Known {
     pub appeared: Instant,
 }
 
+impl Known {
+    /// Whether it is the same object, and its source has said nothing new of it since `before`.
+    pub fn is_seen_as(&self, before: &Self) -> bool {
+        (&self.uid, &self.native, self.state) == (&before.uid, &before.native, before.state)
+            && (self.since, self.missed) == (before.since, before.missed)
+    }
+}
+
 /// Why a host that is gone stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {

@@ -21,7 +21,6 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use futures::StreamExt;
@@ -43,7 +42,7 @@ use crate::store::budget::pages;
 use crate::store::client::{
     ConnectOptions, Connection, DEADLINE, DECOMMISSION, call, connect_to_cluster,
 };
-use crate::store::lease::{Leadership, lead};
+use crate::store::lease::{Leadership, TURN, lead};
 use crate::tasks::lifecycle::now;
 use crate::tasks::{http, reach, signals};
 use crate::telemetry::LogArgs;
@@ -51,8 +50,6 @@ use crate::telemetry::LogArgs;
 /// Where health and metrics are served while the task runs as a service.
 const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9421);
-/// How long a single pass waits for its turn: a Lease that nobody renews lapses in that time.
-const TURN: Duration = Duration::from_secs(20);
 /// Hosts that are released at a time, and how often one is tried that others change.
 const RELEASES: (usize, u32) = (8, 20);
 
@@ -146,7 +143,8 @@ async fn turn(leadership: &mut Leadership) -> Result<()> {
         None => Ok(()),
         Some(other) => {
             Err(Error::new(format!("another decommission service works here: \"{other}\""))
-                .hint("stop it first"))
+                .hint("stop it first")
+                .as_busy())
         }
     }
 }

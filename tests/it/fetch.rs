@@ -3,6 +3,7 @@
 mod accounts;
 mod lifecycle;
 mod ownership;
+mod replicas;
 pub(crate) mod service;
 mod trouble;
 

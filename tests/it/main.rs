@@ -19,6 +19,7 @@ mod certificates;
 mod crds;
 mod decommission;
 mod demo;
+mod deploy;
 mod embedded;
 mod fetch;
 mod lifecycle;

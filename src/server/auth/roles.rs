@@ -110,6 +110,8 @@ static RULES: &[Rule] = &[
     rule(&[FETCHERS],     &["create", "patch", "delete"], &[INVENTORY],       &["hosts"],                       Which::Any),
     rule(&[FETCHERS],     &["create", "patch"],  &[INVENTORY],                &["sources"],                     Which::Any),
     rule(&[FETCHERS],     &["patch"],            &[INVENTORY],                &["hosts/status", "sources/status"], Which::Any),
+    rule(&[FETCHERS],     &["get"],              &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[FETCHERS],     LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
     rule(&[FETCHERS],     &["get"],              &[""],                       &["namespaces"],                  Which::Any),
 
     rule(&[APPROVERS],    &["update", "patch"],  &[CERTIFICATES],             &["certificatesigningrequests/approval"], Which::Any),

@@ -21,7 +21,8 @@ const LISTEN: SocketAddr =
 ///
 /// One source of AWS by flags, or any number of sources of every kind from a file (--sources).
 /// Writes what changed and nothing else, by server-side apply under the field manager
-/// inv-tui-fetch-SOURCE. Exit codes: 0 done, 1 partly or not done, 2 wrong usage or set-up.
+/// inv-tui-fetch-SOURCE. Of several, one works on a source: the holder of the Lease of that name. Exit
+/// codes: 0 done, 1 partly or not done, 2 wrong usage or set-up, 3 another one works (--once).
 #[derive(clap::Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct FetchArgs {

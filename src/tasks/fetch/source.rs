@@ -39,15 +39,14 @@ impl SourceObject {
         Self { api, name: name.to_owned(), manager: manager.to_owned(), source_type }
     }
 
-    /// Makes the object if it is missing, and checks that it is of our kind. Its spec is for
-    /// people: what stands there is not changed.
-    pub(super) async fn ensure(&self) -> Result<Source> {
+    /// The object, if it is there. Checks that it is of our kind.
+    pub(super) async fn check(&self) -> Result<Option<Source>> {
         let name = &self.name;
         let what = format!("cannot read source \"{name}\"");
         let found = call(&what, "get sources", DEADLINE, self.api.get_opt(name)).await?;
         if let Some(source) = found {
             if source.spec.type_ == self.source_type {
-                return Ok(source);
+                return Ok(Some(source));
             }
             let other = source.spec.type_;
             return Err(Error::usage(format!(
@@ -56,6 +55,16 @@ impl SourceObject {
             ))
             .hint("name another one with --source"));
         }
+        Ok(None)
+    }
+
+    /// Makes the object if it is missing, and checks that it is of our kind. Its spec is for
+    /// people: what stands there is not changed.
+    pub(super) async fn ensure(&self) -> Result<Source> {
+        if let Some(source) = self.check().await? {
+            return Ok(source);
+        }
+        let name = &self.name;
         let body = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "Source",

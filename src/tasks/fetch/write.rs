@@ -21,6 +21,7 @@ use crate::model::{GROUP, VERSION, labels};
 use crate::providers::Observed;
 use crate::store::client::explain;
 use crate::store::hosts::{Hosts, Known};
+use crate::store::lease::Term;
 use crate::store::send::{Sender, yaml_safe};
 
 /// Tries to write a host that others change at the same time.
@@ -51,16 +52,18 @@ pub(super) struct Writer {
     permits: Arc<Semaphore>,
     dry_run: bool,
     metrics: Metrics,
+    term: Term,
     failures: AtomicUsize,
 }
 
 impl Writer {
-    /// A writer that takes one of `permits` for each host that it writes.
+    /// A writer that takes one of `permits` for each host that it writes, and writes nothing when
+    /// `term` is over.
     pub(super) fn new(
         sender: Sender,
         hosts: Hosts,
         rules: Rules,
-        permits: Arc<Semaphore>,
+        (permits, term): (Arc<Semaphore>, Term),
         dry_run: bool,
         metrics: Metrics,
     ) -> Self {
@@ -74,6 +77,7 @@ impl Writer {
             permits,
             dry_run,
             metrics,
+            term,
             failures: AtomicUsize::new(0),
         }
     }
@@ -81,6 +85,16 @@ impl Writer {
     /// The hosts that it knows.
     pub(super) fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// Whether another fetcher has the source.
+    pub(super) fn waits(&self) -> bool {
+        self.term.is_others()
+    }
+
+    /// Whether this is ours to write, now.
+    pub(super) fn may(&self) -> bool {
+        self.dry_run || self.term.lasts()
     }
 
     /// Whether so many writes failed in a row that trying on is pointless.
@@ -158,20 +172,47 @@ impl Writer {
                 desired = self.rules.desired(host, known.as_ref(), now);
             }
         }
-        if known.is_none_or(|k| k.status != digest(&desired.status)) {
-            let body = envelope(name, &desired.status, None);
+        if known.as_ref().is_none_or(|k| k.status != digest(&desired.status)) {
+            // what a provider calls ended is written over what it was when that was read
+            let judged = known.filter(|_| host.state == Phase::Gone);
+            return self.put_status(name, &desired.status, judged, outcome).await;
+        }
+        Ok(outcome)
+    }
+
+    /// Writes the status of a host. `judged`: the host must still be like this.
+    async fn put_status(
+        &self,
+        name: &str,
+        status: &Value,
+        judged: Option<Known>,
+        outcome: Outcome,
+    ) -> Result<Outcome> {
+        let what = format!("cannot write the status of host \"{name}\"");
+        let mut version = judged.as_ref().map(|known| known.resource_version.clone());
+        for _ in 0..TRIES {
+            let body = envelope(name, status, version.as_deref());
             match self.apply(Part::Status, name, &body, true).await {
                 Ok((stored, _)) => {
                     self.hosts.put(&stored);
+                    return Ok(outcome);
                 }
-                Err(kube::Error::Api(status)) if status.is_not_found() => self.hosts.forget(name),
-                Err(cause) => {
-                    let what = format!("cannot write the status of host \"{name}\"");
-                    return Err(explain(what, "patch hosts/status", cause));
+                Err(kube::Error::Api(status)) if status.is_not_found() => {
+                    self.hosts.forget(name);
+                    return Ok(outcome);
                 }
+                Err(kube::Error::Api(status)) if status.is_conflict() && judged.is_some() => {
+                    let Some(live) = self.get(name).await? else { return Ok(Outcome::Left) };
+                    let live = self.hosts.read(&live);
+                    if !judged.as_ref().is_some_and(|judged| live.is_seen_as(judged)) {
+                        return Ok(Outcome::Left);
+                    }
+                    version = Some(live.resource_version);
+                }
+                Err(cause) => return Err(explain(what, "patch hosts/status", cause)),
             }
         }
-        Ok(outcome)
+        Err(Error::new(format!("{what}: others change it all the time")))
     }
 
     /// After a conflict: looks at who owns what, leaves to others what is theirs, and takes the
@@ -217,7 +258,8 @@ impl Writer {
         })
     }
 
-    /// Marks a host, which a listing of this scope lacks, as missing or gone.
+    /// Marks a host, which a listing of this scope lacks, as missing or gone, if it still is what
+    /// `judged` describes.
     ///
     /// # Errors
     /// The server refuses it, or does not answer.
@@ -225,8 +267,8 @@ impl Writer {
         &self,
         name: &str,
         scope: &str,
-        state: Phase,
-        missed: i32,
+        judged: &Known,
+        (state, missed): (Phase, i32),
         now: Timestamp,
     ) -> Result<Outcome> {
         let outcome = async {
@@ -235,7 +277,7 @@ impl Writer {
                 say(&format!("mark {}", state.as_str()), name);
                 return Ok(Outcome::Changed);
             }
-            self.mark_now(name, scope, state, missed, now).await
+            self.mark_now(name, scope, judged, (state, missed), now).await
         }
         .await;
         self.count(&outcome);
@@ -246,8 +288,8 @@ impl Writer {
         &self,
         name: &str,
         scope: &str,
-        state: Phase,
-        missed: i32,
+        judged: &Known,
+        (state, missed): (Phase, i32),
         now: Timestamp,
     ) -> Result<Outcome> {
         let manager = &self.hosts.selection().manager;
@@ -261,6 +303,10 @@ impl Writer {
                 return Ok(Outcome::Left);
             }
             let known = self.hosts.read(&live);
+            // a listing counts once: another fetcher, or a later pass, has had its say since
+            if !known.is_seen_as(judged) {
+                return Ok(Outcome::Left);
+            }
             let owned = live.owned(manager, Part::Status);
             let body = self.rules.lost(owned, &known, scope, (state, missed), now);
             let body = envelope(name, &body, live.metadata.resource_version.as_deref());
@@ -343,6 +389,11 @@ impl Writer {
         &self,
         request: http::Request<Vec<u8>>,
     ) -> kube::Result<(T, bool)> {
+        if !self.term.lasts() {
+            return Err(kube::Error::Service(
+                "the lease is lost, so nothing more is written".into(),
+            ));
+        }
         let answer = self.sender.send(request).await;
         self.metrics.write(answer.is_ok());
         answer

@@ -174,7 +174,7 @@ fn an_approver_approves_for_our_signers_only() {
 
 #[test]
 fn a_service_takes_only_leases_of_services() {
-    for group in [APPROVERS, LIFECYCLE, RUNNERS] {
+    for group in [APPROVERS, FETCHERS, LIFECYCLE, RUNNERS] {
         let may = |verb, name| {
             let user = User::new("inv:svc:x", &[group]);
             allows(&user, &action(verb, LEASES, "leases", "ns", name)).allowed
