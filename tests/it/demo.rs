@@ -46,7 +46,8 @@ fn every_key_works_in_the_demo_and_agents_answer() {
     pty.send("/cluster:lb-dev-1\r");
     pty.shows("5 of 40");
     pty.send("zRG");
-    pty.opens("m", "put into maintenance");
+    pty.send("m");
+    pty.shows("put into maintenance");
     pty.send("y");
     pty.shows("is in maintenance until");
     // The simulated agent confirms it in the status, where the tree takes the state from.
