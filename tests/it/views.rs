@@ -249,7 +249,8 @@ async fn held_hosts_and_runs_are_followed() {
 fn listing(hosts: std::ops::RangeInclusive<usize>) -> String {
     let mut text = String::from("hosts:\n");
     for n in hosts {
-        let _ = writeln!(text, "  - {{id: lab-{n}, address: 10.3.0.{n}, region: eu, cluster: lab}}");
+        let _ =
+            writeln!(text, "  - {{id: lab-{n}, address: 10.3.0.{n}, region: eu, cluster: lab}}");
     }
     text
 }

@@ -172,7 +172,11 @@ mod tests {
                 let next = super::status(&source, &counts, at + SignedDuration::from_mins(5));
                 assert_eq!(next.conditions, status.conditions);
             }
-            let wanted = [("aws", State::Healthy), (UNBELIEVED, State::BreakerOpen), ("netbox", State::Healthy)];
+            let wanted = [
+                ("aws", State::Healthy),
+                (UNBELIEVED, State::BreakerOpen),
+                ("netbox", State::Healthy),
+            ];
             assert_eq!(states, wanted.map(|(name, state)| (name.to_owned(), state)), "{hosts}");
         }
     }

@@ -37,8 +37,12 @@ pub(crate) fn fine(name: &str, ago: i64) -> Box<Source> {
             said("Healthy", "True", "Complete", "every scope was read and written"),
         ],
     });
-    source(name, json!({"type": "AWS", "interval": "5m", "credentials": {"profile": "shop"},
-        "mapping": {"team": "Team", "environment": "Env"}}), status)
+    source(
+        name,
+        json!({"type": "AWS", "interval": "5m", "credentials": {"profile": "shop"},
+        "mapping": {"team": "Team", "environment": "Env"}}),
+        status,
+    )
 }
 
 /// One whose breaker is open.
@@ -53,9 +57,13 @@ pub(crate) fn open(name: &str) -> Box<Source> {
             said("Healthy", "False", "Incomplete", &format!("dal: {trip}")),
         ],
     });
-    source(name, json!({"type": "IBMCloudClassic", "interval": "5m",
+    source(
+        name,
+        json!({"type": "IBMCloudClassic", "interval": "5m",
         "credentials": {"environment": "IBM_KEY"},
-        "breaker": {"maxGonePercent": 10, "minHosts": 5}, "grace": "24h"}), status)
+        "breaker": {"maxGonePercent": 10, "minHosts": 5}, "grace": "24h"}),
+        status,
+    )
 }
 
 /// Of every state one, with text that nobody should trust.
@@ -255,7 +263,10 @@ fn a_picture_waits_for_them() {
     assert!(!model.settled());
     press(&mut model, "vs");
     assert!(screen(&model).contains("loading…"));
-    send(&mut model, Msg::Sources(ObjectEvent::Lost("cannot follow sources: refused (403)".into())));
+    send(
+        &mut model,
+        Msg::Sources(ObjectEvent::Lost("cannot follow sources: refused (403)".into())),
+    );
     assert!(model.settled());
     assert!(screen(&model).contains("refused (403)"), "{}", screen(&model));
     send(&mut model, Msg::Sources(ObjectEvent::Synced));
