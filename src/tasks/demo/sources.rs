@@ -164,13 +164,13 @@ mod tests {
             for mut source in sample::sources() {
                 assert_eq!(source.interval_seconds(), i64::try_from(EVERY.as_secs()).ok());
                 source.status = Some(status(&source, &counts, at));
-                let status = source.status.clone().unwrap();
-                assert_eq!((status.missing, status.gone), (Some(0), Some(0)));
-                assert!(status.seen > Some(0), "{status:?}");
+                let said = source.status.clone().unwrap();
+                assert_eq!((said.missing, said.gone), (Some(0), Some(0)));
+                assert!(said.seen > Some(0), "{said:?}");
                 states.push((source.name_any(), source.state(at)));
                 // The next pass says since when it holds.
-                let next = super::status(&source, &counts, at + SignedDuration::from_mins(5));
-                assert_eq!(next.conditions, status.conditions);
+                let next = status(&source, &counts, at + SignedDuration::from_mins(5));
+                assert_eq!(next.conditions, said.conditions);
             }
             let wanted = [
                 ("aws", State::Healthy),
