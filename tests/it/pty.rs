@@ -126,22 +126,6 @@ impl Pty {
         self.until(&format!("shows \"{text}\""), |screen| screen.contains(text))
     }
 
-    /// Presses a key until its strip shows this: the program may not have been told yet who we are.
-    pub(crate) fn opens(&mut self, key: &str, text: &str) -> String {
-        const EARLY: &str = "the server has not told yet";
-        for _ in 0..100 {
-            self.send(key);
-            let what = format!("shows \"{text}\"");
-            let screen = self.until(&what, |s| s.contains(text) || s.contains(EARLY));
-            if screen.contains(text) {
-                return screen;
-            }
-            self.send("\x1b");
-            self.until("the notice gone", |s| !s.contains(EARLY));
-        }
-        panic!("the server never tells who we are:\n{}", self.screen());
-    }
-
     /// Waits until what is on the screen is as wanted; fails with the screen at the deadline.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         self.wait(what, |seen| wanted(&seen.parser.screen().contents()))

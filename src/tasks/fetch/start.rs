@@ -140,6 +140,7 @@ fn context(
             &source.name,
             &manager,
             source.setup.source_type(),
+            (!options.once).then_some(source.interval),
         ),
         provider: Lazy::new(source.setup.clone()),
         interval: source.interval,
