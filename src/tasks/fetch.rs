@@ -38,6 +38,7 @@
 //! No finalizer is put on hosts: the decommission task that would take it off does not exist yet,
 //! and a host with a finalizer that nobody removes could never be deleted.
 
+mod diff;
 mod lost;
 mod mapping;
 mod metrics;
@@ -66,8 +67,10 @@ use tokio::time::Instant;
 
 use crate::store::client::ConnectOptions;
 
+pub use self::diff::Output;
 pub use self::options::FetchArgs;
 
+use self::diff::{Paper, Totals};
 use self::lost::Policy;
 use self::metrics::Metrics;
 use self::progress::{Drawing, Progress};
@@ -100,7 +103,8 @@ struct Context {
     full_every: Duration,
     /// Since when only changes are of interest, by scope.
     read: Mutex<BTreeMap<String, Read>>,
-    dry_run: bool,
+    /// What a dry run would write, of all sources.
+    paper: Option<Arc<Paper>>,
     metrics: Metrics,
     progress: Arc<Progress>,
     stop: watch::Receiver<bool>,
@@ -178,7 +182,7 @@ pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> R
         return Ok(EXIT_DONE); // stopped while it waited for the server
     };
     if options.once {
-        return once(&contexts, interactive).await;
+        return once(&contexts, options.output, interactive).await;
     }
     // each by itself, so that none waits for another
     let mut running = JoinSet::new();
@@ -200,7 +204,7 @@ pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> R
 }
 
 /// One pass over each source.
-async fn once(contexts: &[Arc<Context>], interactive: bool) -> Result<u8> {
+async fn once(contexts: &[Arc<Context>], output: Output, interactive: bool) -> Result<u8> {
     let progress: Vec<_> = contexts.iter().map(|context| Arc::clone(&context.progress)).collect();
     let drawing = interactive.then(|| Drawing::start(progress));
     let passes = contexts.iter().map(async |context| {
@@ -215,6 +219,14 @@ async fn once(contexts: &[Arc<Context>], interactive: bool) -> Result<u8> {
     });
     let reports = futures::future::join_all(passes).await;
     drop(drawing);
+    if let Some(paper) = contexts.first().and_then(|context| context.paper.as_ref()) {
+        let totals = contexts.iter().zip(&reports).map(|(context, report)| Totals {
+            source: &context.name,
+            seen: report.scopes.iter().map(|scope| scope.seen).sum(),
+            done: report.is_fine(),
+        });
+        paper.print(output, &totals.collect::<Vec<_>>());
+    }
     let total = reports.len();
     let mut failed = Vec::new();
     for (context, report) in contexts.iter().zip(reports) {
@@ -378,7 +390,7 @@ async fn pass(context: &Arc<Context>) -> PassReport {
     }
     report.scopes.sort_by(|a, b| a.name.cmp(&b.name));
     report.duration = began.elapsed();
-    if !context.stopped() && !context.dry_run {
+    if !context.stopped() && context.paper.is_none() {
         let unwritten = context.source.write(&report, start::now()).await.err();
         report.problem = report.problem.or(unwritten);
     }

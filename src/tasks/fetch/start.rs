@@ -13,6 +13,7 @@ use kube::api::{Api, ListParams, PostParams};
 use tokio::sync::{Semaphore, watch};
 
 use super::Context;
+use super::diff::Paper;
 use super::metrics::Metrics;
 use super::options::{Options, SourceOptions};
 use super::progress::Progress;
@@ -66,8 +67,10 @@ pub(super) async fn contexts(
     let connection = connect(server).await?;
     let (metrics, registry) = Metrics::new();
     let permits = Arc::new(Semaphore::new(options.writes));
+    let paper = options.dry_run.then(Arc::<Paper>::default);
     let context = |source: &SourceOptions| {
-        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone());
+        let shared =
+            (metrics.of(&source.name), Arc::clone(&permits), stop.clone(), paper.clone());
         Arc::new(context(options, source, &connection, namespace, shared))
     };
     let contexts: Vec<Arc<Context>> = options.sources.iter().map(context).collect();
@@ -105,7 +108,12 @@ fn context(
     source: &SourceOptions,
     connection: &Connection,
     namespace: &str,
-    (metrics, permits, stop): (Metrics, Arc<Semaphore>, watch::Receiver<bool>),
+    (metrics, permits, stop, paper): (
+        Metrics,
+        Arc<Semaphore>,
+        watch::Receiver<bool>,
+        Option<Arc<Paper>>,
+    ),
 ) -> Context {
     let manager = fetch_manager(&source.name);
     let hosts = Hosts::new(Selection {
@@ -121,7 +129,7 @@ fn context(
     let sender = Sender::new(connection.client.clone());
     Context {
         name: source.name.clone(),
-        writer: Writer::new(sender, hosts, rules, permits, options.dry_run, metrics.clone()),
+        writer: Writer::new(sender, hosts, rules, permits, paper.clone(), metrics.clone()),
         writes: options.writes,
         policy: source.policy.clone(),
         accept_loss: Mutex::new(source.accept_loss.clone()),
@@ -135,7 +143,7 @@ fn context(
         interval: source.interval,
         full_every: source.full_every,
         read: Mutex::default(),
-        dry_run: options.dry_run,
+        paper,
         metrics,
         progress: Arc::new(Progress::default()),
         stop,
