@@ -6,6 +6,7 @@
 
 mod explain;
 mod map;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -187,7 +188,9 @@ impl Aws {
     }
 
     fn client(&self, region: &str) -> Client {
-        let mut config = config::Builder::from(&self.base).region(Region::new(region.to_owned()));
+        let mut config = config::Builder::from(&self.base)
+            .region(Region::new(region.to_owned()))
+            .interceptor(whole::Whole);
         // not in the base: STS is not there
         let own = self.options.region_endpoints.get(region);
         if let Some(url) = own.or(self.options.endpoint.as_ref()) {

@@ -3,8 +3,10 @@
 mod accounts;
 mod dry_run;
 mod lifecycle;
+mod odd;
 mod ownership;
 pub(crate) mod service;
+mod three_sources;
 mod trouble;
 
 use inv_tui::model::host::Phase;
