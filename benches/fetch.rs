@@ -66,7 +66,11 @@ async fn measure() {
 
     let versions = versions(&world).await;
     let quiet = pass(&world, &fleet).await;
-    assert_eq!((quiet.0, self::versions(&world).await == versions), (0, true), "nothing is written");
+    assert_eq!(
+        (quiet.0, self::versions(&world).await == versions),
+        (0, true),
+        "nothing is written"
+    );
     fleet.relabel("bakery");
     let label = pass(&world, &fleet).await;
     let changed = self::versions(&world).await;

@@ -311,8 +311,7 @@ mod tests {
     #[tokio::test]
     async fn a_silent_provider_ends_the_listing() {
         let pages = stream::iter([Ok(page(&["a"]))]).chain(stream::pending()).boxed();
-        let found: Vec<_> =
-            guarded_by(Duration::from_millis(1), "eu", pages).collect().await;
+        let found: Vec<_> = guarded_by(Duration::from_millis(1), "eu", pages).collect().await;
         assert_eq!(found.len(), 2, "nothing follows the error");
         let problem = found[1].as_ref().unwrap_err();
         assert_eq!(problem.kind, ProviderErrorKind::Unreachable);

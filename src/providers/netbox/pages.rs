@@ -88,7 +88,10 @@ impl Pager {
         self.at = match answer.body.get("next").and_then(Value::as_str) {
             None => At::End,
             Some(_) if items.is_empty() => {
-                return Err(odd(self.what, "the server says that there is more, and does not send it"));
+                return Err(odd(
+                    self.what,
+                    "the server says that there is more, and does not send it",
+                ));
             }
             Some(next) => match start_of(next) {
                 // neither in circles nor past what has not been sent

@@ -69,8 +69,7 @@ pub(super) async fn contexts(
     let permits = Arc::new(Semaphore::new(options.writes));
     let paper = options.dry_run.then(Arc::<Paper>::default);
     let context = |source: &SourceOptions| {
-        let shared =
-            (metrics.of(&source.name), Arc::clone(&permits), stop.clone(), paper.clone());
+        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone(), paper.clone());
         Arc::new(context(options, source, &connection, namespace, shared))
     };
     let contexts: Vec<Arc<Context>> = options.sources.iter().map(context).collect();

@@ -28,10 +28,16 @@ async fn the_diff_is_what_the_pass_then_does() {
     let hosts = |team: &str| (0..6).map(|n| tagged(n, &[("Team", team)])).collect::<Vec<_>>();
     ec2.hosts("eu-north-1", hosts("shop"));
     let new = dry(&world, &ec2, &[]).await.with(0);
-    assert!(new.stdout.starts_with(&format!("+ {}  host-0 (eu-north-1)\n", name(0))), "{}", new.stdout);
+    assert!(
+        new.stdout.starts_with(&format!("+ {}  host-0 (eu-north-1)\n", name(0))),
+        "{}",
+        new.stdout
+    );
     assert!(new.stdout.contains("\n  + spec.team: shop\n"), "{}", new.stdout);
     assert!(new.stdout.contains("\n  + status.addresses[InternalIP 10.0.0.1]\n"), "{}", new.stdout);
-    assert!(new.stdout.ends_with("\naws: 6 listed, 6 new, 0 changed, 0 missing, 0 gone, 0 removed\n"));
+    assert!(
+        new.stdout.ends_with("\naws: 6 listed, 6 new, 0 changed, 0 missing, 0 gone, 0 removed\n")
+    );
     assert!(!new.stdout.contains("since") && !new.stdout.contains("lastTransitionTime"));
     assert!(!new.stdout.contains('\u{1b}'), "no colours where no terminal is");
     assert!(world.all_hosts().await.is_empty());
@@ -79,7 +85,12 @@ async fn the_diff_is_what_the_pass_then_does() {
     assert_eq!(found["spec"]["team"], "bakery");
     // long enough gone: the object would be removed
     let ended = dry(&world, &ec2, &["--grace", "0s"]).await.with(0);
-    assert!(ended.stdout.contains(&format!("\n- {two}  host-2 (eu-north-1)\n")) || ended.stdout.starts_with(&format!("- {two}")), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains(&format!("\n- {two}  host-2 (eu-north-1)\n"))
+            || ended.stdout.starts_with(&format!("- {two}")),
+        "{}",
+        ended.stdout
+    );
     assert!(ended.stdout.ends_with(" 1 removed\n"), "{}", ended.stdout);
     assert!(world.hosts().get_opt(&two).await.unwrap().is_some());
     world.end().await;
@@ -106,7 +117,11 @@ async fn lines_of_json_for_programs_and_a_source_that_fails() {
     assert!(!ended.stdout.chars().any(|c| c != '\n' && is_hostile(c)), "{:?}", ended.stdout);
     assert!(ended.stdout.contains("\nlab: 2 listed, 2 new,"), "{}", ended.stdout);
     assert!(ended.stdout.lines().last().unwrap().starts_with("none: 0 listed"), "{}", ended.stdout);
-    assert!(ended.stdout.ends_with("(not everything was read, see the error)\n"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.ends_with("(not everything was read, see the error)\n"),
+        "{}",
+        ended.stdout
+    );
 
     let words = [&words[..], &["-o", "json"]].concat();
     let ended = run(world.program(&words)).await.with(1);

@@ -20,12 +20,24 @@ async fn no_half_listing_is_taken_for_a_whole_one() {
     for (pages, code, words) in [
         // what is left of the first page is XML that says nothing of a second one
         (vec![cut("<nextToken>"), Page::Hosts(instances(3..6))], 1, "does not speak as EC2"),
-        (vec![cut("</DescribeInstancesResponse>"), Page::Hosts(instances(3..6))], 1, "does not speak as EC2"),
+        (
+            vec![cut("</DescribeInstancesResponse>"), Page::Hosts(instances(3..6))],
+            1,
+            "does not speak as EC2",
+        ),
         (vec![first(), Page::Raw(200, html)], 1, "does not speak as EC2"),
         (vec![first(), Page::Raw(200, String::new())], 1, "does not speak as EC2"),
-        (vec![first(), Page::Raw(200, "{\"Reservations\": []}".to_owned())], 1, "does not speak as EC2"),
+        (
+            vec![first(), Page::Raw(200, "{\"Reservations\": []}".to_owned())],
+            1,
+            "does not speak as EC2",
+        ),
         (vec![first(), Page::Raw(200, page(&[], Some("1")))], 1, "same page token twice"),
-        (vec![first(), Page::Hosts(Vec::new()), Page::Raw(200, page(&[], Some("1")))], 1, "same page token twice"),
+        (
+            vec![first(), Page::Hosts(Vec::new()), Page::Raw(200, page(&[], Some("1")))],
+            1,
+            "same page token twice",
+        ),
         (vec![first(), Page::Error(400, "ExpiredToken")], 2, "has expired; renew it"),
         (vec![first(), Page::Error(403, "UnauthorizedOperation")], 1, "ec2:DescribeInstances"),
         (vec![first(), Page::Error(503, "RequestLimitExceeded")], 1, "fetch less often"),

@@ -13,7 +13,9 @@ use inv_tui::providers::ibm_classic::{Classic, ClassicOptions};
 use inv_tui::providers::ibm_vpc::{Vpc, VpcOptions};
 use inv_tui::providers::kubernetes::{Kind, Kubernetes, KubernetesOptions};
 use inv_tui::providers::netbox::{NetBox, NetBoxOptions, RegionFrom};
-use inv_tui::providers::{ItemProblem, Observed, Provider, ProviderError, ProviderErrorKind, guarded};
+use inv_tui::providers::{
+    ItemProblem, Observed, Provider, ProviderError, ProviderErrorKind, guarded,
+};
 use serde_json::{Value, json};
 
 use super::replay::{Asked, Replay, Reply};
@@ -187,18 +189,24 @@ impl Who {
                     let next = start + 50;
                     let next = (next < items.len())
                         .then(|| json!({"href": format!("https://eu-de.iaas.cloud.ibm.com/v1/instances?start={next}")}));
-                    Reply::json(&json!({"instances": page, "next": next, "total_count": items.len()}))
+                    Reply::json(
+                        &json!({"instances": page, "next": next, "total_count": items.len()}),
+                    )
                 }
             },
             Self::Machines | Self::Nodes => {
                 if asked.path == "/apis" {
-                    let version = json!({"groupVersion": "cluster.x-k8s.io/v1beta2", "version": "v1beta2"});
-                    return Reply::json(&json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [
-                        {"name": "cluster.x-k8s.io", "versions": [version], "preferredVersion": version}]}));
+                    let version =
+                        json!({"groupVersion": "cluster.x-k8s.io/v1beta2", "version": "v1beta2"});
+                    return Reply::json(
+                        &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [
+                        {"name": "cluster.x-k8s.io", "versions": [version], "preferredVersion": version}]}),
+                    );
                 }
                 let start = number("continue");
                 let page: Vec<&Value> = items.iter().skip(start).take(50).collect();
-                let next = if start + 50 < items.len() { (start + 50).to_string() } else { String::new() };
+                let next =
+                    if start + 50 < items.len() { (start + 50).to_string() } else { String::new() };
                 Reply::json(&json!({"kind": "List", "apiVersion": "v1",
                     "metadata": {"resourceVersion": "7", "continue": next}, "items": page}))
             }
@@ -328,7 +336,8 @@ async fn what_fails_once_is_asked_for_again() {
     ];
     let all = OURS.iter().flat_map(|who| CASES.iter().map(move |case| (*who, case)));
     let runs = all.map(|(who, (name, bent))| async move {
-        let found = list(who, items(who), |n, reply| if n == 1 { bent(reply) } else { reply }).await;
+        let found =
+            list(who, items(who), |n, reply| if n == 1 { bent(reply) } else { reply }).await;
         is_whole(&found, who, name);
     });
     futures::future::join_all(runs).await;
@@ -356,7 +365,12 @@ async fn what_fails_for_good_is_no_end_of_a_list() {
         ("a token that expired", |_| no(401), Kind::Credentials, "renew it"),
         ("a token that lost its rights", |_| no(403), Kind::Denied, "said so"),
         ("404", |_| Reply::html(404), Kind::Other, "404"),
-        ("nothing", |_| Reply::text(200, "application/json", String::new()), Kind::Other, "no whole JSON"),
+        (
+            "nothing",
+            |_| Reply::text(200, "application/json", String::new()),
+            Kind::Other,
+            "no whole JSON",
+        ),
         ("another shape", |_| Reply::json(&json!({})), Kind::Other, "the answer"),
         ("null", |_| Reply::json(&Value::Null), Kind::Other, "the answer"),
         (
@@ -383,8 +397,8 @@ async fn another_cluster_fails_in_the_middle() {
     type Case = (&'static str, fn(Reply) -> Reply, Kind, &'static str);
     const CASES: [Case; 7] = [
         ("410", |_| no(410), Kind::Other, "said so"),
-        ("a token that expired", |_| no(401), Kind::Credentials, "said so"),
-        ("a token that lost its rights", |_| no(403), Kind::Denied, "said so"),
+        ("a token that expired", |_| no(401), Kind::Credentials, "or has expired"),
+        ("a token that lost its rights", |_| no(403), Kind::Denied, "(403)"),
         ("500", |_| no(500), Kind::Other, "said so"),
         ("half a body", Reply::cut, Kind::Other, "cannot list"),
         ("a page for people", |_| Reply::html(200), Kind::Other, "cannot list"),
@@ -467,26 +481,40 @@ async fn lists_that_move_or_never_end() {
     let back = |reply: Reply| reply.with(|body| body["next"] = "https://nb/?start=2".into());
     always(Who::NetBox2, "does not come after", back).await;
     // a server that does not heed the cursor, and says that there is always more
-    let deaf = |who: Who| move |n: usize, reply: Reply| reply.with(|body| {
-        *who.list(body) = (1..=50).map(|n| who.item(n)).collect();
-        body["next"] = format!("https://nb/?start={}", 51 + n * 50).into();
-    });
+    let deaf = |who: Who| {
+        move |n: usize, reply: Reply| {
+            reply.with(|body| {
+                *who.list(body) = (1..=50).map(|n| who.item(n)).collect();
+                body["next"] = format!("https://nb/?start={}", 51 + n * 50).into();
+            })
+        }
+    };
     let found = list(Who::NetBox2, items(Who::NetBox2), deaf(Who::NetBox2)).await;
-    is_broken(&found, Who::NetBox2, "deaf", ProviderErrorKind::Other, "other items than those asked for");
+    is_broken(
+        &found,
+        Who::NetBox2,
+        "deaf",
+        ProviderErrorKind::Other,
+        "other items than those asked for",
+    );
     // pages without items that promise more
-    let empty = |n: usize, reply: Reply| reply.with(|body| {
-        body["results"] = json!([]);
-        body["next"] = format!("https://nb/?start={}", 51 + n * 50).into();
-    });
+    let empty = |n: usize, reply: Reply| {
+        reply.with(|body| {
+            body["results"] = json!([]);
+            body["next"] = format!("https://nb/?start={}", 51 + n * 50).into();
+        })
+    };
     let found = list(Who::NetBox2, items(Who::NetBox2), empty).await;
     is_broken(&found, Who::NetBox2, "empty", ProviderErrorKind::Other, "does not send it");
     let more = |reply: Reply| reply.with(|body| body["next"] = "https://nb/?offset=50".into());
     always(Who::NetBox1, "there is more", more).await;
     // a page that lost half its items on the way: the count says so
-    let lost = |reply: Reply| reply.with(|body| {
-        body["results"] = json!([]);
-        body["next"] = Value::Null;
-    });
+    let lost = |reply: Reply| {
+        reply.with(|body| {
+            body["results"] = json!([]);
+            body["next"] = Value::Null;
+        })
+    };
     always(Who::NetBox1, "does not send it", lost).await;
     let long = |reply: Reply| {
         reply.without("softlayer-total-items").header("softlayer-total-items", 1_000_000)
@@ -503,7 +531,8 @@ async fn lists_that_move_or_never_end() {
         is_whole(&list(Who::Classic, items(Who::Classic), bend).await, Who::Classic, "no length");
     }
     // circles
-    let circle = |reply: Reply| reply.with(|body| body["next"] = json!({"href": "https://x/?start=50"}));
+    let circle =
+        |reply: Reply| reply.with(|body| body["next"] = json!({"href": "https://x/?start=50"}));
     always(Who::Vpc, "does not come after", circle).await;
     let nowhere = |reply: Reply| reply.with(|body| body["next"] = json!({"href": "https://x/"}));
     always(Who::Vpc, "does not come after", nowhere).await;
@@ -525,14 +554,22 @@ async fn odd_items() {
     for who in ALL {
         // nothing but what identifies it
         let bare = match who {
-            Who::NetBox1 | Who::NetBox2 => json!({"id": 1000, "name": null, "status": null, "site": null,
-                "primary_ip4": null, "tags": null, "custom_fields": null, "serial": null}),
-            Who::Classic => json!({"id": 1000, "hostname": null, "powerState": null, "tagReferences": null,
-                "primaryBackendIpAddress": null, "datacenter": null, "status": null}),
-            Who::Vpc => json!({"id": "0717_1000", "name": null, "status": null, "vcpu": null, "memory": null,
-                "network_interfaces": null, "primary_network_interface": null, "zone": null}),
-            Who::Machines | Who::Nodes => json!({"metadata": {"name": "bare", "uid": "u-1000", "namespace": "x"},
-                "spec": null, "status": null}),
+            Who::NetBox1 | Who::NetBox2 => {
+                json!({"id": 1000, "name": null, "status": null, "site": null,
+                "primary_ip4": null, "tags": null, "custom_fields": null, "serial": null})
+            }
+            Who::Classic => {
+                json!({"id": 1000, "hostname": null, "powerState": null, "tagReferences": null,
+                "primaryBackendIpAddress": null, "datacenter": null, "status": null})
+            }
+            Who::Vpc => {
+                json!({"id": "0717_1000", "name": null, "status": null, "vcpu": null, "memory": null,
+                "network_interfaces": null, "primary_network_interface": null, "zone": null})
+            }
+            Who::Machines | Who::Nodes => {
+                json!({"metadata": {"name": "bare", "uid": "u-1000", "namespace": "x"},
+                "spec": null, "status": null})
+            }
         };
         // odd words, no address, hostile names
         let mut odd = who.item(1001);
@@ -551,7 +588,8 @@ async fn odd_items() {
             Who::Vpc => {
                 odd["name"] = HOSTILE.into();
                 odd["status"] = "on-fire".into();
-                odd["primary_network_interface"]["primary_ip"]["address"] = "-oProxyCommand=id".into();
+                odd["primary_network_interface"]["primary_ip"]["address"] =
+                    "-oProxyCommand=id".into();
             }
             Who::Machines | Who::Nodes => {
                 odd["metadata"]["labels"] = json!({"team": HOSTILE});
@@ -608,10 +646,13 @@ async fn an_outage_of_iam_is_no_wrong_key() {
         (Reply::json(&json!({})), Kind::Other, "no token"),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let replay = Replay::begin(move |asked| {
-            if asked.path == "/identity/token" { reply.clone() } else { no(500) }
-        })
-        .await;
+        let replay =
+            Replay::begin(
+                move |asked| {
+                    if asked.path == "/identity/token" { reply.clone() } else { no(500) }
+                },
+            )
+            .await;
         let provider = Who::Vpc.provider(&replay.url, dir.path());
         let mut pages = guarded("eu-de", provider.list("eu-de"));
         let problem = pages.next().await.unwrap().unwrap_err();

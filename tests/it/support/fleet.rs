@@ -123,7 +123,8 @@ async fn answer(State(devices): State<Teams>, uri: Uri) -> Response {
     } else {
         let teams = devices.lock().unwrap();
         let ids = start..=teams.len().min(start + limit - 1);
-        let next = (*ids.end() < teams.len()).then(|| format!("https://nb/?start={}", ids.end() + 1));
+        let next =
+            (*ids.end() < teams.len()).then(|| format!("https://nb/?start={}", ids.end() + 1));
         (ids.map(|id| device(id, teams[id - 1])).collect(), next)
     };
     let body = json!({"count": null, "next": next, "results": page}).to_string();

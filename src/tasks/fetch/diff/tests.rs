@@ -126,7 +126,8 @@ fn hosts_are_sorted_by_source_and_name_and_each_kind_has_its_sign() {
 fn what_sources_say_is_harmless_cut_and_never_taken_for_more() {
     let paper = Paper::default();
     let long = "x".repeat(5_000);
-    let tags = json!({"k\u{1b}]0;t\u{7}": "v\u{202e}", "long": long, "arrow": "a → b", "lines": "a\n+ b"});
+    let tags =
+        json!({"k\u{1b}]0;t\u{7}": "v\u{202e}", "long": long, "arrow": "a → b", "lines": "a\n+ b"});
     let main = json!({"metadata": {
         "labels": {labels::REGION: "eu\u{9b}31m"},
         "annotations": {labels::DISPLAY_NAME: "w\u{1b}[31m\n- gone", labels::TAGS: tags.to_string()},
@@ -142,8 +143,7 @@ fn what_sources_say_is_harmless_cut_and_never_taken_for_more() {
     paper.render(&mut out, Output::Json, true, &[total("a")]).unwrap();
     let said = String::from_utf8(out).unwrap();
     assert!(!said.chars().any(|c| c != '\n' && text::is_hostile(c)), "{said:?}");
-    let lines: Vec<Value> =
-        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]["change"]), (2, &"create".into()));
     assert_eq!(lines[0]["display"], "w\u{1b}[31m\n- gone", "whole, for programs");
     let fields = lines[0]["fields"].as_array().unwrap();
