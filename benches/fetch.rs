@@ -1,6 +1,7 @@
 //! How fast `inv-tui --headless fetch` imports three sources at once (EC2, NetBox, a file), beside a
-//! bare loop that applies the same documents to the same server in the same run, in turns; and what a
-//! pass without changes and one with one label changed at each provider cost.
+//! bare loop that applies such documents to the same server at the same time, so that whatever else the
+//! machine does slows both; and what a pass without changes and one with one label changed at each
+//! provider cost.
 //!
 //! `INV_TUI_TEST_KUBECONFIG` as for the tests; `INV_TUI_BENCH_HOSTS`: how many hosts, 10,000 if not
 //! set. `benches/fetch-run` starts a server and runs this.
@@ -19,6 +20,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures::{StreamExt, stream};
@@ -54,18 +56,27 @@ async fn measure() {
     let fleet = Fleet::begin(world.dir.path(), hosts.div_ceil(3)).await;
     let hosts = hosts.div_ceil(3) * 3;
 
-    let first = pass(&world, &fleet).await;
-    let documents = documents(&world).await;
-    assert_eq!((documents.len(), first.0), (hosts, 2 * hosts));
-    let (early, late) = documents.split_at(hosts / 2);
+    println!("{hosts} hosts from three sources, {IN_FLIGHT} requests under way of each");
     let bare_world = World::begin("bench-bare").await.unwrap();
-    let bare_early = bare(bare_world.hosts(), early).await;
-    let again = World::begin("bench-again").await.unwrap();
-    let second = pass(&again, &fleet).await;
-    let bare_late = bare(bare_world.hosts(), late).await;
+    let sample = Fleet::begin(bare_world.dir.path(), 50).await;
+    pass(&bare_world, &sample).await;
+    let documents = documents(&bare_world).await;
+    let ended = AtomicBool::new(false);
+    let import = async {
+        let measured = pass(&world, &fleet).await;
+        ended.store(true, Ordering::Relaxed);
+        measured
+    };
+    let loops = bare(bare_world.hosts(), &documents, &ended);
+    let (first, bare) = tokio::join!(import, loops);
+    say("fetch, first pass", first);
+    say("bare applies meanwhile", bare);
+    println!("fetch wrote {:.2} times as much", first.0 as f64 / bare.0 as f64);
+    assert_eq!((world.all_hosts().await.len(), first.0), (hosts, 2 * hosts));
 
     let versions = versions(&world).await;
     let quiet = pass(&world, &fleet).await;
+    say("fetch, nothing changed", quiet);
     assert_eq!(
         (quiet.0, self::versions(&world).await == versions),
         (0, true),
@@ -73,29 +84,18 @@ async fn measure() {
     );
     fleet.relabel("bakery");
     let label = pass(&world, &fleet).await;
+    say("fetch, a label at each", label);
     let changed = self::versions(&world).await;
     let changed = changed.iter().filter(|(name, version)| versions[*name] != **version).count();
     assert_eq!((label.0, changed), (3, 3), "one patch for each label");
-
-    println!("{hosts} hosts from three sources, {IN_FLIGHT} requests under way");
-    for (what, (writes, seconds)) in [
-        ("fetch, first pass", first),
-        ("bare applies, first half", bare_early),
-        ("fetch, another namespace", second),
-        ("bare applies, second half", bare_late),
-        ("fetch, nothing changed", quiet),
-        ("fetch, a label at each", label),
-    ] {
-        println!("{what:28} {writes:6} writes {seconds:8.1} s {:7.0} /s", writes as f64 / seconds);
-    }
-    let rate = |(writes, seconds): Measured, (more, longer): Measured| {
-        (writes + more) as f64 / (seconds + longer)
-    };
-    let (fetch, bare) = (rate(first, second), rate(bare_early, bare_late));
-    println!("fetch {fetch:.0}/s, bare {bare:.0}/s: {:.2} of it", fetch / bare);
-    for world in [world, bare_world, again] {
+    for world in [world, bare_world] {
         world.end().await;
     }
+}
+
+/// One line of the table, as soon as it is known.
+fn say(what: &str, (writes, seconds): Measured) {
+    println!("{what:28} {writes:6} writes {seconds:8.1} s {:7.0} /s", writes as f64 / seconds);
 }
 
 /// One pass of the program, from its start to its end.
@@ -143,18 +143,32 @@ async fn documents(world: &World) -> Vec<(String, Value, Value)> {
     api.list(&ListParams::default()).await.unwrap().items.iter().map(document).collect()
 }
 
-/// Applies the documents as a loop without any thought does.
-async fn bare(api: Api<Host>, documents: &[(String, Value, Value)]) -> Measured {
+/// Applies such documents under ever new names, as a loop without any thought does, until `ended`.
+async fn bare(
+    api: Api<Host>,
+    documents: &[(String, Value, Value)],
+    ended: &AtomicBool,
+) -> Measured {
     let params = PatchParams::apply("inv-tui-bench").force();
-    let began = Instant::now();
-    stream::iter(documents)
-        .for_each_concurrent(IN_FLIGHT, |(name, main, status)| {
-            let (api, params) = (&api, &params);
+    let (began, writes) = (Instant::now(), AtomicUsize::new(0));
+    stream::iter(documents.iter().cycle().enumerate())
+        .take_while(|_| std::future::ready(!ended.load(Ordering::Relaxed)))
+        .for_each_concurrent(IN_FLIGHT, |(number, (name, main, status))| {
+            let (api, params, writes) = (&api, &params, &writes);
             async move {
-                api.patch(name, params, &Patch::Apply(main)).await.unwrap();
-                api.patch_status(name, params, &Patch::Apply(status)).await.unwrap();
+                let name = format!("bare-{number}-{name}");
+                let named = |body: &Value| {
+                    let mut body = body.clone();
+                    body["metadata"]["name"] = name.as_str().into();
+                    body
+                };
+                api.patch(&name, params, &Patch::Apply(named(main))).await.unwrap();
+                api.patch_status(&name, params, &Patch::Apply(named(status))).await.unwrap();
+                if !ended.load(Ordering::Relaxed) {
+                    writes.fetch_add(2, Ordering::Relaxed);
+                }
             }
         })
         .await;
-    (2 * documents.len(), began.elapsed().as_secs_f64())
+    (writes.into_inner(), began.elapsed().as_secs_f64())
 }
