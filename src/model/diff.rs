@@ -155,6 +155,13 @@ impl StoredHost {
             .find_map(|e| e.manager.as_deref()?.strip_prefix("inv-tui-fetch-"))
     }
 
+    /// Whether another manager owns the field at this path of plain names too, so that it stays where
+    /// `manager` leaves it out.
+    pub fn is_shared(&self, manager: &str, path: &[&str]) -> bool {
+        let keys: Vec<String> = path.iter().map(|name| format!("f:{name}")).collect();
+        self.shared(manager, &keys.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     fn entries(&self) -> impl Iterator<Item = &ManagedFieldsEntry> {
         self.metadata.managed_fields.iter().flatten()
     }

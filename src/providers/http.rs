@@ -55,6 +55,8 @@ const MAX_WORDS: usize = 200;
 #[derive(Clone)]
 pub struct Http {
     client: Client<HttpsConnector<Via>, Full<Bytes>>,
+    /// How long one attempt may take.
+    attempt: Duration,
 }
 
 /// One request.
@@ -74,6 +76,8 @@ pub struct Ask<'a> {
     pub secrets: &'a [Secret],
     /// Codes that are an answer too, though they say no.
     pub accept: &'a [u16],
+    /// Codes, besides 401, that say that the credentials are wrong.
+    pub wrong_key: &'a [u16],
 }
 
 impl<'a> Ask<'a> {
@@ -87,6 +91,7 @@ impl<'a> Ask<'a> {
             body: None,
             secrets: &[],
             accept: &[],
+            wrong_key: &[],
         }
     }
 
@@ -100,6 +105,7 @@ impl<'a> Ask<'a> {
             body: Some(body),
             secrets: &[],
             accept: &[],
+            wrong_key: &[],
         }
     }
 }
@@ -179,7 +185,7 @@ impl Http {
             .pool_idle_timeout(Duration::from_mins(1))
             .pool_max_idle_per_host(4)
             .build(connector);
-        Ok(Self { client })
+        Ok(Self { client, attempt: ATTEMPT })
     }
 
     /// Sends the request until it is answered, is refused for good, or has failed too often.
@@ -237,7 +243,11 @@ impl Http {
             let body = body.map_err(|cause| cut_off(&*cause))?.to_bytes();
             let status = head.status;
             if !status.is_success() && !ask.accept.contains(&status.as_u16()) {
-                return Err(refused(status, &head.headers, &body));
+                let mut failed = refused(status, &head.headers, &body);
+                if ask.wrong_key.contains(&status.as_u16()) {
+                    failed.kind = ProviderErrorKind::Credentials;
+                }
+                return Err(failed);
             }
             let body = serde_json::from_slice(&body).map_err(|cause| Failed {
                 kind: ProviderErrorKind::Other,
@@ -248,12 +258,12 @@ impl Http {
             })?;
             Ok(Answer { status, body, headers: head.headers })
         };
-        tokio::time::timeout(ATTEMPT, answer).await.unwrap_or_else(|_| {
+        tokio::time::timeout(self.attempt, answer).await.unwrap_or_else(|_| {
             Err(Failed {
                 kind: ProviderErrorKind::Unreachable,
                 again: true,
                 after: None,
-                why: format!("no answer after {} s", ATTEMPT.as_secs()),
+                why: format!("no answer after {} s", self.attempt.as_secs()),
                 hint: None,
             })
         })
@@ -557,6 +567,19 @@ mod tests {
         let secrets = [Secret::new("hunter22")];
         ask.secrets = &secrets;
         assert!(!crate::error::report(&give_up(&ask, failed, 1).error).contains("hunter22"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_left() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut http = Http::new(None).unwrap();
+        http.attempt = Duration::from_millis(1);
+        let Err(failed) = http.attempt(&Ask::get("cannot list", &url, None)).await else {
+            panic!("it said something")
+        };
+        assert!(failed.again && failed.why.contains("no answer after"), "{}", failed.why);
+        assert_eq!(failed.kind, ProviderErrorKind::Unreachable);
     }
 
     #[test]

@@ -51,6 +51,7 @@
 //! No finalizer is put on hosts here: the decommission service puts its own on, so that where it does
 //! not run every host can be deleted at once.
 
+mod diff;
 mod lost;
 mod mapping;
 mod metrics;
@@ -79,8 +80,10 @@ use tokio::time::Instant;
 
 use crate::store::client::ConnectOptions;
 
+pub use self::diff::Output;
 pub use self::options::FetchArgs;
 
+use self::diff::{Paper, Totals};
 use self::lost::Policy;
 use self::metrics::Metrics;
 use self::progress::{Drawing, Progress};
@@ -114,7 +117,8 @@ struct Context {
     full_every: Duration,
     /// Since when only changes are of interest, by scope.
     read: Mutex<BTreeMap<String, Read>>,
-    dry_run: bool,
+    /// What a dry run would write, of all sources.
+    paper: Option<Arc<Paper>>,
     metrics: Metrics,
     progress: Arc<Progress>,
     /// Who of several works on the source.
@@ -199,7 +203,7 @@ pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> R
         return Ok(EXIT_DONE); // stopped while it waited for the server
     };
     if options.once {
-        return once(&contexts, interactive).await;
+        return once(&contexts, options.output, interactive).await;
     }
     // each by itself, so that none waits for another
     let mut running = JoinSet::new();
@@ -221,11 +225,19 @@ pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> R
 }
 
 /// One pass over each source.
-async fn once(contexts: &[Arc<Context>], interactive: bool) -> Result<u8> {
+async fn once(contexts: &[Arc<Context>], output: Output, interactive: bool) -> Result<u8> {
     let progress: Vec<_> = contexts.iter().map(|context| Arc::clone(&context.progress)).collect();
     let drawing = interactive.then(|| Drawing::start(progress));
     let reports = futures::future::join_all(contexts.iter().map(turn)).await;
     drop(drawing);
+    if let Some(paper) = contexts.first().and_then(|context| context.paper.as_ref()) {
+        let totals = contexts.iter().zip(&reports).map(|(context, report)| Totals {
+            source: &context.name,
+            seen: report.scopes.iter().map(|scope| scope.seen).sum(),
+            done: report.is_fine(),
+        });
+        paper.print(output, &totals.collect::<Vec<_>>());
+    }
     let total = reports.len();
     let mut failed = Vec::new();
     for (context, report) in contexts.iter().zip(reports) {
@@ -271,7 +283,7 @@ async fn turn(context: &Arc<Context>) -> PassReport {
             Err(problem) => PassReport::failed(problem),
         }
     };
-    if context.dry_run {
+    if context.paper.is_some() {
         return begun.await;
     }
     let mut lease = context.lease.lock().await;
@@ -415,7 +427,7 @@ async fn pass(context: &Arc<Context>) -> PassReport {
     let now = start::now();
     context.writer.begin();
     let mut report = PassReport::default();
-    let made = if context.dry_run { Ok(()) } else { context.source.ensure().await.map(drop) };
+    let made = if context.paper.is_some() { Ok(()) } else { context.source.ensure().await.map(drop) };
     let scopes = match made {
         Ok(()) => scopes(context).await,
         Err(problem) => Err(problem),
@@ -448,7 +460,7 @@ async fn pass(context: &Arc<Context>) -> PassReport {
     }
     report.scopes.sort_by(|a, b| a.name.cmp(&b.name));
     report.duration = began.elapsed();
-    if !context.stopped() && !context.dry_run && context.writer.may() {
+    if !context.stopped() && context.paper.is_none() && context.writer.may() {
         let unwritten = context.source.write(&report, start::now()).await.err();
         report.problem = report.problem.or(unwritten);
     }

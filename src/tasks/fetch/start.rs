@@ -13,6 +13,7 @@ use kube::api::{Api, PostParams};
 use tokio::sync::{Semaphore, watch};
 
 use super::Context;
+use super::diff::Paper;
 use super::metrics::{Metrics, Watches};
 use super::options::{Options, SourceOptions};
 use super::progress::Progress;
@@ -64,8 +65,9 @@ pub(super) async fn contexts(
     let connection = connect(server).await?;
     let (metrics, mut registry) = Metrics::new();
     let permits = Arc::new(Semaphore::new(options.writes));
+    let paper = options.dry_run.then(Arc::<Paper>::default);
     let context = |source: &SourceOptions| {
-        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone());
+        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone(), paper.clone());
         Arc::new(context(options, source, &connection, namespace, shared))
     };
     let contexts: Vec<Arc<Context>> = options.sources.iter().map(context).collect();
@@ -111,7 +113,12 @@ fn context(
     source: &SourceOptions,
     connection: &Connection,
     namespace: &str,
-    (metrics, permits, stop): (Metrics, Arc<Semaphore>, watch::Receiver<bool>),
+    (metrics, permits, stop, paper): (
+        Metrics,
+        Arc<Semaphore>,
+        watch::Receiver<bool>,
+        Option<Arc<Paper>>,
+    ),
 ) -> Context {
     let manager = fetch_manager(&source.name);
     let hosts = Hosts::new(Selection {
@@ -131,7 +138,7 @@ fn context(
     let sender = Sender::new(client);
     Context {
         name: source.name.clone(),
-        writer: Writer::new(sender, hosts, rules, shared, options.dry_run, metrics.clone()),
+        writer: Writer::new(sender, hosts, rules, shared, paper.clone(), metrics.clone()),
         writes: options.writes,
         policy: source.policy.clone(),
         accept_loss: Mutex::new(source.accept_loss.clone()),
@@ -146,7 +153,7 @@ fn context(
         interval: source.interval,
         full_every: source.full_every,
         read: Mutex::default(),
-        dry_run: options.dry_run,
+        paper,
         metrics,
         progress: Arc::new(Progress::default()),
         lease: tokio::sync::Mutex::new(lease),

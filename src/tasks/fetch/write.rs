@@ -1,7 +1,6 @@
 //! Writes hosts, by server-side apply only. The algorithm is in the documentation of
 //! [`super`](super#writing).
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +11,8 @@ use kube::core::Request;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use super::diff::{Kind, Paper};
+use super::lost;
 use super::metrics::Metrics;
 use super::project::Rules;
 use crate::error::{Error, Result};
@@ -50,7 +51,8 @@ pub(super) struct Writer {
     rules: Rules,
     request: Request,
     permits: Arc<Semaphore>,
-    dry_run: bool,
+    /// Where a dry run says what it would write.
+    paper: Option<Arc<Paper>>,
     metrics: Metrics,
     term: Term,
     failures: AtomicUsize,
@@ -58,13 +60,13 @@ pub(super) struct Writer {
 
 impl Writer {
     /// A writer that takes one of `permits` for each host that it writes, and writes nothing when
-    /// `term` is over.
+    /// `term` is over. With `paper` it writes there what it would write, and nothing else.
     pub(super) fn new(
         sender: Sender,
         hosts: Hosts,
         rules: Rules,
         (permits, term): (Arc<Semaphore>, Term),
-        dry_run: bool,
+        paper: Option<Arc<Paper>>,
         metrics: Metrics,
     ) -> Self {
         let namespace = &hosts.selection().namespace;
@@ -75,7 +77,7 @@ impl Writer {
             hosts,
             rules,
             permits,
-            dry_run,
+            paper,
             metrics,
             term,
             failures: AtomicUsize::new(0),
@@ -94,7 +96,7 @@ impl Writer {
 
     /// Whether this is ours to write, now.
     pub(super) fn may(&self) -> bool {
-        self.dry_run || self.term.lasts()
+        self.paper.is_some() || self.term.lasts()
     }
 
     /// Whether so many writes failed in a row that trying on is pointless.
@@ -131,7 +133,10 @@ impl Writer {
     pub(super) async fn put(&self, host: &Observed, now: Timestamp) -> Result<Outcome> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
-            self.put_now(host, now).await
+            match &self.paper {
+                Some(paper) => self.put_on_paper(paper, host, now).await,
+                None => self.put_now(host, now).await,
+            }
         }
         .await;
         self.count(&outcome);
@@ -144,10 +149,6 @@ impl Writer {
         let mut desired = self.rules.desired(host, known.as_ref(), now);
         let mut outcome = Outcome::Changed;
         let main_differs = known.as_ref().is_none_or(|k| k.main != digest(&desired.main));
-        if self.dry_run {
-            say(if known.is_some() { "change" } else { "create" }, name);
-            return Ok(if known.is_some() { Outcome::Changed } else { Outcome::Created });
-        }
         if main_differs {
             let body = envelope(name, &desired.main, None);
             let (stored, created) = match self.apply(Part::Main, name, &body, false).await {
@@ -215,6 +216,38 @@ impl Writer {
         Err(Error::new(format!("{what}: others change it all the time")))
     }
 
+    /// What [`Self::put_now`] would write, the conflict and its end included.
+    async fn put_on_paper(
+        &self,
+        paper: &Paper,
+        host: &Observed,
+        now: Timestamp,
+    ) -> Result<Outcome> {
+        let name = &host.name;
+        let selection = self.hosts.selection();
+        let live = self.get(name).await?;
+        if live.as_ref().is_some_and(|live| live.metadata.deletion_timestamp.is_some()) {
+            return Ok(Outcome::Left);
+        }
+        let known = live.as_ref().map(|live| {
+            let mut known = self.hosts.read(live);
+            let full = self.rules.desired(host, Some(&known), now).main;
+            known.contested = live.contested(&selection.manager, Some(&full));
+            known
+        });
+        let desired = self.rules.desired(host, known.as_ref(), now);
+        let kind = match &known {
+            None => Kind::New,
+            Some(known) if lost::is_lost(desired.state) && !lost::is_lost(known.state) => {
+                Kind::Marked(desired.state)
+            }
+            Some(_) => Kind::Changed,
+        };
+        let bodies = (Some(&desired.main), Some(&desired.status));
+        paper.write(&selection.source, &selection.manager, kind, (name, live.as_ref()), bodies);
+        Ok(if known.is_some() { Outcome::Changed } else { Outcome::Created })
+    }
+
     /// After a conflict: looks at who owns what, leaves to others what is theirs, and takes the
     /// facts. The version of the object goes with it, so that nothing that somebody changes in
     /// between is overridden.
@@ -273,10 +306,6 @@ impl Writer {
     ) -> Result<Outcome> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
-            if self.dry_run {
-                say(&format!("mark {}", state.as_str()), name);
-                return Ok(Outcome::Changed);
-            }
             self.mark_now(name, scope, judged, (state, missed), now).await
         }
         .await;
@@ -309,6 +338,12 @@ impl Writer {
             }
             let owned = live.owned(manager, Part::Status);
             let body = self.rules.lost(owned, &known, scope, (state, missed), now);
+            if let Some(paper) = &self.paper {
+                let source = &self.hosts.selection().source;
+                let kind = Kind::Marked(state);
+                paper.write(source, manager, kind, (name, Some(&live)), (None, Some(&body)));
+                return Ok(Outcome::Changed);
+            }
             let body = envelope(name, &body, live.metadata.resource_version.as_deref());
             match self.apply(Part::Status, name, &body, true).await {
                 Ok((stored, _)) => {
@@ -329,8 +364,8 @@ impl Writer {
     pub(super) async fn remove(&self, name: &str, known: &Known) -> Result<bool> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
-            if self.dry_run {
-                say("remove", name);
+            if let Some(paper) = &self.paper {
+                paper.remove(&self.hosts.selection().source, name, self.get(name).await?.as_ref());
                 return Ok(true);
             }
             self.remove_now(name, known).await
@@ -407,11 +442,6 @@ impl Writer {
             }
         }
     }
-}
-
-/// What a dry run would do.
-fn say(verb: &str, name: &str) {
-    let _ = writeln!(std::io::stdout(), "would {verb} host \"{name}\"");
 }
 
 fn label<'a>(host: &'a StoredHost, key: &str) -> Option<&'a String> {

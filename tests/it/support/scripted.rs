@@ -17,6 +17,8 @@ use tokio::sync::watch;
 pub(crate) enum Page {
     Hosts(Vec<Instance>),
     Error(u16, &'static str),
+    /// This text with this code.
+    Raw(u16, String),
 }
 
 /// An instance, as far as these tests care.
@@ -112,12 +114,14 @@ async fn answer(State(says): State<Says>, headers: HeaderMap, form: String) -> R
             match pages.get(at) {
                 None => xml("DescribeInstances", "<reservationSet/>"),
                 Some(Page::Error(code, name)) => error(*code, name),
+                Some(Page::Raw(code, text)) => {
+                    let code = StatusCode::from_u16(*code).unwrap();
+                    (code, [(header::CONTENT_TYPE, "text/xml")], text.clone()).into_response()
+                }
                 Some(Page::Hosts(hosts)) => {
-                    let mut body = reservations(hosts);
-                    if at + 1 < pages.len() {
-                        let _ = write!(body, "<nextToken>{}</nextToken>", at + 1);
-                    }
-                    xml("DescribeInstances", &body)
+                    let next = (at + 1 < pages.len()).then(|| (at + 1).to_string());
+                    let text = page(hosts, next.as_deref());
+                    ([(header::CONTENT_TYPE, "text/xml")], text).into_response()
                 }
             }
         }
@@ -147,12 +151,24 @@ fn reservations(hosts: &[Instance]) -> String {
     body
 }
 
-fn xml(action: &str, body: &str) -> Response {
-    let text = format!(
+/// A whole page of instances as EC2 writes it.
+pub(crate) fn page(hosts: &[Instance], next: Option<&str>) -> String {
+    let mut body = reservations(hosts);
+    if let Some(next) = next {
+        let _ = write!(body, "<nextToken>{next}</nextToken>");
+    }
+    document("DescribeInstances", &body)
+}
+
+fn document(action: &str, body: &str) -> String {
+    format!(
         "<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
          <requestId>1</requestId>{body}</{action}Response>"
-    );
-    ([(header::CONTENT_TYPE, "text/xml")], text).into_response()
+    )
+}
+
+fn xml(action: &str, body: &str) -> Response {
+    ([(header::CONTENT_TYPE, "text/xml")], document(action, body)).into_response()
 }
 
 fn error(code: u16, name: &str) -> Response {
