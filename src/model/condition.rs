@@ -17,6 +17,9 @@ pub const OS_UP_TO_DATE: &str = "OSUpToDate";
 pub const IN_MAINTENANCE: &str = "InMaintenance";
 /// False while the host is missing from complete listings of its source.
 pub const SEEN: &str = "Seen";
+/// Another Host may be the same machine; the message names it. True is the bad side, and there is no
+/// other.
+pub const POSSIBLE_DUPLICATE: &str = "PossibleDuplicate";
 /// Decommissioning goes on; the message names the step. True is the bad side.
 pub const DELETING: &str = "Deleting";
 
