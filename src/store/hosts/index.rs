@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::older;
 use crate::model::diff::StoredHost;
 use crate::model::identity::{Fingerprint, Relation};
 
@@ -14,7 +13,7 @@ const CROWD: usize = 16;
 
 struct Slot {
     name: Arc<str>,
-    version: Box<str>,
+    version: u64,
     print: Fingerprint,
 }
 
@@ -36,9 +35,10 @@ impl Index {
     pub(super) fn put(&mut self, host: &StoredHost) {
         let meta = &host.metadata;
         let Some(name) = meta.name.as_deref() else { return };
-        let version = meta.resource_version.as_deref().unwrap_or_default();
-        let known = self.slot(name);
-        if known.is_some_and(|slot| older(version, &slot.version)) {
+        // versions are compared as numbers, as Kubernetes allows since 1.35; what is none, is new
+        let version = meta.resource_version.as_deref().and_then(|text| text.parse().ok());
+        let version: u64 = version.unwrap_or(u64::MAX);
+        if self.slot(name).is_some_and(|slot| version < slot.version) {
             return;
         }
         let print = match meta.deletion_timestamp {
@@ -49,12 +49,12 @@ impl Index {
             && let Some(Some(slot)) = self.slots.get_mut(place(at))
             && slot.print == print
         {
-            slot.version = version.into();
+            slot.version = version;
             return;
         }
         self.remove(name);
         if !print.is_empty() {
-            self.insert(Slot { name: name.into(), version: version.into(), print });
+            self.insert(Slot { name: name.into(), version, print });
         }
     }
 
@@ -138,7 +138,7 @@ impl Index {
         // a table of hashes is at most seven eighths full, with one byte beside each entry
         let table = |capacity: usize, entry: usize| capacity * 8 / 7 * (entry + 1);
         let slots = self.slots.iter().flatten();
-        let heap = slots.map(|s| s.name.len() + 16 + s.version.len() + s.print.heap() + 48);
+        let heap = slots.map(|s| s.name.len() + 16 + s.print.heap() + 48);
         self.slots.capacity() * size_of::<Option<Slot>>()
             + heap.sum::<usize>()
             + table(self.names.capacity(), size_of::<(Arc<str>, u32)>())
