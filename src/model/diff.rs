@@ -122,7 +122,9 @@ impl StoredHost {
                 metadata.insert("annotations".into(), notes);
                 let mut body = Map::new();
                 body.insert("metadata".into(), Value::Object(metadata));
-                body.insert("spec".into(), pick(&self.spec, at(fields, "f:spec")));
+                // an empty spec is applied where there is nothing to say; the rest of it is others'
+                let spec = Some(at(fields, "f:spec")).filter(|fields| !is_empty_set(fields));
+                body.insert("spec".into(), spec.map_or(Value::Null, |set| pick(&self.spec, set)));
                 Value::Object(body)
             }
         }
@@ -322,6 +324,10 @@ pub fn hash_text(text: &str) -> u64 {
     hasher.finish()
 }
 
+fn is_empty_set(fields: &Value) -> bool {
+    fields.as_object().is_none_or(|all| all.keys().all(|key| key == "."))
+}
+
 fn fields(entry: &ManagedFieldsEntry) -> Option<&Value> {
     entry.fields_v1.as_ref().map(|fields| &fields.0)
 }
@@ -502,6 +508,13 @@ mod tests {
     }
 
     #[test]
+    fn who_applied_an_empty_spec_owns_nothing_of_what_stands_there() {
+        let fields = json!({"f:metadata": {"f:annotations": {}, "f:labels": {}}, "f:spec": {}});
+        let host = host(json!([entry(ME, "Apply", None, fields)]));
+        assert_eq!(digest(&host.owned(ME, Part::Main)), digest(&Value::Null));
+    }
+
+    #[test]
     fn a_shared_field_is_contested_only_if_we_would_change_it() {
         let both = json!({"f:spec": {"f:cluster": {}}});
         let host = host(json!([
@@ -522,6 +535,48 @@ mod tests {
         assert_eq!(digest(&a), digest(&b));
         assert_ne!(digest(&a), digest(&json!({"a": [{"b": "d"}, 1]})));
         assert_ne!(digest(&json!({"a": "1"})), digest(&json!({"a": 1})));
+    }
+
+    #[test]
+    fn a_guest_leaves_what_others_have_and_of_two_guests_one_keeps_what_they_share() {
+        let status = |fields: Value| json!({"f:status": fields});
+        let addresses = json!({"f:hardware": {"f:serial": {}, "f:macs": {}}});
+        let host = host(json!([
+            entry("inv-tui-fetch-owner", "Apply", None, json!({
+                "f:metadata": {"f:labels": {"f:mine": {}}, "f:annotations": {"f:note": {}}},
+                "f:spec": {"f:cluster": {}, "f:providerID": {}},
+            })),
+            entry("inv-tui-fetch-owner", "Apply", Some("status"), status(json!({
+                "f:phase": {}, "f:conditions": {"k:{\"type\":\"Seen\"}": {}},
+            }))),
+            entry(ME, "Apply", None, json!({"f:spec": {"f:role": {}, "f:cluster": {}}})),
+            entry(ME, "Apply", Some("status"), status(addresses.clone())),
+            entry("inv-tui-fetch-zeta", "Apply", Some("status"), status(addresses)),
+        ]));
+        let contested = host.guest(ME, "owner");
+        assert!(contested.spec("cluster"), "shared with whose the host is");
+        assert!(!contested.spec("role") && contested.label("mine") && contested.phase);
+        for path in [
+            &["f:metadata", "f:annotations", "f:note"],
+            &["f:status", "f:conditions", "k:{\"type\":\"Seen\"}"],
+        ] {
+            assert!(contested.other(path), "{path:?}");
+        }
+        assert!(contested.other(&["f:spec", "f:providerID"]));
+        let serial = ["f:status", "f:hardware", "f:serial"];
+        assert!(!contested.other(&serial), "it comes before zeta");
+        assert!(host.guest("inv-tui-fetch-zeta", "owner").other(&serial));
+        assert!(!host.contested(ME, None).other(&serial), "only guests ask");
+    }
+
+    #[test]
+    fn a_phase_that_only_fetchers_have_said_may_be_taken_over() {
+        let phase = |manager| {
+            host(json!([entry(manager, "Apply", Some("status"), json!({"f:status": {"f:phase": {}}}))]))
+        };
+        assert!(!phase("inv-tui-fetch-other").contested(ME, None).phase);
+        assert!(phase("inv-tui-fetch-other").guest(ME, "other").phase);
+        assert!(phase("inv-tui-lifecycle").contested(ME, None).phase);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) struct Stock {
     /// Whether it knows `start`.
     cursors: bool,
     /// Its `MAX_PAGE_SIZE`.
-    page: usize,
+    pub(super) page: usize,
     authorization: String,
     /// Answers that come before those that are right.
     first: VecDeque<Reply>,
