@@ -23,7 +23,9 @@ pub mod record;
 pub mod region;
 pub mod row;
 pub mod sample;
+pub mod selection;
 pub mod source;
+pub mod template;
 pub mod text;
 
 /// API group of every resource of ours.
