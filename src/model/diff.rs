@@ -184,8 +184,8 @@ impl StoredHost {
             let Some(theirs) = fields(entry).filter(|_| name != manager || !applied) else {
                 continue;
             };
-            let first = name < manager
-                || name.strip_prefix(FETCHER).is_none_or(|source| source == owner);
+            let first =
+                name < manager || name.strip_prefix(FETCHER).is_none_or(|source| source == owner);
             let status = entry.subresource.as_deref() == Some("status");
             let ours = self.applied(manager, if status { Part::Status } else { Part::Main });
             let mut leave = |path: &[&str]| {
@@ -542,13 +542,23 @@ mod tests {
         let status = |fields: Value| json!({"f:status": fields});
         let addresses = json!({"f:hardware": {"f:serial": {}, "f:macs": {}}});
         let host = host(json!([
-            entry("inv-tui-fetch-owner", "Apply", None, json!({
-                "f:metadata": {"f:labels": {"f:mine": {}}, "f:annotations": {"f:note": {}}},
-                "f:spec": {"f:cluster": {}, "f:providerID": {}},
-            })),
-            entry("inv-tui-fetch-owner", "Apply", Some("status"), status(json!({
-                "f:phase": {}, "f:conditions": {"k:{\"type\":\"Seen\"}": {}},
-            }))),
+            entry(
+                "inv-tui-fetch-owner",
+                "Apply",
+                None,
+                json!({
+                    "f:metadata": {"f:labels": {"f:mine": {}}, "f:annotations": {"f:note": {}}},
+                    "f:spec": {"f:cluster": {}, "f:providerID": {}},
+                })
+            ),
+            entry(
+                "inv-tui-fetch-owner",
+                "Apply",
+                Some("status"),
+                status(json!({
+                    "f:phase": {}, "f:conditions": {"k:{\"type\":\"Seen\"}": {}},
+                }))
+            ),
             entry(ME, "Apply", None, json!({"f:spec": {"f:role": {}, "f:cluster": {}}})),
             entry(ME, "Apply", Some("status"), status(addresses.clone())),
             entry("inv-tui-fetch-zeta", "Apply", Some("status"), status(addresses)),
@@ -572,7 +582,12 @@ mod tests {
     #[test]
     fn a_phase_that_only_fetchers_have_said_may_be_taken_over() {
         let phase = |manager| {
-            host(json!([entry(manager, "Apply", Some("status"), json!({"f:status": {"f:phase": {}}}))]))
+            host(json!([entry(
+                manager,
+                "Apply",
+                Some("status"),
+                json!({"f:status": {"f:phase": {}}})
+            )]))
         };
         assert!(!phase("inv-tui-fetch-other").contested(ME, None).phase);
         assert!(phase("inv-tui-fetch-other").guest(ME, "other").phase);

@@ -98,7 +98,8 @@ impl Fingerprint {
     /// The fingerprint of a machine of which this is known.
     pub fn of(claims: &Claims<'_>) -> Self {
         let ids = claims.provider_ids.iter().filter_map(|id| provider_id(id));
-        let mut ids: Vec<_> = ids.map(|(kind, id)| (hash("kind", &kind), hash("id", &id))).collect();
+        let mut ids: Vec<_> =
+            ids.map(|(kind, id)| (hash("kind", &kind), hash("id", &id))).collect();
         ids.sort_unstable();
         ids.dedup();
         let macs = claims.macs.iter().filter_map(|text| mac(text));
@@ -109,7 +110,11 @@ impl Fingerprint {
         Self {
             provider_ids: ids.into_boxed_slice(),
             uuid: claims.uuid.and_then(uuid).map(|uuid| hash("uuid", &uuid)),
-            vendor: claims.vendor.filter(|_| serial.is_some()).and_then(vendor).map(|v| hash("vendor", &v)),
+            vendor: claims
+                .vendor
+                .filter(|_| serial.is_some())
+                .and_then(vendor)
+                .map(|v| hash("vendor", &v)),
             serial: serial.map(|serial| hash("serial", &serial)),
             macs: macs.into_boxed_slice(),
         }
@@ -194,6 +199,14 @@ impl Fingerprint {
             return Relation::Same(Rank::Mac);
         }
         if unsure { Relation::Unsure } else { Relation::Unrelated }
+    }
+
+    /// Whether any key of the two differs, whatever those before it say.
+    pub fn differs(&self, other: &Self) -> bool {
+        let differ = |a: Option<u64>, b: Option<u64>| a.is_some() && b.is_some() && a != b;
+        differ(self.uuid, other.uuid)
+            || differ(self.serial, other.serial)
+            || matches!(self.relation(other), Relation::Different(_))
     }
 
     /// Bytes on the heap, about.
@@ -298,7 +311,8 @@ fn uuid(text: &str) -> Option<String> {
     let text = text.trim();
     let text = text.strip_prefix("urn:uuid:").unwrap_or(text);
     let text = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).unwrap_or(text);
-    let digits: String = text.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+    let digits: String =
+        text.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
     if digits.len() != 32 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) || is_even(&digits) {
         return None;
     }
@@ -313,10 +327,33 @@ fn uuid(text: &str) -> Option<String> {
 
 /// What stands where a serial number would, without blanks and signs.
 const NO_SERIAL: [&str; 27] = [
-    "NONE", "NA", "NULL", "UNKNOWN", "EMPTY", "INVALID", "DEFAULT", "DEFAULTSTRING", "OEM",
-    "TOBEFILLEDBYOEM", "TOBEFILLED", "FILLEDBYOEM", "NOTSPECIFIED", "NOTAPPLICABLE", "NOTAVAILABLE",
-    "NOTPROVIDED", "SERIAL", "SERIALNUMBER", "SYSTEMSERIALNUMBER", "CHASSISSERIALNUMBER",
-    "BASEBOARDSERIALNUMBER", "SYSTEMSERIAL", "NOSERIAL", "UNDEFINED", "UNSPECIFIED", "TBD", "TEST",
+    "NONE",
+    "NA",
+    "NULL",
+    "UNKNOWN",
+    "EMPTY",
+    "INVALID",
+    "DEFAULT",
+    "DEFAULTSTRING",
+    "OEM",
+    "TOBEFILLEDBYOEM",
+    "TOBEFILLED",
+    "FILLEDBYOEM",
+    "NOTSPECIFIED",
+    "NOTAPPLICABLE",
+    "NOTAVAILABLE",
+    "NOTPROVIDED",
+    "SERIAL",
+    "SERIALNUMBER",
+    "SYSTEMSERIALNUMBER",
+    "CHASSISSERIALNUMBER",
+    "BASEBOARDSERIALNUMBER",
+    "SYSTEMSERIAL",
+    "NOSERIAL",
+    "UNDEFINED",
+    "UNSPECIFIED",
+    "TBD",
+    "TEST",
 ];
 
 /// A serial number in upper case, without blanks and signs, unless it is none.
@@ -331,8 +368,18 @@ fn serial(text: &str) -> Option<String> {
 
 /// Words behind the name of a maker that are no part of it.
 const BEHIND: [&str; 12] = [
-    "inc", "incorporated", "corp", "corporation", "co", "company", "ltd", "limited", "llc", "gmbh",
-    "technologies", "computer",
+    "inc",
+    "incorporated",
+    "corp",
+    "corporation",
+    "co",
+    "company",
+    "ltd",
+    "limited",
+    "llc",
+    "gmbh",
+    "technologies",
+    "computer",
 ];
 
 /// The maker in lower case, without what stands behind its name.

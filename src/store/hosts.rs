@@ -48,8 +48,8 @@ pub struct Known {
     pub missed: i32,
     /// The host goes by the word of another source; `Some(true)`: that source says it is gone.
     pub guest: Option<bool>,
-    /// The hash of `spec.providerID`, if somebody else has set it.
-    pub provider: Option<u64>,
+    /// Who has set `spec.providerID`; none: nobody.
+    pub provider: Option<ProviderId>,
     /// Since when another host may be the same machine.
     pub duplicate: Option<Timestamp>,
     /// Condition Seen, and since when.
@@ -78,6 +78,15 @@ impl Known {
     pub fn is_guest(&self, state: Phase) -> bool {
         self.guest.is_some_and(|gone| !gone || state == Phase::Gone)
     }
+}
+
+/// Who has set `spec.providerID`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderId {
+    /// This source's fetcher.
+    Ours,
+    /// Somebody else; the hash of it.
+    Others(u64),
 }
 
 /// Why a host that is gone stays.
@@ -135,8 +144,9 @@ impl Selection {
         let main = host.owned(&self.manager, Part::Main);
         let provider = at(&host.spec, "providerID").as_str().filter(|id| !id.is_empty());
         // conditions are the word of whose the host is
-        let condition =
-            |type_| condition(&host.status, type_).filter(|_| guest.is_none()).map(|(s, t, _)| (s, t));
+        let condition = |type_| {
+            condition(&host.status, type_).filter(|_| guest.is_none()).map(|(s, t, _)| (s, t))
+        };
         let region = facts.region.as_deref();
         let account = facts.account.as_deref();
         Known {
@@ -153,9 +163,10 @@ impl Selection {
             since: facts.since.map_or(created, |t| t.0),
             missed: facts.missed.unwrap_or(0),
             guest,
-            provider: provider
-                .filter(|_| at(at(&main, "spec"), "providerID").is_null())
-                .map(hash_text),
+            provider: provider.map(|id| {
+                let ours = !at(at(&main, "spec"), "providerID").is_null();
+                if ours { ProviderId::Ours } else { ProviderId::Others(hash_text(id)) }
+            }),
             duplicate: condition(POSSIBLE_DUPLICATE).map(|(_, since)| since),
             seen: condition(SEEN),
             healthy: condition(PROVIDER_HEALTHY),
@@ -255,7 +266,9 @@ impl Table {
     /// come after it.
     fn store(&mut self, name: &str, new: Known) {
         match self.hosts.get_mut(name) {
-            Some(old) if old.uid == new.uid && older(&new.resource_version, &old.resource_version) => {
+            Some(old)
+                if old.uid == new.uid && older(&new.resource_version, &old.resource_version) =>
+            {
                 return;
             }
             Some(old) => {

@@ -84,11 +84,7 @@ fn the_first_key_that_both_have_decides() {
             print(&[], "", "", "", &[MAC, "3c:ec:ef:00:00:02"]),
             Same(Rank::Mac),
         ),
-        (
-            print(&[], "", "", "", &[MAC]),
-            print(&[], "", "", "", &["3c:ec:ef:00:00:02"]),
-            Unrelated,
-        ),
+        (print(&[], "", "", "", &[MAC]), print(&[], "", "", "", &["3c:ec:ef:00:00:02"]), Unrelated),
         (print(&[], "", "Dell", "", &[]), print(&[], "", "Dell", "", &[]), Unrelated),
     ] {
         assert_eq!(a.relation(&b), relation, "{a:?} {b:?}");
@@ -100,9 +96,28 @@ fn the_first_key_that_both_have_decides() {
 fn what_nobody_filled_in_identifies_nothing() {
     let nothing = Fingerprint::default();
     for junk in [
-        "", " ", "None", "N/A", "n/a", "Unknown", "To be filled by O.E.M.", "To Be Filled By OEM",
-        "Not Specified", "Not Applicable", "Default string", "System Serial Number", "0", "00000000",
-        "XXXXXXXX", "--------", "123456789", "1234567890", "0123456789", "123", "OEM", "INVALID",
+        "",
+        " ",
+        "None",
+        "N/A",
+        "n/a",
+        "Unknown",
+        "To be filled by O.E.M.",
+        "To Be Filled By OEM",
+        "Not Specified",
+        "Not Applicable",
+        "Default string",
+        "System Serial Number",
+        "0",
+        "00000000",
+        "XXXXXXXX",
+        "--------",
+        "123456789",
+        "1234567890",
+        "0123456789",
+        "123",
+        "OEM",
+        "INVALID",
     ] {
         assert_eq!(print(&[], "", "Dell", junk, &[]), nothing, "serial {junk:?}");
         assert_eq!(print(&[], junk, "", "", &[junk]), nothing, "uuid and mac {junk:?}");
@@ -131,8 +146,15 @@ fn what_nobody_filled_in_identifies_nothing() {
     ] {
         assert_eq!(print(&[], "", "", "", &[junk]), nothing, "mac {junk:?}");
     }
-    for junk in ["", " ", "aws://", "aws:///", "aws:///eu-west-1a/", "k3s://worker-1", "kind://docker/kind/a"]
-    {
+    for junk in [
+        "",
+        " ",
+        "aws://",
+        "aws:///",
+        "aws:///eu-west-1a/",
+        "k3s://worker-1",
+        "kind://docker/kind/a",
+    ] {
         assert_eq!(print(&[junk], "", "", "", &[]), nothing, "providerID {junk:?}");
     }
     assert!(nothing.is_empty() && !print(&[], UUID, "", "", &[]).is_empty());
@@ -162,22 +184,20 @@ fn one_clear_match_and_no_guess() {
 
 /// A few values of each key, so that hosts often have some in common, junk among them.
 fn machine() -> impl Strategy<Value = (Vec<String>, [String; 3], Vec<String>)> {
-    let of = |all: &'static [&'static str]| {
-        prop::sample::select(all).prop_map(str::to_owned).boxed()
-    };
-    let ids = of(&["aws:///a/i-1", "aws:///b/i-1", "aws:///a/i-2", "netbox://n/d/1", "k3s://n", ""]);
+    let of =
+        |all: &'static [&'static str]| prop::sample::select(all).prop_map(str::to_owned).boxed();
+    let ids =
+        of(&["aws:///a/i-1", "aws:///b/i-1", "aws:///a/i-2", "netbox://n/d/1", "k3s://n", ""]);
     let uuids = of(&[UUID, OTHER, "44454C4C-3400-1052-8054-B7C04F4C3132", "", "none"]);
     let vendors = of(&["Dell", "Dell Inc.", "HPE", "", "OEM"]);
     let serials = of(&["ABC1234", "abc-1234", "XYZ9876", "", "None"]);
     let macs = of(&[MAC, "3CECEF123456", "3c:ec:ef:00:00:02", "02:42:ac:11:00:02"]);
-    (
-        prop::collection::vec(ids, 0..3),
-        [uuids, vendors, serials],
-        prop::collection::vec(macs, 0..3),
-    )
+    (prop::collection::vec(ids, 0..3), [uuids, vendors, serials], prop::collection::vec(macs, 0..3))
 }
 
-fn of((ids, [uuid, vendor, serial], macs): &(Vec<String>, [String; 3], Vec<String>)) -> Fingerprint {
+fn of(
+    (ids, [uuid, vendor, serial], macs): &(Vec<String>, [String; 3], Vec<String>),
+) -> Fingerprint {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let macs: Vec<&str> = macs.iter().map(String::as_str).collect();
     print(&ids, uuid, vendor, serial, &macs)

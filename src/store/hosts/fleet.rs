@@ -98,6 +98,11 @@ impl Fleet {
         self.lock().0.relation(name, print)
     }
 
+    /// Whether any key of the host with this name differs from the machine's, whatever others say.
+    pub fn differs(&self, name: &str, print: &Fingerprint) -> bool {
+        self.lock().0.differs(name, print)
+    }
+
     /// Waits until no other source of this process looks for a place for the same machine, so that the
     /// second of two finds what the first has made.
     pub async fn turn(&self, name: &str, print: &Fingerprint) -> Turn {
@@ -257,7 +262,9 @@ fn explain(problem: watcher::Error) -> crate::error::Error {
     match problem {
         watcher::Error::InitialListFailed(cause)
         | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => crate::store::client::explain(what, "watch hosts", cause),
+        | watcher::Error::WatchFailed(cause) => {
+            crate::store::client::explain(what, "watch hosts", cause)
+        }
         watcher::Error::WatchError(status) => {
             crate::store::client::explain(what, "watch hosts", kube::Error::Api(status))
         }

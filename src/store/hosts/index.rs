@@ -86,8 +86,7 @@ impl Index {
             let next = match self.more.get_mut(&key) {
                 Some(more) => {
                     more.retain(|other| *other != at);
-                    let next =
-                        if self.first.get(&key) == Some(&at) { more.pop() } else { None };
+                    let next = if self.first.get(&key) == Some(&at) { more.pop() } else { None };
                     if more.is_empty() {
                         self.more.remove(&key);
                     }
@@ -108,6 +107,11 @@ impl Index {
     /// What the host with this name is to the machine.
     pub(super) fn relation(&self, name: &str, print: &Fingerprint) -> Option<Relation> {
         Some(self.slot(name)?.print.relation(print))
+    }
+
+    /// Whether any key of the host with this name differs from the machine's.
+    pub(super) fn differs(&self, name: &str, print: &Fingerprint) -> bool {
+        self.slot(name).is_some_and(|slot| slot.print.differs(print))
     }
 
     /// The hosts that are, or may be, this machine.

@@ -14,7 +14,7 @@ use crate::model::host::{Hardware, Phase, ScheduledEvent, SourceFacts};
 use crate::model::identity::{self, MAX_MACS};
 use crate::model::labels;
 use crate::providers::Observed;
-use crate::store::hosts::Known;
+use crate::store::hosts::{Known, ProviderId};
 
 /// Most bytes of the tags annotation.
 const MAX_TAGS: usize = 8 * 1024;
@@ -79,7 +79,7 @@ impl Rules {
             spec.insert((*field).to_owned(), value.as_str().into());
         }
         // it can be set once, so nothing stands in for one that is not known yet
-        if !host.provider_id.is_empty() && !is_anothers(&host.provider_id, known) && !(guest && is_set(known)) {
+        if is_in_spec(&host.provider_id, known, guest) {
             spec.insert("providerID".to_owned(), cut(&host.provider_id, 512).into());
         }
         let facts = [
@@ -138,11 +138,16 @@ impl Rules {
             since: Some(Time(known.filter(|k| k.state == state).map_or(now, |k| k.since))),
             missed: None,
             url: host.url.as_deref().filter(|url| url.len() <= 512).map(str::to_owned),
-            provider_id: is_anothers(&host.provider_id, known).then(|| cut(&host.provider_id, 512)),
+            provider_id: is_in_facts(&host.provider_id, known, guest.is_some())
+                .then(|| cut(&host.provider_id, 512)),
             // of whom the labels speak is another source
             region: Some(labels::to_label_value(&host.region))
                 .filter(|region| guest.is_some() && !region.is_empty()),
-            account: host.account.as_deref().filter(|_| guest.is_some()).map(labels::to_label_value),
+            account: host
+                .account
+                .as_deref()
+                .filter(|_| guest.is_some())
+                .map(labels::to_label_value),
         };
         let (reason, message) = problem.unwrap_or(("NoProblem", ""));
         let mut status = json!({ "sources": {&self.source: facts} });
@@ -275,15 +280,21 @@ fn twins_named(twins: &[String]) -> String {
     format!("may be the same machine as {named}{more}")
 }
 
-/// Whether the host has a providerID that somebody else has set.
-fn is_set(known: Option<&Known>) -> bool {
-    known.is_some_and(|known| known.provider.is_some())
+/// Whether the id at the provider stands in `spec.providerID`. That can be set once and never taken
+/// back, so it is for whose the host is to set it.
+fn is_in_spec(id: &str, known: Option<&Known>, guest: bool) -> bool {
+    let free = match known.and_then(|known| known.provider) {
+        Some(ProviderId::Ours) => true,
+        Some(ProviderId::Others(theirs)) => !guest && theirs == hash_text(&cut(id, 512)),
+        None => !guest,
+    };
+    free && !id.is_empty()
 }
 
-/// Whether that one is another id than this.
-fn is_anothers(provider_id: &str, known: Option<&Known>) -> bool {
-    let stored = known.and_then(|known| known.provider);
-    !provider_id.is_empty() && stored.is_some_and(|stored| stored != hash_text(&cut(provider_id, 512)))
+/// Whether it stands in what the source says, because another id, or none, stands there.
+fn is_in_facts(id: &str, known: Option<&Known>, guest: bool) -> bool {
+    let same = Some(ProviderId::Others(hash_text(&cut(id, 512))));
+    !id.is_empty() && !is_in_spec(id, known, guest) && known.and_then(|k| k.provider) != same
 }
 
 /// What the machine is made of, without what others say of it already. MAC addresses are a set, to

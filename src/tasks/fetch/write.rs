@@ -149,17 +149,23 @@ impl Writer {
         let print = place::fingerprint(host);
         let mut known = self.hosts.get(&host.name);
         let mut host = Cow::Borrowed(host);
-        let mut _turn = None;
+        let turn = match &known {
+            None => Some(self.hosts.fleet().turn(&host.name, &print).await),
+            Some(_) => None,
+        };
         if let Some(known) = &known {
             if self.is_doubtful(&host.name, known, &print)
                 && self.is_another(&host.name, &print).await?
             {
-                // the next pass finds a place for it
-                self.leave_now(&host.name).await?;
+                if self.dry_run {
+                    say("leave", &host.name);
+                } else {
+                    // the next pass finds a place for it
+                    self.leave_now(&host.name).await?;
+                }
                 return Ok(Outcome::Changed);
             }
         } else {
-            _turn = Some(self.hosts.fleet().turn(&host.name, &print).await);
             let place = self.place(&host, &print).await?;
             known = place.known;
             if place.name != host.name {
@@ -191,9 +197,8 @@ impl Writer {
                 outcome = Outcome::Created;
             }
             let answered = self.hosts.put(&stored);
-            let same = |k: &Known| {
-                answered.as_ref().is_none_or(|a| a.uid == k.uid && a.guest == k.guest)
-            };
+            let same =
+                |k: &Known| answered.as_ref().is_none_or(|a| a.uid == k.uid && a.guest == k.guest);
             if !known.as_ref().is_some_and(same) {
                 // it existed without our knowledge, or has become ours: what stands there counts
                 known = answered;
@@ -213,6 +218,7 @@ impl Writer {
                 }
             }
         }
+        drop(turn);
         Ok(outcome)
     }
 

@@ -41,11 +41,17 @@ impl Source {
     }
 
     fn aws(url: &str) -> Self {
-        Self::new("cloud", &format!("type = \"aws\"\nregions = [\"eu-north-1\"]\nurl = \"{url}\"\n"))
+        Self::new(
+            "cloud",
+            &format!("type = \"aws\"\nregions = [\"eu-north-1\"]\nurl = \"{url}\"\n"),
+        )
     }
 
     fn netbox(url: &str) -> Self {
-        Self::new("dc", &format!("type = \"netbox\"\nurl = \"{url}\"\ncredentials = \"env:TOKEN\"\n"))
+        Self::new(
+            "dc",
+            &format!("type = \"netbox\"\nurl = \"{url}\"\ncredentials = \"env:TOKEN\"\n"),
+        )
     }
 
     fn kubernetes(name: &'static str, type_: &str, kubeconfig: &str) -> Self {
@@ -94,9 +100,8 @@ fn condition<'a>(host: &'a Value, type_: &str) -> &'a Value {
 
 fn owners<'a>(host: &'a Value, path: &[&str]) -> Vec<&'a str> {
     let entries = host["metadata"]["managedFields"].as_array().unwrap().iter();
-    let has = |entry: &&Value| {
-        path.iter().try_fold(&entry["fieldsV1"], |at, key| at.get(*key)).is_some()
-    };
+    let has =
+        |entry: &&Value| path.iter().try_fold(&entry["fieldsV1"], |at, key| at.get(*key)).is_some();
     entries.filter(has).map(|entry| entry["manager"].as_str().unwrap()).collect()
 }
 
@@ -128,10 +133,8 @@ async fn an_instance_and_its_machine_by_provider_id_in_both_orders() {
             assert_eq!(all[labels::REGION], "eu-north-1", "the only one who knows it says it");
             assert_eq!(live["spec"]["cluster"], "shop", "a default that nobody else gave");
             assert_eq!(live["status"]["hardware"]["instanceType"], "m5.large");
-            let (of_first, of_second) = (
-                format!("inv-tui-fetch-{}", first.name),
-                format!("inv-tui-fetch-{}", second.name),
-            );
+            let (of_first, of_second) =
+                (format!("inv-tui-fetch-{}", first.name), format!("inv-tui-fetch-{}", second.name));
             let seen = ["f:status", "f:conditions", "k:{\"type\":\"Seen\"}"];
             assert_eq!(owners(&live, &seen), [of_first.as_str()]);
             let theirs = ["f:status", "f:sources", &format!("f:{}", second.name)];
@@ -180,7 +183,10 @@ async fn whose_host_it_was_leaves_and_the_other_takes_over() {
         mgmt.pass(&world).await;
         let live = world.json(&host).await;
         let all = &live["metadata"]["labels"];
-        assert_eq!((&all[labels::SOURCE], &all[labels::PROVIDER]), (&"mgmt".into(), &"cluster-api".into()));
+        assert_eq!(
+            (&all[labels::SOURCE], &all[labels::PROVIDER]),
+            (&"mgmt".into(), &"cluster-api".into())
+        );
         assert_eq!(condition(&live, "Seen")["status"], "True");
         assert_eq!(live["status"]["phase"], "Running", "{live}");
         cloud.pass(&world).await.says(&["left to another source"]);
@@ -282,7 +288,10 @@ async fn what_is_not_clear_becomes_two_hosts_and_says_so() {
         let lab = Source::file(&world, "lab", &two);
         lab.pass(&world).await.says(&["created=2"]);
         let live = world.json("lab-1").await;
-        assert!(condition(&live, "PossibleDuplicate").is_null(), "its ids tell a source's own apart");
+        assert!(
+            condition(&live, "PossibleDuplicate").is_null(),
+            "its ids tell a source's own apart"
+        );
         let more = Source::file(&world, "more", &json!([{"id": "more-1", "mac": MAC}]));
         more.pass(&world).await.says(&["created=1"]);
         let live = world.json("more-1").await;
@@ -296,7 +305,8 @@ async fn what_is_not_clear_becomes_two_hosts_and_says_so() {
         quiet(&world, &[&lab, &more]).await;
 
         // a person clears it up: one line was wrong, and the younger host goes
-        let lab = Source::file(&world, "lab", &json!([{"id": "lab-1", "mac": MAC}, {"id": "lab-2"}]));
+        let lab =
+            Source::file(&world, "lab", &json!([{"id": "lab-1", "mac": MAC}, {"id": "lab-2"}]));
         lab.pass(&world).await;
         world.hosts().delete("more-1", &DeleteParams::default()).await.unwrap();
         more.pass(&world).await.says(&["the machine is known"]);
@@ -352,7 +362,8 @@ async fn a_stronger_key_that_differs_forbids_a_weaker_one_and_a_name_proves_noth
     }
     quiet(&world, &[&lab, &more, &dc]).await;
     // an id that is another machine's is refused, and the others are written
-    let wrong = json!([{"id": "lab-1", "uuid": other}, {"id": "more-3"}]);
+    let third = "4c4c4544-0034-5210-8054-b7c04f4c3134";
+    let wrong = json!([{"id": "lab-1", "uuid": third}, {"id": "more-3"}]);
     let wrong = Source::file(&world, "wrong", &wrong);
     let ended = pass(&world, &wrong.text, netbox::TOKEN).await.with(1);
     ended.says(&["is another machine: its hardware UUID differs", "created=1"]);
@@ -361,7 +372,10 @@ async fn a_stronger_key_that_differs_forbids_a_weaker_one_and_a_name_proves_noth
     stock.lock().unwrap().devices[0]["name"] = "renamed".into();
     stock.lock().unwrap().devices[0]["serial"] = "corrected1".into();
     dc.pass(&world).await.says(&["created=0 changed=1"]);
-    assert_eq!(world.json("nb-dev-3").await["metadata"]["annotations"][labels::DISPLAY_NAME], "renamed");
+    assert_eq!(
+        world.json("nb-dev-3").await["metadata"]["annotations"][labels::DISPLAY_NAME],
+        "renamed"
+    );
     world.end().await;
 }
 
@@ -390,7 +404,10 @@ async fn a_record_that_moves_to_another_machine_goes_with_it() {
     dc.pass(&world).await.says(&["created=0 changed=1"]);
     let (one, two) = (world.json("lab-1").await, world.json("lab-2").await);
     assert_eq!((sources(&one), sources(&two)), (vec!["lab"], vec!["dc", "lab"]));
-    assert!(one["status"]["hardware"]["model"].is_null(), "what it said of the other is taken back");
+    assert!(
+        one["status"]["hardware"]["model"].is_null(),
+        "what it said of the other is taken back"
+    );
     lab.pass(&world).await;
     quiet(&world, &[&dc, &lab]).await;
     world.end().await;
@@ -426,9 +443,15 @@ async fn hosts_that_were_planned_by_hand_are_taken_over_by_their_identity() {
         dc.pass(&world).await.says(&["created=0 changed=1"]);
         assert_eq!(names(&world).await, ["next-db", "next-web"]);
         let (web, db) = (world.json("next-web").await, world.json("next-db").await);
-        assert_eq!((&web["spec"]["cluster"], &web["status"]["phase"]), (&"by-hand".into(), &"Running".into()));
+        assert_eq!(
+            (&web["spec"]["cluster"], &web["status"]["phase"]),
+            (&"by-hand".into(), &"Running".into())
+        );
         assert_eq!(web["metadata"]["labels"][labels::SOURCE], "cloud");
-        assert_eq!((&db["spec"]["role"], &db["status"]["phase"]), (&"db".into(), &"Running".into()));
+        assert_eq!(
+            (&db["spec"]["role"], &db["status"]["phase"]),
+            (&"db".into(), &"Running".into())
+        );
         assert_eq!(db["metadata"]["labels"][labels::SOURCE], "dc");
         quiet(&world, &[&cloud, &dc]).await;
         world.end().await;

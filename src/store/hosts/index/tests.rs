@@ -85,7 +85,9 @@ fn a_fleet_of_a_hundred_thousand_is_small() {
         })
     });
     let (metal, index) = each(|n| {
-        let mac = |port: usize| format!("3c:ec:ef:{port}{:x}:{:02x}:{:02x}", n >> 16, (n >> 8) & 255, n & 255);
+        let mac = |port: usize| {
+            format!("3c:ec:ef:{port}{:x}:{:02x}:{:02x}", n >> 16, (n >> 8) & 255, n & 255)
+        };
         json!({
             "metadata": {"name": format!("dc-sn{n:08}"), "resourceVersion": "1234567890"},
             "spec": {"providerID": format!("netbox://nb.example.com/dcim/devices/{n}")},

@@ -316,7 +316,10 @@ fn a_guest_adds_what_nobody_else_says_and_takes_over_what_is_given_up() {
     assert_eq!(status["hardware"], json!({"macs": ["3c:ec:ef:12:34:56"]}));
     let facts = &status["sources"]["aws"];
     assert_eq!(facts["providerID"], "aws:///eu-west-1a/i-1");
-    assert_eq!((&facts["region"], &facts["account"]), (&"eu-west-1".into(), &"123456789012".into()));
+    assert_eq!(
+        (&facts["region"], &facts["account"]),
+        (&"eu-west-1".into(), &"123456789012".into())
+    );
 
     theirs.status["sources"]["dc"]["state"] = "Gone".into();
     let known = read(&theirs);
@@ -326,5 +329,8 @@ fn a_guest_adds_what_nobody_else_says_and_takes_over_what_is_given_up() {
     assert!(desired.main["spec"]["providerID"].is_null(), "it cannot change");
     host.state = Phase::Gone;
     let desired = rules.desired(&host, Some(&known), at_second(1_000));
-    assert!(desired.main["metadata"]["labels"][labels::SOURCE].is_null(), "for it, too, it is gone");
+    assert!(
+        desired.main["metadata"]["labels"][labels::SOURCE].is_null(),
+        "for it, too, it is gone"
+    );
 }

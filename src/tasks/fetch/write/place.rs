@@ -72,7 +72,12 @@ impl Writer {
     }
 
     /// Whether a stored host is this machine, and not another one of this source.
-    pub(super) fn is_the_same(&self, live: &StoredHost, host: &Observed, print: &Fingerprint) -> bool {
+    pub(super) fn is_the_same(
+        &self,
+        live: &StoredHost,
+        host: &Observed,
+        print: &Fingerprint,
+    ) -> bool {
         let facts = at(at(&live.status, "sources"), &self.hosts.selection().source);
         match at(facts, "uid").as_str() {
             Some(uid) => uid == host.uid,
@@ -93,10 +98,10 @@ impl Writer {
         twins
     }
 
-    /// Whether a host that goes by another source's word does not look like this machine any more.
+    /// Whether a host that goes by another source's word may not be this machine any more. Only the
+    /// host itself can tell, because the index does not know who said what.
     pub(super) fn is_doubtful(&self, name: &str, known: &Known, print: &Fingerprint) -> bool {
-        known.guest.is_some()
-            && matches!(self.hosts.fleet().relation(name, print), Some(Relation::Different(_)))
+        known.guest.is_some() && self.hosts.fleet().differs(name, print)
     }
 
     /// Whether what the others say of a host contradicts that it is this machine.
@@ -141,10 +146,14 @@ impl Writer {
                 return Ok(());
             };
             let owned = live.owned(manager, Part::Main);
-            // it cannot be taken back
+            // an id cannot be taken back, and a host without a spec is none
             let id = at(at(&owned, "spec"), "providerID");
-            let kept = if id.is_null() { json!({}) } else { json!({"spec": {"providerID": id}}) };
-            let parts = [(Part::Main, owned, kept), (Part::Status, live.owned(manager, Part::Status), json!({}))];
+            let kept = if id.is_null() { json!({}) } else { json!({ "providerID": id }) };
+            let kept = json!({ "spec": kept });
+            let parts = [
+                (Part::Main, owned, kept),
+                (Part::Status, live.owned(manager, Part::Status), json!({})),
+            ];
             for (part, owned, kept) in parts {
                 if owned == Value::Null || live.metadata.deletion_timestamp.is_some() {
                     continue;
