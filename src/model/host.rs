@@ -247,14 +247,13 @@ pub struct HostStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     pub sources: BTreeMap<String, SourceFacts>,
-    /// Addresses and names of the host.
+    /// Addresses and names of the host, at most sixteen from each source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = kube::core::cel::ListMerge::Map(vec!["type".into(), "address".into()]))]
     pub addresses: Vec<Address>,
     /// What the machine is made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub hardware: Option<Hardware>,
     /// The operating system that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -396,6 +395,18 @@ pub struct SourceFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub url: Option<String>,
+    /// The source's own identity for the machine, where spec.providerID is another source's.
+    #[serde(rename = "providerID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub provider_id: Option<String>,
+    /// Region at the source, where the labels are another source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub region: Option<String>,
+    /// Account at the source, where the labels are another source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub account: Option<String>,
 }
 
 /// One address or name of a host.
@@ -425,7 +436,7 @@ pub enum AddressType {
     OOB,
 }
 
-/// What the machine is made of. One writer owns it as a whole.
+/// What the machine is made of. Where several sources know it, each field is the first one's.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hardware {
@@ -473,6 +484,10 @@ pub struct Hardware {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub position: Option<String>,
+    /// MAC addresses that no other machine has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 17)), extend("x-kubernetes-list-type" = "set"))]
+    pub macs: Vec<String>,
 }
 
 /// The operating system that runs.

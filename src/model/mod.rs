@@ -13,6 +13,7 @@ pub mod diff;
 pub mod duration;
 pub mod filter;
 pub mod host;
+pub mod identity;
 pub mod intern;
 pub mod inventory;
 pub mod key;

@@ -2,6 +2,7 @@
 //! that replay what the real ones send: their field names, their paging, their errors.
 
 mod file;
+mod identity;
 mod ibm_classic;
 mod ibm_vpc;
 mod kubernetes;

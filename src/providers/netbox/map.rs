@@ -268,10 +268,19 @@ fn hardware(item: &Item) -> Hardware {
         model: cut(type_.and_then(|t| t.model.as_deref()), 128),
         serial: cut(item.serial.as_deref(), 128),
         asset_tag: cut(item.asset_tag.as_deref(), 128),
-        uuid: None,
+        uuid: cut(field(item, &["uuid", "system_uuid"]).as_deref(), 64),
         rack: cut(item.rack.as_ref().and_then(Brief::word), 64),
         position: item.position.as_ref().and_then(text_of).map(|p| p.chars().take(32).collect()),
+        macs: field(item, &["mac_address", "mac_addresses", "mac"])
+            .map(|text| text.split([' ', ',', ';']).filter_map(|w| cut(Some(w), 17)).collect())
+            .unwrap_or_default(),
     }
+}
+
+/// The first of these custom fields that has a text. NetBox keeps no UUID, and MAC addresses only
+/// with interfaces, whose list is many times as long as that of devices.
+fn field(item: &Item, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| text_of(item.custom_fields.get(*name)?))
 }
 
 /// A whole number that may be written as `2`, `2.0` or `"2.00"`; fractions are rounded up.

@@ -25,7 +25,7 @@ use crate::error::{Error, Result, chain};
 use crate::model::GROUP;
 use crate::model::source::Source;
 use crate::store::client::{ConnectOptions, Connection, DEADLINE, FETCH, connect, fetch_manager};
-use crate::store::hosts::{Hosts, Selection, Sync};
+use crate::store::hosts::{Fleet, Hosts, Selection, Sync};
 use crate::store::lease::Leadership;
 use crate::store::send::Sender;
 use crate::tasks::{http, reach};
@@ -66,9 +66,10 @@ pub(super) async fn contexts(
     let (metrics, mut registry) = Metrics::new();
     let permits = Arc::new(Semaphore::new(options.writes));
     let paper = options.dry_run.then(Arc::<Paper>::default);
+    let fleet = Fleet::new(namespace);
     let context = |source: &SourceOptions| {
         let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone(), paper.clone());
-        Arc::new(context(options, source, &connection, namespace, shared))
+        Arc::new(context(options, source, &connection, &fleet, shared))
     };
     let contexts: Vec<Arc<Context>> = options.sources.iter().map(context).collect();
     if let [only] = contexts.as_slice() {
@@ -101,10 +102,8 @@ pub(super) async fn contexts(
     if !reach::until_reachable(!options.once, stop, checks).await? {
         return Ok(None);
     }
-    for context in &contexts {
-        let (watched, client) = (context.writer.hosts().clone(), connection.client.clone());
-        background.0.push(tokio::spawn(async move { watched.follow(client).await }));
-    }
+    let client = connection.client.clone();
+    background.0.push(tokio::spawn(async move { fleet.follow(client).await }));
     Ok(Some((contexts, background)))
 }
 
@@ -112,7 +111,7 @@ fn context(
     options: &Options,
     source: &SourceOptions,
     connection: &Connection,
-    namespace: &str,
+    fleet: &Fleet,
     (metrics, permits, stop, paper): (
         Metrics,
         Arc<Semaphore>,
@@ -121,7 +120,8 @@ fn context(
     ),
 ) -> Context {
     let manager = fetch_manager(&source.name);
-    let hosts = Hosts::new(Selection {
+    let namespace = fleet.namespace();
+    let hosts = fleet.hosts(Selection {
         namespace: namespace.to_owned(),
         source: source.name.clone(),
         manager: manager.clone(),

@@ -1,6 +1,7 @@
 //! Writes hosts, by server-side apply only. The algorithm is in the documentation of
 //! [`super`](super#writing).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,16 +15,19 @@ use tokio::sync::Semaphore;
 use super::diff::{Kind, Paper};
 use super::lost;
 use super::metrics::Metrics;
-use super::project::Rules;
+use super::project::{Desired, Rules};
 use crate::error::{Error, Result};
 use crate::model::diff::{Contested, Part, StoredHost, digest};
 use crate::model::host::Phase;
+use crate::model::identity::Fingerprint;
 use crate::model::{GROUP, VERSION, labels};
 use crate::providers::Observed;
 use crate::store::client::explain;
-use crate::store::hosts::{Hosts, Known};
+use crate::store::hosts::{Hosts, Known, Turn};
 use crate::store::lease::Term;
 use crate::store::send::{Sender, yaml_safe};
+
+mod place;
 
 /// Tries to write a host that others change at the same time.
 const TRIES: u32 = 5;
@@ -118,7 +122,11 @@ impl Writer {
         if known.deleting {
             return Some(Outcome::Left);
         }
-        let desired = self.rules.desired(host, Some(&known), now);
+        let print = place::fingerprint(host);
+        if self.is_doubtful(&host.name, &known, &print) {
+            return None;
+        }
+        let desired = self.desired(host, &print, Some(&known), now);
         let same = digest(&desired.main) == known.main && digest(&desired.status) == known.status;
         if same {
             self.metrics.skipped();
@@ -143,17 +151,66 @@ impl Writer {
         outcome
     }
 
+    /// What is to stand in the object of a host, whatever others may be the same machine.
+    fn desired(
+        &self,
+        host: &Observed,
+        print: &Fingerprint,
+        known: Option<&Known>,
+        now: Timestamp,
+    ) -> Desired {
+        let mut desired = self.rules.desired(host, known, now);
+        Rules::flag(&mut desired, &self.twins(&host.name, print), known, now);
+        desired
+    }
+
+    /// The host under the name of the Host that it is written into, and what is known to stand there.
+    /// None: what is there under its name is another machine, which it has to leave. Whoever asks
+    /// holds the turn for it.
+    async fn seat<'a>(
+        &self,
+        host: &'a Observed,
+        print: &Fingerprint,
+    ) -> Result<Option<(Cow<'a, Observed>, Option<Known>)>> {
+        if let Some(known) = self.hosts.get(&host.name) {
+            let moved = self.is_doubtful(&host.name, &known, print)
+                && self.is_another(&host.name, print).await?;
+            return Ok((!moved).then_some((Cow::Borrowed(host), Some(known))));
+        }
+        let place = self.place(host, print).await?;
+        let host = if place.name == host.name {
+            Cow::Borrowed(host)
+        } else {
+            Cow::Owned(Observed { name: place.name, ..host.clone() })
+        };
+        Ok(Some((host, place.known)))
+    }
+
+    /// The turn for a machine that this source does not have yet.
+    async fn turn(&self, host: &Observed, print: &Fingerprint) -> Option<Turn> {
+        match self.hosts.get(&host.name) {
+            None => Some(self.hosts.fleet().turn(&host.name, print).await),
+            Some(_) => None,
+        }
+    }
+
     async fn put_now(&self, host: &Observed, now: Timestamp) -> Result<Outcome> {
-        let name = &host.name;
-        let mut known = self.hosts.get(name);
-        let mut desired = self.rules.desired(host, known.as_ref(), now);
+        let print = place::fingerprint(host);
+        let _turn = self.turn(host, &print).await;
+        let Some((host, mut known)) = self.seat(host, &print).await? else {
+            // the next pass finds a place for it
+            self.leave_now(&host.name).await?;
+            return Ok(Outcome::Changed);
+        };
+        let (host, name) = (&*host, &host.name);
+        let mut desired = self.desired(host, &print, known.as_ref(), now);
         let mut outcome = Outcome::Changed;
         let main_differs = known.as_ref().is_none_or(|k| k.main != digest(&desired.main));
         if main_differs {
             let body = envelope(name, &desired.main, None);
             let (stored, created) = match self.apply(Part::Main, name, &body, false).await {
                 Err(kube::Error::Api(status)) if status.is_conflict() => {
-                    match self.settle(host, now).await? {
+                    match self.settle(host, &print, now).await? {
                         Some(stored) => (stored, false),
                         None => return Ok(Outcome::Left),
                     }
@@ -166,11 +223,12 @@ impl Writer {
                 outcome = Outcome::Created;
             }
             let answered = self.hosts.put(&stored);
-            let same = |k: &Known| answered.as_ref().is_none_or(|a| a.uid == k.uid);
+            let same =
+                |k: &Known| answered.as_ref().is_none_or(|a| a.uid == k.uid && a.guest == k.guest);
             if !known.as_ref().is_some_and(same) {
-                // it existed without our knowledge: what stands there counts
+                // it existed without our knowledge, or has become ours: what stands there counts
                 known = answered;
-                desired = self.rules.desired(host, known.as_ref(), now);
+                desired = self.desired(host, &print, known.as_ref(), now);
             }
         }
         if known.as_ref().is_none_or(|k| k.status != digest(&desired.status)) {
@@ -223,7 +281,13 @@ impl Writer {
         host: &Observed,
         now: Timestamp,
     ) -> Result<Outcome> {
-        let name = &host.name;
+        let print = place::fingerprint(host);
+        let _turn = self.turn(host, &print).await;
+        let Some((host, _)) = self.seat(host, &print).await? else {
+            self.leave_on_paper(paper, &host.name).await?;
+            return Ok(Outcome::Changed);
+        };
+        let (host, name) = (&*host, &host.name);
         let selection = self.hosts.selection();
         let live = self.get(name).await?;
         if live.as_ref().is_some_and(|live| live.metadata.deletion_timestamp.is_some()) {
@@ -231,11 +295,13 @@ impl Writer {
         }
         let known = live.as_ref().map(|live| {
             let mut known = self.hosts.read(live);
-            let full = self.rules.desired(host, Some(&known), now).main;
-            known.contested = live.contested(&selection.manager, Some(&full));
+            if !known.is_guest(host.state) {
+                let full = self.desired(host, &print, Some(&known), now).main;
+                known.contested = live.contested(&selection.manager, Some(&full));
+            }
             known
         });
-        let desired = self.rules.desired(host, known.as_ref(), now);
+        let desired = self.desired(host, &print, known.as_ref(), now);
         let kind = match &known {
             None => Kind::New,
             Some(known) if lost::is_lost(desired.state) && !lost::is_lost(known.state) => {
@@ -251,7 +317,12 @@ impl Writer {
     /// After a conflict: looks at who owns what, leaves to others what is theirs, and takes the
     /// facts. The version of the object goes with it, so that nothing that somebody changes in
     /// between is overridden.
-    async fn settle(&self, host: &Observed, now: Timestamp) -> Result<Option<StoredHost>> {
+    async fn settle(
+        &self,
+        host: &Observed,
+        print: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Option<StoredHost>> {
         let name = &host.name;
         let what = || format!("cannot write host \"{name}\"");
         let selection = self.hosts.selection();
@@ -266,14 +337,16 @@ impl Writer {
                     }
                     if let Some(other) = live.other_fetcher(&selection.manager, labels::SOURCE)
                         && label(live, labels::SOURCE) != Some(&selection.source)
+                        && !self.is_the_same(live, host, print)
                     {
-                        return Err(Error::new(format!("host \"{name}\" belongs to source \"{other}\""))
-                            .hint("two sources read the same machines; name different regions or accounts"));
+                        return Err(place::belongs(name, other));
                     }
                     let mut known = self.hosts.read(live);
-                    known.contested = Contested::default();
-                    let full = self.rules.desired(host, Some(&known), now).main;
-                    known.contested = live.contested(&selection.manager, Some(&full));
+                    if !known.is_guest(host.state) {
+                        known.contested = Contested::default();
+                        let full = self.rules.desired(host, Some(&known), now).main;
+                        known.contested = live.contested(&selection.manager, Some(&full));
+                    }
                     let main = self.rules.desired(host, Some(&known), now).main;
                     envelope(name, &main, live.metadata.resource_version.as_deref())
                 }
