@@ -66,6 +66,7 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   agent      on a host: Ansible runs, maintenance and upgrades of this host
   runner     Ansible over ssh for hosts without an agent
   approve    approve certificate requests of hosts by a written policy
+  ansible-inventory  the hosts as Ansible's dynamic inventory
   crds       print or install the resource definitions
   serve      run the embedded API server for others
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
@@ -159,6 +160,8 @@ pub enum Task {
     Runner(Box<tasks::runner::RunnerArgs>),
     /// Approve certificate requests of hosts by a written policy
     Approve(Box<tasks::approve::ApproveArgs>),
+    /// The hosts as Ansible's dynamic inventory
+    AnsibleInventory(Box<tasks::ansible_inventory::AnsibleInventoryArgs>),
     /// Supervise one run
     #[command(hide = true)]
     Execute(tasks::execute::supervise::ExecuteArgs),

@@ -10,6 +10,7 @@ pub mod embedded;
 pub mod event;
 pub mod hosts;
 pub mod lease;
+pub mod list;
 pub mod read;
 pub mod send;
 pub mod watch;

@@ -1,6 +1,7 @@
 //! The headless tasks: one file each, started by `inv-tui --headless TASK`.
 
 pub mod agent;
+pub mod ansible_inventory;
 pub mod approve;
 pub mod crds;
 pub mod csr;
