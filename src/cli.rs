@@ -66,6 +66,7 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   agent      on a host: Ansible runs, maintenance and upgrades of this host
   runner     Ansible over ssh for hosts without an agent
   approve    approve certificate requests of hosts by a written policy
+  get        print hosts for scripts: table, json, yaml, csv, jsonpath
   ansible-inventory  the hosts as Ansible's dynamic inventory
   crds       print or install the resource definitions
   serve      run the embedded API server for others
@@ -160,6 +161,8 @@ pub enum Task {
     Runner(Box<tasks::runner::RunnerArgs>),
     /// Approve certificate requests of hosts by a written policy
     Approve(Box<tasks::approve::ApproveArgs>),
+    /// Print hosts for scripts, chosen by name or by the explorer's filter
+    Get(Box<tasks::get::GetArgs>),
     /// The hosts as Ansible's dynamic inventory
     AnsibleInventory(Box<tasks::ansible_inventory::AnsibleInventoryArgs>),
     /// Supervise one run

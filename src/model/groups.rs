@@ -100,7 +100,8 @@ impl Grouping {
     }
 }
 
-fn service(state: ServiceState) -> &'static str {
+/// The word of a service state as it stands in the object.
+pub(super) fn service(state: ServiceState) -> &'static str {
     match state {
         ServiceState::InService => "InService",
         ServiceState::OutOfService => "OutOfService",

@@ -6,6 +6,7 @@
 pub mod budget;
 pub mod change;
 pub mod cluster;
+pub mod column;
 pub mod condition;
 pub mod csr;
 pub mod diff;
@@ -16,6 +17,7 @@ pub mod host;
 pub mod hostvars;
 pub mod intern;
 pub mod inventory;
+pub mod jsonpath;
 pub mod key;
 pub mod labels;
 pub mod lifecycle;

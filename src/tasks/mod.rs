@@ -8,6 +8,7 @@ pub mod csr;
 pub mod demo;
 pub mod execute;
 pub mod fetch;
+pub mod get;
 pub mod http;
 mod jobs;
 pub mod lifecycle;

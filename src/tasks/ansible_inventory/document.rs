@@ -122,7 +122,7 @@ impl<'a, W: Write> Document<'a, W> {
             }
             Verdict::Keep => {}
         }
-        if !is_name(&name) || ["all", "ungrouped"].contains(&name.as_str()) {
+        if !is_name(&name) || ["all", "ungrouped", "localhost"].contains(&name.as_str()) {
             self.odd += 1;
             return Ok(());
         }
