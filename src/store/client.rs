@@ -117,9 +117,10 @@ fn client((mut config, context): (Config, String)) -> Result<Connection> {
 fn identity(config: &Config, context: &str) -> String {
     let user = &config.auth_info;
     let certificate = user.client_certificate.as_ref().and_then(|path| std::fs::read(path).ok());
+    let authority = config.root_cert_file.as_ref().and_then(|path| std::fs::read(path).ok());
     let parts = serde_json::json!({
         "server": config.cluster_url.to_string(),
-        "authority": config.root_cert,
+        "authority": [config.root_cert.as_ref(), authority.map(|one| vec![one]).as_ref()],
         "name": config.tls_server_name,
         "user": user,
         "certificate": certificate,

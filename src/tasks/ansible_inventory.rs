@@ -20,7 +20,7 @@ use crate::model::hostvars::{Carried, Wanted, hostvars, is_name};
 use crate::model::selection::{Rules, Selection, Verdict};
 use crate::model::text;
 use crate::store::client::{ConnectOptions, Connection, connect};
-use crate::store::list::{Failure, each_host, one_host};
+use crate::store::list::{Failure, PAGE, each_host, one_host};
 use crate::tasks::select::{SelectArgs, parse_filter};
 
 mod cache;
@@ -30,8 +30,6 @@ mod wrapper;
 use cache::{Cache, Kept};
 use document::{Document, Told};
 
-/// Hosts of a page.
-const PAGE: u32 = 500;
 /// Bytes that are written at once.
 const BUFFER: usize = 64 * 1024;
 
@@ -132,8 +130,9 @@ pub async fn run(
     let connection = connect(server).await?;
     let now = Timestamp::now();
     let cache = settings.cache.0.and_then(|age| {
-        let what = format!("{} {namespace} {settings:?}", connection.identity);
-        Cache::own(&what, age)
+        // How long it is kept and whether it may be empty make no other inventory of it.
+        let asked = AnsibleInventory { cache: MaxAge(None), allow_empty: false, ..settings.clone() };
+        Cache::own(&format!("{} {namespace} {asked:?}", connection.identity), age)
     });
     let reader = Reader { connection, namespace: namespace.to_owned(), settings, cache, now };
     let mut out = BufWriter::with_capacity(BUFFER, std::io::stdout());
@@ -203,7 +202,7 @@ impl Reader {
     async fn read(&self, out: impl Write) -> Result<Told, Failure> {
         let mut document =
             Document::new(out, &self.settings.groups, self.wanted(), self.selection()?, self.now);
-        each_host(&self.connection, &self.namespace, Some(PAGE), |json| document.host(json)).await?;
+        each_host(&self.connection, &self.namespace, PAGE, |json| document.host(json)).await?;
         if document.is_empty() && !self.settings.allow_empty {
             let told = document.told();
             let filter = self.settings.filter.as_deref().unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::model::row::HostRow;
 use crate::model::selection::{Rules, Selection, Verdict};
 use crate::model::text;
 use crate::store::client::{ConnectOptions, Connection, connect};
-use crate::store::list::{each_host, one_host};
+use crate::store::list::{PAGE, each_host, one_host};
 use crate::tasks::select::parse_filter;
 
 mod print;
@@ -24,8 +24,6 @@ mod watch;
 
 use print::Printer;
 
-/// Hosts of a page.
-const PAGE: u32 = 500;
 /// Up to so many named hosts are read one by one; more are picked from a list.
 const ONE_BY_ONE: usize = 20;
 
@@ -257,7 +255,7 @@ async fn once(
     let mut absent = Vec::new();
     if args.names.is_empty() {
         let mut sorted = args.sort.is_some().then(Vec::new);
-        each_host(connection, namespace, Some(PAGE), |json| {
+        each_host(connection, namespace, PAGE, |json| {
             match (query.take(json)?, &mut sorted) {
                 (None, _) => Ok(()),
                 (Some(host), Some(sorted)) => {
@@ -339,7 +337,7 @@ async fn named(
         }
     }
     if names.iter().any(|(_, there, _)| !there) {
-        each_host(connection, namespace, Some(PAGE), |json| {
+        each_host(connection, namespace, PAGE, |json| {
             let record: HostRecord = serde_json::from_slice(json)
                 .map_err(|cause| Error::new("cannot read a host").because(cause))?;
             let own = record.metadata.name.clone().unwrap_or_default();
