@@ -72,7 +72,7 @@ impl Cache {
         (&mut input).take(256).read_until(b'\n', &mut line).ok()?;
         let head: Head = serde_json::from_slice(&line).ok()?;
         let age = now.as_second().saturating_sub(head.made.as_second()).max(0);
-        let young = u64::try_from(age).is_ok_and(|age| age <= self.max_age.as_secs());
+        let young = u64::try_from(age).is_ok_and(|age| age < self.max_age.as_secs());
         (head.form == FORM && young).then_some(Kept { input, made: head.made, age })
     }
 }
@@ -215,15 +215,15 @@ mod tests {
         let noon = at("2026-11-20T12:00:00Z");
         assert!(cache.find(noon).is_none());
         put(&cache, noon);
-        let later = at("2026-11-20T13:00:00Z");
+        let later = at("2026-11-20T12:59:59Z");
         let mut kept = cache.find(later).unwrap();
         let mut text = Vec::new();
         kept.copy_to(&mut text).unwrap();
         document::close(&mut text, Some((kept.made, kept.age))).unwrap();
         let whole: Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(whole["all"]["vars"]["inv_inventory_cached"], "2026-11-20T12:00:00Z");
-        assert_eq!(whole["all"]["vars"]["inv_inventory_age"], 3_600);
-        assert!(cache.find(at("2026-11-20T13:00:01Z")).is_none(), "too old");
+        assert_eq!(whole["all"]["vars"]["inv_inventory_age"], 3_599);
+        assert!(cache.find(at("2026-11-20T13:00:00Z")).is_none(), "too old");
         assert!(Cache::at(&folder, "server two", HOUR).find(noon).is_none(), "another server");
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&folder), mode(&cache.file)), (0o700, 0o600));

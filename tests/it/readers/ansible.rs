@@ -12,10 +12,8 @@ use tokio::time::timeout;
 use super::{clean, make, worlds};
 use crate::support::{BINARY, Ended, PATIENCE, World, connection, needed, run};
 
-/// A template that shows in a file that it was run.
-fn evil(proof: &Path) -> String {
-    format!("{{{{ lookup('pipe', 'touch {}') }}}}", proof.display())
-}
+/// A template that shows in the file PROOF that it was run.
+const EVIL: &str = "{{ lookup('pipe', 'touch $PROOF') }}";
 
 /// `ansible-inventory` or `ansible-playbook` of the tests.
 fn tool(name: &str) -> Option<PathBuf> {
@@ -52,7 +50,7 @@ async fn hostile_labels_load_without_a_word_and_none_is_a_template() {
     };
     for world in worlds("ansible").await {
         let proof = world.dir.path().join("proof");
-        let evil = evil(&proof);
+        let evil = EVIL;
         let tags = json!({"Name": evil, "日本": "é"}).to_string();
         let long = "x".repeat(63);
         let hosts = [
@@ -78,7 +76,10 @@ async fn hostile_labels_load_without_a_word_and_none_is_a_template() {
         let file = wrapper(&world, &["--group", groups, "--annotation", "evil"]).await;
         let file = file.to_str().unwrap();
         let home = world.dir.path();
-        let strict = [("ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED", "1")];
+        let strict = [
+            ("ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED", "1"),
+            ("PROOF", proof.to_str().unwrap()),
+        ];
 
         let graph = clean(&inventory, home, &strict, &["-i", file, "--graph"]).await;
         let graph = without_a_word(graph);
