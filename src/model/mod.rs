@@ -28,6 +28,7 @@ pub mod row;
 pub mod sample;
 pub mod selection;
 pub mod source;
+pub mod template;
 pub mod text;
 
 /// API group of every resource of ours.

@@ -13,6 +13,7 @@ pub mod http;
 mod jobs;
 pub mod lifecycle;
 pub mod maintain;
+mod reach;
 pub mod run;
 pub mod runner;
 pub mod select;
