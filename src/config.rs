@@ -143,7 +143,11 @@ impl FromStr for MaxAge {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        if text == "off" { Ok(Self(None)) } else { duration::parse(text).map(|age| Self(Some(age))) }
+        if text == "off" {
+            Ok(Self(None))
+        } else {
+            duration::parse(text).map(|age| Self(Some(age)))
+        }
     }
 }
 
@@ -281,7 +285,10 @@ mod tests {
             ("arm-for = \"soon\"", vec!["config.toml:1:11", "\"soon\" is not a length"]),
             ("[maintenance]\nfor = \"31d\"", vec!["config.toml:2:7", "at most 30d"]),
             ("[maintenance]\nreason = \"x\"", vec!["3 to 256"]),
-            ("[ansible.inventory]\ngroups = [\"colour\"]", vec!["config.toml:2:", "none of region"]),
+            (
+                "[ansible.inventory]\ngroups = [\"colour\"]",
+                vec!["config.toml:2:", "none of region"],
+            ),
             ("[ansible.inventory]\ncache = \"long\"", vec!["\"long\" is not a length"]),
             ("[ansible.inventory]\ninclude = [\"lost\"]", vec!["maintenance, all"]),
             ("[ansible.inventory]\naddresses = [\"IP\"]", vec!["InternalIP"]),

@@ -115,7 +115,10 @@ impl Column {
         let mut parts: Vec<String> = Vec::new();
         // A comma inside brackets belongs to the path.
         for part in text.split(',') {
-            match parts.last_mut().filter(|last| last.matches('[').count() > last.matches(']').count()) {
+            match parts
+                .last_mut()
+                .filter(|last| last.matches('[').count() > last.matches(']').count())
+            {
                 Some(last) => {
                     last.push(',');
                     last.push_str(part);
@@ -244,7 +247,9 @@ impl FromStr for Column {
             _ => {
                 let known: Vec<&str> = FIELDS.iter().map(|(word, _)| *word).collect();
                 let known = known.join(", ");
-                Err(format!("\"{text}\" is no column: it may be {known}, label:KEY, annotation:KEY or TITLE:.path"))
+                Err(format!(
+                    "\"{text}\" is no column: it may be {known}, label:KEY, annotation:KEY or TITLE:.path"
+                ))
             }
         }
     }
@@ -287,7 +292,8 @@ mod tests {
         });
         let now = "2026-11-20T12:00:00Z".parse().unwrap();
         let mut selection = Selection::new(Filter::parse("").unwrap(), Rules::everything(), now);
-        let row = selection.judge(serde_json::from_value(object.clone()).unwrap(), now).unwrap().row;
+        let row =
+            selection.judge(serde_json::from_value(object.clone()).unwrap(), now).unwrap().row;
         let host = Subject { row: &row, object: &object, now };
         for (column, title, text) in [
             ("name", "NAME", "aws-1"),
@@ -314,7 +320,8 @@ mod tests {
         for wrong in ["nothing", "", "label:", ":.a", "A:b", "A:.a["] {
             assert!(wrong.parse::<Column>().is_err(), "{wrong}");
         }
-        let custom = Column::custom("A:.metadata.name,B:.metadata.labels['a.b/c','x'],C:nope").unwrap();
+        let custom =
+            Column::custom("A:.metadata.name,B:.metadata.labels['a.b/c','x'],C:nope").unwrap();
         let texts: Vec<String> = custom.iter().map(|column| column.text(host)).collect();
         assert_eq!(texts, ["aws-1", "x", ""]);
         assert!(Column::custom("A").is_err());

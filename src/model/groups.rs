@@ -126,7 +126,9 @@ impl FromStr for Grouping {
             let known = WORDS.iter().find(|(word, _)| *word == source);
             let (word, source) = known.ok_or_else(|| {
                 let words = WORDS.map(|(word, _)| word).join(", ");
-                format!("\"{text}\" is none of {words}, label:KEY, annotation:KEY, PREFIX=one of them")
+                format!(
+                    "\"{text}\" is none of {words}, label:KEY, annotation:KEY, PREFIX=one of them"
+                )
             })?;
             ((*word).to_owned(), source.clone())
         };
@@ -134,7 +136,8 @@ impl FromStr for Grouping {
             return Err(format!("\"{text}\" names no key"));
         }
         let prefix = prefix.map_or(own, ToOwned::to_owned);
-        let legal = prefix.starts_with(|c: char| c.is_ascii_alphabetic()) && safe(&prefix) == prefix;
+        let legal =
+            prefix.starts_with(|c: char| c.is_ascii_alphabetic()) && safe(&prefix) == prefix;
         if !legal {
             return Err(format!(
                 "the prefix of \"{text}\" is not of letters, digits and _ with a letter in front"
@@ -210,7 +213,11 @@ impl Groups {
             same.sort_unstable();
             if same.len() == 1 {
                 let hosts = same.into_iter().map(|(_, _, hosts)| hosts);
-                groups.extend(hosts.map(|hosts| Group { name: name.clone(), ambiguous: None, hosts }));
+                groups.extend(hosts.map(|hosts| Group {
+                    name: name.clone(),
+                    ambiguous: None,
+                    hosts,
+                }));
                 continue;
             }
             // Six characters are 30 bits. Should even they meet, or meet a plain name, there are four more.
@@ -227,12 +234,11 @@ impl Groups {
             };
             let short = suffixes(6);
             let names = if unique(&short) { short } else { suffixes(10) };
-            groups.extend(
-                names
-                    .into_iter()
-                    .zip(same)
-                    .map(|(name, (_, value, hosts))| Group { name, ambiguous: Some(value), hosts }),
-            );
+            groups.extend(names.into_iter().zip(same).map(|(name, (_, value, hosts))| Group {
+                name,
+                ambiguous: Some(value),
+                hosts,
+            }));
         }
         groups.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         groups
@@ -255,7 +261,8 @@ mod tests {
 
     #[test]
     fn names_are_safe_and_say_what_they_are() {
-        let values = [(0, "eu-west-1"), (1, ""), (1, "1.2.3"), (1, "日本"), (2, "x/y"), (3, "class")];
+        let values =
+            [(0, "eu-west-1"), (1, ""), (1, "1.2.3"), (1, "日本"), (2, "x/y"), (3, "class")];
         let groupings = ["region", "label:example.com/gpu", "annotation:a.b/c", "my=role"];
         let expected = [
             "annotation_a_b_c_x_y",

@@ -10,11 +10,11 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::filter::TextField;
 use super::host::AddressType;
 use super::intern::Atom;
-use super::row::HostRow;
-use super::filter::TextField;
 use super::labels;
+use super::row::HostRow;
 
 /// Which addresses are taken for `ansible_host`, the best first, when nobody says.
 pub const ADDRESSES: [AddressType; 5] = [
@@ -145,7 +145,8 @@ pub fn hostvars(row: &HostRow, carried: &Carried, wanted: &Wanted) -> Map<String
 
 /// The provider's tags, which stand in an annotation as JSON.
 fn tags(annotation: Option<&str>) -> Value {
-    let tags = annotation.and_then(|text| serde_json::from_str::<BTreeMap<String, Value>>(text).ok());
+    let tags =
+        annotation.and_then(|text| serde_json::from_str::<BTreeMap<String, Value>>(text).ok());
     let tags = tags.unwrap_or_default();
     Value::Object(
         tags.into_iter()
@@ -257,7 +258,10 @@ mod tests {
         ]);
         assert_eq!(of(all.clone(), &ADDRESSES).as_deref(), Some("10.0.0.1"));
         assert_eq!(of(all.clone(), &[AddressType::ExternalDNS]).as_deref(), Some("web.example"));
-        assert_eq!(of(all, &[AddressType::ExternalIP, AddressType::OOB]).as_deref(), Some("10.9.9.9"));
+        assert_eq!(
+            of(all, &[AddressType::ExternalIP, AddressType::OOB]).as_deref(),
+            Some("10.9.9.9")
+        );
         assert_eq!(of(json!([entry("Hostname", "-x")]), &ADDRESSES), None);
         assert_eq!(of(json!(null), &ADDRESSES), None);
     }

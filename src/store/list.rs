@@ -64,7 +64,8 @@ fn failure(what: &str, needs: &str, cause: kube::Error) -> Failure {
 fn silent(what: &str) -> Failure {
     let text = format!("{what}: no answer after {} s", SILENCE.as_secs());
     Failure::Away(
-        Error::new(text).hint("the server is overloaded or out of reach; try again, or check the network"),
+        Error::new(text)
+            .hint("the server is overloaded or out of reach; try again, or check the network"),
     )
 }
 
@@ -179,7 +180,8 @@ pub async fn one_host(
         Ok(text) => Ok(Some(text)),
         // A 404 without the host's name: the server does not know what a Host is.
         Err(kube::Error::Api(status))
-            if status.code == 404 && status.details.as_ref().is_some_and(|d| !d.name.is_empty()) =>
+            if status.code == 404
+                && status.details.as_ref().is_some_and(|d| !d.name.is_empty()) =>
         {
             Ok(None)
         }

@@ -79,7 +79,9 @@ pub struct AnsibleInventoryArgs {
 
 fn address_type(text: &str) -> std::result::Result<AddressType, String> {
     serde_json::from_value(Value::String(text.to_owned())).map_err(|_cause| {
-        format!("\"{text}\" is none of InternalIP, ExternalIP, InternalDNS, ExternalDNS, Hostname, OOB")
+        format!(
+            "\"{text}\" is none of InternalIP, ExternalIP, InternalDNS, ExternalDNS, Hostname, OOB"
+        )
     })
 }
 
@@ -131,7 +133,8 @@ pub async fn run(
     let now = Timestamp::now();
     let cache = settings.cache.0.and_then(|age| {
         // How long it is kept and whether it may be empty make no other inventory of it.
-        let asked = AnsibleInventory { cache: MaxAge(None), allow_empty: false, ..settings.clone() };
+        let asked =
+            AnsibleInventory { cache: MaxAge(None), allow_empty: false, ..settings.clone() };
         Cache::own(&format!("{} {namespace} {asked:?}", connection.identity), age)
     });
     let reader = Reader { connection, namespace: namespace.to_owned(), settings, cache, now };
@@ -149,7 +152,8 @@ pub async fn run(
 
 /// Standard output cannot be written.
 fn unwritten(cause: &std::io::Error) -> Error {
-    Error::new("cannot write the inventory").because(std::io::Error::new(cause.kind(), cause.to_string()))
+    Error::new("cannot write the inventory")
+        .because(std::io::Error::new(cause.kind(), cause.to_string()))
 }
 
 impl Reader {
@@ -264,16 +268,14 @@ impl Reader {
         let unreadable = || Error::new(format!("host \"{name}\" cannot be read"));
         let judged = self.selection()?.judge(record, self.now).ok_or_else(unreadable)?;
         match judged.verdict {
-            Verdict::Keep => {
-                Ok(Value::Object(hostvars(&judged.row, &carried, &self.wanted())))
-            }
+            Verdict::Keep => Ok(Value::Object(hostvars(&judged.row, &carried, &self.wanted()))),
             Verdict::Filtered => {
                 Err(Error::nothing(format!("the filter does not choose host \"{name}\"")))
             }
-            Verdict::LeftOut(absence) => Err(Error::nothing(format!(
-                "host \"{name}\" is left out: {absence}"
-            ))
-            .hint(format!("--include {absence} adds such hosts"))),
+            Verdict::LeftOut(absence) => {
+                Err(Error::nothing(format!("host \"{name}\" is left out: {absence}"))
+                    .hint(format!("--include {absence} adds such hosts")))
+            }
         }
     }
 }

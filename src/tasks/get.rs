@@ -95,7 +95,9 @@ impl FromStr for Form {
         Ok(match word.split_once('=') {
             Some(("jsonpath", template)) => Self::JsonPath(Template::parse(template)?),
             Some(("custom-columns", columns)) => Self::Custom(Column::custom(columns)?),
-            Some(_) => return Err("it may be jsonpath=TEMPLATE or custom-columns=TITLE:.path,…".to_owned()),
+            Some(_) => {
+                return Err("it may be jsonpath=TEMPLATE or custom-columns=TITLE:.path,…".to_owned());
+            }
             None => match word {
                 "table" => Self::Table,
                 "wide" => Self::Wide,
@@ -157,9 +159,7 @@ impl Query {
             (Form::Custom(columns), None) | (_, Some(columns)) => columns.clone(),
             (_, None) => Column::list(usual).map_err(Error::new)?,
         };
-        if args.columns.is_some()
-            && !matches!(args.output, Form::Table | Form::Wide | Form::Csv)
-        {
+        if args.columns.is_some() && !matches!(args.output, Form::Table | Form::Wide | Form::Csv) {
             return Err(Error::usage("--columns goes with -o table, wide or csv"));
         }
         let sorted = args.sort.as_ref().is_some_and(|order| order.column.needs_object());
@@ -255,15 +255,13 @@ async fn once(
     let mut absent = Vec::new();
     if args.names.is_empty() {
         let mut sorted = args.sort.is_some().then(Vec::new);
-        each_host(connection, namespace, PAGE, |json| {
-            match (query.take(json)?, &mut sorted) {
-                (None, _) => Ok(()),
-                (Some(host), Some(sorted)) => {
-                    sorted.push(host);
-                    Ok(())
-                }
-                (Some(host), None) => printer.host(host, out),
+        each_host(connection, namespace, PAGE, |json| match (query.take(json)?, &mut sorted) {
+            (None, _) => Ok(()),
+            (Some(host), Some(sorted)) => {
+                sorted.push(host);
+                Ok(())
             }
+            (Some(host), None) => printer.host(host, out),
         })
         .await?;
         print_sorted(args, query, sorted.unwrap_or_default(), &mut printer, out)?;
@@ -341,9 +339,11 @@ async fn named(
             let record: HostRecord = serde_json::from_slice(json)
                 .map_err(|cause| Error::new("cannot read a host").because(cause))?;
             let own = record.metadata.name.clone().unwrap_or_default();
-            let display = record.metadata.annotations.as_ref().and_then(|all| {
-                all.get(crate::model::labels::DISPLAY_NAME).cloned()
-            });
+            let display = record
+                .metadata
+                .annotations
+                .as_ref()
+                .and_then(|all| all.get(crate::model::labels::DISPLAY_NAME).cloned());
             for (name, there, found) in &mut names {
                 // Who bears the name itself comes before those who are only called so.
                 if found.iter().any(|host| host.row.name() == name) {
@@ -361,7 +361,8 @@ async fn named(
         })
         .await?;
     }
-    let absent = names.iter().filter(|(_, there, _)| !there).map(|(name, ..)| name.clone()).collect();
+    let absent =
+        names.iter().filter(|(_, there, _)| !there).map(|(name, ..)| name.clone()).collect();
     Ok((names.into_iter().flat_map(|(_, _, found)| found).collect(), absent))
 }
 
@@ -382,7 +383,9 @@ mod tests {
             assert_eq!(word.parse::<Form>().unwrap(), form);
         }
         assert!(matches!("jsonpath={.a}".parse(), Ok(Form::JsonPath(_))));
-        assert!(matches!("custom-columns=A:.a,B:.b".parse(), Ok(Form::Custom(columns)) if columns.len() == 2));
+        assert!(
+            matches!("custom-columns=A:.a,B:.b".parse(), Ok(Form::Custom(columns)) if columns.len() == 2)
+        );
         for (word, why) in [
             ("xml", "table, wide"),
             ("jsonpath={.a", "is missing"),

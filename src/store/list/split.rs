@@ -164,7 +164,10 @@ mod tests {
     #[test]
     fn what_is_cut_off_is_not_done_and_null_is_no_list() {
         assert!(!pieces(r#"{"items":[{"a":1},{"#, 3).1);
-        assert_eq!(pieces(r#"{"items":null,"metadata":{}}"#, 3), (vec!["metadata {}".into()], true));
+        assert_eq!(
+            pieces(r#"{"items":null,"metadata":{}}"#, 3),
+            (vec!["metadata {}".into()], true)
+        );
         assert_eq!(pieces("", 1), (vec![], false));
     }
 

@@ -167,11 +167,13 @@ impl Kept {
         struct Meta {
             hostvars: std::collections::HashMap<String, Box<serde_json::value::RawValue>>,
         }
-        let unreadable = |cause: io::Error| Error::new("cannot read the inventory that was kept").because(cause);
+        let unreadable =
+            |cause: io::Error| Error::new("cannot read the inventory that was kept").because(cause);
         let mut text = Vec::new();
         self.copy_to(&mut text).map_err(unreadable)?;
         document::close(&mut text, None).map_err(unreadable)?;
-        let whole: Whole = serde_json::from_slice(&text).map_err(|cause| unreadable(cause.into()))?;
+        let whole: Whole =
+            serde_json::from_slice(&text).map_err(|cause| unreadable(cause.into()))?;
         let vars = whole._meta.hostvars.get(name).ok_or_else(|| {
             Error::nothing(format!("there is no host \"{name}\" in the inventory that was kept"))
         })?;
@@ -192,7 +194,8 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
-    const BODY: &str = "{\"_meta\":{\"hostvars\":{\"web-1\":{\"a\":1}}},\"all\":{\"vars\":{\"b\":2\n";
+    const BODY: &str =
+        "{\"_meta\":{\"hostvars\":{\"web-1\":{\"a\":1}}},\"all\":{\"vars\":{\"b\":2\n";
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

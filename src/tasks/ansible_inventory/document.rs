@@ -282,7 +282,8 @@ mod tests {
         let mut other = host("web-2", &json!({}));
         other["metadata"]["labels"]["env"] = "a-b".into();
         let (list, _) = inventory(&[host("web-1", &json!({})), other], &["label:env"]);
-        let groups = list.as_object().unwrap().iter().filter(|(name, _)| name.starts_with("label_"));
+        let groups =
+            list.as_object().unwrap().iter().filter(|(name, _)| name.starts_with("label_"));
         let values: Vec<String> = groups
             .map(|(name, group)| {
                 assert_eq!(group["hosts"].as_array().unwrap().len(), 1);

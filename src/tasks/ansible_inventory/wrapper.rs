@@ -26,21 +26,23 @@ pub(super) fn write(
     config: Option<&Path>,
 ) -> Result<()> {
     let shown = path.display();
-    let fail = |cause: std::io::Error| Error::usage(format!("cannot write \"{shown}\"")).because(cause);
+    let fail =
+        |cause: std::io::Error| Error::usage(format!("cannot write \"{shown}\"")).because(cause);
     match std::fs::read_to_string(path) {
         Ok(text) if text.contains(MARK) => {}
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
         _ => {
-            return Err(Error::usage(format!("\"{shown}\" is there already and not of this program"))
-                .hint("name another file, or remove it first"));
+            return Err(Error::usage(format!(
+                "\"{shown}\" is there already and not of this program"
+            ))
+            .hint("name another file, or remove it first"));
         }
     }
     let program = std::env::current_exe().map_err(fail)?;
     let text = script(&program, &options(args, server, namespace, config).map_err(fail)?);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let fresh = folder
-        .unwrap_or(Path::new("."))
-        .join(format!(".inv-tui-{:016x}", fastrand::u64(..)));
+    let fresh =
+        folder.unwrap_or(Path::new(".")).join(format!(".inv-tui-{:016x}", fastrand::u64(..)));
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o755).open(&fresh).map_err(fail)?;
     let done = file.write_all(&text).and_then(|()| std::fs::rename(&fresh, path));
@@ -86,10 +88,13 @@ fn options(
         put("filter", filter.as_bytes());
     }
     for include in &args.select.include {
-        put("include", match include {
-            Include::All => "all".as_bytes(),
-            Include::One(absence) => absence.as_str().as_bytes(),
-        });
+        put(
+            "include",
+            match include {
+                Include::All => "all".as_bytes(),
+                Include::One(absence) => absence.as_str().as_bytes(),
+            },
+        );
     }
     for group in &args.groups {
         put("group", group.to_string().as_bytes());
@@ -147,7 +152,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("wrapper");
         std::fs::write(&file, text).unwrap();
-        let output = std::process::Command::new("/bin/sh").arg(&file).arg("--list").output().unwrap();
+        let output =
+            std::process::Command::new("/bin/sh").arg(&file).arg("--list").output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(said, format!("--headless ansible-inventory --filter={hostile} --list\n"));
     }

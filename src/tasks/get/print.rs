@@ -106,7 +106,8 @@ impl<'a> Printer<'a> {
                     .map_err(unwritten)?;
             }
             Form::Yaml if self.count > 0 && !self.single => {
-                write!(out, "kind: List\nmetadata:\n  resourceVersion: \"\"\n").map_err(unwritten)?;
+                write!(out, "kind: List\nmetadata:\n  resourceVersion: \"\"\n")
+                    .map_err(unwritten)?;
             }
             Form::Json | Form::Yaml => {
                 let is_json = self.args.output == Form::Json;
@@ -127,12 +128,7 @@ fn list(objects: Vec<Value>) -> Value {
 }
 
 /// The cells of a host: as they stand for programs, harmless for people.
-pub(super) fn cells(
-    columns: &[Column],
-    form: &Form,
-    host: &Chosen,
-    now: Timestamp,
-) -> Vec<String> {
+pub(super) fn cells(columns: &[Column], form: &Form, host: &Chosen, now: Timestamp) -> Vec<String> {
     let subject = Subject { row: &host.row, object: &host.object, now };
     let each = columns.iter().map(|column| column.text(subject));
     match form {
@@ -198,7 +194,8 @@ fn pretty(value: &Value) -> Result<String> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, form);
     serde::Serialize::serialize(value, &mut serializer)
         .map_err(|cause| Error::new("cannot print a host as JSON").because(cause))?;
-    String::from_utf8(text).map_err(|cause| Error::new("cannot print a host as JSON").because(cause))
+    String::from_utf8(text)
+        .map_err(|cause| Error::new("cannot print a host as JSON").because(cause))
 }
 
 /// An object as YAML.
@@ -211,13 +208,12 @@ pub(super) fn yaml(value: &Value) -> Result<String> {
 fn indented(text: &str, first: &str, other: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     for (number, line) in text.lines().enumerate() {
-        out.push_str(match number {
-            0 => first,
-            _ if line.is_empty() => "\n",
-            _ => "\n",
-        });
-        if number > 0 && !line.is_empty() {
-            out.push_str(other);
+        if number == 0 {
+            out.push_str(first);
+        } else {
+            out.push('\n');
+            // A line without anything stays so: it is part of a text.
+            out.push_str(if line.is_empty() { "" } else { other });
         }
         out.push_str(line);
     }
@@ -232,14 +228,18 @@ mod tests {
     fn a_list_of_yaml_is_what_its_items_are() {
         let hostile = json!({"a": ["yes", "012", "1e3", "- x", "a: b", "#", "", " x ", "null", "é\n\nline\n", "{{ x }}", "\u{1b}"],
             "nested": {"list": [{"k": 1}, []], "empty": {}}, "~": 1.5});
-        let text = format!("items:\n{}\n", indented(yaml(&hostile).unwrap().trim_end(), "- ", "  "));
+        let text =
+            format!("items:\n{}\n", indented(yaml(&hostile).unwrap().trim_end(), "- ", "  "));
         let read: Value = serde_saphyr::from_str(&text).unwrap();
         assert_eq!(read["items"][0], hostile, "{text}");
     }
 
     #[test]
     fn columns_stand_as_kubectl_puts_them() {
-        let lines = vec![vec!["a".to_owned(), "日本".to_owned(), "x".to_owned()], vec!["long-name".to_owned(), "b".to_owned(), String::new()]];
+        let lines = vec![
+            vec!["a".to_owned(), "日本".to_owned(), "x".to_owned()],
+            vec!["long-name".to_owned(), "b".to_owned(), String::new()],
+        ];
         let widths = widths(None, &lines);
         assert_eq!(widths, [12, 7, 6]);
         let mut out = Vec::new();

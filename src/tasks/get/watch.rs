@@ -54,8 +54,7 @@ pub(super) async fn run(
     // A refusal is told at once and not tried again for ever.
     crate::store::watch::check(connection, Some(namespace)).await?;
     let kind = ApiResource::erase::<Host>(&());
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(connection.client.clone(), namespace, &kind);
+    let api: Api<DynamicObject> = Api::namespaced_with(connection.client.clone(), namespace, &kind);
     let config = watcher::Config::default().page_size(PAGE);
     let mut events = pin!(follow(api, config).default_backoff());
     let mut stop = signals("stopping")?;

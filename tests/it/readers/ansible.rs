@@ -54,12 +54,21 @@ async fn hostile_labels_load_without_a_word_and_none_is_a_template() {
         let tags = json!({"Name": evil, "日本": "é"}).to_string();
         let long = "x".repeat(63);
         let hosts = [
-            ("web-1", json!({"env": "a.b", "1x.example/2-z": "9", "class": ""}),
-                json!({"role": evil, "team": "import", "cluster": "hosts"})),
-            ("web-2", json!({"env": "a-b", "1x.example/2-z": long, "class": "none"}),
-                json!({"role": "日本", "team": "all", "environment": "  "})),
-            ("web-3", json!({"env": "A_b", "class": "1.2"}),
-                json!({"role": "日木", "team": "import", "cluster": "vars"})),
+            (
+                "web-1",
+                json!({"env": "a.b", "1x.example/2-z": "9", "class": ""}),
+                json!({"role": evil, "team": "import", "cluster": "hosts"}),
+            ),
+            (
+                "web-2",
+                json!({"env": "a-b", "1x.example/2-z": long, "class": "none"}),
+                json!({"role": "日本", "team": "all", "environment": "  "}),
+            ),
+            (
+                "web-3",
+                json!({"env": "A_b", "class": "1.2"}),
+                json!({"role": "日木", "team": "import", "cluster": "vars"}),
+            ),
         ];
         for (name, labels, spec) in hosts {
             let meta = json!({"labels": labels,
@@ -76,10 +85,8 @@ async fn hostile_labels_load_without_a_word_and_none_is_a_template() {
         let file = wrapper(&world, &["--group", groups, "--annotation", "evil"]).await;
         let file = file.to_str().unwrap();
         let home = world.dir.path();
-        let strict = [
-            ("ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED", "1"),
-            ("PROOF", proof.to_str().unwrap()),
-        ];
+        let strict =
+            [("ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED", "1"), ("PROOF", proof.to_str().unwrap())];
 
         let graph = clean(&inventory, home, &strict, &["-i", file, "--graph"]).await;
         let graph = without_a_word(graph);
@@ -312,10 +319,16 @@ async fn while_the_server_is_away_the_last_inventory_is_given_and_says_so() {
     // Another user of the same server has nothing of it.
     let text = std::fs::read_to_string(&kubeconfig).unwrap();
     let other = dir.path().join("other.kubeconfig");
-    std::fs::write(&other, text.replace("current-context: ", "current-context: other-")
-        .replace("name: ", "name: other-").replace("user: ", "user: other-")
-        .replace("cluster: ", "cluster: other-")).unwrap();
-    let words = ["--headless", "ansible-inventory", "--list", "--kubeconfig", other.to_str().unwrap()];
+    std::fs::write(
+        &other,
+        text.replace("current-context: ", "current-context: other-")
+            .replace("name: ", "name: other-")
+            .replace("user: ", "user: other-")
+            .replace("cluster: ", "cluster: other-"),
+    )
+    .unwrap();
+    let words =
+        ["--headless", "ansible-inventory", "--list", "--kubeconfig", other.to_str().unwrap()];
     let stranger = clean(Path::new(BINARY), dir.path(), &[], &words).await;
     assert_ne!(stranger.code, 0, "{}", stranger.stdout);
     assert_eq!(stranger.stdout, "");

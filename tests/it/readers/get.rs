@@ -12,9 +12,19 @@ use crate::support::{PATIENCE, World, needed, run};
 
 async fn fleet(world: &World) {
     for (name, display, labels, spec) in [
-        ("aws-1", "web-1", json!({"env": "prod", "a.b/c": "x"}), json!({"role": "web", "cluster": "shop"})),
+        (
+            "aws-1",
+            "web-1",
+            json!({"env": "prod", "a.b/c": "x"}),
+            json!({"role": "web", "cluster": "shop"}),
+        ),
         ("aws-2", "web-2", json!({"env": "dev"}), json!({"role": "web", "cluster": "shop"})),
-        ("dc-3", "=cmd()", json!({"env": "prod"}), json!({"role": "db", "serviceState": "OutOfService"})),
+        (
+            "dc-3",
+            "=cmd()",
+            json!({"env": "prod"}),
+            json!({"role": "db", "serviceState": "OutOfService"}),
+        ),
         ("dc-4", "web-2", json!({}), json!({})),
     ] {
         let meta = json!({"labels": labels,
@@ -40,7 +50,10 @@ async fn it_prints_what_kubectl_prints() {
             &["-o", "yaml"],
             &["dc-3", "-o", "yaml"],
             &["-o", "jsonpath={.items[*].metadata.name}"],
-            &["-o", "jsonpath={range .items[*]}{.metadata.name}{\"\\t\"}{.spec.role}{\"\\n\"}{end}"],
+            &[
+                "-o",
+                "jsonpath={range .items[*]}{.metadata.name}{\"\\t\"}{.spec.role}{\"\\n\"}{end}",
+            ],
             &["-o", "jsonpath={.items[?(@.spec.role==\"web\")].metadata.name}"],
             &["-o", "jsonpath={.items[*].metadata.labels.a\\.b/c}"],
             &["-o", "jsonpath={.items[0].status.conditions[?(@.type==\"Ready\")].status}"],
@@ -49,13 +62,23 @@ async fn it_prints_what_kubectl_prints() {
             &["-o", "jsonpath={.items[0].status.hardware}"],
             &["-o", "jsonpath={..hardware.cpus}"],
             &["dc-3", "-o", "jsonpath={.status.addresses[1].address}"],
-            &["-o", "custom-columns=NAME:.metadata.name,ROLE:.spec.role,IPS:.status.addresses[*].address"],
+            &[
+                "-o",
+                "custom-columns=NAME:.metadata.name,ROLE:.spec.role,IPS:.status.addresses[*].address",
+            ],
             &["-o", "custom-columns=N:.metadata.name,CPUS:.status.hardware.cpus", "--no-headers"],
         ] {
             let ours = run(world.program(&[&["get"], words].concat())).await.with(0);
             assert_eq!(ours.stderr, "", "{words:?}");
             let config = world.kubeconfig().to_owned();
-            let all = ["--kubeconfig", &config, "-n", &world.namespace, "get", "hosts.inventory.inv-tui.dev"];
+            let all = [
+                "--kubeconfig",
+                &config,
+                "-n",
+                &world.namespace,
+                "get",
+                "hosts.inventory.inv-tui.dev",
+            ];
             let all = [&all, words].concat();
             let theirs = clean(Path::new(&kubectl), world.dir.path(), &[], &all).await.with(0);
             match words.iter().find(|word| ["json", "yaml", "name"].contains(word)) {
@@ -93,13 +116,21 @@ async fn hosts_are_chosen_sorted_and_told() {
         assert_eq!(names(&["web-2"]).await, "aws-2 dc-4", "all that are called so");
         assert_eq!(names(&["web-2", "--filter", "role:web"]).await, "aws-2");
 
-        let table = get(&["--filter", "name:dc-3", "--columns", "name,display,label:env,annotation:note,address,team"]).await;
+        let table = get(&[
+            "--filter",
+            "name:dc-3",
+            "--columns",
+            "name,display,label:env,annotation:note,address,team",
+        ])
+        .await;
         assert_eq!(
             table.with(0).stdout,
             "NAME   DISPLAY   env    note             ADDRESS    TEAM\n\
              dc-3   =cmd()    prod   a\u{FFFD}[2J\u{FFFD}yes: {x}   10.0.0.1   -\n"
         );
-        let csv = get(&["--filter", "role:db", "-o", "csv", "--columns", "name,display,annotation:note"]).await;
+        let csv =
+            get(&["--filter", "role:db", "-o", "csv", "--columns", "name,display,annotation:note"])
+                .await;
         assert_eq!(
             csv.with(0).stdout,
             "NAME,DISPLAY,note\r\ndc-3,'=cmd(),\"a\u{1b}[2J\nyes: {x}\"\r\n"
@@ -159,7 +190,8 @@ async fn changes_are_told_as_they_come() {
         world.hosts().delete("aws-2", &kube::api::DeleteParams::default()).await.unwrap();
         assert_eq!(event().await, said("DELETED", "aws-2"));
 
-        let mut table = world.program(&["get", "--watch", "--columns", "name,role"]).spawn().unwrap();
+        let mut table =
+            world.program(&["get", "--watch", "--columns", "name,role"]).spawn().unwrap();
         let mut rows = BufReader::new(table.stdout.take().unwrap()).lines();
         assert_eq!(next(&mut rows).await, "EVENT      NAME    ROLE");
         assert_eq!(next(&mut rows).await, "ADDED      aws-1   db");
@@ -170,7 +202,8 @@ async fn changes_are_told_as_they_come() {
         assert_eq!(next(&mut rows).await, "MODIFIED   aws-1   web");
         // Asked to stop, it ends well.
         let pid = table.id().unwrap().to_string();
-        let sent = tokio::process::Command::new("kill").args(["-INT", &pid]).status().await.unwrap();
+        let sent =
+            tokio::process::Command::new("kill").args(["-INT", &pid]).status().await.unwrap();
         assert!(sent.success());
         let status = timeout(PATIENCE, table.wait()).await.expect("it ends").unwrap();
         assert_eq!(status.code(), Some(0));
