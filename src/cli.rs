@@ -66,6 +66,8 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   agent      on a host: Ansible runs, maintenance and upgrades of this host
   runner     Ansible over ssh for hosts without an agent
   approve    approve certificate requests of hosts by a written policy
+  get        print hosts for scripts: table, json, yaml, csv, jsonpath
+  ansible-inventory  the hosts as Ansible's dynamic inventory
   crds       print or install the resource definitions
   serve      run the embedded API server for others
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
@@ -161,6 +163,10 @@ pub enum Task {
     Approve(Box<tasks::approve::ApproveArgs>),
     /// Do what is to be done before a host goes, then let it go
     Decommission(Box<tasks::decommission::DecommissionArgs>),
+    /// Print hosts for scripts, chosen by name or by the explorer's filter
+    Get(Box<tasks::get::GetArgs>),
+    /// The hosts as Ansible's dynamic inventory
+    AnsibleInventory(Box<tasks::ansible_inventory::AnsibleInventoryArgs>),
     /// Supervise one run
     #[command(hide = true)]
     Execute(tasks::execute::supervise::ExecuteArgs),

@@ -14,6 +14,8 @@ pub const EXIT_FAILED: u8 = 1;
 pub const EXIT_USAGE: u8 = 2;
 /// Another one does this work now: nothing was tried.
 pub const EXIT_BUSY: u8 = 3;
+/// Nothing was found, where that was to be told.
+pub const EXIT_NOTHING: u8 = 4;
 
 /// What happened, with its cause and a hint what to do next.
 ///
@@ -36,6 +38,11 @@ impl Error {
     /// An error of usage or set-up: the exit code is [`EXIT_USAGE`].
     pub fn usage(what: impl Into<String>) -> Self {
         Self { exit: EXIT_USAGE, ..Self::new(what) }
+    }
+
+    /// There is nothing that fits: the exit code is [`EXIT_NOTHING`].
+    pub fn nothing(what: impl Into<String>) -> Self {
+        Self { exit: EXIT_NOTHING, ..Self::new(what) }
     }
 
     /// The same error with its cause.

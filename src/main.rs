@@ -82,6 +82,13 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 Task::Runner(args) => {
                     tasks::runner::run(*args, &global.connect_options(), global.namespace()).await
                 }
+                Task::Get(args) => {
+                    tasks::get::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::AnsibleInventory(args) => {
+                    let (server, file) = (global.connect_options(), global.config.as_deref());
+                    tasks::ansible_inventory::run(*args, &server, global.namespace(), file).await
+                }
                 Task::Approve(args) => {
                     tasks::approve::run(*args, &global.connect_options(), global.namespace()).await
                 }

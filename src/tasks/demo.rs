@@ -56,6 +56,7 @@ impl Demo {
             context: "demo".to_owned(),
             server: "in this program".to_owned(),
             note: None,
+            identity: String::from("demo"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The headless tasks: one file each, started by `inv-tui --headless TASK`.
 
 pub mod agent;
+pub mod ansible_inventory;
 pub mod approve;
 pub mod crds;
 pub mod csr;
@@ -8,6 +9,7 @@ pub mod decommission;
 pub mod demo;
 pub mod execute;
 pub mod fetch;
+pub mod get;
 mod hooks;
 pub mod http;
 mod jobs;

@@ -26,6 +26,7 @@ mod lifecycle;
 mod on_call;
 mod providers;
 mod pty;
+mod readers;
 mod runner;
 mod support;
 mod tui;
