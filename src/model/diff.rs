@@ -103,7 +103,11 @@ impl StoredHost {
                 metadata.insert("annotations".into(), notes);
                 let mut body = Map::new();
                 body.insert("metadata".into(), Value::Object(metadata));
-                body.insert("spec".into(), pick(&self.spec, at(fields, "f:spec")));
+                // who applied an empty spec owns none of what others, or defaults, have put into it
+                let spec = at(fields, "f:spec");
+                let some = spec.as_object().is_some_and(|all| all.keys().any(|key| key != "."));
+                let spec = if some { pick(&self.spec, spec) } else { Value::Null };
+                body.insert("spec".into(), spec);
                 Value::Object(body)
             }
         }
@@ -346,6 +350,16 @@ mod tests {
             entry["subresource"] = name.into();
         }
         entry
+    }
+
+    #[test]
+    fn an_empty_spec_that_was_applied_owns_nothing() {
+        let fields = json!({"f:metadata": {"f:labels": {"f:mine": {}}}, "f:spec": {}});
+        let host = host(json!([entry(ME, "Apply", None, fields)]));
+        let owned = host.owned(ME, Part::Main);
+        let wanted =
+            json!({"metadata": {"labels": {"mine": "yes"}, "annotations": {}}, "spec": {}});
+        assert_eq!(digest(&owned), digest(&wanted), "{owned}");
     }
 
     #[test]
