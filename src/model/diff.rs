@@ -453,6 +453,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_spec_that_was_applied_owns_nothing() {
+        let fields = json!({"f:metadata": {"f:labels": {"f:mine": {}}}, "f:spec": {}});
+        let host = host(json!([entry(ME, "Apply", None, fields)]));
+        let owned = host.owned(ME, Part::Main);
+        let wanted =
+            json!({"metadata": {"labels": {"mine": "yes"}, "annotations": {}}, "spec": {}});
+        assert_eq!(digest(&owned), digest(&wanted), "{owned}");
+    }
+
+    #[test]
     fn owned_is_what_the_manager_applied_and_no_more() {
         let host = host(json!([
             entry(

@@ -52,7 +52,9 @@
 //!   one pass; the next pass finds a difference and writes it again.
 //! - *Missing, gone, removed* carry the version of the host that they were judged by, and are given
 //!   up if anything that the source says of it has changed since (`Known::is_seen_as`). So no listing
-//!   counts twice, and an old listing never ends a host that a newer one has seen again.
+//!   counts twice, and an old one ends no host of which a newer one had anything to write. (One mark
+//!   may still land on a host that the newer pass saw and left as it stood: a request that was on
+//!   its way for that long. The next pass takes it back, long before the grace time is over.)
 //! - Nothing is sent when the Lease was not renewed in time ([`Term`](crate::store::lease::Term)): a
 //!   process that wakes up after a pause looks at the clock before each write.
 //!

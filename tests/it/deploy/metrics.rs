@@ -125,7 +125,10 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
         .filter(|panel| panel["type"] == "row")
         .map(|panel| panel["title"].as_str().unwrap())
         .collect();
-    assert_eq!(rows, ["Fleet", "Sources", "Writes", "Runs, holds and ends", "Certificates and agents"]);
+    assert_eq!(
+        rows,
+        ["Fleet", "Sources", "Writes", "Runs, holds and ends", "Certificates and agents"]
+    );
     assert_eq!(board["templating"]["list"][0]["type"], "datasource");
     let mut ids = BTreeSet::new();
     let mut taken = BTreeSet::new();

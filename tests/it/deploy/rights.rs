@@ -340,7 +340,10 @@ async fn the_rules_hold_for_them(server: &ControlPlane, admin: &kube::Client) {
     let done = decommission.patch("lab-1", &merge, &retired).await;
     forbidden(done, "changes its own finalizer and nothing else");
     let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    forbidden(fetch.patch("lab-1", &merge, &free).await, "is removed by inv-tui --headless decommission");
+    forbidden(
+        fetch.patch("lab-1", &merge, &free).await,
+        "is removed by inv-tui --headless decommission",
+    );
     decommission.patch("lab-1", &merge, &free).await.unwrap();
 
     let lifecycle = hosts("lifecycle").await;
