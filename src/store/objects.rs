@@ -11,7 +11,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
-use crate::store::client::{Connection, explain};
+use crate::store::client::{Connection, explain, watch_failure};
 
 /// Objects of a page.
 const PAGE: u32 = 500;
@@ -86,18 +86,9 @@ fn without_managers<K: Resource>(mut object: K) -> Box<K> {
     Box::new(object)
 }
 
-/// A watch that is too old or that the server closed is no loss: the watcher lists again.
+/// Why they cannot be followed; none: the watcher only lists again.
 fn reason<K: Resource<DynamicType = ()>>(cause: watcher::Error) -> Option<String> {
-    let cause = match cause {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => cause,
-        watcher::Error::WatchError(status) if status.code == 410 => return None,
-        watcher::Error::WatchError(status) => kube::Error::Api(status),
-        watcher::Error::NoResourceVersion => {
-            return Some("the server sent an object without a version".to_owned());
-        }
-    };
+    let cause = watch_failure(cause)?;
     let kind = K::plural(&());
     let (what, needs) = (format!("cannot follow {kind}"), format!("watch {kind}"));
     Some(crate::error::chain(&explain(what, &needs, cause)))
