@@ -86,7 +86,7 @@ fn without_managers<K: Resource>(mut object: K) -> Box<K> {
     Box::new(object)
 }
 
-/// A watch that is too old or that the server closed is no loss: the watcher lists again.
+/// Why they cannot be followed; none: the watcher only lists again.
 fn reason<K: Resource<DynamicType = ()>>(cause: watcher::Error) -> Option<String> {
     let cause = watch_failure(cause)?;
     let kind = K::plural(&());
