@@ -316,8 +316,14 @@ fn is_broken(found: &Found, who: Who, case: &str, kind: ProviderErrorKind, words
 }
 
 fn no(status: u16) -> Reply {
+    let reason = match status {
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        410 => "Expired",
+        _ => "InternalError",
+    };
     let status_object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "code": status, "reason": "", "message": "said so", "detail": "said so"});
+        "code": status, "reason": reason, "message": "said so", "detail": "said so"});
     Reply::error(status, &status_object)
 }
 
