@@ -124,10 +124,10 @@ impl Work {
                 Ok(Turn::Left(left)) => return Ok(left),
                 Ok(Turn::Again) => (conflicts, wait) = (0, Duration::from_secs(1)),
                 Ok(Turn::Conflict) if conflicts < CONFLICTS => conflicts += 1,
-                Ok(Turn::Conflict) => return Err(busy(name)),
+                Ok(Turn::Conflict) if over.is_none() => return Err(busy(name)),
                 Err(problem) if over.is_none() => return Err(problem),
-                Err(problem) => {
-                    let error = chain(&problem);
+                unwritten => {
+                    let error = unwritten.err().map(|problem| chain(&problem));
                     tracing::warn!(host = name, error, "the end of a step is not written down yet");
                     let jittered = wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
                     tokio::time::sleep(jittered).await;
@@ -172,9 +172,9 @@ impl Work {
             };
             verdict = unbegun;
         }
-        if !self.write(name, &stored, &host, &verdict).await? {
+        let Some(stored) = self.write(name, stored, &host, &verdict).await? else {
             return Ok(Turn::Conflict);
-        }
+        };
         self.tell(&host, before.as_ref(), &verdict.status).await;
         if over.take().is_some() {
             stop_at("told");
@@ -191,21 +191,22 @@ impl Work {
         }
     }
 
-    /// Writes the record down unless it stands so already. False: the host has changed since.
+    /// Writes the record down unless it stands so already, and gives the host as it is then. None: it
+    /// has changed since it was read.
     async fn write(
         &self,
         name: &str,
-        stored: &StoredHost,
+        stored: StoredHost,
         host: &Host,
         verdict: &Verdict,
-    ) -> Result<bool> {
+    ) -> Result<Option<StoredHost>> {
         let status = json!({ "status": {
             "decommission": verdict.status,
             "conditions": [verdict.condition],
         }});
         if digest(&status) == digest(&stored.owned(DECOMMISSION, Part::Status)) {
             self.metrics.skipped();
-            return Ok(true);
+            return Ok(Some(stored));
         }
         let mut body = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -221,11 +222,11 @@ impl Work {
         let hosts = self.hosts();
         let patch = Patch::Apply(&body);
         let request = hosts.patch_status(name, &params, &patch);
-        let done = answered(name, "patch hosts/status", request).await?.is_some();
-        if done {
+        let written = answered(name, "patch hosts/status", request).await?;
+        if written.is_some() {
             self.metrics.wrote();
         }
-        Ok(done)
+        Ok(written)
     }
 
     async fn tell(
