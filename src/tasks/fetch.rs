@@ -37,7 +37,7 @@
 //! `spec.maintenance`, `ansible`, `os`, `serviceState` and `paused` are never in the set.
 //!
 //! # A machine that several sources have
-//! A new machine goes into the Host that it clearly is ([`write::place`], by the rules of
+//! A new machine goes into the Host that it clearly is (`write/place.rs`, by the rules of
 //! [`crate::model::identity`]), whoever's that is. There this source is a guest: it leaves out
 //! whatever anybody else has, facts too, and never writes the labels and conditions that say whose the
 //! host is. When the other source says that the machine is gone and this one still lists it, it takes
