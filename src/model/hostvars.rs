@@ -227,7 +227,7 @@ mod tests {
         let host = json!({
             "metadata": {"name": "web-1", "labels": {"fine": "eu-west-1", "evil": evil, "odd": 7},
                 "annotations": {"a/b": evil, "a/c": "x", "z": "secret",
-                    "inventory.inv-tui.dev/tags": format!("{{\"Name\":\"{{% raw\",\"__ansible_vault\":\"x\"}}")}},
+                    "inventory.inv-tui.dev/tags": "{\"Name\":\"{% raw\",\"__ansible_vault\":\"x\"}"}},
             "spec": {"role": evil, "ansible": {"extraVars": {"password": "p"}}},
             "status": {"hardware": {"model": evil, "cpus": 2, "__ansible_unsafe": {}}, "addresses": 5},
         });

@@ -39,6 +39,7 @@ const BUFFER: usize = 64 * 1024;
 /// chosen. Ansible goes on without an inventory that failed unless
 /// ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1 is set: set it.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::doc_markdown, reason = "the texts are the help in a terminal, too")]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["list", "host", "write_wrapper"]))]
 pub struct AnsibleInventoryArgs {
     /// Print the whole inventory as JSON, as Ansible asks for it

@@ -32,6 +32,7 @@ const ONE_BY_ONE: usize = 20;
 /// Exit codes: 0 done, 1 something failed or a named host is not there, 2 wrong usage, 4 nothing is
 /// chosen (with --fail-empty).
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct GetArgs {
     /// Hosts by name, or by a display name; none: all that the filter chooses
     #[arg(value_name = "NAME")]

@@ -17,6 +17,7 @@ pub(super) enum Piece<'a> {
 /// Where in the text it is. Only as much of JSON is understood as is needed to find the ends: what is
 /// wrong inside an item is for whoever reads the item.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a place in the text")]
 pub(super) struct Splitter {
     /// What has come of the part that is being read.
     kept: Vec<u8>,

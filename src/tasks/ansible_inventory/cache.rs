@@ -161,7 +161,8 @@ impl Kept {
     pub(super) fn host(mut self, name: &str) -> Result<Value> {
         #[derive(Deserialize)]
         struct Whole {
-            _meta: Meta,
+            #[serde(rename = "_meta")]
+            meta: Meta,
         }
         #[derive(Deserialize)]
         struct Meta {
@@ -174,7 +175,7 @@ impl Kept {
         document::close(&mut text, None).map_err(unreadable)?;
         let whole: Whole =
             serde_json::from_slice(&text).map_err(|cause| unreadable(cause.into()))?;
-        let vars = whole._meta.hostvars.get(name).ok_or_else(|| {
+        let vars = whole.meta.hostvars.get(name).ok_or_else(|| {
             Error::nothing(format!("there is no host \"{name}\" in the inventory that was kept"))
         })?;
         let mut vars: Value =

@@ -182,15 +182,15 @@ impl<'a, W: Write> Document<'a, W> {
                     vars.insert(format!("inv_value_of_{}", group.name), data(value));
                     write!(out, ",\"vars\":{}", serde_json::Value::Object(vars))?;
                 }
-                write!(out, "}},\n")?;
+                writeln!(out, "}},")?;
             }
             if !ungrouped.is_empty() {
                 write!(out, "\"ungrouped\":{{\"hosts\":")?;
                 members(&mut out, &names, &ungrouped)?;
-                write!(out, "}},\n")?;
+                writeln!(out, "}},")?;
             }
             let left = serde_json::Value::Object(left);
-            write!(out, "\"all\":{{\"vars\":{{\"inv_left_out\":{left}\n")?;
+            writeln!(out, "\"all\":{{\"vars\":{{\"inv_left_out\":{left}")?;
             out.flush()
         };
         write().map_err(|cause| Error::new("cannot write the inventory").because(cause))?;

@@ -84,7 +84,6 @@ impl<'a> Printer<'a> {
     pub(super) fn end(self, out: &mut impl Write) -> Result<usize> {
         let alone = self.single && self.objects.len() == 1;
         match &self.args.output {
-            Form::Name => {}
             Form::Table | Form::Wide | Form::Custom(_) if self.count > 0 => {
                 let titles = titles(self.args, &self.columns, &[]);
                 let widths = widths(titles.as_ref(), &self.lines);
@@ -93,7 +92,7 @@ impl<'a> Printer<'a> {
                 }
             }
             Form::Csv if self.count == 0 => csv_titles(self.args, &self.columns, &[], out)?,
-            Form::Table | Form::Wide | Form::Custom(_) | Form::Csv => {}
+            Form::Name | Form::Table | Form::Wide | Form::Custom(_) | Form::Csv => {}
             Form::JsonPath(template) => {
                 let text = match self.objects.first() {
                     Some(object) if alone => template.render(object),

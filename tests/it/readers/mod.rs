@@ -23,16 +23,15 @@ async fn worlds(name: &str) -> Vec<World> {
 
 /// Makes a host of these parts.
 async fn make(hosts: &Api<Host>, name: &str, meta: Value, spec: Value, status: Value) {
-    let mut object = json!({
-        "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Host",
-        "metadata": meta, "spec": spec,
-    });
+    let kind = json!({"apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Host"});
+    let mut object = kind.clone();
+    object["metadata"] = meta;
     object["metadata"]["name"] = name.into();
+    object["spec"] = spec;
     let params = PatchParams::apply("test").force();
     hosts.patch(name, &params, &Patch::Apply(object)).await.unwrap();
-    let object = json!({
-        "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Host", "status": status,
-    });
+    let mut object = kind;
+    object["status"] = status;
     hosts.patch_status(name, &params, &Patch::Apply(object)).await.unwrap();
 }
 
