@@ -67,6 +67,8 @@ pub enum Role {
     Lifecycle,
     /// Runs Ansible on hosts without an agent
     Runner,
+    /// Tells Prometheus of hosts, and Alertmanager of their maintenance
+    Monitor,
     /// May ask for the certificate of a host's agent
     Bootstrapper,
     /// Everything
@@ -82,6 +84,7 @@ impl Role {
             Self::Approver => roles::APPROVERS,
             Self::Lifecycle => roles::LIFECYCLE,
             Self::Runner => roles::RUNNERS,
+            Self::Monitor => roles::MONITORS,
             Self::Bootstrapper => roles::BOOTSTRAPPERS,
             Self::Admin => roles::ADMINS,
         }

@@ -26,6 +26,8 @@ pub const APPROVERS: &str = "inv:approvers";
 pub const LIFECYCLE: &str = "inv:lifecycle";
 /// Runners of Ansible, for hosts without an agent.
 pub const RUNNERS: &str = "inv:runners";
+/// The monitor: targets for Prometheus, silences in Alertmanager.
+pub const MONITORS: &str = "inv:monitors";
 /// Agents, one on each host. The user name says which: `inv:host:NAMESPACE:NAME`.
 pub const HOSTS: &str = "inv:hosts";
 /// Machines that have no certificate yet and may ask for one.
@@ -127,6 +129,11 @@ static RULES: &[Rule] = &[
     rule(&[RUNNERS],      READ,                  &[LEASES],                   &["leases"],                      Which::Any),
     rule(&[RUNNERS],      LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
     rule(&[RUNNERS],      RECORD,                NEW_EVENTS,                  &["events"],                      Which::Any),
+
+    rule(&[MONITORS],     READ,                  &[INVENTORY],                &["hosts", "clusters"],           Which::Any),
+    rule(&[MONITORS],     &["get"],              &[""],                       &["namespaces"],                  Which::Any),
+    rule(&[MONITORS],     &["get"],              &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[MONITORS],     LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
 
     rule(&[HOSTS],        READ,                  &[INVENTORY],                &["hosts"],                       Which::Any),
     rule(&[HOSTS],        &["patch"],            &[INVENTORY],                &["hosts/status"],                Which::OwnName),
