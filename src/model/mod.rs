@@ -22,6 +22,7 @@ pub mod record;
 pub mod region;
 pub mod row;
 pub mod sample;
+pub mod silence;
 pub mod source;
 pub mod text;
 
