@@ -24,6 +24,7 @@ pub mod row;
 pub mod sample;
 pub mod silence;
 pub mod source;
+pub mod targets;
 pub mod text;
 
 /// API group of every resource of ours.
