@@ -22,9 +22,11 @@ pub mod record;
 pub mod region;
 pub mod row;
 pub mod sample;
+pub mod selection;
 pub mod silence;
 pub mod source;
 pub mod targets;
+pub mod template;
 pub mod text;
 
 /// API group of every resource of ours.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use k8s_openapi::jiff::Timestamp;
-use kube::core::{Selector, SelectorExt};
+use kube::core::{Expression, Selector, SelectorExt};
 
 use super::cluster::{Cluster, ScrapeJob};
 use super::host::AddressType;
@@ -22,7 +22,7 @@ use super::silence;
 
 mod label;
 
-pub use label::{From, is_label_name};
+pub use label::{Origin, is_label_name};
 
 use label::Labels;
 
@@ -37,7 +37,7 @@ pub struct Job {
     /// Kinds of addresses, the best first. A host without any of them is no target.
     pub addresses: Vec<AddressType>,
     /// Labels of their own, by name.
-    pub labels: Vec<(String, From)>,
+    pub labels: Vec<(String, Origin)>,
     /// Label that hosts in maintenance carry with the value `true`.
     pub maintenance: Option<String>,
 }
@@ -307,14 +307,10 @@ impl Targets {
     pub fn set_cluster(&mut self, cluster: &Cluster) -> bool {
         let Some(name) = cluster.metadata.name.as_deref() else { return false };
         let jobs = cluster.spec.monitoring.as_ref().map(|m| m.jobs.clone()).unwrap_or_default();
-        let selector = cluster.spec.selector.clone();
         // One that is malformed chooses nobody.
-        let selector = selector.map(|s| {
-            s.try_into().unwrap_or_else(|_| Selector::from_iter([kube::core::Expression::In(
-                String::new(),
-                BTreeSet::new(),
-            )]))
-        });
+        let nobody = || Expression::In(String::new(), BTreeSet::new()).into();
+        let selector = cluster.spec.selector.clone();
+        let selector = selector.map(|s| Selector::try_from(s).unwrap_or_else(|_| nobody()));
         let new = Scrape { jobs, selector };
         let nothing = |scrape: &Scrape| scrape.jobs.is_empty() && scrape.selector.is_none();
         match self.clusters.insert(name.to_owned(), new.clone()) {

@@ -13,6 +13,7 @@ pub mod lifecycle;
 pub mod maintain;
 pub mod run;
 pub mod runner;
+pub mod select;
 pub mod serve;
 mod shell;
 pub mod signals;

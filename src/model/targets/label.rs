@@ -20,7 +20,7 @@ const MAX_VALUE: usize = 1_024;
 
 /// Where the value of a label comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Origin {
     /// A field of the host.
     Field(Field),
     /// A label of the object, by its whole key.
@@ -103,7 +103,7 @@ impl Field {
     }
 }
 
-impl From {
+impl Origin {
     /// Reads `region` or `label:example.com/rack`.
     ///
     /// # Errors

@@ -1,11 +1,17 @@
 //! How a provider's tags become fields and labels of a Host.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::model::diff::PEOPLE;
 use crate::model::labels;
+use crate::model::template::Template;
 use crate::model::text;
+use crate::providers::Observed;
 
 /// Name of the field that takes the display name from a tag.
 const DISPLAY_NAME: &str = "display-name";
@@ -36,6 +42,8 @@ enum Pattern {
     Tag(String),
     /// What follows this in a tag's name, as in `kubernetes.io/cluster/<name>`.
     Prefix(String),
+    /// Made of what the provider says of the host.
+    Template(Template),
 }
 
 /// What a host's tags make of it.
@@ -52,15 +60,16 @@ pub(super) struct Mapped {
 }
 
 impl Mapping {
-    /// The defaults, changed by `FIELD=TAG|TAG` texts, and a label for each of `label_tags`.
+    /// The defaults, changed by `FIELD=TAG|TAG` or `FIELD=TEMPLATE` texts, and a label for each of
+    /// `label_tags`.
     ///
     /// # Errors
-    /// A text without `=`, a field that is neither one of ours nor a label key, a reserved label;
-    /// the exit code is for usage.
+    /// A text without `=`, a field that is neither one of ours nor a label key, a reserved label, a
+    /// wrong template; the exit code is for usage.
     pub(super) fn new(maps: &[String], label_tags: &[String]) -> Result<Self> {
         let mut mapping = Self { fields: BTreeMap::new(), labels: BTreeMap::new() };
         for (field, tags) in DEFAULTS {
-            mapping.fields.insert(field, patterns(tags));
+            mapping.fields.insert(field, patterns(tags)?);
         }
         for tag in label_tags {
             mapping.labels.insert(label_key(tag), vec![Pattern::Tag(tag.clone())]);
@@ -73,9 +82,9 @@ impl Mapping {
             let field = field.trim();
             let ours = PEOPLE.iter().copied().chain([DISPLAY_NAME]).find(|name| *name == field);
             if let Some(name) = ours {
-                mapping.fields.insert(name, patterns(tags));
+                mapping.fields.insert(name, patterns(tags)?);
             } else if labels::is_label_key(field) && !reserved(field) {
-                mapping.labels.insert(field.to_owned(), patterns(tags));
+                mapping.labels.insert(field.to_owned(), patterns(tags)?);
             } else {
                 return Err(Error::usage(format!("cannot map to \"{field}\""))
                     .hint("map to cluster, role, team, environment, display-name or a label key outside of kubernetes.io, k8s.io and inv-tui.dev"));
@@ -84,41 +93,69 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// What these tags make of a host. Tags without a value, or with blanks only, count as absent.
-    pub(super) fn apply(&self, tags: &BTreeMap<String, String>) -> Mapped {
+    /// What is made of a host. Tags and templates without a value, or with blanks only, count as
+    /// absent.
+    pub(super) fn apply(&self, host: &Observed) -> Mapped {
         let mut mapped = Mapped::default();
         for (field, patterns) in &self.fields {
             mapped.no_display_name |= *field == DISPLAY_NAME && patterns.is_empty();
-            let Some(value) = first(patterns, tags) else { continue };
+            let Some(value) = first(patterns, host) else { continue };
             if *field == DISPLAY_NAME {
-                mapped.display_name = Some(value.to_owned());
+                mapped.display_name = Some(value.into_owned());
             } else {
-                mapped.fields.insert(field, field_value(value));
+                mapped.fields.insert(field, field_value(&value));
             }
         }
         for (key, patterns) in &self.labels {
-            if let Some(value) = first(patterns, tags) {
-                mapped.labels.insert(key.clone(), labels::to_label_value(value));
+            if let Some(value) = first(patterns, host) {
+                mapped.labels.insert(key.clone(), labels::to_label_value(&value));
             }
         }
         mapped
     }
 }
 
-fn patterns(text: &str) -> Vec<Pattern> {
-    text.split('|')
-        .map(str::trim)
-        .filter(|tag| !tag.is_empty())
+fn patterns(text: &str) -> Result<Vec<Pattern>> {
+    if Template::is_meant(text) {
+        let wrong = |why: String| {
+            Error::usage(format!("\"{text}\" is no template")).because(why).hint(
+                "it can use name, uid, provider_id, account, region, zone, os, instance_type and tags, \
+                 like {{ name | capture('^[a-z]+') }} or {{ tags['Team'] | lower }}",
+            )
+        };
+        let template = Template::parse(text).map_err(wrong)?;
+        // what cannot be filled from a host that has nothing would fail in the middle of a pass
+        template.fill(values(&Observed::default())).map_err(wrong)?;
+        return Ok(vec![Pattern::Template(template)]);
+    }
+    let tags = text.split('|').map(str::trim).filter(|tag| !tag.is_empty());
+    Ok(tags
         .map(|tag| match tag.strip_suffix('*') {
             Some(prefix) if !prefix.is_empty() => Pattern::Prefix(prefix.to_owned()),
             _ => Pattern::Tag(tag.to_owned()),
         })
-        .collect()
+        .collect())
 }
 
-fn first<'a>(patterns: &[Pattern], tags: &'a BTreeMap<String, String>) -> Option<&'a str> {
+/// What a template can use.
+fn values(host: &Observed) -> impl Serialize {
+    json!({
+        "name": host.display_name.as_deref().unwrap_or_default(),
+        "uid": host.uid,
+        "provider_id": host.provider_id,
+        "account": host.account.as_deref().unwrap_or_default(),
+        "region": host.region,
+        "zone": host.zone.as_deref().unwrap_or_default(),
+        "os": host.os.as_deref().unwrap_or_default(),
+        "instance_type": host.hardware.instance_type.as_deref().unwrap_or_default(),
+        "tags": host.tags,
+    })
+}
+
+fn first<'a>(patterns: &[Pattern], host: &'a Observed) -> Option<Cow<'a, str>> {
+    let tags = &host.tags;
     let value = |pattern: &Pattern| match pattern {
-        Pattern::Tag(tag) => tags.get(tag).map(|value| value.trim()),
+        Pattern::Tag(tag) => tags.get(tag).map(|value| Cow::Borrowed(value.trim())),
         Pattern::Prefix(prefix) => {
             // several clusters may share a machine; the one that owns it says so
             let mut all = tags.iter().filter_map(|(key, value)| {
@@ -126,8 +163,20 @@ fn first<'a>(patterns: &[Pattern], tags: &'a BTreeMap<String, String>) -> Option
             });
             let first = all.next()?;
             let owner = std::iter::once(first).chain(all).find(|(_, value)| *value == "owned");
-            Some(owner.unwrap_or(first).0)
+            Some(Cow::Borrowed(owner.unwrap_or(first).0))
         }
+        Pattern::Template(template) => match template.fill(values(host)) {
+            Ok(value) => Some(Cow::Owned(value.trim().to_owned())),
+            Err(why) => {
+                tracing::warn!(
+                    host = host.name,
+                    ?template,
+                    why,
+                    "cannot be filled; goes on without"
+                );
+                None
+            }
+        },
     };
     patterns.iter().filter_map(value).find(|value| !value.is_empty())
 }
@@ -165,8 +214,9 @@ fn reserved(key: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    fn tags(pairs: &[(&str, &str)]) -> Observed {
+        let tags = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Observed { tags, ..Observed::default() }
     }
 
     fn mapping(maps: &[&str], label_tags: &[&str]) -> Mapping {
@@ -214,6 +264,30 @@ mod tests {
     }
 
     #[test]
+    fn templates_make_fields_of_names_and_tags() {
+        let mut host = tags(&[("Team", "Shop"), ("env", "prod")]);
+        host.display_name = Some("ams-web-12".to_owned());
+        host.region = "eu-west-1".to_owned();
+        let made = mapping(
+            &[
+                "role={{ name | capture('^[a-z]+-([a-z]+)') }}",
+                "cluster={{ tags.Team | lower }}-{{ region }}",
+                "team={{ tags.none }}",
+                "example.com/site={% if name %}{{ name | capture('^[a-z]+') | upper }}{% endif %}",
+            ],
+            &[],
+        );
+        let mapped = made.apply(&host);
+        let expected = [("role", "web"), ("cluster", "shop-eu-west-1"), ("environment", "prod")];
+        assert_eq!(mapped.fields, expected.map(|(k, v)| (k, v.to_owned())).into());
+        assert_eq!(mapped.labels["example.com/site"], "AMS");
+        // What is filled in is never read as a template, and never longer than the schema allows.
+        host.display_name = Some(format!("a-{{{{name}}}}{}", "x".repeat(300)));
+        let whole = mapping(&["role={{ name }}"], &[]).apply(&host);
+        assert!(whole.fields["role"].len() <= MAX_FIELD);
+    }
+
+    #[test]
     fn odd_tags_make_legal_labels() {
         let key = label_key("aws:autoscaling:groupName");
         assert!(
@@ -244,9 +318,16 @@ mod tests {
 
     #[test]
     fn wrong_maps_are_refused() {
-        for text in
-            ["cluster", "=x", "kubernetes.io/os=Os", "a b=c", "inventory.inv-tui.dev/role=R"]
-        {
+        for text in [
+            "cluster",
+            "=x",
+            "kubernetes.io/os=Os",
+            "a b=c",
+            "inventory.inv-tui.dev/role=R",
+            "role={{ name",
+            "role={{ name | nosuch }}",
+            "role={{ name | capture('(') }}",
+        ] {
             assert!(Mapping::new(&[text.to_owned()], &[]).is_err(), "{text}");
         }
     }

@@ -57,7 +57,7 @@ impl Rules {
 
     fn main(&self, host: &Observed, known: Option<&Known>) -> Value {
         let contested = known.map(|known| &known.contested);
-        let mapped = self.mapping.apply(&host.tags);
+        let mapped = self.mapping.apply(host);
         let mut spec = Map::new();
         let mut labels: BTreeMap<&str, String> = BTreeMap::new();
         let taken = |key: &str| contested.is_some_and(|c| c.label(key));

@@ -9,13 +9,13 @@ use kube::api::{Api, ListParams};
 
 use super::HostArgs;
 use crate::error::{Error, Result};
-use crate::model::filter::Filter;
 use crate::model::host::Host;
 use crate::model::inventory::Inventory;
 use crate::model::record::HostRecord;
 use crate::model::{labels, text};
 use crate::store::budget::pages;
 use crate::store::client::{Connection, DEADLINE, call};
+use crate::tasks::select::parse_filter;
 
 /// Most that is read from standard input, in bytes.
 const MAX_INPUT: u64 = 32 * 1024 * 1024;
@@ -87,11 +87,7 @@ async fn all(api: &Api<Host>) -> Result<Vec<Host>> {
 }
 
 fn filtered(hosts: Vec<Host>, filter: &str, now: Timestamp) -> Result<Vec<Host>> {
-    let parsed = Filter::parse(filter).map_err(|problem| {
-        let at = filter.get(..problem.at.start).map_or(0, |before| before.chars().count());
-        Error::usage(format!("\"{filter}\" is no filter: {problem} (at character {})", at + 1))
-            .hint("? in the filter line of the explorer has the grammar")
-    })?;
+    let parsed = parse_filter(filter)?;
     let mut inventory = Inventory::new();
     for host in &hosts {
         inventory.apply(HostRecord::from(host), now);

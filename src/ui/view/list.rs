@@ -206,7 +206,7 @@ pub(super) fn took(model: &Model, run: &RowRun) -> Option<String> {
 }
 
 /// Tasks that were fine, changed something, failed.
-pub(super) fn tasks(tasks: Tasks) -> String {
+fn tasks(tasks: Tasks) -> String {
     let count = |n: Option<i32>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
     if tasks == Tasks::default() {
         return "-".to_owned();

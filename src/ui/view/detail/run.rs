@@ -8,7 +8,7 @@ use crate::model::host::{AnsibleRequest, AnsibleStatus, Host, Operation};
 use crate::model::row::{RowRun, Tasks};
 use crate::ui::app::Model;
 use crate::ui::theme::Role;
-use crate::ui::view::list::{run_sign, tasks, took};
+use crate::ui::view::list::{run_sign, took};
 
 /// The line that every host with a run has at the top: how far it is.
 pub(super) fn summary(model: &Model, run: &RowRun, rows: &mut Rows<'_>) {
@@ -22,8 +22,9 @@ pub(super) fn summary(model: &Model, run: &RowRun, rows: &mut Rows<'_>) {
     if run.check() {
         text.push_str(" · check");
     }
-    if run.tasks() != Tasks::default() {
-        text = format!("{text} · {} ok/changed/failed", tasks(run.tasks()));
+    let Tasks { ok, changed, failed } = run.tasks();
+    for part in counted([("ok", ok), ("changed", changed), ("failed", failed)]) {
+        text = format!("{text} · {part}");
     }
     rows.styled("ansible", text, role);
 }
@@ -85,8 +86,7 @@ fn reported(model: &Model, run: &AnsibleStatus, rows: &mut Rows<'_>) {
         ("failed", run.failed),
         ("unreachable", run.unreachable),
     ];
-    let counts = counts.iter().filter_map(|(word, n)| n.map(|n| format!("{n} {word}")));
-    rows.add("tasks", counts.collect::<Vec<_>>().join(" · "));
+    rows.add("tasks", counted(counts).collect::<Vec<_>>().join(" · "));
     rows.maybe("task", run.task.as_deref());
     rows.add("return code", run.rc.map(|rc| rc.to_string()).unwrap_or_default());
     rows.maybe("ran", run.revision.as_deref());
@@ -94,6 +94,15 @@ fn reported(model: &Model, run: &AnsibleStatus, rows: &mut Rows<'_>) {
         rows.heading("End of its log");
         rows.block(tail, Role::Text);
     }
+}
+
+/// How many tasks came to what. No word of what did not happen, but for `ok`, which always says that
+/// there was a count.
+fn counted<const N: usize>(
+    counts: [(&'static str, Option<i32>); N],
+) -> impl Iterator<Item = String> {
+    let told = counts.into_iter().filter_map(|(word, n)| Some((word, n?)));
+    told.filter(|(word, n)| *n > 0 || *word == "ok").map(|(word, n)| format!("{n} {word}"))
 }
 
 /// What was done to the host lately, the latest first.
@@ -106,7 +115,10 @@ pub(super) fn operations(model: &Model, operations: &[Operation], rows: &mut Row
     latest.sort_by_key(|operation| std::cmp::Reverse(operation.at.0));
     for operation in latest {
         let age = duration::short(model.now.as_second() - operation.at.0.as_second());
-        let mut text = format!("{} by {}", operation.verb, operation.by);
+        let mut text = operation.verb.clone();
+        if !operation.by.is_empty() {
+            text = format!("{text} by {}", operation.by);
+        }
         if let Some(reason) = operation.reason.as_deref().filter(|reason| !reason.is_empty()) {
             text = format!("{text}: {reason}");
         }

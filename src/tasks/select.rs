@@ -1,0 +1,118 @@
+//! Which hosts a task that reads the inventory is to give, as options of the command line.
+
+use clap::Args;
+use k8s_openapi::jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::model::filter::Filter;
+use crate::model::selection::{Absence, Rules, Selection};
+use crate::model::text;
+
+/// Which hosts are given.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct SelectArgs {
+    /// Only hosts that the filter chooses, for example 'cluster:shop env=prod'
+    #[arg(long, value_name = "FILTER", allow_hyphen_values = true)]
+    pub filter: Option<String>,
+    /// Also hosts that take no part in service: retired, out-of-service, quarantined,
+    /// decommissioning, gone, planned, stopped, maintenance, or all
+    #[arg(long, value_name = "REASON,…", value_delimiter = ',')]
+    pub include: Vec<Include>,
+}
+
+/// A word after `--include`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Include {
+    /// Whatever the reason is.
+    All,
+    /// This reason.
+    One(Absence),
+}
+
+impl std::str::FromStr for Include {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        text.parse().map(Self::One).map_err(|problem: String| format!("{problem}, all"))
+    }
+}
+
+impl SelectArgs {
+    /// The rules that the options give.
+    pub fn rules(&self) -> Rules {
+        rules(&self.include)
+    }
+
+    /// Filter and rules, as of `now`.
+    ///
+    /// # Errors
+    /// The filter is none: with the exit code for usage.
+    pub fn selection(&self, now: Timestamp) -> Result<Selection> {
+        let filter = parse_filter(self.filter.as_deref().unwrap_or_default())?;
+        Ok(Selection::new(filter, self.rules(), now))
+    }
+}
+
+/// The rules that these words give.
+pub fn rules(include: &[Include]) -> Rules {
+    if include.contains(&Include::All) {
+        return Rules::everything();
+    }
+    Rules::including(include.iter().filter_map(|one| match one {
+        Include::All => None,
+        Include::One(absence) => Some(*absence),
+    }))
+}
+
+/// Reads a filter that came from an option or a file.
+///
+/// # Errors
+/// What is wrong with it and where, with the exit code for usage.
+pub fn parse_filter(filter: &str) -> Result<Filter> {
+    Filter::parse(filter).map_err(|problem| {
+        let at = filter.get(..problem.at.start).map_or(0, |before| before.chars().count());
+        let shown = text::clean(filter);
+        Error::usage(format!("\"{shown}\" is no filter: {problem} (at character {})", at + 1))
+            .hint("? in the filter line of the explorer has the grammar")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Probe {
+        #[command(flatten)]
+        select: SelectArgs,
+    }
+
+    fn read(words: &[&str]) -> Result<SelectArgs, String> {
+        Probe::try_parse_from([&["probe"], words].concat())
+            .map(|probe| probe.select)
+            .map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn reasons_are_words_in_one_list_or_several() {
+        let some = Rules::including([Absence::Gone, Absence::OutOfService]);
+        assert_eq!(read(&["--include", "out-of-service,gone"]).unwrap().rules(), some);
+        assert_eq!(read(&["--include=gone", "--include=out-of-service"]).unwrap().rules(), some);
+        assert_eq!(read(&["--include", "all"]).unwrap().rules(), Rules::everything());
+        assert_eq!(read(&[]).unwrap().rules(), Rules::in_service());
+        let wrong = read(&["--include", "lost"]).unwrap_err();
+        assert!(wrong.contains("maintenance, all"), "{wrong}");
+    }
+
+    #[test]
+    fn a_wrong_filter_is_wrong_use() {
+        let args = read(&["--filter", "a ("]).unwrap();
+        let error = args.selection(Timestamp::UNIX_EPOCH).err().unwrap();
+        assert_eq!(error.exit_code(), crate::error::EXIT_USAGE);
+        assert!(error.to_string().contains("(at character 4)"), "{error}");
+    }
+}
