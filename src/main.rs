@@ -82,6 +82,9 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 Task::Runner(args) => {
                     tasks::runner::run(*args, &global.connect_options(), global.namespace()).await
                 }
+                Task::Monitor(args) => {
+                    tasks::monitor::run(*args, &global.connect_options(), global.namespace()).await
+                }
                 Task::Approve(args) => {
                     tasks::approve::run(*args, &global.connect_options(), global.namespace()).await
                 }

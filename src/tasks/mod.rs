@@ -11,6 +11,7 @@ pub mod http;
 mod jobs;
 pub mod lifecycle;
 pub mod maintain;
+pub mod monitor;
 pub mod run;
 pub mod runner;
 pub mod select;
