@@ -21,6 +21,7 @@ mod demo;
 mod embedded;
 mod fetch;
 mod lifecycle;
+mod monitor;
 mod on_call;
 mod providers;
 mod pty;
