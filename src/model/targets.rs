@@ -358,7 +358,8 @@ impl Targets {
         let old = self.hosts.remove(&uid);
         for (number, index) in self.jobs.iter_mut().enumerate() {
             let judged = index.job.selection.judge(HostRecord::clone(&record), now);
-            next = [next, judged.as_ref().and_then(|judged| judged.next)].into_iter().flatten().min();
+            next =
+                [next, judged.as_ref().and_then(|judged| judged.next)].into_iter().flatten().min();
             let (state, entry) = match judged {
                 Some(judged) if judged.verdict == Verdict::Keep => {
                     let shared = shared
@@ -438,25 +439,25 @@ impl Job {
         for (name, from) in &self.labels {
             labels.add(name, &from.of(record, row));
         }
-        let held = || silence::holds(record).iter().any(|hold| hold.is_current(now));
-        if let Some(name) = self.maintenance.as_deref().filter(|_| held()) {
+        let in_maintenance = || silence::holds(record).iter().any(|hold| hold.is_current(now));
+        if let Some(name) = self.maintenance.as_deref().filter(|_| in_maintenance()) {
             labels.add(name, "true");
         }
         let own = labels.into_text();
         let head = |ports: &[u16], scheme: Option<&str>, path: Option<&str>, job: Option<&str>| {
-            let mut head = "{\"targets\":[".to_owned();
+            let mut text = "{\"targets\":[".to_owned();
             for (number, port) in ports.iter().enumerate() {
                 let comma = if number == 0 { "" } else { "," };
-                let _ = write!(head, "{comma}\"{address}:{port}\"");
+                let _ = write!(text, "{comma}\"{address}:{port}\"");
             }
-            head.push_str("],\"labels\":{");
+            text.push_str("],\"labels\":{");
             let mut labels = Labels::default();
             labels.add("job", job.unwrap_or_default());
             labels.add("__scheme__", scheme.unwrap_or_default());
             labels.add("__metrics_path__", path.unwrap_or_default());
-            head.push_str(&labels.into_text());
-            head.push_str(&own);
-            head.into_boxed_str()
+            text.push_str(&labels.into_text());
+            text.push_str(&own);
+            text.into_boxed_str()
         };
         Some(match &self.endpoints {
             Endpoints::Same { ports, scheme, path } => {

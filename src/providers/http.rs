@@ -200,7 +200,11 @@ impl Http {
         self.attempt(ask, true).await.map_err(|failed| give_up(ask, failed, 1))
     }
 
-    async fn attempt(&self, ask: &Ask<'_>, may_be_empty: bool) -> std::result::Result<Answer, Failed> {
+    async fn attempt(
+        &self,
+        ask: &Ask<'_>,
+        may_be_empty: bool,
+    ) -> std::result::Result<Answer, Failed> {
         let request = request(ask)?;
         let answer = async {
             let response = self.client.request(request).await.map_err(|cause| broken(&cause))?;

@@ -64,11 +64,7 @@ pub fn router(registry: Arc<Registry>, ready: Ready) -> Router {
 }
 
 /// Serves these paths, as [`serve`] does.
-pub async fn serve_router(
-    listener: TcpListener,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-) {
+pub async fn serve_router(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };

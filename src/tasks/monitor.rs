@@ -114,8 +114,8 @@ pub async fn run(args: MonitorArgs, server: &ConnectOptions, namespace: &str) ->
             Output { job: job.name.clone(), path, mode: job.mode, metrics: metrics.clone() };
         tokio::spawn(output.keep(published.subscribe(), stop.clone()));
     }
-    let served = jobs.iter().map(|(name, published)| (name.clone(), published.subscribe()));
-    let lists = Lists::new(served, metrics.clone());
+    let published = jobs.iter().map(|(name, sender)| (name.clone(), sender.subscribe()));
+    let lists = Lists::new(published, metrics.clone());
     let counted = metrics.clone();
     let ready: http::Ready = Arc::new(move || {
         if counted.is_synced() { Ok(()) } else { Err("the hosts are not known".to_owned()) }

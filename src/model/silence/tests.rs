@@ -235,9 +235,15 @@ fn marks_are_read_as_they_are_written_and_nothing_else_is_one() {
     let mut comment = "a reason with [inv-tui x/y z] in it ".to_owned();
     mark.write(&mut comment);
     assert_eq!(Mark::find(&comment), Some(mark));
-    for text in
-        ["", "by hand", "[inv-tui ]", "[inv-tui a b]", "[inv-tui a/ b]", "[inv-tui a/b c] more", "[inv-tui a/b c d]"]
-    {
+    for text in [
+        "",
+        "by hand",
+        "[inv-tui ]",
+        "[inv-tui a b]",
+        "[inv-tui a/ b]",
+        "[inv-tui a/b c] more",
+        "[inv-tui a/b c d]",
+    ] {
         assert_eq!(Mark::find(text), None, "{text}");
     }
     let theirs = serde_json::from_value::<Silence>(json!({

@@ -114,9 +114,7 @@ fn what_shows_nothing_new_is_no_news() {
 #[test]
 fn maintenance_is_a_label_for_as_long_as_it_lasts() {
     let mut targets = Targets::new(vec![job("")]);
-    let hold = |from: i64, to: i64| {
-        json!({"reason": "disk swap", "since": at(from).to_string(), "until": at(to).to_string()})
-    };
+    let hold = |from: i64, to: i64| json!({"reason": "disk swap", "since": at(from).to_string(), "until": at(to).to_string()});
     let holds = json!({"ann": hold(1_000, 2_000), "bob": hold(1_000, 3_000)});
     targets.apply(host("a", 0, json!({"spec": {"maintenance": holds}})), at(0));
     let labels = |targets: &Targets| list(targets, 0)[0]["labels"].clone();
@@ -124,12 +122,12 @@ fn maintenance_is_a_label_for_as_long_as_it_lasts() {
     // A hold counts a little before its begin.
     assert_eq!(targets.next_due(), Some(at(880)));
     targets.tick(at(1_000));
-    let held = labels(&targets);
-    assert_eq!(held["inv_maintenance"], "true");
-    assert_eq!(held["__meta_inv_maintenance"], "true");
-    assert_eq!(held["__meta_inv_maintenance_holders"], "ann,bob");
-    assert_eq!(held["__meta_inv_maintenance_reason"], "disk swap; disk swap");
-    assert_eq!(held["__meta_inv_maintenance_until"], at(3_000).to_string());
+    let found = labels(&targets);
+    assert_eq!(found["inv_maintenance"], "true");
+    assert_eq!(found["__meta_inv_maintenance"], "true");
+    assert_eq!(found["__meta_inv_maintenance_holders"], "ann,bob");
+    assert_eq!(found["__meta_inv_maintenance_reason"], "disk swap; disk swap");
+    assert_eq!(found["__meta_inv_maintenance_until"], at(3_000).to_string());
     assert_eq!(targets.next_due(), Some(at(2_000)));
     targets.tick(at(2_000));
     assert_eq!(labels(&targets)["__meta_inv_maintenance_holders"], "bob");

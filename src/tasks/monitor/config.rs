@@ -221,7 +221,10 @@ impl MonitorConfig {
         for one in &self.alertmanagers {
             one.check().map_err(|why| format!("alertmanager \"{}\": {why}", one.name))?;
             if !names.insert(&one.name) {
-                return Err(format!("there are two alertmanagers \"{}\"; give each a name", one.name));
+                return Err(format!(
+                    "there are two alertmanagers \"{}\"; give each a name",
+                    one.name
+                ));
             }
         }
         Ok(())
@@ -424,7 +427,9 @@ mod tests {
                 "for every host",
             ),
             (
-                format!("{alertmanager}[[alertmanager.matcher]]\nlabel = 'a'\nvalue = '{{instance}}'"),
+                format!(
+                    "{alertmanager}[[alertmanager.matcher]]\nlabel = 'a'\nvalue = '{{instance}}'"
+                ),
                 "regex = true",
             ),
         ] {

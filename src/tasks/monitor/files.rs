@@ -51,7 +51,8 @@ impl Output {
                 let (number, began) = (list.number(), Instant::now());
                 let (path, mode) = (self.path.clone(), self.mode);
                 let done =
-                    tokio::task::spawn_blocking(move || replace(&path, &list.to_json(), mode)).await;
+                    tokio::task::spawn_blocking(move || replace(&path, &list.to_json(), mode))
+                        .await;
                 match done.unwrap_or_else(|cause| Err(io::Error::other(cause))) {
                     Ok(is_new) => {
                         self.metrics.file(&self.job, if is_new { "done" } else { "same" });

@@ -138,7 +138,9 @@ impl Silencer {
         let ask = Ask { authorization, ..ask };
         let answer = match tokio::time::timeout(DEADLINE, self.http.once(&ask)).await {
             Ok(answer) => answer.map_err(|problem| problem.error),
-            Err(_) => Err(Error::new(format!("{}: no answer after {} s", ask.what, DEADLINE.as_secs()))),
+            Err(_) => {
+                Err(Error::new(format!("{}: no answer after {} s", ask.what, DEADLINE.as_secs())))
+            }
         };
         self.metrics.request(&self.name, what, answer.is_ok());
         answer.map(|answer| (answer.status.as_u16(), answer.body))
@@ -160,9 +162,9 @@ impl Silencer {
         let ask = Ask { accept: &[404], ..Ask::get(what, &url, None) };
         match self.ask("get", ask).await? {
             (404, _) => Ok(None),
-            (_, body) => {
-                serde_json::from_value(body).map(Some).map_err(|cause| Error::new(what).because(cause))
-            }
+            (_, body) => serde_json::from_value(body)
+                .map(Some)
+                .map_err(|cause| Error::new(what).because(cause)),
         }
     }
 
@@ -180,8 +182,7 @@ impl Silencer {
 
     async fn expire(&self, url: &str, id: &str) -> Result<()> {
         let url = format!("{url}/api/v2/silence/{}", path_part(id));
-        let ask =
-            Ask { method: Method::DELETE, ..Ask::get("cannot end a silence", &url, None) };
+        let ask = Ask { method: Method::DELETE, ..Ask::get("cannot end a silence", &url, None) };
         self.ask("end", ask).await.map(drop)
     }
 

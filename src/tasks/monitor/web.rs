@@ -68,17 +68,17 @@ async fn list(State(lists): State<Lists>, Path(job): Path<String>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     };
     let body = {
-        let mut last = served.last.lock().await;
-        match &*last {
+        let mut kept = served.last.lock().await;
+        match &*kept {
             Some((number, body)) if *number == list.number() => body.clone(),
             _ => {
-                *last = None;
+                *kept = None;
                 let number = list.number();
                 let made = tokio::task::spawn_blocking(move || Bytes::from(list.to_json())).await;
                 let Ok(body) = made else {
                     return StatusCode::INTERNAL_SERVER_ERROR.into_response();
                 };
-                *last = Some((number, body.clone()));
+                *kept = Some((number, body.clone()));
                 body
             }
         }
@@ -97,11 +97,7 @@ pub(super) fn guarded(router: Router, token: Reference) -> Router {
     router.layer(middleware::from_fn_with_state(Arc::new(token), authorize))
 }
 
-async fn authorize(
-    State(token): State<Arc<Reference>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn authorize(State(token): State<Arc<Reference>>, request: Request, next: Next) -> Response {
     if matches!(request.uri().path(), "/healthz" | "/readyz") {
         return next.run(request).await;
     }

@@ -198,7 +198,11 @@ async fn without_the_server_nothing_is_taken_away() {
     world.hold("web-1", "ann", hold("disk swap", 3_600)).await;
     let file = world.dir.path().join("node.json");
     std::fs::write(&file, "[{\"targets\": [\"from before\"]}]").unwrap();
-    let config = format!("{JOB}file = '{}'\n[[alertmanager]]\nurls = ['{}']\n", file.display(), alertmanager.url);
+    let config = format!(
+        "{JOB}file = '{}'\n[[alertmanager]]\nurls = ['{}']\n",
+        file.display(),
+        alertmanager.url
+    );
     let config = world.file("monitor.toml", &config);
     server.kill_apiserver();
     // It waits for the server, and says nothing about hosts that it does not know.

@@ -133,10 +133,9 @@ async fn the_same_silence_after_a_restart_and_with_two_monitors() {
     second.ready().await;
     first.child.kill().await.unwrap();
     // The second one takes over and finds what there is.
-    let next = wait_for("the other one", async || {
-        scene.leader().await.filter(|holder| *holder != leader)
-    })
-    .await;
+    let next =
+        wait_for("the other one", async || scene.leader().await.filter(|holder| *holder != leader))
+            .await;
     scene.world.hold("web-1", "bob", hold("new kernel", 3_600)).await;
     assert_eq!(scene.only("both names", by("ann, bob")).await, id);
     assert_eq!(scene.alertmanager.silences().await.len(), 1);
