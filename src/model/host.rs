@@ -568,6 +568,28 @@ pub struct AnsibleStatus {
     pub tail: Option<String>,
 }
 
+impl AnsibleStatus {
+    /// An answer to a request of which nothing more is known.
+    pub fn new(request_id: impl Into<String>, state: RunState) -> Self {
+        Self {
+            request_id: request_id.into(),
+            state,
+            started_at: None,
+            finished_at: None,
+            rc: None,
+            ok: None,
+            changed: None,
+            failed: None,
+            unreachable: None,
+            revision: None,
+            executor: None,
+            task: None,
+            message: None,
+            tail: None,
+        }
+    }
+}
+
 /// How far an Ansible run is. Unknown: the executor died in the middle and tells the truth.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[allow(missing_docs, reason = "the words are the API's own")]

@@ -194,20 +194,9 @@ pub fn canceled(host: &Host, now: Timestamp) -> Option<AnsibleStatus> {
             || run.state.is_final() && run.request_id != request.request_id
     });
     free.then(|| AnsibleStatus {
-        request_id: request.request_id.clone(),
-        state: RunState::Canceled,
-        started_at: None,
         finished_at: Some(Time(now)),
-        rc: None,
-        ok: None,
-        changed: None,
-        failed: None,
-        unreachable: None,
-        revision: None,
-        executor: None,
-        task: None,
         message: Some(CANCELED.to_owned()),
-        tail: None,
+        ..AnsibleStatus::new(&request.request_id, RunState::Canceled)
     })
 }
 

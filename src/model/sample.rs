@@ -342,8 +342,6 @@ fn ansible(dice: Dice, changed: Timestamp) -> Option<AnsibleStatus> {
         _ => return None,
     };
     Some(AnsibleStatus {
-        request_id: format!("run-{:08x}", dice.mix(20) >> 32),
-        state,
         started_at: Some(Time(changed)),
         finished_at: Some(Time(changed)),
         rc: Some(if state == RunState::Failed { 2 } else { 0 }),
@@ -353,9 +351,7 @@ fn ansible(dice: Dice, changed: Timestamp) -> Option<AnsibleStatus> {
         unreachable: Some(0),
         revision: Some("4f2c1d9".to_owned()),
         executor: Some("agent".to_owned()),
-        task: None,
-        message: None,
-        tail: None,
+        ..AnsibleStatus::new(format!("run-{:08x}", dice.mix(20) >> 32), state)
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::runtime::watcher;
 use kube::{Client, Config};
 
 use super::embedded;
@@ -228,6 +229,21 @@ pub fn explain(what: impl Into<String>, needs: &str, cause: kube::Error) -> Erro
     }
 }
 
+/// What went wrong with a watch. None: it was too old (410) and is only begun again, with a list.
+pub fn watch_failure(problem: watcher::Error) -> Option<kube::Error> {
+    match problem {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => Some(cause),
+        watcher::Error::WatchError(status) if status.code == 410 => None,
+        watcher::Error::WatchError(status) => Some(kube::Error::Api(status)),
+        watcher::Error::NoResourceVersion => {
+            let cause = "the server sent an object without a version";
+            Some(kube::Error::ReadEvents(std::io::Error::other(cause)))
+        }
+    }
+}
+
 /// Runs a call of the API server, at most `deadline` long.
 ///
 /// # Errors
@@ -242,5 +258,29 @@ pub async fn call<T>(
         Ok(answer) => answer.map_err(|cause| explain(what, needs, cause)),
         Err(_) => Err(Error::new(format!("{what}: no answer after {} s", deadline.as_secs()))
             .hint("the server is overloaded or out of reach; try again, or check the network")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_watch_that_is_too_old_is_no_failure() {
+        let answer = |code| Box::new(Status { code, ..Status::default() });
+        assert!(watch_failure(watcher::Error::WatchError(answer(410))).is_none());
+        for problem in [
+            watcher::Error::WatchError(answer(500)),
+            watcher::Error::InitialListFailed(kube::Error::Api(answer(500))),
+        ] {
+            let cause = watch_failure(problem).unwrap();
+            let error = explain("cannot follow hosts", "watch hosts", cause);
+            assert_eq!(error.to_string(), "cannot follow hosts: the server answered 500");
+        }
+        let cause = watch_failure(watcher::Error::NoResourceVersion).unwrap();
+        let error = explain("cannot follow hosts", "watch hosts", cause);
+        assert!(crate::error::chain(&error).contains("an object without a version"));
     }
 }

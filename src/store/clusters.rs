@@ -6,7 +6,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc;
 
 use crate::model::cluster::Cluster;
-use crate::store::client::{Connection, explain};
+use crate::store::client::{Connection, explain, watch_failure};
 
 /// Clusters of a page.
 const PAGE: u32 = 500;
@@ -72,15 +72,6 @@ fn without_managers(mut cluster: Cluster) -> Box<Cluster> {
 
 /// A watch that is too old or that the server closed is no loss: the watcher lists again.
 fn reason(cause: watcher::Error) -> Option<String> {
-    let cause = match cause {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => cause,
-        watcher::Error::WatchError(status) if status.code == 410 => return None,
-        watcher::Error::WatchError(status) => kube::Error::Api(status),
-        watcher::Error::NoResourceVersion => {
-            return Some("the server sent a Cluster without a version".to_owned());
-        }
-    };
+    let cause = watch_failure(cause)?;
     Some(crate::error::chain(&explain("cannot follow clusters", "watch clusters", cause)))
 }

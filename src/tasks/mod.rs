@@ -12,6 +12,7 @@ mod jobs;
 pub mod lifecycle;
 pub mod maintain;
 pub mod monitor;
+mod reach;
 pub mod run;
 pub mod runner;
 pub mod select;

@@ -17,6 +17,9 @@ use crate::model::text;
 
 /// Most bytes of a hook's output that are read.
 const OUTPUT: u64 = 64 * 1024;
+/// How long the last of the output may take when the hook has ended: something that it has started
+/// may hold the pipe for ever.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Longest message of a hook, in characters.
 const MESSAGE: usize = 200;
 
@@ -88,15 +91,25 @@ async fn start(path: PathBuf, input: Value, limit: Duration) -> Done {
                 let _ = stdin.write_all(input.to_string().as_bytes()).await;
             }
         };
+        let mut answer = Vec::new();
         let heard = async {
-            let mut answer = Vec::new();
             if let Some(stdout) = stdout {
-                let _ = stdout.take(OUTPUT).read_to_end(&mut answer).await;
+                let mut stdout = stdout.take(OUTPUT);
+                while let Ok(1..) = stdout.read_buf(&mut answer).await {}
             }
-            answer
         };
-        let ((), answer) = tokio::join!(told, heard);
-        (child.wait().await, answer)
+        let ended = async { tokio::join!(told, child.wait()).1 };
+        let status = {
+            let (mut heard, mut ended) = (std::pin::pin!(heard), std::pin::pin!(ended));
+            tokio::select! {
+                () = &mut heard => ended.await,
+                status = &mut ended => {
+                    let _ = tokio::time::timeout(LAST_WORDS, heard).await;
+                    status
+                }
+            }
+        };
+        (status, answer)
     };
     match tokio::time::timeout(limit, talk).await {
         Ok((Ok(status), answer)) => {
@@ -153,6 +166,24 @@ mod tests {
         let done = run(dir.path(), "bad", hour).await;
         assert!(!done.fine && done.message.contains("exit status: 3"), "{}", done.message);
         assert!(run(dir.path(), "none", hour).await.fine);
+    }
+
+    #[tokio::test]
+    async fn a_hook_may_leave_something_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        hook(
+            dir.path(),
+            "starts",
+            0o700,
+            "#!/bin/sh\n(while read -r a; do :; done <\"$0.fifo\") &\necho '{\"message\": \"started\"}'\n",
+        );
+        let fifo = dir.path().join("starts.fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let done = run(dir.path(), "starts", Duration::from_secs(20)).await;
+        assert_eq!((done.fine, done.message.as_str()), (true, "started"));
+        // What is left reads its end and goes.
+        drop(std::fs::File::options().read(true).write(true).open(fifo).unwrap());
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, PostParams};
 use tokio::sync::{Semaphore, watch};
 
 use super::Context;
@@ -20,19 +20,16 @@ use super::project::Rules;
 use super::setup::Lazy;
 use super::source::SourceObject;
 use super::write::Writer;
-use crate::error::{EXIT_USAGE, Error, Result, chain};
+use crate::error::{Error, Result, chain};
 use crate::model::GROUP;
-use crate::model::diff::StoredHost;
 use crate::model::source::Source;
-use crate::store::client::{ConnectOptions, Connection, DEADLINE, connect, explain, fetch_manager};
+use crate::store::client::{ConnectOptions, Connection, DEADLINE, connect, fetch_manager};
 use crate::store::hosts::{Hosts, Selection, Sync};
 use crate::store::send::Sender;
-use crate::tasks::http;
+use crate::tasks::{http, reach};
 
 /// How long a single pass waits for the first list of the hosts that are known already.
 const LISTING: Duration = Duration::from_mins(3);
-/// Longest wait between two tries to reach the server at the start of a service.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The time, to the second: Kubernetes keeps no more, so more would never compare equal.
 pub(super) fn now() -> Timestamp {
@@ -90,7 +87,7 @@ pub(super) async fn contexts(
             _ => Ok(()),
         }
     };
-    if !until_reachable(!options.once, stop, checks).await? {
+    if !reach::until_reachable(!options.once, stop, checks).await? {
         return Ok(None);
     }
     for context in &contexts {
@@ -157,49 +154,10 @@ fn ready(contexts: Vec<Arc<Context>>) -> http::Ready {
     })
 }
 
-/// Runs the checks. A service tries again for ever while the server is out of reach; what the
-/// server says no to ends it, as anything ends a single pass.
-async fn until_reachable(
-    service: bool,
-    mut stop: watch::Receiver<bool>,
-    checks: impl AsyncFn() -> Result<()>,
-) -> Result<bool> {
-    let mut wait = Duration::from_secs(1);
-    loop {
-        match checks().await {
-            Ok(()) => return Ok(true),
-            Err(problem) if !service || problem.exit_code() == EXIT_USAGE => return Err(problem),
-            Err(problem) => {
-                tracing::warn!(error = chain(&problem), hint = problem.next_step(), "tries again");
-            }
-        }
-        let jittered = wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return Ok(false),
-            () = tokio::time::sleep(jittered) => {}
-        }
-        wait = (wait * 2).min(LONGEST_WAIT);
-    }
-}
-
 /// Whether the server serves hosts, has the namespace, and lets us write.
 async fn check(connection: &Connection, namespace: &str) -> Result<()> {
     let client = &connection.client;
-    let hosts: Api<StoredHost> = Api::namespaced(client.clone(), namespace);
-    let one = ListParams::default().limit(1);
-    let what = format!("cannot list hosts on {}", connection.server);
-    match tokio::time::timeout(DEADLINE, hosts.list(&one)).await {
-        Ok(Ok(_)) => {}
-        // 429 and the 5xx pass; anything else that the server says stays true
-        Ok(Err(kube::Error::Api(status))) if status.code < 429 => {
-            return Err(explain(what, "list hosts", kube::Error::Api(status)).as_usage());
-        }
-        Ok(Err(cause)) => return Err(explain(what, "list hosts", cause)),
-        Err(_) => {
-            return Err(Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()))
-                .hint("the server is overloaded or out of reach"));
-        }
-    }
+    reach::hosts(connection, namespace, None).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     // who may not read namespaces learns it from the first write
     let found = tokio::time::timeout(DEADLINE, namespaces.get(namespace)).await;
