@@ -128,7 +128,7 @@ fn slug(text: &str, legal: impl Fn(char) -> bool) -> String {
 }
 
 /// Ten base32 characters (RFC 4648, lower case) of the SHA-256 of `text`: 50 bits.
-pub(super) fn short_hash(text: &str) -> String {
+pub(crate) fn short_hash(text: &str) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let digest = Sha256::digest(text.as_bytes());
     let mut bits = digest.iter().take(8).fold(0_u64, |acc, byte| acc << 8 | u64::from(*byte));

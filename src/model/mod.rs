@@ -29,7 +29,9 @@ pub mod region;
 pub mod row;
 pub mod sample;
 pub mod selection;
+pub mod silence;
 pub mod source;
+pub mod targets;
 pub mod template;
 pub mod text;
 

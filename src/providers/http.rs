@@ -195,7 +195,7 @@ impl Http {
     pub async fn json(&self, ask: &Ask<'_>) -> std::result::Result<Answer, ProviderError> {
         let mut attempt = 1;
         loop {
-            let failed = match self.attempt(ask).await {
+            let failed = match self.attempt(ask, false).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -234,7 +234,20 @@ impl Http {
         })
     }
 
-    async fn attempt(&self, ask: &Ask<'_>) -> std::result::Result<Answer, Failed> {
+    /// Sends the request once, so that it may be one that must not be repeated. An answer without a
+    /// body is one with `null`.
+    ///
+    /// # Errors
+    /// What it failed with, as for [`Http::json`]. Whether it was carried out nobody knows then.
+    pub async fn ask_once(&self, ask: &Ask<'_>) -> std::result::Result<Answer, ProviderError> {
+        self.attempt(ask, true).await.map_err(|failed| give_up(ask, failed, 1))
+    }
+
+    async fn attempt(
+        &self,
+        ask: &Ask<'_>,
+        may_be_empty: bool,
+    ) -> std::result::Result<Answer, Failed> {
         let request = request(ask)?;
         let answer = async {
             let response = self.client.request(request).await.map_err(|cause| broken(&cause))?;
@@ -248,6 +261,9 @@ impl Http {
                     failed.kind = ProviderErrorKind::Credentials;
                 }
                 return Err(failed);
+            }
+            if body.is_empty() && may_be_empty {
+                return Ok(Answer { status, body: Value::Null, headers: head.headers });
             }
             let body = serde_json::from_slice(&body).map_err(|cause| Failed {
                 kind: ProviderErrorKind::Other,

@@ -24,6 +24,8 @@ pub const DECOMMISSION: &str = "inv-tui-decommission";
 
 /// Field manager of the Leases of fetchers.
 pub const FETCH: &str = "inv-tui-fetch";
+/// Field manager of the monitor, and the Lease that the one holds that makes silences.
+pub const MONITOR: &str = "inv-tui-monitor";
 
 /// How long a call that a person waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);

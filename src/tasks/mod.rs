@@ -15,6 +15,7 @@ pub mod http;
 mod jobs;
 pub mod lifecycle;
 pub mod maintain;
+pub mod monitor;
 mod reach;
 pub mod run;
 pub mod runner;

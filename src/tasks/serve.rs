@@ -75,6 +75,8 @@ pub enum Role {
     Runner,
     /// Does what is to be done before a host goes
     Decommissioner,
+    /// Tells Prometheus of hosts, and Alertmanager of their maintenance
+    Monitor,
     /// May ask for the certificate of a host's agent
     Bootstrapper,
     /// Everything
@@ -91,6 +93,7 @@ impl Role {
             Self::Lifecycle => roles::LIFECYCLE,
             Self::Runner => roles::RUNNERS,
             Self::Decommissioner => roles::DECOMMISSIONERS,
+            Self::Monitor => roles::MONITORS,
             Self::Bootstrapper => roles::BOOTSTRAPPERS,
             Self::Admin => roles::ADMINS,
         }

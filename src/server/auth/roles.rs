@@ -28,6 +28,8 @@ pub const LIFECYCLE: &str = "inv:lifecycle";
 pub const RUNNERS: &str = "inv:runners";
 /// The decommission service.
 pub const DECOMMISSIONERS: &str = "inv:decommissioners";
+/// The monitor: targets for Prometheus, silences in Alertmanager.
+pub const MONITORS: &str = "inv:monitors";
 /// Agents, one on each host. The user name says which: `inv:host:NAMESPACE:NAME`.
 pub const HOSTS: &str = "inv:hosts";
 /// Machines that have no certificate yet and may ask for one.
@@ -137,6 +139,10 @@ static RULES: &[Rule] = &[
     rule(&[DECOMMISSIONERS], &["get", "delete"], &[LEASES],                   &["leases"],                      Which::Any),
     rule(&[DECOMMISSIONERS], LEAD,               &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
     rule(&[DECOMMISSIONERS], RECORD,             NEW_EVENTS,                  &["events"],                      Which::Any),
+    rule(&[MONITORS],     READ,                  &[INVENTORY],                &["hosts", "clusters"],           Which::Any),
+    rule(&[MONITORS],     &["get"],              &[""],                       &["namespaces"],                  Which::Any),
+    rule(&[MONITORS],     &["get"],              &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[MONITORS],     LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
 
     rule(&[HOSTS],        READ,                  &[INVENTORY],                &["hosts"],                       Which::Any),
     rule(&[HOSTS],        &["patch"],            &[INVENTORY],                &["hosts/status"],                Which::OwnName),
