@@ -591,7 +591,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut http = Http::new(None).unwrap();
         http.attempt = Duration::from_millis(1);
-        let Err(failed) = http.attempt(&Ask::get("cannot list", &url, None)).await else {
+        let Err(failed) = http.attempt(&Ask::get("cannot list", &url, None), false).await else {
             panic!("it said something")
         };
         assert!(failed.again && failed.why.contains("no answer after"), "{}", failed.why);

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use super::board::Board;
 use super::metrics::Metrics;
 use super::web::Published;
+use crate::model::cluster::Cluster;
 use crate::model::record::HostRecord;
 use crate::model::silence::Held;
 use crate::model::targets::Targets;
 use crate::store::client::Connection;
-use crate::store::clusters::{self, ClusterEvent};
+use crate::store::objects::{self, ObjectEvent};
 use crate::store::watch::{self as fleet, FleetEvent, HostChange};
 
 /// Batches of hosts that wait to be taken in; each has up to 512.
@@ -54,7 +55,10 @@ impl Control {
         let namespace = Some(namespace.to_owned());
         let wants_clusters = self.targets.wants_clusters();
         if wants_clusters {
-            let follow = clusters::follow(connection.clone(), namespace.clone(), cluster_sender);
+            // nobody but the watch itself ever makes it list again
+            let (_, never) = watch::channel(0);
+            let follow =
+                objects::follow(connection.clone(), namespace.clone(), cluster_sender, never);
             tokio::spawn(follow);
         }
         let mut known = !wants_clusters;
@@ -97,26 +101,26 @@ impl Control {
     /// Takes in what happened to a Cluster. Whether the hosts must be read again.
     fn cluster(
         &mut self,
-        event: ClusterEvent,
+        event: ObjectEvent<Cluster>,
         listed: &mut BTreeSet<String>,
         known: &mut bool,
     ) -> bool {
         match event {
-            ClusterEvent::Begin => listed.clear(),
-            ClusterEvent::Apply(cluster) => {
+            ObjectEvent::Begin => listed.clear(),
+            ObjectEvent::Apply(cluster) => {
                 listed.extend(cluster.metadata.name.clone());
                 return self.targets.set_cluster(&cluster);
             }
-            ClusterEvent::Delete(cluster) => {
+            ObjectEvent::Delete(cluster) => {
                 let name = cluster.metadata.name.unwrap_or_default();
                 listed.remove(&name);
                 return self.targets.delete_cluster(&name);
             }
-            ClusterEvent::Synced => {
+            ObjectEvent::Synced => {
                 *known = true;
                 return self.targets.keep_clusters(listed);
             }
-            ClusterEvent::Lost(why) => tracing::warn!(error = why, "clusters are not followed"),
+            ObjectEvent::Lost(why) => tracing::warn!(error = why, "clusters are not followed"),
         }
         false
     }
