@@ -246,6 +246,13 @@ impl StoredHost {
             .find_map(|e| e.manager.as_deref()?.strip_prefix(FETCHER))
     }
 
+    /// Whether another manager owns the field at this path of plain names too, so that it stays where
+    /// `manager` leaves it out.
+    pub fn is_shared(&self, manager: &str, path: &[&str]) -> bool {
+        let keys: Vec<String> = path.iter().map(|name| format!("f:{name}")).collect();
+        self.shared(manager, &keys.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
     fn entries(&self) -> impl Iterator<Item = &ManagedFieldsEntry> {
         self.metadata.managed_fields.iter().flatten()
     }
@@ -443,6 +450,16 @@ mod tests {
             entry["subresource"] = name.into();
         }
         entry
+    }
+
+    #[test]
+    fn an_empty_spec_that_was_applied_owns_nothing() {
+        let fields = json!({"f:metadata": {"f:labels": {"f:mine": {}}}, "f:spec": {}});
+        let host = host(json!([entry(ME, "Apply", None, fields)]));
+        let owned = host.owned(ME, Part::Main);
+        let wanted =
+            json!({"metadata": {"labels": {"mine": "yes"}, "annotations": {}}, "spec": {}});
+        assert_eq!(digest(&owned), digest(&wanted), "{owned}");
     }
 
     #[test]

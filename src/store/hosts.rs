@@ -73,6 +73,12 @@ pub struct Known {
 }
 
 impl Known {
+    /// Whether it is the same object, and its source has said nothing new of it since `before`.
+    pub fn is_seen_as(&self, before: &Self) -> bool {
+        (&self.uid, &self.native, self.state) == (&before.uid, &before.native, before.state)
+            && (self.since, self.missed) == (before.since, before.missed)
+    }
+
     /// Whether the source, which says this state of the machine, leaves to another one what only one
     /// can say. Who still has a machine takes it over from whom it is gone for.
     pub fn is_guest(&self, state: Phase) -> bool {

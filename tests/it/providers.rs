@@ -7,6 +7,7 @@ mod ibm_classic;
 mod ibm_vpc;
 mod kubernetes;
 mod netbox;
+mod odd;
 mod replay;
 mod several;
 

@@ -1,11 +1,12 @@
 //! A virtual guest or a bare metal server of IBM Cloud Classic as an [`Observed`] host.
 
 use k8s_openapi::jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::host::{Address, AddressType, Hardware, Phase};
 use crate::model::labels;
+use crate::providers::wire::{Addresses, or_default};
 use crate::providers::{Health, HealthProblem, ItemProblem, Observed, tag_texts};
 
 /// Which list an item is from.
@@ -134,12 +135,6 @@ struct TagReference {
     tag: Option<Named>,
 }
 
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 /// Maps one item.
 pub(super) fn observe(kind: Kind, item: &Value) -> Result<Observed, ItemProblem> {
     let Some(id) = item.get("id").and_then(Value::as_u64) else {
@@ -233,18 +228,16 @@ fn os(system: Option<&Value>) -> Option<String> {
 }
 
 fn addresses(item: &Item) -> Vec<Address> {
-    let all = [
+    let mut found = Addresses::default();
+    for (type_, text) in [
         (AddressType::InternalIP, &item.primary_backend_ip_address),
         (AddressType::ExternalIP, &item.primary_ip_address),
         (AddressType::OOB, &item.network_management_ip_address),
         (AddressType::Hostname, &item.fully_qualified_domain_name),
-    ];
-    all.into_iter()
-        .filter_map(|(type_, text)| {
-            let address = text.as_deref().map(str::trim).filter(|text| !text.is_empty())?;
-            Some(Address { type_, address: address.to_owned() })
-        })
-        .collect()
+    ] {
+        found.add(type_, text.as_deref());
+    }
+    found.all()
 }
 
 /// Memory of a guest comes in MiB, of bare metal in GiB.

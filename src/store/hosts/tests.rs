@@ -106,3 +106,28 @@ fn a_known_host_is_small() {
     let size = size_of::<Known>();
     assert!(size <= 336, "{size} bytes, beside two short texts");
 }
+
+#[test]
+fn what_a_source_says_anew_is_another_sight() {
+    let hosts = hosts();
+    let mut object = host("a", "1", 5);
+    let facts =
+        json!({"uid": "i-1", "state": "Missing", "missed": 1, "since": "2030-01-01T00:00:00Z"});
+    object["status"] = json!({"sources": {"aws": facts}});
+    let judged = hosts.read(&guard(object.clone()));
+    object["metadata"]["resourceVersion"] = "6".into();
+    object["status"]["phase"] = "Maintenance".into();
+    assert!(hosts.read(&guard(object.clone())).is_seen_as(&judged), "others write beside it");
+    for (field, value) in [
+        ("missed", json!(2)),
+        ("state", json!("Running")),
+        ("since", json!("2030-01-01T00:00:01Z")),
+        ("uid", json!("i-2")),
+    ] {
+        let mut other = object.clone();
+        other["status"]["sources"]["aws"][field] = value;
+        assert!(!hosts.read(&guard(other)).is_seen_as(&judged), "{field}");
+    }
+    object["metadata"]["uid"] = "2".into();
+    assert!(!hosts.read(&guard(object)).is_seen_as(&judged), "another object of that name");
+}

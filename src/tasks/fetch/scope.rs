@@ -248,6 +248,10 @@ impl<'a> Pass<'a> {
         if *self.context.stop.borrow() {
             return Err(stopped());
         }
+        if !self.context.writer.may() {
+            let error = Error::new("the lease is lost, so the rest was not tried");
+            return Err(Incomplete { kind: None, error });
+        }
         if self.context.writer.given_up() {
             let error = Error::new("too many writes failed in a row, so the rest was not tried")
                 .hint("the API server refuses or does not answer; its first words are in the log");
@@ -338,7 +342,7 @@ impl<'a> Pass<'a> {
             known,
             limit = trip.limit,
             "breaker open: the listing is not believed, nothing is marked; \
-             check the account and its permissions, or run once with --accept-loss {scope}"
+             check the account and its permissions, or start it once with --accept-loss {scope}"
         );
         self.report.breaker = Some(trip);
         false
@@ -375,7 +379,8 @@ impl<'a> Pass<'a> {
                 Verdict::Mark(state, missed) => {
                     let scope = self.report.name.clone();
                     self.write(async move {
-                        let done = context.writer.mark(&name, &scope, state, missed, now).await;
+                        let mark = (state, missed);
+                        let done = context.writer.mark(&name, &scope, &known, mark, now).await;
                         let done = done.map(|outcome| match outcome {
                             Outcome::Left => Done::Put(Outcome::Left),
                             _ => Done::Marked(state),

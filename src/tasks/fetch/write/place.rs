@@ -4,13 +4,14 @@
 
 use serde_json::{Value, json};
 
-use super::{TRIES, Writer, envelope, say};
+use super::super::diff::{Kind, Paper};
+use super::{TRIES, Writer, envelope};
 use crate::error::{Error, Result};
 use crate::model::diff::{Part, StoredHost, at};
 use crate::model::identity::{Claims, Fingerprint, Match, Relation, choose};
 use crate::providers::Observed;
 use crate::store::client::explain;
-use crate::store::hosts::Known;
+use crate::store::hosts::{Known, Selection};
 
 /// Where a machine is written.
 pub(super) struct Place {
@@ -125,15 +126,24 @@ impl Writer {
     pub(in crate::tasks::fetch) async fn leave(&self, name: &str) -> Result<()> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
-            if self.dry_run {
-                say("leave", name);
-                return Ok(());
+            match &self.paper {
+                Some(paper) => self.leave_on_paper(paper, name).await,
+                None => self.leave_now(name).await,
             }
-            self.leave_now(name).await
         }
         .await;
         self.count(&outcome);
         outcome
+    }
+
+    /// What [`Self::leave_now`] would write.
+    pub(super) async fn leave_on_paper(&self, paper: &Paper, name: &str) -> Result<()> {
+        let Some(live) = self.get(name).await? else { return Ok(()) };
+        let Selection { source, manager, .. } = self.hosts.selection();
+        let bodies = (kept(&live.owned(manager, Part::Main)), json!({}));
+        let bodies = (Some(&bodies.0), Some(&bodies.1));
+        paper.write(source, manager, Kind::Changed, (name, Some(&live)), bodies);
+        Ok(())
     }
 
     /// The object first, so that the label that says whose the host is goes before what it says.
@@ -146,10 +156,7 @@ impl Writer {
                 return Ok(());
             };
             let owned = live.owned(manager, Part::Main);
-            // an id cannot be taken back, and a host without a spec is none
-            let id = at(at(&owned, "spec"), "providerID");
-            let kept = if id.is_null() { json!({}) } else { json!({ "providerID": id }) };
-            let kept = json!({ "spec": kept });
+            let kept = kept(&owned);
             let parts = [
                 (Part::Main, owned, kept),
                 (Part::Status, live.owned(manager, Part::Status), json!({})),
@@ -170,4 +177,11 @@ impl Writer {
         }
         Err(Error::new(format!("{what}: others change it all the time")))
     }
+}
+
+/// What stays of `owned` when a source leaves a host: an id cannot be taken back, and a host without
+/// a spec is none.
+fn kept(owned: &Value) -> Value {
+    let id = at(at(owned, "spec"), "providerID");
+    json!({ "spec": if id.is_null() { json!({}) } else { json!({ "providerID": id }) } })
 }
