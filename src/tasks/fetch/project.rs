@@ -131,6 +131,7 @@ impl Rules {
             ),
         };
         let state = effective(host.state, events, now);
+        let own_place = guest.is_some() || state == Phase::Gone;
         let facts = SourceFacts {
             uid: Some(cut(&host.uid, 256)),
             state,
@@ -140,14 +141,10 @@ impl Rules {
             url: host.url.as_deref().filter(|url| url.len() <= 512).map(str::to_owned),
             provider_id: is_in_facts(&host.provider_id, known, guest.is_some())
                 .then(|| cut(&host.provider_id, 512)),
-            // of whom the labels speak is another source
+            // the labels are another source's, or soon will be
             region: Some(labels::to_label_value(&host.region))
-                .filter(|region| guest.is_some() && !region.is_empty()),
-            account: host
-                .account
-                .as_deref()
-                .filter(|_| guest.is_some())
-                .map(labels::to_label_value),
+                .filter(|region| own_place && !region.is_empty()),
+            account: host.account.as_deref().filter(|_| own_place).map(labels::to_label_value),
         };
         let (reason, message) = problem.unwrap_or(("NoProblem", ""));
         let mut status = json!({ "sources": {&self.source: facts} });
@@ -247,6 +244,12 @@ impl Rules {
         facts.insert("state".to_owned(), json!(state));
         facts.insert("missed".to_owned(), json!(missed.clamp(0, 1000)));
         facts.insert("since".to_owned(), json!(Time(since)));
+        // whoever takes the host over may say something else in the labels
+        for (key, place) in [("region", &known.scope), ("account", &known.account)] {
+            if !place.is_empty() {
+                facts.insert(key.to_owned(), json!(**place));
+            }
+        }
         sources.insert(self.source.clone(), facts.into());
         status.insert("sources".to_owned(), sources.into());
         if known.guest.is_some() {
