@@ -19,6 +19,13 @@ pub const AGENT: &str = "inv-tui-agent";
 pub const LIFECYCLE: &str = "inv-tui-lifecycle";
 /// Field manager of the central runner, and the Lease that one of several holds.
 pub const RUNNER: &str = "inv-tui-runner";
+/// Field manager of the decommission service, and the Lease that one of several holds.
+pub const DECOMMISSION: &str = "inv-tui-decommission";
+
+/// Field manager of the Leases of fetchers.
+pub const FETCH: &str = "inv-tui-fetch";
+/// Field manager of the monitor, and the Lease that the one holds that makes silences.
+pub const MONITOR: &str = "inv-tui-monitor";
 
 /// How long a call that a person waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);

@@ -29,7 +29,7 @@ const ONE_BY_ONE: usize = 20;
 
 /// Hosts, chosen by name or by the explorer's filter, for people and scripts.
 ///
-/// Exit codes: 0 done, 1 something failed or a named host is not there, 2 wrong usage, 3 nothing is
+/// Exit codes: 0 done, 1 something failed or a named host is not there, 2 wrong usage, 4 nothing is
 /// chosen (with --fail-empty).
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]

@@ -22,7 +22,6 @@ mod table;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -33,21 +32,19 @@ pub use self::metrics::Metrics;
 
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::store::client::{ConnectOptions, LIFECYCLE, connect};
-use crate::store::lease::{Leadership, lead};
+use crate::store::lease::{Leadership, TURN, lead};
 use crate::tasks::{http, reach, signals};
 use crate::telemetry::LogArgs;
 
 /// Where health and metrics are served while the task runs as a service.
 const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9418);
-/// How long a single pass waits for its turn: a Lease that nobody renews lapses in that time.
-const TURN: Duration = Duration::from_secs(20);
 
 /// Derive phase and conditions, end holds that ran out, count clusters and regions
 ///
 /// Watches the hosts of one namespace and writes what follows, under the field manager
 /// inv-tui-lifecycle. Of several, one works: the holder of the Lease inv-tui-lifecycle. Exit codes:
-/// 0 done, 1 partly or not done, 2 wrong usage or set-up.
+/// 0 done, 1 partly or not done, 2 wrong usage or set-up, 3 another one works.
 #[derive(Args, Clone, Debug)]
 pub struct LifecycleArgs {
     /// Settle every host, cluster and region once, then exit
@@ -62,7 +59,7 @@ pub struct LifecycleArgs {
 }
 
 /// The time, to the second: Kubernetes keeps no more, so more would never compare equal.
-fn now() -> Timestamp {
+pub(in crate::tasks) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
 }
 
@@ -126,7 +123,8 @@ async fn once(
 ) -> Result<u8> {
     if let Some(other) = leadership.acquire(Some(TURN)).await? {
         return Err(Error::new(format!("another lifecycle controller works here: \"{other}\""))
-            .hint("nothing is to be done by hand then; stop it first if you want to"));
+            .hint("nothing is to be done by hand then; stop it first if you want to")
+            .as_busy());
     }
     let ended = tokio::select! {
         lost = leadership.keep() => Err(lost),

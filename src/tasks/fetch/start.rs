@@ -13,7 +13,8 @@ use kube::api::{Api, PostParams};
 use tokio::sync::{Semaphore, watch};
 
 use super::Context;
-use super::metrics::Metrics;
+use super::diff::Paper;
+use super::metrics::{Metrics, Watches};
 use super::options::{Options, SourceOptions};
 use super::progress::Progress;
 use super::project::Rules;
@@ -23,8 +24,9 @@ use super::write::Writer;
 use crate::error::{Error, Result, chain};
 use crate::model::GROUP;
 use crate::model::source::Source;
-use crate::store::client::{ConnectOptions, Connection, DEADLINE, connect, fetch_manager};
-use crate::store::hosts::{Hosts, Selection, Sync};
+use crate::store::client::{ConnectOptions, Connection, DEADLINE, FETCH, connect, fetch_manager};
+use crate::store::hosts::{Fleet, Hosts, Selection, Sync};
+use crate::store::lease::Leadership;
 use crate::store::send::Sender;
 use crate::tasks::{http, reach};
 
@@ -61,11 +63,13 @@ pub(super) async fn contexts(
         None => None,
     };
     let connection = connect(server).await?;
-    let (metrics, registry) = Metrics::new();
+    let (metrics, mut registry) = Metrics::new();
     let permits = Arc::new(Semaphore::new(options.writes));
+    let paper = options.dry_run.then(Arc::<Paper>::default);
+    let fleet = Fleet::new(namespace);
     let context = |source: &SourceOptions| {
-        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone());
-        Arc::new(context(options, source, &connection, namespace, shared))
+        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone(), paper.clone());
+        Arc::new(context(options, source, &connection, &fleet, shared))
     };
     let contexts: Vec<Arc<Context>> = options.sources.iter().map(context).collect();
     if let [only] = contexts.as_slice() {
@@ -77,23 +81,29 @@ pub(super) async fn contexts(
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "health and metrics");
         }
-        let ready = ready(contexts.clone());
+        let watches =
+            |context: &Arc<Context>| (context.name.as_str().into(), context.writer.hosts().clone());
+        let watches = Watches(contexts.iter().map(watches).collect());
+        registry.register_collector(Box::new(watches));
+        let (registry, ready) = (Arc::new(registry), ready(contexts.clone()));
         background.0.push(tokio::spawn(http::serve(listener, registry, ready, stop.clone())));
     }
     let checks = async || {
         check(&connection, namespace).await?;
+        if let Some(context) = contexts.first().filter(|_| !options.dry_run) {
+            may_lead(&connection.client, namespace, &context.writer.hosts().selection().manager)
+                .await?;
+        }
         match contexts.as_slice() {
-            [only] if !options.dry_run => only.source.ensure().await.map(drop),
+            [only] if !options.dry_run => only.source.check().await.map(drop),
             _ => Ok(()),
         }
     };
     if !reach::until_reachable(!options.once, stop, checks).await? {
         return Ok(None);
     }
-    for context in &contexts {
-        let (watched, client) = (context.writer.hosts().clone(), connection.client.clone());
-        background.0.push(tokio::spawn(async move { watched.follow(client).await }));
-    }
+    let client = connection.client.clone();
+    background.0.push(tokio::spawn(async move { fleet.follow(client).await }));
     Ok(Some((contexts, background)))
 }
 
@@ -101,11 +111,17 @@ fn context(
     options: &Options,
     source: &SourceOptions,
     connection: &Connection,
-    namespace: &str,
-    (metrics, permits, stop): (Metrics, Arc<Semaphore>, watch::Receiver<bool>),
+    fleet: &Fleet,
+    (metrics, permits, stop, paper): (
+        Metrics,
+        Arc<Semaphore>,
+        watch::Receiver<bool>,
+        Option<Arc<Paper>>,
+    ),
 ) -> Context {
     let manager = fetch_manager(&source.name);
-    let hosts = Hosts::new(Selection {
+    let namespace = fleet.namespace();
+    let hosts = fleet.hosts(Selection {
         namespace: namespace.to_owned(),
         source: source.name.clone(),
         manager: manager.clone(),
@@ -115,10 +131,14 @@ fn context(
         provider: source.setup.provider(),
         mapping: source.mapping.clone(),
     };
-    let sender = Sender::new(connection.client.clone());
+    let client = connection.client.clone();
+    // The field manager and the Lease have one name.
+    let lease = Leadership::new(client.clone(), namespace, &manager, FETCH);
+    let shared = (permits, lease.term());
+    let sender = Sender::new(client);
     Context {
         name: source.name.clone(),
-        writer: Writer::new(sender, hosts, rules, permits, options.dry_run, metrics.clone()),
+        writer: Writer::new(sender, hosts, rules, shared, paper.clone(), metrics.clone()),
         writes: options.writes,
         policy: source.policy.clone(),
         accept_loss: Mutex::new(source.accept_loss.clone()),
@@ -127,14 +147,16 @@ fn context(
             &source.name,
             &manager,
             source.setup.source_type(),
+            (!options.once).then_some(source.interval),
         ),
         provider: Lazy::new(source.setup.clone()),
         interval: source.interval,
         full_every: source.full_every,
         read: Mutex::default(),
-        dry_run: options.dry_run,
+        paper,
         metrics,
         progress: Arc::new(Progress::default()),
+        lease: tokio::sync::Mutex::new(lease),
         stop,
     }
 }
@@ -143,7 +165,8 @@ fn ready(contexts: Vec<Arc<Context>>) -> http::Ready {
     Arc::new(move || {
         for context in &contexts {
             let name = &context.name;
-            if !context.metrics.any_pass() {
+            // one that waits for its turn is ready to take over
+            if !context.writer.waits() && !context.metrics.any_pass() {
                 return Err(format!("the first pass over source \"{name}\" is not finished"));
             }
             if !context.writer.hosts().in_sync() {
@@ -168,30 +191,42 @@ async fn check(connection: &Connection, namespace: &str) -> Result<()> {
             .hint(format!("make it with \"inv-tui --headless crds --apply -n {namespace}\" or \"kubectl create namespace {namespace}\", or name another one with -n")));
     }
     for (verb, subresource) in [("patch", None), ("create", None), ("patch", Some("status"))] {
-        allowed(client, namespace, verb, subresource).await?;
+        let wanted = ResourceAttributes {
+            group: Some(GROUP.to_owned()),
+            resource: Some("hosts".to_owned()),
+            subresource: subresource.map(str::to_owned),
+            verb: Some(verb.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        allowed(client, wanted, "ask for a role with get, list, watch, create, patch, delete on hosts, patch on hosts/status, and get, create, patch on sources and sources/status").await?;
     }
     Ok(())
 }
 
-/// Asks whether we may do this to hosts. A server that does not answer such questions is taken for
-/// a yes: the first write will tell.
-async fn allowed(
-    client: &kube::Client,
-    namespace: &str,
-    verb: &str,
-    subresource: Option<&str>,
-) -> Result<()> {
+/// Whether the server lets us hold the Lease of a source.
+async fn may_lead(client: &kube::Client, namespace: &str, lease: &str) -> Result<()> {
+    for verb in ["get", "create", "patch"] {
+        let wanted = ResourceAttributes {
+            group: Some("coordination.k8s.io".to_owned()),
+            resource: Some("leases".to_owned()),
+            name: Some(lease.to_owned()),
+            verb: Some(verb.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        allowed(client, wanted, "the role of fetchers has get, create and patch on leases: kubectl apply --server-side -f deploy/rbac.yaml").await?;
+    }
+    Ok(())
+}
+
+/// Asks whether we may do this. A server that does not answer such questions is taken for a yes: the
+/// first write will tell.
+async fn allowed(client: &kube::Client, wanted: ResourceAttributes, hint: &str) -> Result<()> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                group: Some(GROUP.to_owned()),
-                resource: Some("hosts".to_owned()),
-                subresource: subresource.map(str::to_owned),
-                verb: Some(verb.to_owned()),
-                namespace: Some(namespace.to_owned()),
-                ..ResourceAttributes::default()
-            }),
+            resource_attributes: Some(wanted.clone()),
             ..SelfSubjectAccessReviewSpec::default()
         },
         ..SelfSubjectAccessReview::default()
@@ -202,11 +237,17 @@ async fn allowed(
         return Ok(());
     };
     if answer.status.is_some_and(|status| !status.allowed) {
-        let resource = subresource.map_or_else(|| "hosts".to_owned(), |sub| format!("hosts/{sub}"));
+        let text = |word: Option<String>| word.unwrap_or_default();
+        let (verb, resource) = (text(wanted.verb), text(wanted.resource));
+        let resource = match wanted.subresource {
+            Some(sub) => format!("{resource}/{sub}"),
+            None => resource,
+        };
+        let namespace = text(wanted.namespace);
         return Err(Error::usage(format!(
             "cannot fetch: your user may not {verb} {resource} in namespace \"{namespace}\""
         ))
-        .hint("ask for a role with get, list, watch, create, patch, delete on hosts, patch on hosts/status, and get, create, patch on sources and sources/status"));
+        .hint(hint));
     }
     Ok(())
 }

@@ -310,7 +310,7 @@ impl<'a> Loop<'a> {
             }
             Err(problem) => {
                 self.broken.get_or_insert_with(Instant::now);
-                self.read.leases |= refused("leases", problem);
+                self.read.leases |= self.refused("leases", problem);
             }
         }
     }
@@ -329,7 +329,7 @@ impl<'a> Loop<'a> {
             }
             Ok(Event::Delete(request)) => self.requests.forget(&request.name_any()),
             Err(problem) => {
-                self.read.requests |= refused("certificatesigningrequests", problem);
+                self.read.requests |= self.refused("certificatesigningrequests", problem);
             }
         }
     }
@@ -356,7 +356,7 @@ impl<'a> Loop<'a> {
                 self.read.clusters = true;
             }
             Ok(Event::Delete(cluster)) => self.cluster_gone(&cluster.name_any()),
-            Err(problem) => self.read.clusters |= refused("clusters", problem),
+            Err(problem) => self.read.clusters |= self.refused("clusters", problem),
         }
     }
 
@@ -423,7 +423,7 @@ impl<'a> Loop<'a> {
             Ok(Event::Delete(region)) => {
                 self.regions.remove(region.name_any().as_str());
             }
-            Err(problem) => self.read.regions |= refused("regions", problem),
+            Err(problem) => self.read.regions |= self.refused("regions", problem),
         }
     }
 
@@ -470,9 +470,15 @@ impl<'a> Loop<'a> {
                 }
             }
             Err(problem) => {
-                refused("hosts", problem);
+                self.refused("hosts", problem);
             }
         }
+    }
+
+    /// A watch broke off: whether the server will not have it.
+    fn refused(&self, resource: &'static str, problem: watcher::Error) -> bool {
+        self.control.metrics.watch_failed(resource);
+        refused(resource, problem)
     }
 
     fn forget(&mut self, host: &str) {
@@ -619,7 +625,12 @@ impl<'a> Loop<'a> {
     /// time, or anew, is not counted before its end.
     fn flush(&mut self) {
         let control = self.control;
-        control.metrics.fleet(self.table.len(), self.jobs.len());
+        control.metrics.fleet(self.table.phases(), self.jobs.len());
+        control.metrics.regions(self.table.regions());
+        let spent = |cluster: &&Cluster| {
+            cluster.status.as_ref().is_some_and(|status| status.disruptions_allowed == Some(0))
+        };
+        control.metrics.clusters(self.clusters.len(), self.clusters.values().filter(spent).count());
         if !self.read.hosts {
             return;
         }

@@ -142,7 +142,7 @@ async fn hosts_are_chosen_sorted_and_told() {
         let some = get(&["nobody", "aws-1", "-o", "name"]).await.with(1);
         assert_eq!(some.stdout, "aws-1\n");
         get(&["--filter", "role:nothing"]).await.with(0).says(&["no host", "is chosen"]);
-        get(&["--filter", "role:nothing", "--fail-empty"]).await.with(3);
+        get(&["--filter", "role:nothing", "--fail-empty"]).await.with(4);
         let empty = get(&["--filter", "role:nothing", "-o", "json"]).await.with(0).stdout;
         assert_eq!(serde_json::from_str::<Value>(&empty).unwrap()["items"], json!([]));
         for words in [
