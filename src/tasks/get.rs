@@ -97,7 +97,9 @@ impl FromStr for Form {
             Some(("jsonpath", template)) => Self::JsonPath(Template::parse(template)?),
             Some(("custom-columns", columns)) => Self::Custom(Column::custom(columns)?),
             Some(_) => {
-                return Err("it may be jsonpath=TEMPLATE or custom-columns=TITLE:.path,…".to_owned());
+                return Err(
+                    "it may be jsonpath=TEMPLATE or custom-columns=TITLE:.path,…".to_owned()
+                );
             }
             None => match word {
                 "table" => Self::Table,
