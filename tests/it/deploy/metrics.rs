@@ -176,13 +176,13 @@ fn the_alerts_ask_for_metrics_that_there_are() {
 }
 
 /// A service, and where its metrics are.
-async fn service(world: &World, words: &[&str]) -> (Child, String) {
+pub(super) async fn service(world: &World, words: &[&str]) -> (Child, String) {
     let mut child = world.program(words).arg("--log-format=json").spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     loop {
         let line = lines.next_line().await.unwrap().expect("the program ended");
         let Ok(line) = serde_json::from_str::<Value>(&line) else { panic!("{line}") };
-        if line["message"] == "health and metrics" {
+        if line["message"].as_str().is_some_and(|said| said.starts_with("health")) {
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return (child, line["address"].as_str().unwrap().to_owned());
         }

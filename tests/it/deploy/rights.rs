@@ -134,6 +134,11 @@ fn wanted(account: &str) -> BTreeSet<Right> {
             (&["get", "create", "patch", "update", "delete"], &["leases"], false),
             record,
         ]),
+        "monitor" => rights(&[
+            (&READ, &["hosts", "clusters"], false),
+            (&["get", "create", "patch", "update"], &["leases"], false),
+            (&["get"], &["namespaces"], false),
+        ]),
         other => panic!("what may {other} do?"),
     }
 }
@@ -249,7 +254,7 @@ async fn the_manifests_are_accepted_and_their_accounts_may_do_what_they_must() {
     let all = named.list(&kube::api::ListParams::default()).await.unwrap().items;
     let ours = all.into_iter().filter_map(|account| account.metadata.name);
     let ours: Vec<String> = ours.filter(|name| name != "default").collect();
-    assert!(ours.len() >= 5, "{ours:?}");
+    assert!(ours.len() >= 6, "{ours:?}");
     for account in &ours {
         let (found, wanted) = (found(&admin, account).await, wanted(account));
         let more: Vec<_> = found.difference(&wanted).collect();
@@ -286,6 +291,18 @@ async fn they_work(server: &ControlPlane) {
     run(decommission.program(&["decommission", "--once", config[0], config[1]])).await.with(0);
     let finalizers = fetch.host("lab-1").await.metadata.finalizers;
     assert_eq!(finalizers, Some(vec!["inventory.inv-tui.dev/decommission".to_owned()]));
+
+    let monitor = seen_by(server, "monitor").await;
+    let config = monitor.dir.path().join("monitor.toml");
+    std::fs::write(&config, "[[job]]\nname = \"node\"\nports = [9100]\n").unwrap();
+    let config = config.to_str().unwrap();
+    let words = ["monitor", "--monitor-config", config, "--listen", "127.0.0.1:0"];
+    let (_monitor, ready) = super::metrics::service(&monitor, &words).await;
+    wait_for("the monitor to know its hosts", async || {
+        let (code, ..) = crate::fetch::service::get(&ready, "/readyz").await?;
+        (code == 200).then_some(())
+    })
+    .await;
 
     let runner = seen_by(server, "runner").await;
     let state = runner.dir.path().join("state");
