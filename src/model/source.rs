@@ -13,6 +13,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod state;
+
+pub use state::State;
+
 /// One source of hosts.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
@@ -100,6 +104,21 @@ pub enum SourceType {
     File,
     ClusterAPI,
     KubernetesNodes,
+}
+
+impl SourceType {
+    /// Its name for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AWS => "AWS",
+            Self::NetBox => "NetBox",
+            Self::IBMCloudClassic => "IBM Classic",
+            Self::IBMCloudVPC => "IBM VPC",
+            Self::File => "file",
+            Self::ClusterAPI => "Cluster API",
+            Self::KubernetesNodes => "nodes",
+        }
+    }
 }
 
 /// Where credentials are. Exactly one of the fields.

@@ -4,12 +4,12 @@
 pub mod budget;
 pub mod certificates;
 pub mod client;
-pub mod clusters;
 pub mod definitions;
 pub mod embedded;
 pub mod event;
 pub mod hosts;
 pub mod lease;
+pub mod objects;
 pub mod read;
 pub mod send;
 pub mod watch;

@@ -13,6 +13,7 @@ pub mod marks;
 pub mod orders;
 pub mod palette;
 pub mod run_dialog;
+pub mod sources;
 pub mod strip;
 mod tree;
 pub mod views;
@@ -27,6 +28,7 @@ use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
+use crate::ui::actions::Action;
 use crate::ui::msg::{Command, Msg};
 use crate::ui::view::layout::{self, Areas};
 
@@ -39,6 +41,7 @@ pub use journal::Journal;
 pub use keys::copy_choices;
 pub use palette::Palette;
 pub use run_dialog::RunDialog;
+pub use sources::Sources;
 pub use strip::Strip;
 pub use views::{View, Views};
 pub use writing::Writing;
@@ -160,6 +163,8 @@ pub struct Model {
     pub views: Views,
     /// Requests for certificates.
     pub certificates: Certificates,
+    /// The Sources that are known.
+    pub sources: Sources,
     /// What this person did.
     pub journal: Journal,
     /// What lies over the tree.
@@ -186,6 +191,8 @@ pub struct Model {
     ids: ids::Ids,
     /// Digits typed before a motion, and the begin of a key sequence.
     pub pending: keys::Pending,
+    /// An action that waits until the server has told who we are.
+    pub wanted: Option<Action>,
     /// When `ctrl-c` was pressed; again within three seconds quits.
     quit_armed: Option<Timestamp>,
     /// Something behind the screen broke: the reason to end with.
@@ -211,6 +218,7 @@ impl Model {
             synced: false,
             views: Views::default(),
             certificates: Certificates::default(),
+            sources: Sources::default(),
             journal: Journal::default(),
             overlay: Overlay::None,
             pane: Pane::Tree,
@@ -224,6 +232,7 @@ impl Model {
             chosen_run: None,
             ids: ids::Ids::new(settings.seed),
             pending: keys::Pending::default(),
+            wanted: None,
             quit_armed: None,
             broken: None,
             dirty: true,
@@ -254,7 +263,7 @@ impl Model {
     }
 
     /// Whether everything that was asked for is here: the list, the filter's matches, the detail,
-    /// the answer to a change, and who we are.
+    /// the sources, the answer to a change, and who we are.
     pub fn settled(&self) -> bool {
         let known = self.writing.holder.is_some() || self.writing.holder_problem.is_some();
         self.synced
@@ -264,6 +273,7 @@ impl Model {
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
             && !self.certificates.sending
+            && self.sources.told()
             && self.writing.going.is_none()
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
     }
@@ -336,13 +346,17 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::User(result) => {
             model.writing.user(result);
             model.dirty = true;
-            Vec::new()
+            keys::go_on(model)
         }
         Msg::May { verb, resource, result } => {
             if let Ok(may) = result {
                 model.writing.may.insert((verb, resource), may);
             }
             model.dirty = true;
+            Vec::new()
+        }
+        Msg::Sources(event) => {
+            model.sources_changed(event);
             Vec::new()
         }
         Msg::Certificates(events) => {
@@ -397,6 +411,7 @@ fn tick(model: &mut Model, now: Timestamp) {
     let before = model.now;
     model.now = now;
     model.dirty |= model.inventory.tick(now);
+    model.judge_sources();
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = matches!(model.link, Link::Lost { .. })
         || matches!(model.overlay, Overlay::Strip(_))

@@ -7,10 +7,12 @@ use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
 use crate::journal::Record;
 use crate::model::change::Target;
+use crate::model::cluster::Cluster;
 use crate::model::host::Host;
 use crate::model::key::Uid;
+use crate::model::source::Source;
 use crate::store::certificates::CsrEvent;
-use crate::store::clusters::ClusterEvent;
+use crate::store::objects::ObjectEvent;
 use crate::store::read::Known;
 use crate::store::watch::FleetEvent;
 
@@ -35,7 +37,9 @@ pub enum Msg {
         result: Result<Option<Box<Host>>, String>,
     },
     /// Something happened to the Clusters.
-    Clusters(ClusterEvent),
+    Clusters(ObjectEvent<Cluster>),
+    /// Something happened to the Sources.
+    Sources(ObjectEvent<Source>),
     /// An answer to [`Command::ReadHosts`].
     HostsRead {
         /// The question's number; late answers are dropped by it.

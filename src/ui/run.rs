@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
+use kube::core::NamespaceResourceScope;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::crossterm::event::Event;
@@ -25,8 +26,9 @@ use crate::error::{self, Error, Result};
 use crate::journal::Journal;
 use crate::store::certificates;
 use crate::store::client::Connection;
+use crate::store::objects::ObjectEvent;
 use crate::store::watch::FleetEvent;
-use crate::store::{clusters, read, write};
+use crate::store::{objects, read, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
@@ -233,16 +235,8 @@ impl Effects {
                 }
             }
         });
-        let (groups, mut events) = mpsc::channel(QUEUE);
-        tasks.spawn(clusters::follow(connection.clone(), namespace.clone(), groups));
-        let forward = messages.clone();
-        tasks.spawn(async move {
-            while let Some(event) = events.recv().await {
-                if forward.send(Msg::Clusters(event)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        follow(&mut tasks, &connection, namespace.as_deref(), &messages, Msg::Clusters);
+        follow(&mut tasks, &connection, namespace.as_deref(), &messages, Msg::Sources);
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
         let mut effects =
             Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks };
@@ -338,6 +332,30 @@ impl Executor for Effects {
             Command::Quit => {}
         }
     }
+}
+
+/// Follows the objects of a kind; what happens to them becomes messages.
+fn follow<K>(
+    tasks: &mut JoinSet<()>,
+    connection: &Connection,
+    namespace: Option<&str>,
+    messages: &mpsc::Sender<Msg>,
+    message: impl Fn(ObjectEvent<K>) -> Msg + Send + 'static,
+) where
+    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let (events, mut happened) = mpsc::channel(QUEUE);
+    let namespace = namespace.map(ToOwned::to_owned);
+    tasks.spawn(objects::follow(connection.clone(), namespace, events));
+    let forward = messages.clone();
+    tasks.spawn(async move {
+        while let Some(event) = happened.recv().await {
+            if forward.send(message(event)).await.is_err() {
+                return;
+            }
+        }
+    });
 }
 
 /// Carries out a decision in the name that the server knows us by.

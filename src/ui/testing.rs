@@ -16,6 +16,7 @@ use super::view;
 use crate::config::Config;
 use crate::model::host::Host;
 use crate::model::record::HostRecord;
+use crate::store::objects::ObjectEvent;
 use crate::store::watch::{FleetEvent, HostChange};
 
 pub(crate) const NOW: i64 = 1_800_000_000;
@@ -93,6 +94,7 @@ pub(crate) fn with_hosts(mut model: Model, hosts: Vec<Value>) -> Model {
     send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
     send(&mut model, Msg::Fleet(FleetEvent::Changes(hosts.into_iter().map(apply).collect())));
     send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Sources(ObjectEvent::Synced));
     model
 }
 

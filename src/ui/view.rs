@@ -23,6 +23,7 @@ mod overlay;
 mod pen;
 mod results;
 mod run_dialog;
+mod sources;
 mod strip;
 mod tree;
 
@@ -44,6 +45,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
         View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
         View::Certificates => certificates::draw(model, theme, &areas, buffer),
+        View::Sources => sources::draw(model, theme, &areas, buffer),
         View::Journal => journal::draw(model, theme, &areas, buffer),
     }
     detail::draw(model, theme, areas.detail, buffer);

@@ -8,7 +8,7 @@ use crate::model::cluster::{Cluster, Playbook};
 use crate::model::key::Uid;
 use crate::model::policy::{self, Facts, Pass, Verb};
 use crate::model::row::HostRow;
-use crate::store::clusters::ClusterEvent;
+use crate::store::objects::ObjectEvent;
 
 /// The Clusters that are known.
 #[derive(Clone, Debug, Default)]
@@ -53,23 +53,23 @@ fn key(cluster: &Cluster) -> (String, String) {
 
 impl Clusters {
     /// Takes in what has happened.
-    pub(super) fn apply(&mut self, event: ClusterEvent) {
+    pub(super) fn apply(&mut self, event: ObjectEvent<Cluster>) {
         match event {
-            ClusterEvent::Begin => self.listed = Some(BTreeSet::new()),
-            ClusterEvent::Apply(cluster) => {
+            ObjectEvent::Begin => self.listed = Some(BTreeSet::new()),
+            ObjectEvent::Apply(cluster) => {
                 let (namespace, name) = key(&cluster);
                 if let Some(listed) = &mut self.listed {
                     listed.insert((namespace.clone(), name.clone()));
                 }
                 self.known.entry(namespace).or_default().insert(name, cluster);
             }
-            ClusterEvent::Delete(cluster) => {
+            ObjectEvent::Delete(cluster) => {
                 let (namespace, name) = key(&cluster);
                 if let Some(known) = self.known.get_mut(&namespace) {
                     known.remove(&name);
                 }
             }
-            ClusterEvent::Synced => {
+            ObjectEvent::Synced => {
                 if let Some(listed) = self.listed.take() {
                     for (namespace, known) in &mut self.known {
                         known.retain(|name, _| listed.contains(&(namespace.clone(), name.clone())));
@@ -77,7 +77,7 @@ impl Clusters {
                 }
                 self.problem = None;
             }
-            ClusterEvent::Lost(reason) => self.problem = Some(reason),
+            ObjectEvent::Lost(reason) => self.problem = Some(reason),
         }
     }
 

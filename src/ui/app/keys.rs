@@ -37,6 +37,9 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             .extend(self::key(model, KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT)));
         return commands;
     }
+    if model.wanted.take().is_some() && key.code == KeyCode::Esc {
+        return Vec::new();
+    }
     match std::mem::replace(&mut model.overlay, Overlay::None) {
         Overlay::None => normal(model, key),
         Overlay::Filter => filter(model, key),
@@ -90,6 +93,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 
 /// Pasted text goes into a field that takes text, and nowhere else.
 pub(super) fn paste(model: &mut Model, text: &str) {
+    model.wanted = None;
     match &mut model.overlay {
         Overlay::Filter => {
             model.filter.input.insert(text);
@@ -108,6 +112,9 @@ pub(super) fn paste(model: &mut Model, text: &str) {
 }
 
 fn cancel(model: &mut Model) -> Vec<Command> {
+    if model.wanted.take().is_some() {
+        return Vec::new();
+    }
     if model.overlay != Overlay::None {
         if model.overlay == Overlay::Filter {
             leave_filter(model);
@@ -165,6 +172,9 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
     if let Some(commands) = views::run(model, action, times) {
         return commands;
+    }
+    if model.must_ask(action) {
+        return Vec::new();
     }
     let page = model.page();
     match action {
@@ -243,12 +253,21 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::ViewMaintenance
         | Action::ViewRuns
         | Action::ViewCertificates
+        | Action::ViewSources
         | Action::ViewJournal
         | Action::ViewBack
         | Action::ViewForward
         | Action::ViewLast => {} // done above
     }
     Vec::new()
+}
+
+/// The server has told who we are, or that it cannot: what waited for that is done now.
+pub(super) fn go_on(model: &mut Model) -> Vec<Command> {
+    match model.wanted.take() {
+        Some(action) if model.overlay == Overlay::None => run(model, action, None),
+        _ => Vec::new(),
+    }
 }
 
 fn open(model: &mut Model) {

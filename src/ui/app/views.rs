@@ -23,6 +23,8 @@ pub enum View {
     Runs,
     /// Requests for certificates.
     Certificates,
+    /// Where hosts come from, and how the last passes went.
+    Sources,
     /// What this person did.
     Journal,
 }
@@ -35,6 +37,7 @@ impl View {
             Self::Maintenance => "Maintenance",
             Self::Runs => "Runs",
             Self::Certificates => "Certificates",
+            Self::Sources => "Sources",
             Self::Journal => "Journal",
         }
     }
@@ -44,7 +47,7 @@ impl View {
         match self {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
-            Self::Fleet | Self::Certificates | Self::Journal => None,
+            Self::Fleet | Self::Certificates | Self::Sources | Self::Journal => None,
         }
     }
 }
@@ -210,7 +213,7 @@ impl Model {
         match self.views.now {
             View::Fleet => self.cursor.clone(),
             View::Maintenance | View::Runs => self.views.spot()?.cursor.clone().map(NodeKey::Host),
-            View::Certificates | View::Journal => None,
+            View::Certificates | View::Sources | View::Journal => None,
         }
     }
 
@@ -244,6 +247,11 @@ impl Model {
                 let mut spot = std::mem::take(&mut self.certificates.spot);
                 spot.go(&&self.certificates, to);
                 self.certificates.spot = spot;
+            }
+            View::Sources => {
+                let mut spot = std::mem::take(&mut self.sources.spot);
+                spot.go(&&self.sources, to);
+                self.sources.spot = spot;
             }
             View::Journal => self.journal.spot.go(&self.journal.records.as_slice(), to),
         }
@@ -318,6 +326,7 @@ fn shown_by(action: Action) -> Option<View> {
         Action::ViewMaintenance => View::Maintenance,
         Action::ViewRuns => View::Runs,
         Action::ViewCertificates => View::Certificates,
+        Action::ViewSources => View::Sources,
         Action::ViewJournal => View::Journal,
         _ => return None,
     })
@@ -358,6 +367,7 @@ fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Comman
         Action::Fold | Action::ToggleFold | Action::FoldAll | Action::UnfoldAll => {}
         Action::Open if model.views.now == View::Journal => model.open_order(),
         Action::Open if model.views.now == View::Certificates => model.show_detail(),
+        Action::Open if model.views.now == View::Sources => model.open_source(),
         Action::Open => model.open_in_fleet(),
         Action::Back => return Some(model.back_in_list()),
         Action::Mark | Action::MarkRange | Action::MarkAll | Action::InvertMarks => {

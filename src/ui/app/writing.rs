@@ -15,7 +15,7 @@ use crate::model::duration;
 use crate::model::key::Uid;
 use crate::model::policy::Facts;
 use crate::model::row::HostRow;
-use crate::ui::actions::Needs;
+use crate::ui::actions::{Action, Needs};
 use crate::ui::msg::Command;
 
 /// Whether and as whom we may write, and what was done.
@@ -137,6 +137,19 @@ impl Model {
                 duration::short(i64::try_from(length.as_secs()).unwrap_or(i64::MAX))
             ));
         }
+    }
+
+    /// Whether an action must wait until the server has told who we are; then it is kept, and done
+    /// when the answer is there, unless another key comes first.
+    pub(super) fn must_ask(&mut self, action: Action) -> bool {
+        let asked = self.writing.holder.is_none() && self.writing.holder_problem.is_none();
+        let needs = matches!(action, Action::Maintenance | Action::Run | Action::Repeat);
+        if !asked || !needs || self.cannot_write().is_some() {
+            return false;
+        }
+        self.notice = None;
+        self.wanted = Some(action);
+        true
     }
 
     /// The hosts to act on, or a sentence why there are none; and the holder that we are.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Config;
+use crate::store::objects::ObjectEvent;
 use crate::store::watch::FleetEvent;
 use crate::ui::testing;
 use crate::ui::theme::Theme;
@@ -79,6 +80,7 @@ fn listed() -> Vec<Msg> {
         Msg::May { verb: "patch", resource: "hosts", result: Ok(true) },
         Msg::Fleet(FleetEvent::Begin { expected: None }),
         Msg::Fleet(FleetEvent::Changes(testing::hosts().into_iter().map(testing::apply).collect())),
+        Msg::Sources(ObjectEvent::Synced),
         Msg::Fleet(FleetEvent::Synced),
     ]
 }

@@ -140,7 +140,8 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
     Some(about.name.clone())
 }
 
-fn when(model: &Model, at: jiff::Timestamp) -> String {
+/// A time with how long ago it was, or in how long it comes.
+pub(super) fn when(model: &Model, at: jiff::Timestamp) -> String {
     let seconds = model.now.as_second() - at.as_second();
     let clock = at.to_zoned(model.settings.time_zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
     match seconds {

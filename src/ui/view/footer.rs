@@ -4,8 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
+use super::header::BADGES_FROM;
 use super::pen::Pen;
-use super::{decide, results, run_dialog, strip};
+use super::{decide, results, run_dialog, sources, strip};
 use crate::ui::actions::{ACTIONS, Needs};
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
@@ -15,6 +16,11 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
     if let Some(going) = model.writing.going.as_ref().filter(|going| going.order.changes.len() > 1)
     {
         return results::draw_progress(going, theme, &mut pen);
+    }
+    if model.wanted.is_some() {
+        pen.right(" esc ", theme.style(Role::Muted));
+        pen.put(" asking the server who you are…", theme.style(Role::Text));
+        return;
     }
     match (&model.notice, &model.link) {
         (Some(notice), _) => {
@@ -34,7 +40,11 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         }
         (None, _) => {
             let problems = model.inventory.problems();
-            if problems.count > 0 {
+            // Where the header has no room for it.
+            let narrow = area.width < BADGES_FROM && model.views.now != View::Sources;
+            if let Some([word, ..]) = sources::word(model).filter(|_| narrow) {
+                pen.put(&format!(" {word}"), theme.style(Role::Warning));
+            } else if problems.count > 0 {
                 let style = theme.style(Role::Warning);
                 let names: Vec<&str> =
                     problems.first.iter().map(|(name, _)| name.as_str()).collect();

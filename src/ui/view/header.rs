@@ -2,8 +2,11 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
 
 use super::pen::{Pen, cut, number};
+use super::sources;
 use crate::model::duration;
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
@@ -31,8 +34,14 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         pen.right(&format!(" armed {} ", duration::short(left)), alert);
     }
     if area.width >= BADGES_FROM {
+        if model.views.now != View::Sources
+            && let Some(words) = sources::word(model)
+        {
+            let style = base.patch(theme.style(Role::Warning));
+            fitting(&mut pen, &words, style);
+        }
         for badge in badges(model) {
-            pen.right(&format!(" {badge} "), base.patch(theme.style(Role::Key)));
+            fitting(&mut pen, &[badge], base.patch(theme.style(Role::Key)));
         }
     }
     pen.put(" inv-tui ", base.patch(theme.style(Role::Title)));
@@ -54,7 +63,18 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
 }
 
 /// Columns from which the header tells what waits in other views.
-const BADGES_FROM: u16 = 60;
+pub(super) const BADGES_FROM: u16 = 60;
+/// Columns that are kept for the name, the view and the context.
+const KEPT: usize = 18;
+
+/// Writes the longest of the forms, of which the first is the longest, that leaves room for the
+/// left side; none if none does.
+fn fitting(pen: &mut Pen<'_>, forms: &[String], style: Style) {
+    let room = pen.left().saturating_sub(KEPT);
+    if let Some(form) = forms.iter().find(|form| form.width() + 2 <= room) {
+        pen.right(&format!(" {form} "), style);
+    }
+}
 
 /// What waits in other views.
 fn badges(model: &Model) -> Vec<String> {
@@ -82,6 +102,14 @@ fn view(model: &Model) -> Option<String> {
         View::Certificates => {
             let (all, pending) = model.certificates.len();
             format!("{} pending of {}", number(pending), number(all))
+        }
+        View::Sources => {
+            let (all, troubles) = model.sources.len();
+            if troubles == 0 {
+                number(all)
+            } else {
+                format!("{} to look at of {}", number(troubles), number(all))
+            }
         }
         View::Journal => {
             let more = if model.journal.more { "+" } else { "" };
@@ -142,7 +170,7 @@ pub(super) fn draw_filter(
     // Of a long text the end before the cursor is shown.
     let room = pen.left().saturating_sub(2);
     let mut from = before;
-    while unicode_width::UnicodeWidthStr::width(from) > room {
+    while from.width() > room {
         let mut rest = from.chars();
         rest.next();
         from = rest.as_str();

@@ -7,7 +7,7 @@ use crate::act::Verb;
 use crate::model::cluster::Cluster;
 use crate::model::host::{AnsibleRequest, RunState};
 use crate::model::policy::Facts;
-use crate::store::clusters::ClusterEvent;
+use crate::store::objects::ObjectEvent;
 use crate::store::read::Known;
 use crate::ui::app::orders::State;
 use crate::ui::app::strip::{Field, Strip};
@@ -30,7 +30,7 @@ fn cluster(model: &mut Model, name: &str, spec: impl Into<Value>) {
         "metadata": {"name": name, "namespace": "inventory"}, "spec": spec.into(),
     }))
     .unwrap();
-    send(model, Msg::Clusters(ClusterEvent::Apply(Box::new(cluster))));
+    send(model, Msg::Clusters(ObjectEvent::Apply(Box::new(cluster))));
 }
 
 fn holding(n: usize, holder: &str) -> Value {

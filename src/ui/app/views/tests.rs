@@ -162,7 +162,7 @@ fn a_run_is_followed_while_it_goes_on() {
 fn any_key() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "[ -;=-~]".prop_map(|c: String| c),
-        3 => prop::sample::select(vec!["vm", "vr", "vc", "vj", "vf", "-", "[", "]", "j", "k", "G", "l",
+        3 => prop::sample::select(vec!["vm", "vr", "vc", "vs", "vj", "vf", "-", "[", "]", "j", "k", "G", "l",
             "a", "D", "y", "<enter>", "<esc>", "<tab>", "<ctrl-d>", "<ctrl-u>", "<down>", "<end>"])
             .prop_map(ToOwned::to_owned),
     ]
