@@ -5,6 +5,7 @@ pub mod approve;
 pub mod crds;
 pub mod csr;
 pub mod demo;
+pub mod doctor;
 pub mod execute;
 pub mod fetch;
 pub mod http;
