@@ -15,12 +15,14 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use inv_tui::model::diff::{Part, StoredHost, digest};
 use inv_tui::model::filter::Filter;
-use inv_tui::model::host::{Host, HostSpec, HostStatus};
+use inv_tui::model::host::{AddressType, Host, HostSpec, HostStatus};
 use inv_tui::model::inventory::{Folds, Inventory};
 use inv_tui::model::key::{NodeKey, Uid};
 use inv_tui::model::lifecycle::{View, derive};
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
+use inv_tui::model::selection::{Rules, Selection};
+use inv_tui::model::targets::{Endpoints, Job, Targets};
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -136,6 +138,44 @@ fn apply_event_filtered(bencher: Bencher<'_, '_>, hosts: u32) {
         record.metadata.resource_version = Some(version.to_string());
         record.status.conditions.ready.get_or_insert_default().status = Some(version % 2 == 0);
     });
+}
+
+fn targets(hosts: u32) -> Targets {
+    let mut targets = Targets::new(vec![Job {
+        name: "node".to_owned(),
+        selection: Selection::new(Filter::default(), Rules::in_service(), now()),
+        endpoints: Endpoints::Same { ports: vec![9100], scheme: None, path: None },
+        addresses: vec![AddressType::InternalIP],
+        labels: Vec::new(),
+        maintenance: Some("inv_maintenance".to_owned()),
+    }]);
+    for record in RECORDS.iter().take(hosts as usize) {
+        targets.apply(Box::new(record.clone()), now());
+    }
+    targets
+}
+
+/// A watch event as the monitor takes it in: another role, one job.
+#[divan::bench(args = SIZES)]
+fn target_event(bencher: Bencher<'_, '_>, hosts: u32) {
+    let mut targets = targets(hosts);
+    let mut record = RECORDS[hosts as usize / 2].clone();
+    let mut version = 0_u32;
+    bencher.bench_local(|| {
+        version += 1;
+        record.metadata.resource_version = Some(version.to_string());
+        record.spec.role = Some(format!("web-{}", version % 2));
+        targets.apply(Box::new(record.clone()), now())
+    });
+}
+
+/// What Prometheus gets: the list of all hosts, put together anew.
+#[divan::bench(sample_count = 10)]
+fn target_list_100k(bencher: Bencher<'_, '_>) {
+    let targets = targets(ALL);
+    let (list, _) = targets.lists().next().expect("one job");
+    let bytes = list.to_json().len();
+    bencher.counter(BytesCount::new(bytes)).bench_local(|| list.to_json());
 }
 
 /// What the lifecycle controller does with a watch event that it has nothing to write for: the

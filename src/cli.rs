@@ -68,6 +68,9 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   agent      on a host: Ansible runs, maintenance and upgrades of this host
   runner     Ansible over ssh for hosts without an agent
   approve    approve certificate requests of hosts by a written policy
+  get        print hosts for scripts: table, json, yaml, csv, jsonpath
+  ansible-inventory  the hosts as Ansible's dynamic inventory
+  monitor    tell Prometheus of the hosts, and Alertmanager of their maintenance
   crds       print or install the resource definitions
   serve      run the embedded API server for others
   doctor     find what is wrong with the set-up, and how to mend it
@@ -159,10 +162,18 @@ pub enum Task {
     Lifecycle(Box<tasks::lifecycle::LifecycleArgs>),
     /// Run on a host: Ansible runs, maintenance and upgrades of this host
     Agent(Box<tasks::agent::AgentArgs>),
+    /// Tell Prometheus of the hosts, and Alertmanager of their maintenance
+    Monitor(Box<tasks::monitor::MonitorArgs>),
     /// Run Ansible over ssh for hosts without an agent
     Runner(Box<tasks::runner::RunnerArgs>),
     /// Approve certificate requests of hosts by a written policy
     Approve(Box<tasks::approve::ApproveArgs>),
+    /// Do what is to be done before a host goes, then let it go
+    Decommission(Box<tasks::decommission::DecommissionArgs>),
+    /// Print hosts for scripts, chosen by name or by the explorer's filter
+    Get(Box<tasks::get::GetArgs>),
+    /// The hosts as Ansible's dynamic inventory
+    AnsibleInventory(Box<tasks::ansible_inventory::AnsibleInventoryArgs>),
     /// Supervise one run
     #[command(hide = true)]
     Execute(tasks::execute::supervise::ExecuteArgs),

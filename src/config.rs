@@ -1,6 +1,7 @@
 //! The configuration file, and where files of ours live.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use directories::ProjectDirs;
@@ -9,6 +10,10 @@ use serde::{Deserialize, Deserializer};
 use crate::error::{Error, Result};
 use crate::model::change::{MAX_HOLD_SECONDS, MAX_REASON, MIN_REASON};
 use crate::model::duration;
+use crate::model::groups::Grouping;
+use crate::model::host::AddressType;
+use crate::model::hostvars::ADDRESSES;
+use crate::model::selection::Include;
 
 /// The configuration, every value checked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -89,6 +94,74 @@ pub struct Ansible {
     /// Playbooks that are offered for hosts whose Cluster offers none, relative to the place that
     /// the agents and runners have configured.
     pub playbooks: Vec<String>,
+    /// What `--headless ansible-inventory` gives.
+    pub inventory: AnsibleInventory,
+}
+
+/// What `--headless ansible-inventory` gives, where its options do not say otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct AnsibleInventory {
+    /// Only hosts that this filter chooses.
+    pub filter: Option<String>,
+    /// Hosts that are given although they take no part in service.
+    #[serde(deserialize_with = "words")]
+    pub include: Vec<Include>,
+    /// What groups are made of.
+    #[serde(deserialize_with = "words")]
+    pub groups: Vec<Grouping>,
+    /// Annotations that become variables; a `*` at the end stands for anything.
+    pub annotations: Vec<String>,
+    /// Kinds of addresses for `ansible_host`, the best first.
+    pub addresses: Vec<AddressType>,
+    /// How old an inventory may be that is given while the API server is away; `off`: none is kept.
+    #[serde(deserialize_with = "word")]
+    pub cache: MaxAge,
+    /// An inventory without hosts is no error.
+    pub allow_empty: bool,
+}
+
+impl Default for AnsibleInventory {
+    fn default() -> Self {
+        Self {
+            filter: None,
+            include: Vec::new(),
+            groups: Grouping::usual(),
+            annotations: Vec::new(),
+            addresses: ADDRESSES.to_vec(),
+            cache: MaxAge(Some(Duration::from_hours(4))),
+            allow_empty: false,
+        }
+    }
+}
+
+/// How old something that is kept may be; none: nothing is kept. Written as a length, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxAge(pub Option<Duration>);
+
+impl FromStr for MaxAge {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if text == "off" {
+            Ok(Self(None))
+        } else {
+            duration::parse(text).map(|age| Self(Some(age)))
+        }
+    }
+}
+
+fn word<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
+    deserializer: D,
+) -> std::result::Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn words<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
+    deserializer: D,
+) -> std::result::Result<Vec<T>, D::Error> {
+    let words = Vec::<String>::deserialize(deserializer)?;
+    words.iter().map(|word| word.parse().map_err(serde::de::Error::custom)).collect()
 }
 
 fn length<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Duration, D::Error> {
@@ -128,6 +201,11 @@ pub fn default_file() -> Option<PathBuf> {
 /// Where a person's own themes are, for example `~/.config/inv-tui/themes`.
 pub fn themes_folder() -> Option<PathBuf> {
     folders().map(|dirs| dirs.config_dir().join("themes"))
+}
+
+/// Where things are kept that can be had again, for example `~/.cache/inv-tui`.
+pub fn cache_folder() -> Option<PathBuf> {
+    folders().map(|dirs| dirs.cache_dir().to_owned())
 }
 
 /// Where the embedded server keeps its store, for example `~/.local/share/inv-tui`.
@@ -207,6 +285,13 @@ mod tests {
             ("arm-for = \"soon\"", vec!["config.toml:1:11", "\"soon\" is not a length"]),
             ("[maintenance]\nfor = \"31d\"", vec!["config.toml:2:7", "at most 30d"]),
             ("[maintenance]\nreason = \"x\"", vec!["3 to 256"]),
+            (
+                "[ansible.inventory]\ngroups = [\"colour\"]",
+                vec!["config.toml:2:", "none of region"],
+            ),
+            ("[ansible.inventory]\ncache = \"long\"", vec!["\"long\" is not a length"]),
+            ("[ansible.inventory]\ninclude = [\"lost\"]", vec!["maintenance, all"]),
+            ("[ansible.inventory]\naddresses = [\"IP\"]", vec!["InternalIP"]),
         ] {
             let error = load_text(text).unwrap_err();
             assert_eq!(error.exit_code(), crate::error::EXIT_USAGE);

@@ -12,6 +12,10 @@ pub const EXIT_DONE: u8 = 0;
 pub const EXIT_FAILED: u8 = 1;
 /// Wrong usage or set-up: nothing was tried.
 pub const EXIT_USAGE: u8 = 2;
+/// Another one does this work now: nothing was tried.
+pub const EXIT_BUSY: u8 = 3;
+/// Nothing was found, where that was to be told.
+pub const EXIT_NOTHING: u8 = 4;
 
 /// What happened, with its cause and a hint what to do next.
 ///
@@ -36,6 +40,11 @@ impl Error {
         Self { exit: EXIT_USAGE, ..Self::new(what) }
     }
 
+    /// There is nothing that fits: the exit code is [`EXIT_NOTHING`].
+    pub fn nothing(what: impl Into<String>) -> Self {
+        Self { exit: EXIT_NOTHING, ..Self::new(what) }
+    }
+
     /// The same error with its cause.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -54,6 +63,13 @@ impl Error {
     #[must_use]
     pub fn as_usage(mut self) -> Self {
         self.exit = EXIT_USAGE;
+        self
+    }
+
+    /// The same error, because another one does this work now.
+    #[must_use]
+    pub fn as_busy(mut self) -> Self {
+        self.exit = EXIT_BUSY;
         self
     }
 

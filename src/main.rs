@@ -89,8 +89,22 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 Task::Runner(args) => {
                     tasks::runner::run(*args, &global.connect_options(), global.namespace()).await
                 }
+                Task::Get(args) => {
+                    tasks::get::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::AnsibleInventory(args) => {
+                    let (server, file) = (global.connect_options(), global.config.as_deref());
+                    tasks::ansible_inventory::run(*args, &server, global.namespace(), file).await
+                }
+                Task::Monitor(args) => {
+                    tasks::monitor::run(*args, &global.connect_options(), global.namespace()).await
+                }
                 Task::Approve(args) => {
                     tasks::approve::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::Decommission(args) => {
+                    tasks::decommission::run(*args, &global.connect_options(), global.namespace())
+                        .await
                 }
                 Task::Fetch(args) => {
                     tasks::fetch::run(*args, &global.connect_options(), global.namespace()).await

@@ -204,6 +204,16 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    /// The word as it stands in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// How the cluster is.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]

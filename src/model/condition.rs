@@ -17,6 +17,12 @@ pub const OS_UP_TO_DATE: &str = "OSUpToDate";
 pub const IN_MAINTENANCE: &str = "InMaintenance";
 /// False while the host is missing from complete listings of its source.
 pub const SEEN: &str = "Seen";
+/// The host takes part in service: people want it to, nobody holds it, and it is there to stay. The
+/// reason says what is so instead.
+pub const IN_SERVICE: &str = "InService";
+/// Another Host may be the same machine; the message names it. True is the bad side, and there is no
+/// other.
+pub const POSSIBLE_DUPLICATE: &str = "PossibleDuplicate";
 /// Decommissioning goes on; the message names the step. True is the bad side.
 pub const DELETING: &str = "Deleting";
 

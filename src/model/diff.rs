@@ -17,6 +17,17 @@ use serde_json::{Map, Value};
 /// The fields of spec that belong to people; a fetcher only gives them a default.
 pub const PEOPLE: [&str; 4] = ["cluster", "role", "team", "environment"];
 
+/// Begin of the name of a fetcher's field manager.
+const FETCHER: &str = "inv-tui-fetch-";
+
+/// Maps and lists whose parts may belong to several sources.
+const GUARDED: [(&str, &str); 4] = [
+    ("f:metadata", "f:annotations"),
+    ("f:status", "f:hardware"),
+    ("f:status", "f:conditions"),
+    ("f:status", "f:scheduledEvents"),
+];
+
 /// A Host as a fetcher reads it back: untyped, so that a value that this version does not know
 /// does no harm.
 #[derive(Deserialize, Serialize, Clone, Debug, Default)]
@@ -69,6 +80,8 @@ pub enum Part {
 pub struct Contested {
     spec: u8,
     labels: Box<[u64]>,
+    /// Fields beside them, as a guest sees it.
+    others: Box<[u64]>,
     /// `status.phase`, which the lifecycle controller takes over.
     pub phase: bool,
 }
@@ -82,6 +95,12 @@ impl Contested {
     /// Whether the label is.
     pub fn label(&self, key: &str) -> bool {
         !self.labels.is_empty() && self.labels.binary_search(&hash_text(key)).is_ok()
+    }
+
+    /// Whether another field is somebody else's, by its path in the notation of `FieldsV1`, for
+    /// example `["f:status", "f:hardware", "f:serial"]`. Only known from [`StoredHost::guest`].
+    pub fn other(&self, path: &[&str]) -> bool {
+        !self.others.is_empty() && self.others.binary_search(&hash_text(&path.join("/"))).is_ok()
     }
 }
 
@@ -103,7 +122,9 @@ impl StoredHost {
                 metadata.insert("annotations".into(), notes);
                 let mut body = Map::new();
                 body.insert("metadata".into(), Value::Object(metadata));
-                body.insert("spec".into(), pick(&self.spec, at(fields, "f:spec")));
+                // an empty spec is applied where there is nothing to say; the rest of it is others'
+                let spec = Some(at(fields, "f:spec")).filter(|fields| !is_empty_set(fields));
+                body.insert("spec".into(), spec.map_or(Value::Null, |set| pick(&self.spec, set)));
                 Value::Object(body)
             }
         }
@@ -141,9 +162,79 @@ impl StoredHost {
         }
         labels.sort_unstable();
         let phase = at(&self.status, "phase");
-        let phase =
-            !phase.is_null() && !status.is_some_and(|fields| has(fields, &["f:status", "f:phase"]));
-        Contested { spec, labels: labels.into_boxed_slice(), phase }
+        let path = ["f:status", "f:phase"];
+        let phase = !phase.is_null()
+            && !status.is_some_and(|fields| has(fields, &path))
+            && !self.only_fetchers(&path);
+        Contested { spec, labels: labels.into_boxed_slice(), others: Box::default(), phase }
+    }
+
+    /// What is contested for `manager`, the fetcher of a source to which the host does not belong:
+    /// whatever somebody else has, and `status.phase`. Of a field that it shares it lets go if the
+    /// other is the fetcher of `owner`, no fetcher at all, or before it in the alphabet, so that of
+    /// two guests who share one, one keeps it.
+    pub fn guest(&self, manager: &str, owner: &str) -> Contested {
+        let mut contested = self.contested(manager, None);
+        contested.phase = true;
+        let mut labels = contested.labels.into_vec();
+        let mut others = Vec::new();
+        for entry in self.entries() {
+            let name = entry.manager.as_deref().unwrap_or_default();
+            let applied = entry.operation.as_deref() == Some("Apply");
+            let Some(theirs) = fields(entry).filter(|_| name != manager || !applied) else {
+                continue;
+            };
+            let first =
+                name < manager || name.strip_prefix(FETCHER).is_none_or(|source| source == owner);
+            let status = entry.subresource.as_deref() == Some("status");
+            let ours = self.applied(manager, if status { Part::Status } else { Part::Main });
+            let mut leave = |path: &[&str]| {
+                if first || !ours.is_some_and(|ours| has(ours, path)) {
+                    others.push(hash_text(&path.join("/")));
+                }
+            };
+            for (outer, inner) in GUARDED {
+                let all = at(at(theirs, outer), inner).as_object();
+                for key in all.into_iter().flatten().map(|(key, _)| key) {
+                    leave(&[outer, inner, key]);
+                }
+            }
+            for (outer, inner) in [("f:spec", "f:providerID"), ("f:status", "f:launchTime")] {
+                if has(theirs, &[outer, inner]) {
+                    leave(&[outer, inner]);
+                }
+            }
+            if !first {
+                continue;
+            }
+            for (bit, field) in PEOPLE.iter().enumerate() {
+                if has(theirs, &["f:spec", &format!("f:{field}")]) {
+                    contested.spec |= 1 << bit;
+                }
+            }
+            let all = at(at(theirs, "f:metadata"), "f:labels").as_object();
+            let keys = all.into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("f:"));
+            labels.extend(keys.map(hash_text));
+        }
+        for all in [&mut labels, &mut others] {
+            all.sort_unstable();
+            all.dedup();
+        }
+        Contested {
+            labels: labels.into_boxed_slice(),
+            others: others.into_boxed_slice(),
+            ..contested
+        }
+    }
+
+    /// Whether somebody owns this field of the status, and fetchers only.
+    fn only_fetchers(&self, path: &[&str]) -> bool {
+        let mut owners = self
+            .entries()
+            .filter(|entry| fields(entry).is_some_and(|fields| has(fields, path)))
+            .map(|entry| entry.manager.as_deref().unwrap_or_default())
+            .peekable();
+        owners.peek().is_some() && owners.all(|name| name.starts_with(FETCHER))
     }
 
     /// The fetcher that owns this label, if any other than `manager` does.
@@ -152,7 +243,14 @@ impl StoredHost {
         self.entries()
             .filter(|e| e.manager.as_deref() != Some(manager))
             .filter(|e| fields(e).is_some_and(|f| has(f, &["f:metadata", "f:labels", &key])))
-            .find_map(|e| e.manager.as_deref()?.strip_prefix("inv-tui-fetch-"))
+            .find_map(|e| e.manager.as_deref()?.strip_prefix(FETCHER))
+    }
+
+    /// Whether another manager owns the field at this path of plain names too, so that it stays where
+    /// `manager` leaves it out.
+    pub fn is_shared(&self, manager: &str, path: &[&str]) -> bool {
+        let keys: Vec<String> = path.iter().map(|name| format!("f:{name}")).collect();
+        self.shared(manager, &keys.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     fn entries(&self) -> impl Iterator<Item = &ManagedFieldsEntry> {
@@ -192,7 +290,8 @@ pub fn at<'a>(value: &'a Value, key: &str) -> &'a Value {
 /// A digest of a value in which the order of list items and empty parts do not count.
 pub fn digest(value: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
-    feed(value, &mut hasher);
+    // who applies nothing owns nothing
+    feed(if is_empty(value) { &Value::Null } else { value }, &mut hasher);
     hasher.finish()
 }
 
@@ -225,10 +324,15 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn hash_text(text: &str) -> u64 {
+/// The hash of a text, in this process.
+pub fn hash_text(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
+}
+
+fn is_empty_set(fields: &Value) -> bool {
+    fields.as_object().is_none_or(|all| all.keys().all(|key| key == "."))
 }
 
 fn fields(entry: &ManagedFieldsEntry) -> Option<&Value> {
@@ -349,6 +453,16 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_spec_that_was_applied_owns_nothing() {
+        let fields = json!({"f:metadata": {"f:labels": {"f:mine": {}}}, "f:spec": {}});
+        let host = host(json!([entry(ME, "Apply", None, fields)]));
+        let owned = host.owned(ME, Part::Main);
+        let wanted =
+            json!({"metadata": {"labels": {"mine": "yes"}, "annotations": {}}, "spec": {}});
+        assert_eq!(digest(&owned), digest(&wanted), "{owned}");
+    }
+
+    #[test]
     fn owned_is_what_the_manager_applied_and_no_more() {
         let host = host(json!([
             entry(
@@ -411,6 +525,13 @@ mod tests {
     }
 
     #[test]
+    fn who_applied_an_empty_spec_owns_nothing_of_what_stands_there() {
+        let fields = json!({"f:metadata": {"f:annotations": {}, "f:labels": {}}, "f:spec": {}});
+        let host = host(json!([entry(ME, "Apply", None, fields)]));
+        assert_eq!(digest(&host.owned(ME, Part::Main)), digest(&Value::Null));
+    }
+
+    #[test]
     fn a_shared_field_is_contested_only_if_we_would_change_it() {
         let both = json!({"f:spec": {"f:cluster": {}}});
         let host = host(json!([
@@ -431,6 +552,63 @@ mod tests {
         assert_eq!(digest(&a), digest(&b));
         assert_ne!(digest(&a), digest(&json!({"a": [{"b": "d"}, 1]})));
         assert_ne!(digest(&json!({"a": "1"})), digest(&json!({"a": 1})));
+    }
+
+    #[test]
+    fn a_guest_leaves_what_others_have_and_of_two_guests_one_keeps_what_they_share() {
+        let status = |fields: Value| json!({"f:status": fields});
+        let addresses = json!({"f:hardware": {"f:serial": {}, "f:macs": {}}});
+        let host = host(json!([
+            entry(
+                "inv-tui-fetch-owner",
+                "Apply",
+                None,
+                json!({
+                    "f:metadata": {"f:labels": {"f:mine": {}}, "f:annotations": {"f:note": {}}},
+                    "f:spec": {"f:cluster": {}, "f:providerID": {}},
+                })
+            ),
+            entry(
+                "inv-tui-fetch-owner",
+                "Apply",
+                Some("status"),
+                status(json!({
+                    "f:phase": {}, "f:conditions": {"k:{\"type\":\"Seen\"}": {}},
+                }))
+            ),
+            entry(ME, "Apply", None, json!({"f:spec": {"f:role": {}, "f:cluster": {}}})),
+            entry(ME, "Apply", Some("status"), status(addresses.clone())),
+            entry("inv-tui-fetch-zeta", "Apply", Some("status"), status(addresses)),
+        ]));
+        let contested = host.guest(ME, "owner");
+        assert!(contested.spec("cluster"), "shared with whose the host is");
+        assert!(!contested.spec("role") && contested.label("mine") && contested.phase);
+        for path in [
+            &["f:metadata", "f:annotations", "f:note"],
+            &["f:status", "f:conditions", "k:{\"type\":\"Seen\"}"],
+        ] {
+            assert!(contested.other(path), "{path:?}");
+        }
+        assert!(contested.other(&["f:spec", "f:providerID"]));
+        let serial = ["f:status", "f:hardware", "f:serial"];
+        assert!(!contested.other(&serial), "it comes before zeta");
+        assert!(host.guest("inv-tui-fetch-zeta", "owner").other(&serial));
+        assert!(!host.contested(ME, None).other(&serial), "only guests ask");
+    }
+
+    #[test]
+    fn a_phase_that_only_fetchers_have_said_may_be_taken_over() {
+        let phase = |manager| {
+            host(json!([entry(
+                manager,
+                "Apply",
+                Some("status"),
+                json!({"f:status": {"f:phase": {}}})
+            )]))
+        };
+        assert!(!phase("inv-tui-fetch-other").contested(ME, None).phase);
+        assert!(phase("inv-tui-fetch-other").guest(ME, "other").phase);
+        assert!(phase("inv-tui-lifecycle").contested(ME, None).phase);
     }
 
     #[test]

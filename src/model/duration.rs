@@ -34,6 +34,15 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     if digits.is_empty() { Ok(Duration::from_secs(seconds)) } else { Err(wrong()) }
 }
 
+/// A length in whole seconds, exactly, in hours, minutes and seconds: `5m`, `1h30m`, `36h`, `0s`.
+pub fn exact(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let parts = [(seconds / 3_600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let some = parts.into_iter().filter(|(n, _)| *n > 0);
+    let text: String = some.map(|(n, unit)| format!("{n}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 /// The two largest units of a number of seconds: `12s`, `5m`, `3h20m`, `4d6h`, `120d`. Negative
 /// numbers read as 0 s.
 pub fn short(seconds: i64) -> String {
@@ -70,6 +79,16 @@ mod tests {
         for text in ["", "2", "h", "2x", "2m2h", "-2h", "2 h", "99999999999999999999h", "9999999w"]
         {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn exact_lengths_read_back_the_same() {
+        for (seconds, text) in
+            [(0, "0s"), (59, "59s"), (300, "5m"), (5_401, "1h30m1s"), (129_600, "36h")]
+        {
+            let length = Duration::from_secs(seconds);
+            assert_eq!((exact(length).as_str(), parse(text)), (text, Ok(length)));
         }
     }
 

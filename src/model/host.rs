@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Cluster", type_ = "string", json_path = ".spec.cluster"),
     printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Service", type_ = "string", json_path = r#".status.conditions[?(@.type=="InService")].reason"#),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Maint", type_ = "string", json_path = ".status.maintenance.holders"),
     printcolumn(name = "Ansible", type_ = "string", json_path = ".status.ansible.state"),
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Type", type_ = "string", json_path = ".status.hardware.instanceType", priority = 1),
     printcolumn(name = "OS", type_ = "string", json_path = ".status.os.version", priority = 1),
     printcolumn(name = "Team", type_ = "string", json_path = ".spec.team", priority = 1),
+    printcolumn(name = "Service-Since", type_ = "date", json_path = r#".status.conditions[?(@.type=="InService")].lastTransitionTime"#, priority = 1),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1),
     selectable = ".spec.providerID",
     selectable = ".spec.cluster",
@@ -245,14 +247,13 @@ pub struct HostStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     pub sources: BTreeMap<String, SourceFacts>,
-    /// Addresses and names of the host.
+    /// Addresses and names of the host, at most sixteen from each source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = kube::core::cel::ListMerge::Map(vec!["type".into(), "address".into()]))]
     pub addresses: Vec<Address>,
     /// What the machine is made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub hardware: Option<Hardware>,
     /// The operating system that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -268,6 +269,10 @@ pub struct HostStatus {
     /// The last Ansible run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ansible: Option<AnsibleStatus>,
+    /// What is done before the host goes, once it is being deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+    pub decommission: Option<DecommissionStatus>,
     /// The last ten things that were done to the host: the audit that outlives Events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
@@ -390,6 +395,18 @@ pub struct SourceFacts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub url: Option<String>,
+    /// The source's own identity for the machine, where spec.providerID is another source's.
+    #[serde(rename = "providerID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub provider_id: Option<String>,
+    /// Region at the source, where the labels are another source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub region: Option<String>,
+    /// Account at the source, where the labels are another source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub account: Option<String>,
 }
 
 /// One address or name of a host.
@@ -419,7 +436,7 @@ pub enum AddressType {
     OOB,
 }
 
-/// What the machine is made of. One writer owns it as a whole.
+/// What the machine is made of. Where several sources know it, each field is the first one's.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Hardware {
@@ -467,6 +484,10 @@ pub struct Hardware {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub position: Option<String>,
+    /// MAC addresses that no other machine has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 17)), extend("x-kubernetes-list-type" = "set"))]
+    pub macs: Vec<String>,
 }
 
 /// The operating system that runs.
@@ -568,6 +589,28 @@ pub struct AnsibleStatus {
     pub tail: Option<String>,
 }
 
+impl AnsibleStatus {
+    /// An answer to a request of which nothing more is known.
+    pub fn new(request_id: impl Into<String>, state: RunState) -> Self {
+        Self {
+            request_id: request_id.into(),
+            state,
+            started_at: None,
+            finished_at: None,
+            rc: None,
+            ok: None,
+            changed: None,
+            failed: None,
+            unreachable: None,
+            revision: None,
+            executor: None,
+            task: None,
+            message: None,
+            tail: None,
+        }
+    }
+}
+
 /// How far an Ansible run is. Unknown: the executor died in the middle and tells the truth.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
 #[allow(missing_docs, reason = "the words are the API's own")]
@@ -596,6 +639,102 @@ impl RunState {
     /// Whether the run has ended, one way or the other.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
+    }
+}
+
+/// What is done before the host goes. One writer owns it as a whole.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecommissionStatus {
+    /// When it was taken up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// What it waits for before it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<DecommissionWait>,
+    /// The steps in their order, as they were when it was taken up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub steps: Vec<DecommissionStep>,
+}
+
+/// What a decommissioning waits for.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecommissionWait {
+    /// Reason of the condition Deleting.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What has to end, or who has to do something.
+    #[schemars(length(max = 256))]
+    pub what: String,
+    /// Since when.
+    pub since: Time,
+    /// It has been so long that somebody was told.
+    #[serde(default)]
+    pub overdue: bool,
+}
+
+/// One step of a decommissioning.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecommissionStep {
+    /// Its name in the service's file.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// How far it is.
+    pub state: StepState,
+    /// How often it was begun.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub attempts: i32,
+    /// When it was begun last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// When it is begun again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Time>,
+    /// What it said last, or why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub message: Option<String>,
+}
+
+/// How far a step is. Retrying: it failed and is soon begun again. Stuck: it failed so often that
+/// somebody was told, and is begun again later. Failed: it failed, and the file says to go on.
+/// Unknown: it may be begun only once, was begun, and a person must say how it ended.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[allow(missing_docs, reason = "the words are the API's own")]
+pub enum StepState {
+    Pending,
+    Running,
+    Retrying,
+    Stuck,
+    Unknown,
+    Succeeded,
+    Failed,
+}
+
+impl StepState {
+    /// The word as it stands in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Retrying => "Retrying",
+            Self::Stuck => "Stuck",
+            Self::Unknown => "Unknown",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+        }
+    }
+
+    /// Whether the next step may begin.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
     }
 }
 

@@ -39,6 +39,15 @@ pub const TAGS: &str = "inventory.inv-tui.dev/tags";
 /// Annotation that protects a host from deletion and bulk changes; its value is the reason.
 pub const PROTECT: &str = "inventory.inv-tui.dev/protect";
 
+/// Finalizer that keeps a host until its decommissioning is done.
+pub const FINALIZER: &str = "inventory.inv-tui.dev/decommission";
+/// Beginning of an annotation by which an owner, named by the rest, keeps a host from being
+/// decommissioned. The owner takes it off when it is done with the host.
+pub const OWNER_HOOK: &str = "pre-decommission.hook.inventory.inv-tui.dev/";
+/// Annotation with a person's answer about a step of a decommissioning: `STEP/ATTEMPT=done` or
+/// `STEP/ATTEMPT=again`.
+pub const STEP_ANSWER: &str = "inventory.inv-tui.dev/decommission-answer";
+
 /// Longest label value in bytes (`apimachinery/pkg/api/validate/content`).
 pub const MAX_VALUE: usize = 63;
 /// Bytes of a value that is kept when it must be cut: cut, `-`, then ten characters of its hash.
@@ -119,7 +128,7 @@ fn slug(text: &str, legal: impl Fn(char) -> bool) -> String {
 }
 
 /// Ten base32 characters (RFC 4648, lower case) of the SHA-256 of `text`: 50 bits.
-pub(super) fn short_hash(text: &str) -> String {
+pub(crate) fn short_hash(text: &str) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let digest = Sha256::digest(text.as_bytes());
     let mut bits = digest.iter().take(8).fold(0_u64, |acc, byte| acc << 8 | u64::from(*byte));

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::condition::{self, AGENT_READY, DRAINED, IN_MAINTENANCE, READY, condition};
+use super::condition::{self, AGENT_READY, DRAINED, IN_MAINTENANCE, IN_SERVICE, READY, condition};
 use super::host::{
     AnsibleStatus, Hold, HoldMode, Host, HostStatus, MaintenanceStatus, Operation, Phase, RunState,
     ServiceState,
@@ -54,7 +54,7 @@ pub struct Derived {
     pub maintenance: Option<MaintenanceStatus>,
     /// The ring of operations.
     pub operations: Vec<Operation>,
-    /// Ready, `InMaintenance`, `AgentReady`.
+    /// Ready, `InService`, `InMaintenance`, `AgentReady`.
     pub conditions: Vec<Condition>,
 }
 
@@ -92,7 +92,8 @@ impl Derived {
         status.phase = Some(self.phase);
         status.maintenance.clone_from(&self.maintenance);
         status.operations.clone_from(&self.operations);
-        status.conditions.retain(|c| ![READY, IN_MAINTENANCE, AGENT_READY].contains(&&*c.type_));
+        let ours = [READY, IN_SERVICE, IN_MAINTENANCE, AGENT_READY];
+        status.conditions.retain(|c| !ours.contains(&&*c.type_));
         status.conditions.extend(self.conditions.clone());
     }
 }
@@ -132,6 +133,8 @@ pub fn derive(view: &View<'_>) -> Derived {
         Some(ready) => set(READY, ready, reason, &message),
         None => unknown(condition::find(&status.conditions, READY), reason, &message, now),
     }];
+    let (serves, reason) = service(host, phase, !holds.is_empty());
+    conditions.push(set(IN_SERVICE, serves, reason, ""));
     // Of a host that was never held there is nothing to say.
     if !holds.is_empty() || condition::find(&status.conditions, IN_MAINTENANCE).is_some() {
         let reason = if holds.is_empty() { "NotHeld" } else { "Held" };
@@ -194,20 +197,9 @@ pub fn canceled(host: &Host, now: Timestamp) -> Option<AnsibleStatus> {
             || run.state.is_final() && run.request_id != request.request_id
     });
     free.then(|| AnsibleStatus {
-        request_id: request.request_id.clone(),
-        state: RunState::Canceled,
-        started_at: None,
         finished_at: Some(Time(now)),
-        rc: None,
-        ok: None,
-        changed: None,
-        failed: None,
-        unreachable: None,
-        revision: None,
-        executor: None,
-        task: None,
         message: Some(CANCELED.to_owned()),
-        tail: None,
+        ..AnsibleStatus::new(&request.request_id, RunState::Canceled)
     })
 }
 
@@ -284,6 +276,22 @@ fn phase(
             }
         }
         _ => (Phase::Unknown, None, "NothingKnown"),
+    }
+}
+
+/// Whether the host takes part in service, as people want it, and why not. Whether it could is Ready.
+fn service(host: &Host, phase: Phase, held: bool) -> (bool, &'static str) {
+    if host.metadata.deletion_timestamp.is_some() {
+        return (false, "Deleting");
+    }
+    match (host.spec.service_state, phase) {
+        (ServiceState::Retired, _) => (false, "Retired"),
+        (_, Phase::Gone) => (false, "Gone"),
+        (ServiceState::Quarantined, _) => (false, "Quarantined"),
+        (ServiceState::OutOfService, _) => (false, "OutOfService"),
+        _ if held => (false, "Held"),
+        (_, Phase::Planned) => (false, "NotBuilt"),
+        _ => (true, "InService"),
     }
 }
 

@@ -16,6 +16,7 @@ use super::host::{
     MaintenanceStatus, OsStatus, Phase, RunState, ServiceState, SourceFacts,
 };
 use super::region::{Region, RegionMember, RegionSpec};
+use super::source::{Breaker, CredentialsReference, Source, SourceSpec, SourceType};
 use super::{DEFAULT_NAMESPACE, condition, labels};
 
 /// Regions with their provider, their zones, and their name for people.
@@ -97,6 +98,34 @@ pub fn clusters(count: u32) -> Vec<Cluster> {
         }
     }
     all.into_values().collect()
+}
+
+/// The sources of the fleet, by name, as they are set up: nothing of any pass.
+pub fn sources() -> Vec<Source> {
+    let source = |(name, type_, credentials): (&str, SourceType, CredentialsReference)| {
+        let own = REGIONS.iter().filter(|(_, provider, ..)| *provider == name);
+        let mapping = [("team", "Team"), ("environment", "Environment"), ("role", "Role")];
+        let spec = SourceSpec {
+            type_,
+            interval: Some("5m".to_owned()),
+            credentials: Some(credentials),
+            scopes: own.map(|(region, ..)| (*region).to_owned()).collect(),
+            mapping: mapping.map(|(field, tag)| (field.to_owned(), tag.to_owned())).into(),
+            breaker: Some(Breaker { max_gone_percent: 10, min_hosts: 0 }),
+            grace: Some("24h".to_owned()),
+        };
+        Source::new(name, spec)
+    };
+    let by = CredentialsReference { profile: None, environment: None, file: None };
+    let profile = CredentialsReference { profile: Some("demo".to_owned()), ..by.clone() };
+    let key = CredentialsReference { environment: Some("IBM_KEY".to_owned()), ..by.clone() };
+    let token = CredentialsReference { file: Some("/etc/inv-tui/netbox.token".to_owned()), ..by };
+    let all = [
+        ("aws", SourceType::AWS, profile),
+        ("ibm", SourceType::IBMCloudClassic, key),
+        ("netbox", SourceType::NetBox, token),
+    ];
+    all.map(source).into()
 }
 
 /// Name of the object of one host.
@@ -342,8 +371,6 @@ fn ansible(dice: Dice, changed: Timestamp) -> Option<AnsibleStatus> {
         _ => return None,
     };
     Some(AnsibleStatus {
-        request_id: format!("run-{:08x}", dice.mix(20) >> 32),
-        state,
         started_at: Some(Time(changed)),
         finished_at: Some(Time(changed)),
         rc: Some(if state == RunState::Failed { 2 } else { 0 }),
@@ -353,9 +380,7 @@ fn ansible(dice: Dice, changed: Timestamp) -> Option<AnsibleStatus> {
         unreachable: Some(0),
         revision: Some("4f2c1d9".to_owned()),
         executor: Some("agent".to_owned()),
-        task: None,
-        message: None,
-        tail: None,
+        ..AnsibleStatus::new(format!("run-{:08x}", dice.mix(20) >> 32), state)
     })
 }
 

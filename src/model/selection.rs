@@ -99,6 +99,26 @@ impl FromStr for Absence {
     }
 }
 
+/// A word of what is to be kept although it takes no part in service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Include {
+    /// Whatever the reason is.
+    All,
+    /// This reason.
+    One(Absence),
+}
+
+impl FromStr for Include {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        text.parse().map(Self::One).map_err(|problem: String| format!("{problem}, all"))
+    }
+}
+
 /// Which hosts are kept although they take no part in service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -122,6 +142,17 @@ impl Rules {
         included.sort_unstable();
         included.dedup();
         Self { included }
+    }
+
+    /// The rules that these words give.
+    pub fn of(include: &[Include]) -> Self {
+        if include.contains(&Include::All) {
+            return Self::everything();
+        }
+        Self::including(include.iter().filter_map(|one| match one {
+            Include::All => None,
+            Include::One(absence) => Some(*absence),
+        }))
     }
 
     /// Why the host is left out; none if it is kept. A host with several reasons is kept only if
@@ -221,7 +252,7 @@ impl LeftOut {
     }
 
     /// How many of each reason, in the order of [`Absence`].
-    pub fn iter(&self) -> impl Iterator<Item = (Absence, usize)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (Absence, usize)> + use<'_> {
         self.0.iter().map(|(absence, count)| (*absence, *count))
     }
 

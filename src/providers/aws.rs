@@ -6,6 +6,7 @@
 
 mod explain;
 mod map;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt};
 
 use self::explain::{chain_of, explain};
+use super::wire::Tokens;
 use super::{Health, ItemProblem, Page, Provider, ProviderError, ProviderErrorKind, Scope};
 use crate::error::{Error, Result};
 use crate::model::source::SourceType;
@@ -186,7 +188,9 @@ impl Aws {
     }
 
     fn client(&self, region: &str) -> Client {
-        let mut config = config::Builder::from(&self.base).region(Region::new(region.to_owned()));
+        let mut config = config::Builder::from(&self.base)
+            .region(Region::new(region.to_owned()))
+            .interceptor(whole::Whole);
         // not in the base: STS is not there
         let own = self.options.region_endpoints.get(region);
         if let Some(url) = own.or(self.options.endpoint.as_ref()) {
@@ -219,6 +223,7 @@ impl Aws {
     ) -> Result<HashMap<String, Health>, ProviderError> {
         let mut found = HashMap::new();
         let mut token: Option<String> = None;
+        let mut tokens = Tokens::default();
         loop {
             let answer = client
                 .describe_instance_status()
@@ -234,7 +239,7 @@ impl Aws {
             let next = answer.next_token.filter(|t| !t.is_empty());
             match next {
                 None => return Ok(found),
-                same if same == token => return Err(repeated(region)),
+                Some(next) if !tokens.take(&next) => return Err(repeated(region)),
                 next => token = next,
             }
         }
@@ -256,11 +261,9 @@ impl Aws {
     async fn next_page(&self, listing: &mut Listing<'_>) -> Result<Option<Page>, ProviderError> {
         let mut page = Page::default();
         let (client, region) = (&listing.client, listing.region);
-        let (answer, token) = match &listing.at {
+        let answer = match &listing.at {
             At::End => return Ok(None),
-            At::Token(token) => {
-                (self.instances(client, region, Some(token)).await?, Some(token.clone()))
-            }
+            At::Token(token) => self.instances(client, region, Some(token)).await?,
             At::Begin if self.options.status_checks => {
                 let first = self.instances(client, region, None);
                 let (answer, health) = tokio::join!(first, self.health(client, region));
@@ -268,9 +271,9 @@ impl Aws {
                     Ok(health) => listing.health = Some(health),
                     Err(problem) => page.notes.push(crate::error::chain(&problem)),
                 }
-                (answer?, None)
+                answer?
             }
-            At::Begin => (self.instances(client, region, None).await?, None),
+            At::Begin => self.instances(client, region, None).await?,
         };
         for reservation in answer.reservations() {
             for instance in reservation.instances() {
@@ -283,7 +286,7 @@ impl Aws {
         }
         listing.at = match answer.next_token.filter(|t| !t.is_empty()) {
             None => At::End,
-            same if same == token => return Err(repeated(listing.region)),
+            Some(next) if !listing.tokens.take(&next) => return Err(repeated(listing.region)),
             Some(next) => At::Token(next),
         };
         Ok(Some(page))
@@ -301,6 +304,7 @@ struct Listing<'a> {
     region: &'a str,
     health: Option<HashMap<String, Health>>,
     at: At,
+    tokens: Tokens,
 }
 
 fn repeated(region: &str) -> ProviderError {
@@ -337,8 +341,13 @@ impl Provider for Aws {
     }
 
     fn list<'a>(&'a self, scope: &'a str) -> BoxStream<'a, Result<Page, ProviderError>> {
-        let listing =
-            Listing { client: self.client(scope), region: scope, health: None, at: At::Begin };
+        let listing = Listing {
+            client: self.client(scope),
+            region: scope,
+            health: None,
+            at: At::Begin,
+            tokens: Tokens::default(),
+        };
         stream::try_unfold(listing, move |mut listing| async move {
             Ok(self.next_page(&mut listing).await?.map(|page| (page, listing)))
         })

@@ -46,6 +46,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Most bytes of one answer.
 const MAX_BODY: usize = 32 * 1024 * 1024;
+/// Most bytes of an answer that is only looked at for its words.
+const MAX_SAID: usize = 64 * 1024;
 /// Most characters of a server's own words in an error.
 const MAX_WORDS: usize = 200;
 
@@ -53,6 +55,8 @@ const MAX_WORDS: usize = 200;
 #[derive(Clone)]
 pub struct Http {
     client: Client<HttpsConnector<Via>, Full<Bytes>>,
+    /// How long one attempt may take.
+    attempt: Duration,
 }
 
 /// One request.
@@ -72,6 +76,8 @@ pub struct Ask<'a> {
     pub secrets: &'a [Secret],
     /// Codes that are an answer too, though they say no.
     pub accept: &'a [u16],
+    /// Codes, besides 401, that say that the credentials are wrong.
+    pub wrong_key: &'a [u16],
 }
 
 impl<'a> Ask<'a> {
@@ -85,6 +91,7 @@ impl<'a> Ask<'a> {
             body: None,
             secrets: &[],
             accept: &[],
+            wrong_key: &[],
         }
     }
 
@@ -98,6 +105,7 @@ impl<'a> Ask<'a> {
             body: Some(body),
             secrets: &[],
             accept: &[],
+            wrong_key: &[],
         }
     }
 }
@@ -119,6 +127,15 @@ impl Answer {
         let date = self.headers.get(header::DATE)?.to_str().ok()?;
         Some(date_of(date)?.as_second() - now.as_second())
     }
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// Whether it may have reached the server.
+    pub sent: bool,
+    /// What happened.
+    pub why: String,
 }
 
 /// Why one attempt failed.
@@ -168,7 +185,7 @@ impl Http {
             .pool_idle_timeout(Duration::from_mins(1))
             .pool_max_idle_per_host(4)
             .build(connector);
-        Ok(Self { client })
+        Ok(Self { client, attempt: ATTEMPT })
     }
 
     /// Sends the request until it is answered, is refused for good, or has failed too often.
@@ -178,7 +195,7 @@ impl Http {
     pub async fn json(&self, ask: &Ask<'_>) -> std::result::Result<Answer, ProviderError> {
         let mut attempt = 1;
         loop {
-            let failed = match self.attempt(ask).await {
+            let failed = match self.attempt(ask, false).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -191,7 +208,46 @@ impl Http {
         }
     }
 
-    async fn attempt(&self, ask: &Ask<'_>) -> std::result::Result<Answer, Failed> {
+    /// Sends a request once, whatever comes of it: whoever asks knows whether it may be repeated. Gives
+    /// the code, and the server's own words if it has any.
+    ///
+    /// # Errors
+    /// There was no answer within `limit`.
+    pub async fn once(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> std::result::Result<(StatusCode, String), Unanswered> {
+        let answer = async {
+            let response = self.client.request(request).await.map_err(|cause| Unanswered {
+                sent: !cause.is_connect(),
+                why: tls_problem(&cause).unwrap_or_else(|| chain(&cause)),
+            })?;
+            let status = response.status();
+            // The code is the answer; a body that is too long or breaks off says nothing against it.
+            let body = Limited::new(response.into_body(), MAX_SAID).collect().await;
+            let said = body.map(|body| words(&body.to_bytes())).unwrap_or_default();
+            Ok((status, said))
+        };
+        tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+            Err(Unanswered { sent: true, why: format!("no answer after {} s", limit.as_secs()) })
+        })
+    }
+
+    /// Sends the request once, so that it may be one that must not be repeated. An answer without a
+    /// body is one with `null`.
+    ///
+    /// # Errors
+    /// What it failed with, as for [`Http::json`]. Whether it was carried out nobody knows then.
+    pub async fn ask_once(&self, ask: &Ask<'_>) -> std::result::Result<Answer, ProviderError> {
+        self.attempt(ask, true).await.map_err(|failed| give_up(ask, failed, 1))
+    }
+
+    async fn attempt(
+        &self,
+        ask: &Ask<'_>,
+        may_be_empty: bool,
+    ) -> std::result::Result<Answer, Failed> {
         let request = request(ask)?;
         let answer = async {
             let response = self.client.request(request).await.map_err(|cause| broken(&cause))?;
@@ -200,7 +256,14 @@ impl Http {
             let body = body.map_err(|cause| cut_off(&*cause))?.to_bytes();
             let status = head.status;
             if !status.is_success() && !ask.accept.contains(&status.as_u16()) {
-                return Err(refused(status, &head.headers, &body));
+                let mut failed = refused(status, &head.headers, &body);
+                if ask.wrong_key.contains(&status.as_u16()) {
+                    failed.kind = ProviderErrorKind::Credentials;
+                }
+                return Err(failed);
+            }
+            if body.is_empty() && may_be_empty {
+                return Ok(Answer { status, body: Value::Null, headers: head.headers });
             }
             let body = serde_json::from_slice(&body).map_err(|cause| Failed {
                 kind: ProviderErrorKind::Other,
@@ -211,12 +274,12 @@ impl Http {
             })?;
             Ok(Answer { status, body, headers: head.headers })
         };
-        tokio::time::timeout(ATTEMPT, answer).await.unwrap_or_else(|_| {
+        tokio::time::timeout(self.attempt, answer).await.unwrap_or_else(|_| {
             Err(Failed {
                 kind: ProviderErrorKind::Unreachable,
                 again: true,
                 after: None,
-                why: format!("no answer after {} s", ATTEMPT.as_secs()),
+                why: format!("no answer after {} s", self.attempt.as_secs()),
                 hint: None,
             })
         })
@@ -520,6 +583,19 @@ mod tests {
         let secrets = [Secret::new("hunter22")];
         ask.secrets = &secrets;
         assert!(!crate::error::report(&give_up(&ask, failed, 1).error).contains("hunter22"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_says_nothing_is_left() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut http = Http::new(None).unwrap();
+        http.attempt = Duration::from_millis(1);
+        let Err(failed) = http.attempt(&Ask::get("cannot list", &url, None), false).await else {
+            panic!("it said something")
+        };
+        assert!(failed.again && failed.why.contains("no answer after"), "{}", failed.why);
+        assert_eq!(failed.kind, ProviderErrorKind::Unreachable);
     }
 
     #[test]

@@ -88,8 +88,10 @@ impl Classic {
             return Err(odd(kind.what(), "the answer is no list"));
         };
         let count = u64::try_from(items.len()).unwrap_or(0);
-        // a short page is the end only if the server does not say that there is more
-        let more = total.map_or(count >= PAGE, |total| offset.saturating_add(count) < total);
+        let read = offset.saturating_add(count);
+        // a short page is the end only if the server does not say that there is more; a length that
+        // is less than what it sent says nothing
+        let more = total.filter(|total| *total >= read).map_or(count >= PAGE, |total| read < total);
         Ok((items, more))
     }
 

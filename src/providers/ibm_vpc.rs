@@ -20,6 +20,7 @@ use self::map::{Frame, Kind};
 use super::credentials::{Reference, Secret};
 use super::http::{Answer, Ask, Http};
 use super::pages::odd;
+use super::wire::Tokens;
 use super::{Page, Provider, ProviderError, ProviderErrorKind, Scope, tag_texts};
 use crate::error::Result;
 use crate::model::source::SourceType;
@@ -32,6 +33,8 @@ pub const SEARCH: &str = "https://api.global-search-tagging.cloud.ibm.com";
 const VERSION: &str = "2026-03-24";
 /// Items in one page.
 const PAGE: usize = 100;
+/// Most pages of what is joined to a list.
+const MAX_PAGES: usize = 10_000;
 /// Part of a token's life after which it is renewed.
 const RENEW_AT: f64 = 0.8;
 /// The regions of IBM Cloud VPC.
@@ -81,7 +84,14 @@ struct Listing<'a> {
     region: &'a str,
     floating: HashMap<String, Vec<String>>,
     tags: HashMap<String, BTreeMap<String, String>>,
-    kinds: Vec<(Kind, Option<String>)>,
+    kinds: Vec<(Kind, Place)>,
+}
+
+/// Where the next page of a list starts.
+#[derive(Default)]
+struct Place {
+    start: Option<String>,
+    starts: Tokens,
 }
 
 impl Vpc {
@@ -117,10 +127,10 @@ impl Vpc {
         let secrets = [key];
         let mut ask = Ask::post(what, &url, body);
         ask.secrets = &secrets;
+        // IAM says 400 to an unknown key
+        ask.wrong_key = &[400, 403];
         let answer = self.http.json(&ask).await.map_err(|mut problem| {
-            // IAM says 400 to an unknown key
-            if matches!(problem.kind, ProviderErrorKind::Other | ProviderErrorKind::Denied) {
-                problem.kind = ProviderErrorKind::Credentials;
+            if problem.kind == ProviderErrorKind::Credentials {
                 problem.error = problem.error.hint("the API key may be wrong, locked or deleted");
             }
             problem
@@ -152,59 +162,65 @@ impl Vpc {
         own.unwrap_or_else(|| format!("https://{region}.iaas.cloud.ibm.com"))
     }
 
-    /// One page of a list of a region; its items and where the next one starts.
+    /// One page of a list of a region: its items, and whether there is another one, at which `place`
+    /// then is.
     async fn get(
         &self,
         what: &str,
         region: &str,
         list: &str,
-        start: Option<&str>,
-    ) -> Result<(Vec<Value>, Option<String>), ProviderError> {
+        place: &mut Place,
+    ) -> Result<(Vec<Value>, bool), ProviderError> {
         let limit = PAGE.to_string();
         let mut pairs = vec![("version", VERSION), ("generation", "2"), ("limit", limit.as_str())];
         if let Some(group) = &self.options.resource_group {
             pairs.push(("resource_group.id", group));
         }
         // the address of the next page lacks version and generation, so only its start is taken
-        pairs.extend(start.map(|start| ("start", start)));
+        pairs.extend(place.start.as_deref().map(|start| ("start", start)));
         let url = format!("{}/v1/{list}?{}", self.endpoint(region), super::http::query(pairs));
         let mut answer = self.ask(Ask::get(what, &url, None)).await?;
         let Some(Value::Array(items)) = answer.body.get_mut(list).map(Value::take) else {
             return Err(odd(what, "the answer has no list"));
         };
         let next = answer.body.get("next").and_then(|n| n.get("href")).and_then(Value::as_str);
-        let next = match next {
-            None => None,
-            Some(href) => {
-                let next = start_of(href);
-                if next.is_none() || next.as_deref() == start {
-                    return Err(odd(what, "the next page does not come after this one"));
-                }
-                next
+        let Some(href) = next else {
+            let total = answer.body.get("total_count").and_then(Value::as_u64);
+            let count = u64::try_from(items.len()).unwrap_or(0);
+            // what is made while several pages are read may be counted and not be in any
+            if place.start.is_none() && total.is_some_and(|total| total > count) {
+                return Err(odd(what, "the server says that there is more, and does not send it"));
             }
+            return Ok((items, false));
         };
-        Ok((items, next))
+        match start_of(href).filter(|start| place.starts.take(start)) {
+            None => Err(odd(what, "the next page does not come after this one")),
+            start => {
+                place.start = start;
+                Ok((items, true))
+            }
+        }
     }
 
     /// The floating addresses by the id of the interface that has them.
     async fn floating(&self, region: &str) -> Result<HashMap<String, Vec<String>>, ProviderError> {
         let what = format!("cannot list the floating addresses of region \"{region}\"");
         let mut found: HashMap<String, Vec<String>> = HashMap::new();
-        let mut start = None;
-        loop {
-            let page = self.get(&what, region, "floating_ips", start.as_deref()).await?;
-            for item in &page.0 {
+        let mut place = Place::default();
+        for _ in 0..MAX_PAGES {
+            let (items, more) = self.get(&what, region, "floating_ips", &mut place).await?;
+            for item in &items {
                 let target = item.get("target").and_then(|t| t.get("id")).and_then(Value::as_str);
                 let address = item.get("address").and_then(Value::as_str);
                 if let (Some(target), Some(address)) = (target, address) {
                     found.entry(target.to_owned()).or_default().push(address.to_owned());
                 }
             }
-            match page.1 {
-                None => return Ok(found),
-                next => start = next,
+            if !more {
+                return Ok(found);
             }
         }
+        Err(odd(&what, "the list has no end"))
     }
 
     /// The tags by the CRN of what has them.
@@ -218,7 +234,8 @@ impl Vpc {
         let query = format!("family:is AND {types} AND region:{region}");
         let mut found = HashMap::new();
         let mut cursor: Option<String> = None;
-        loop {
+        let mut cursors = Tokens::default();
+        for _ in 0..MAX_PAGES {
             let mut body = json!({"query": query, "fields": ["crn", "tags"]});
             if let (Some(cursor), Some(map)) = (&cursor, body.as_object_mut()) {
                 map.insert("search_cursor".to_owned(), cursor.as_str().into());
@@ -236,12 +253,13 @@ impl Vpc {
             let next = answer.body.get("search_cursor").and_then(Value::as_str);
             match next.filter(|next| !next.is_empty() && items.len() >= PAGE) {
                 None => return Ok(found),
-                Some(next) if Some(next) == cursor.as_deref() => {
+                Some(next) if !cursors.take(next) => {
                     return Err(odd(&what, "the server sent the same cursor twice"));
                 }
                 Some(next) => cursor = Some(next.to_owned()),
             }
         }
+        Err(odd(&what, "the list has no end"))
     }
 
     async fn begin<'a>(&self, region: &'a str) -> Result<Listing<'a>, ProviderError> {
@@ -251,18 +269,18 @@ impl Vpc {
         let mut kinds = Vec::new();
         // the last one is listed first
         if self.options.bare_metal {
-            kinds.push((Kind::Metal, None));
+            kinds.push((Kind::Metal, Place::default()));
         }
-        kinds.push((Kind::Instance, None));
+        kinds.push((Kind::Instance, Place::default()));
         Ok(Listing { region, floating, tags, kinds })
     }
 
     async fn next_page(&self, listing: &mut Listing<'_>) -> Result<Option<Page>, ProviderError> {
-        let Some((kind, start)) = listing.kinds.pop() else { return Ok(None) };
+        let Some((kind, mut place)) = listing.kinds.pop() else { return Ok(None) };
         let what = format!("{} of region \"{}\"", kind.what(), listing.region);
-        let (items, next) = self.get(&what, listing.region, kind.list(), start.as_deref()).await?;
-        if next.is_some() {
-            listing.kinds.push((kind, next));
+        let (items, more) = self.get(&what, listing.region, kind.list(), &mut place).await?;
+        if more {
+            listing.kinds.push((kind, place));
         }
         let frame = Frame {
             region: listing.region,

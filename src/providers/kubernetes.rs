@@ -12,6 +12,7 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 use tokio::sync::OnceCell;
 
+use super::wire::Tokens;
 use super::{Page, Provider, ProviderError, ProviderErrorKind, Scope};
 use crate::error::{Error, Result};
 use crate::model::source::SourceType;
@@ -124,7 +125,7 @@ impl Kubernetes {
                     }
                     kube::Error::Api(status) if status.is_forbidden() => ProviderErrorKind::Denied,
                     kube::Error::Api(status) if status.code == 429 => ProviderErrorKind::Throttled,
-                    kube::Error::Api(_) => ProviderErrorKind::Other,
+                    kube::Error::Api(_) | kube::Error::SerdeError(_) => ProviderErrorKind::Other,
                     _ => ProviderErrorKind::Unreachable,
                 };
                 Err(ProviderError { kind, error: explain(what, self.needs(), cause) })
@@ -148,7 +149,7 @@ impl Kubernetes {
             }
             _ => Api::all_with(client, &resource),
         };
-        Ok(Listing { api, next: Some(String::new()) })
+        Ok(Listing { api, next: Some(String::new()), tokens: Tokens::default() })
     }
 
     async fn next_page(&self, listing: &mut Listing) -> Result<Option<Page>, ProviderError> {
@@ -159,7 +160,7 @@ impl Kubernetes {
         }
         let list = self.bounded(listing.api.list(&params)).await?;
         listing.next = list.metadata.continue_.filter(|next| !next.is_empty());
-        if listing.next.as_ref() == Some(&token) {
+        if listing.next.as_ref().is_some_and(|next| !listing.tokens.take(next)) {
             return Err(super::pages::odd(
                 self.what(),
                 "the server sent the same page token twice",
@@ -184,6 +185,7 @@ struct Listing {
     api: Api<DynamicObject>,
     /// Token of the next page; empty for the first one.
     next: Option<String>,
+    tokens: Tokens,
 }
 
 impl Provider for Kubernetes {

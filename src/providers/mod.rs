@@ -10,8 +10,9 @@ pub mod ibm_vpc;
 pub mod kubernetes;
 pub mod netbox;
 mod pages;
+mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -235,26 +236,85 @@ fn tag_texts<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<String, Strin
 /// Longest wait for one page, with all attempts of the provider's client.
 pub const PAGE_DEADLINE: Duration = Duration::from_mins(5);
 
-/// The listing with a deadline for each page: a provider that goes silent ends the scope as
-/// incomplete instead of hanging it.
+/// Most pages of one listing: more than any provider has, and an end for one that never has one.
+const MAX_PAGES: usize = 50_000;
+
+/// The listing with a deadline for each page, an end, and each host once: a provider that goes silent,
+/// or never comes to an end, ends the scope as incomplete instead of hanging it; of a host that comes
+/// twice, because the list moved while it was read, the first counts.
 pub fn guarded<'a>(
     scope: &'a str,
     pages: BoxStream<'a, Result<Page, ProviderError>>,
 ) -> BoxStream<'a, Result<Page, ProviderError>> {
-    futures::stream::unfold(Some(pages), move |pages| async move {
-        let mut pages = pages?;
-        match tokio::time::timeout(PAGE_DEADLINE, pages.next()).await {
-            Ok(Some(Ok(page))) => Some((Ok(page), Some(pages))),
+    guarded_by(PAGE_DEADLINE, scope, pages)
+}
+
+fn guarded_by<'a>(
+    deadline: Duration,
+    scope: &'a str,
+    pages: BoxStream<'a, Result<Page, ProviderError>>,
+) -> BoxStream<'a, Result<Page, ProviderError>> {
+    let broken = move |why: String, kind| {
+        let error = crate::error::Error::new(format!("cannot list scope \"{scope}\": {why}"));
+        Some((Err(ProviderError { kind, error }), None))
+    };
+    let begin = Some((pages, HashSet::new(), 0));
+    futures::stream::unfold(begin, move |state| async move {
+        let (mut pages, mut seen, count) = state?;
+        if count >= MAX_PAGES {
+            let why = format!("it has no end after {MAX_PAGES} pages");
+            return broken(why, ProviderErrorKind::Other);
+        }
+        match tokio::time::timeout(deadline, pages.next()).await {
+            Ok(Some(Ok(mut page))) => {
+                page.hosts.retain(|host| seen.insert(host.uid.clone()));
+                Some((Ok(page), Some((pages, seen, count + 1))))
+            }
             Ok(Some(Err(problem))) => Some((Err(problem), None)),
             Ok(None) => None,
             Err(_) => {
-                let error = crate::error::Error::new(format!(
-                    "cannot list scope \"{scope}\": no page after {} s",
-                    PAGE_DEADLINE.as_secs()
-                ));
-                Some((Err(ProviderError { kind: ProviderErrorKind::Unreachable, error }), None))
+                let why = format!("no page after {} s", deadline.as_secs());
+                broken(why, ProviderErrorKind::Unreachable)
             }
         }
     })
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    fn page(uids: &[&str]) -> Page {
+        let host = |uid: &&str| Observed { uid: (*uid).to_owned(), ..Observed::default() };
+        Page { hosts: uids.iter().map(host).collect(), ..Page::default() }
+    }
+
+    #[tokio::test]
+    async fn a_host_that_comes_twice_counts_once() {
+        let pages = stream::iter([Ok(page(&["a", "b", "a"])), Ok(page(&["b", "c"]))]).boxed();
+        let found: Vec<_> = guarded("eu", pages).collect().await;
+        let uids: Vec<_> =
+            found.iter().flatten().flat_map(|p| p.hosts.iter().map(|h| h.uid.as_str())).collect();
+        assert_eq!(uids, ["a", "b", "c"]);
+    }
+
+    #[tokio::test]
+    async fn a_listing_without_an_end_is_an_error() {
+        let pages = stream::repeat_with(|| Ok(Page::default())).boxed();
+        let last = guarded("eu", pages).collect::<Vec<_>>().await.pop().unwrap().unwrap_err();
+        assert!(last.error.to_string().contains("no end after 50000 pages"), "{}", last.error);
+    }
+
+    #[tokio::test]
+    async fn a_silent_provider_ends_the_listing() {
+        let pages = stream::iter([Ok(page(&["a"]))]).chain(stream::pending()).boxed();
+        let found: Vec<_> = guarded_by(Duration::from_millis(1), "eu", pages).collect().await;
+        assert_eq!(found.len(), 2, "nothing follows the error");
+        let problem = found[1].as_ref().unwrap_err();
+        assert_eq!(problem.kind, ProviderErrorKind::Unreachable);
+        assert!(problem.error.to_string().contains("no page after 0 s"), "{}", problem.error);
+    }
 }

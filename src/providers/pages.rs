@@ -5,6 +5,9 @@ use serde_json::Value;
 use super::{ProviderError, ProviderErrorKind};
 use crate::error::Error;
 
+/// Most pages in a row, not counting those that are read again, that bring nothing new.
+const STALE: u32 = 20;
+
 /// A place in a list that is ordered by id and read by offset. A deletion moves all that come after
 /// it towards the begin, so each further page begins with the last item of the one before. If it does
 /// not, the list has moved, and the reader goes back until it finds a place that it knows: no item is
@@ -13,6 +16,8 @@ use crate::error::Error;
 pub(super) struct Overlap {
     offset: u64,
     last: u64,
+    /// Pages in a row that brought nothing new.
+    stale: u32,
 }
 
 impl Overlap {
@@ -54,7 +59,12 @@ impl Overlap {
             return Err(odd(what, "the server says that there is more, and does not send it"));
         }
         self.offset += count - 1;
-        self.last = self.last.max(known.last().copied().unwrap_or(0));
+        let last = self.last.max(known.last().copied().unwrap_or(0));
+        self.stale = if last > self.last { 0 } else { self.stale + 1 };
+        if self.stale > STALE {
+            return Err(odd(what, "the list moves all the time, or has no ids"));
+        }
+        self.last = last;
         Ok(Some(false))
     }
 }
@@ -126,5 +136,10 @@ mod tests {
         let mut items = vec![json!({"id": 2}), json!({"id": 1})];
         assert!(place.take("cannot list", &mut items, 10, false).is_err());
         assert!(Overlap::default().take("cannot list", &mut Vec::new(), 10, true).is_err());
+        // no ids: it goes back and on again, and not for ever
+        let mut place = Overlap::default();
+        let mut take = || place.take("cannot list", &mut vec![json!({}), json!({})], 2, true);
+        let problem = (0..100).find_map(|_| take().err()).unwrap();
+        assert!(problem.error.to_string().contains("moves all the time"), "{}", problem.error);
     }
 }

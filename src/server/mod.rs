@@ -91,6 +91,15 @@ const LARGE_AT_ONCE: usize = 2;
 #[derive(Clone)]
 pub struct Server(Arc<Inner>);
 
+/// How large a server is.
+#[derive(Clone, Debug)]
+pub struct Census {
+    /// The store's newest revision: how many writes there ever were.
+    pub revision: u64,
+    /// Of each resource its name, its objects and its watches.
+    pub shelves: Vec<(String, usize, usize)>,
+}
+
 struct Inner {
     store: Store,
     catalog: RwLock<Arc<Catalog>>,
@@ -172,6 +181,20 @@ impl Server {
     /// The store's newest revision.
     pub fn revision(&self) -> u64 {
         self.0.store.revision()
+    }
+
+    /// Tells, whenever it is asked, how large the server is; none when it has ended, which the
+    /// question does not hold up.
+    pub fn census(&self) -> impl Fn() -> Option<Census> + Send + Sync + use<> {
+        let inner = Arc::downgrade(&self.0);
+        move || {
+            let store = &inner.upgrade()?.store;
+            let shelves = store.resources().into_iter().filter_map(|resource| {
+                let shelf = store.shelf(&resource)?;
+                Some((resource.to_string(), shelf.objects().0.len(), shelf.watches()))
+            });
+            Some(Census { revision: store.revision(), shelves: shelves.collect() })
+        }
     }
 
     /// Ends all watches; nothing new should be asked after this.

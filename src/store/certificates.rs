@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::error::{Error, Result, chain};
 use crate::model::csr::{About, Problem, Request};
 use crate::model::text::clean;
-use crate::store::client::{Connection, DEADLINE, call, explain};
+use crate::store::client::{Connection, DEADLINE, call, explain, watch_failure};
 
 /// Reason of an approval by a person.
 pub const APPROVED_BY_PERSON: &str = "ApprovedByPerson";
@@ -183,16 +183,7 @@ pub async fn follow(connection: Connection, events: mpsc::Sender<CsrEvent>) {
 /// What a broken watch says: whether it is a refusal, and the words. None if it only has to be
 /// begun again.
 fn said(problem: watcher::Error) -> Option<(bool, String)> {
-    let cause = match problem {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => cause,
-        watcher::Error::WatchError(status) if status.code == 410 => return None,
-        watcher::Error::WatchError(status) => kube::Error::Api(status),
-        watcher::Error::NoResourceVersion => {
-            return Some((false, "the server sent an object without a version".to_owned()));
-        }
-    };
+    let cause = watch_failure(problem)?;
     let refused = matches!(&cause, kube::Error::Api(status) if status.is_forbidden());
     let what = "cannot follow certificate requests";
     let error = if refused {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::runtime::watcher;
 use kube::{Client, Config};
+use sha2::{Digest, Sha256};
 
 use super::embedded;
 use crate::error::{Error, Result};
@@ -18,6 +20,13 @@ pub const AGENT: &str = "inv-tui-agent";
 pub const LIFECYCLE: &str = "inv-tui-lifecycle";
 /// Field manager of the central runner, and the Lease that one of several holds.
 pub const RUNNER: &str = "inv-tui-runner";
+/// Field manager of the decommission service, and the Lease that one of several holds.
+pub const DECOMMISSION: &str = "inv-tui-decommission";
+
+/// Field manager of the Leases of fetchers.
+pub const FETCH: &str = "inv-tui-fetch";
+/// Field manager of the monitor, and the Lease that the one holds that makes silences.
+pub const MONITOR: &str = "inv-tui-monitor";
 
 /// How long a call that a person waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -46,6 +55,8 @@ pub struct Connection {
     pub server: String,
     /// What a person should know about the choice of this server.
     pub note: Option<String>,
+    /// Hash of server, authority, user and context: what is kept of one never serves another.
+    pub identity: String,
 }
 
 /// Field manager of the fetcher of one source: `inv-tui-fetch-<source>`.
@@ -120,12 +131,40 @@ fn client((mut config, context): (Config, String)) -> Result<Connection> {
     config.default_retry = false;
     let server = config.cluster_url.to_string();
     let server = server.trim_end_matches('/').to_owned();
+    let identity = identity(&config, &context);
     let client = Client::try_from(config).map_err(|cause| {
         Error::usage(format!("cannot use the credentials of context \"{context}\" for {server}"))
             .because(cause)
             .hint("check the certificate and key data of its user and cluster in the kubeconfig")
     })?;
-    Ok(Connection { client, context, server, note: None })
+    Ok(Connection { client, context, server, note: None, identity })
+}
+
+/// Hash of what tells one user of one server from all others. Of a file with a token that is renewed
+/// all the time the path counts, of every other credential the text.
+fn identity(config: &Config, context: &str) -> String {
+    let user = &config.auth_info;
+    let certificate = user.client_certificate.as_ref().and_then(|path| std::fs::read(path).ok());
+    let authority = config.root_cert_file.as_ref().and_then(|path| std::fs::read(path).ok());
+    let parts = serde_json::json!({
+        "server": config.cluster_url.to_string(),
+        "authority": [config.root_cert.as_ref(), authority.map(|one| vec![one]).as_ref()],
+        "name": config.tls_server_name,
+        "user": user,
+        "certificate": certificate,
+        "context": context,
+    });
+    hash(&parts.to_string())
+}
+
+/// SHA-256 in hexadecimal.
+pub fn hash(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
 }
 
 /// Whether a server has our definitions; none if it does not say.
@@ -246,6 +285,21 @@ pub fn explain(what: impl Into<String>, needs: &str, cause: kube::Error) -> Erro
     }
 }
 
+/// What went wrong with a watch. None: it was too old (410) and is only begun again, with a list.
+pub fn watch_failure(problem: watcher::Error) -> Option<kube::Error> {
+    match problem {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => Some(cause),
+        watcher::Error::WatchError(status) if status.code == 410 => None,
+        watcher::Error::WatchError(status) => Some(kube::Error::Api(status)),
+        watcher::Error::NoResourceVersion => {
+            let cause = "the server sent an object without a version";
+            Some(kube::Error::ReadEvents(std::io::Error::other(cause)))
+        }
+    }
+}
+
 /// Runs a call of the API server, at most `deadline` long.
 ///
 /// # Errors
@@ -260,5 +314,29 @@ pub async fn call<T>(
         Ok(answer) => answer.map_err(|cause| explain(what, needs, cause)),
         Err(_) => Err(Error::new(format!("{what}: no answer after {} s", deadline.as_secs()))
             .hint("the server is overloaded or out of reach; try again, or check the network")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn a_watch_that_is_too_old_is_no_failure() {
+        let answer = |code| Box::new(Status { code, ..Status::default() });
+        assert!(watch_failure(watcher::Error::WatchError(answer(410))).is_none());
+        for problem in [
+            watcher::Error::WatchError(answer(500)),
+            watcher::Error::InitialListFailed(kube::Error::Api(answer(500))),
+        ] {
+            let cause = watch_failure(problem).unwrap();
+            let error = explain("cannot follow hosts", "watch hosts", cause);
+            assert_eq!(error.to_string(), "cannot follow hosts: the server answered 500");
+        }
+        let cause = watch_failure(watcher::Error::NoResourceVersion).unwrap();
+        let error = explain("cannot follow hosts", "watch hosts", cause);
+        assert!(crate::error::chain(&error).contains("an object without a version"));
     }
 }

@@ -26,7 +26,7 @@ use tokio::net::UnixStream;
 use tokio::sync::RwLock;
 use tower_service::Service;
 
-use super::client::Connection;
+use super::client::{Connection, hash};
 use super::definitions;
 use crate::config;
 use crate::error::{Error, Result};
@@ -62,7 +62,8 @@ pub async fn connect(folder: Option<&Path>) -> Result<Connection> {
     let role = Role::take(&folder).await?;
     let service = Shared { folder: folder.into(), role: Arc::new(RwLock::new(role)) };
     let client = Client::new(service, DEFAULT_NAMESPACE);
-    Ok(Connection { client, context: CONTEXT.to_owned(), server, note: None })
+    let identity = hash(&format!("{CONTEXT} {server}"));
+    Ok(Connection { client, context: CONTEXT.to_owned(), server, note: None, identity })
 }
 
 /// A server in memory with our definitions, which ends with its clients: ours, and that of a user
@@ -192,6 +193,7 @@ async fn prepare(server: &Server) -> Result<Connection> {
         context: CONTEXT.to_owned(),
         server: "in memory".to_owned(),
         note: None,
+        identity: hash("in memory"),
     };
     definitions::apply(&connection, DEFAULT_NAMESPACE, SERVED, |_line| {}).await?;
     Ok(connection)

@@ -1,31 +1,29 @@
-//! The hosts of one source as a watch keeps them: for each only what its fetcher must know to
-//! decide that nothing is to be written. About 250 bytes a host, no object is kept.
+//! The hosts of a namespace as one watch keeps them, for all sources of this process: of each
+//! source's hosts what its fetcher must know to decide that nothing is to be written (about 400 bytes a
+//! host), and of every host, whoever's it is, the keys of its identity ([`index`]; at 100,000 hosts 300
+//! bytes each with a provider's id alone, 460 with all keys and two MAC addresses). No object is kept.
+//!
+//! A source *has* a host that `status.sources` names it in, or whose label names it: the label alone is
+//! not enough, because a host that two sources have carries the label of one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use futures::{Stream, StreamExt};
 use k8s_openapi::jiff::Timestamp;
-use kube::Client;
-use kube::api::Api;
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 use serde_json::Value;
 use tokio::sync::watch as channel;
 use tokio::time::Instant;
 
-use crate::model::condition::{FALSE, PROVIDER_HEALTHY, SEEN, TRUE};
-use crate::model::diff::{Contested, Part, StoredHost, at, digest};
+use crate::model::condition::{FALSE, POSSIBLE_DUPLICATE, PROVIDER_HEALTHY, SEEN, TRUE};
+use crate::model::diff::{Contested, Part, StoredHost, at, digest, hash_text};
 use crate::model::host::{Phase, ScheduledEvent, SourceFacts};
+use crate::model::identity::{Fingerprint, Relation};
 use crate::model::labels;
 
-/// Longest time that an error of the watch counts. The watch tries again at least every 30 s.
-const ERROR_COUNTS: Duration = Duration::from_secs(75);
-/// Shortest time: one attempt to connect, and some more.
-const ERROR_COUNTS_AT_LEAST: Duration = Duration::from_secs(8);
-/// Errors that are further apart than this do not belong together (the backoff begins anew).
-const SAME_TROUBLE: Duration = Duration::from_mins(2);
+mod fleet;
+mod index;
+
+pub use self::fleet::{Fleet, Turn};
 
 /// What a fetcher must know of a stored host.
 #[derive(Clone, Debug)]
@@ -48,6 +46,12 @@ pub struct Known {
     pub since: Timestamp,
     /// Complete listings in a row without the host.
     pub missed: i32,
+    /// The host goes by the word of another source; `Some(true)`: that source says it is gone.
+    pub guest: Option<bool>,
+    /// Who has set `spec.providerID`; none: nobody.
+    pub provider: Option<ProviderId>,
+    /// Since when another host may be the same machine.
+    pub duplicate: Option<Timestamp>,
     /// Condition Seen, and since when.
     pub seen: Option<(bool, Timestamp)>,
     /// Condition `ProviderHealthy`, and since when.
@@ -60,12 +64,35 @@ pub struct Known {
     pub kept: Option<Kept>,
     /// Somebody deleted it; finalizers are at work.
     pub deleting: bool,
-    /// Region, which names the scope.
+    /// Region at the source, which names the scope.
     pub scope: Arc<str>,
     /// Account at the provider.
     pub account: Arc<str>,
     /// When this process first knew of it.
     pub appeared: Instant,
+}
+
+impl Known {
+    /// Whether it is the same object, and its source has said nothing new of it since `before`.
+    pub fn is_seen_as(&self, before: &Self) -> bool {
+        (&self.uid, &self.native, self.state) == (&before.uid, &before.native, before.state)
+            && (self.since, self.missed) == (before.since, before.missed)
+    }
+
+    /// Whether the source, which says this state of the machine, leaves to another one what only one
+    /// can say. Who still has a machine takes it over from whom it is gone for.
+    pub fn is_guest(&self, state: Phase) -> bool {
+        self.guest.is_some_and(|gone| !gone || state == Phase::Gone)
+    }
+}
+
+/// Who has set `spec.providerID`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderId {
+    /// This source's fetcher.
+    Ours,
+    /// Somebody else; the hash of it.
+    Others(u64),
 }
 
 /// Why a host that is gone stays.
@@ -100,6 +127,12 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Whether the source has this host.
+    pub fn has(&self, host: &StoredHost) -> bool {
+        let label = host.metadata.labels.as_ref().and_then(|all| all.get(labels::SOURCE));
+        label == Some(&self.source) || at(at(&host.status, "sources"), &self.source).is_object()
+    }
+
     /// Reads what must be known of a stored host.
     pub fn read(&self, host: &StoredHost, intern: &mut Interner) -> Known {
         let meta = &host.metadata;
@@ -109,24 +142,46 @@ impl Selection {
             meta.labels.as_ref().and_then(|all| all.get(key)).map_or("", String::as_str)
         };
         let created = meta.creation_timestamp.as_ref().map(|t| t.0).unwrap_or_default();
+        let owner = label(labels::SOURCE);
+        let guest = (!owner.is_empty() && owner != self.source).then(|| {
+            let theirs = at(at(at(&host.status, "sources"), owner), "state");
+            theirs == Phase::Gone.as_str()
+        });
+        let main = host.owned(&self.manager, Part::Main);
+        let provider = at(&host.spec, "providerID").as_str().filter(|id| !id.is_empty());
+        // conditions are the word of whose the host is
+        let condition = |type_| {
+            condition(&host.status, type_).filter(|_| guest.is_none()).map(|(s, t, _)| (s, t))
+        };
+        let region = facts.region.as_deref();
+        let account = facts.account.as_deref();
         Known {
             uid: meta.uid.as_deref().unwrap_or_default().into(),
             resource_version: meta.resource_version.as_deref().unwrap_or_default().into(),
-            main: digest(&host.owned(&self.manager, Part::Main)),
+            main: digest(&main),
             status: digest(&host.owned(&self.manager, Part::Status)),
-            contested: host.contested(&self.manager, None),
+            contested: match guest {
+                Some(_) => host.guest(&self.manager, owner),
+                None => host.contested(&self.manager, None),
+            },
             native: facts.uid.unwrap_or_default().into(),
             state: facts.state,
             since: facts.since.map_or(created, |t| t.0),
             missed: facts.missed.unwrap_or(0),
-            seen: condition(&host.status, SEEN).map(|(status, since, _)| (status, since)),
-            healthy: condition(&host.status, PROVIDER_HEALTHY).map(|(s, since, _)| (s, since)),
-            trouble: trouble(&host.status),
+            guest,
+            provider: provider.map(|id| {
+                let ours = !at(at(&main, "spec"), "providerID").is_null();
+                if ours { ProviderId::Ours } else { ProviderId::Others(hash_text(id)) }
+            }),
+            duplicate: condition(POSSIBLE_DUPLICATE).map(|(_, since)| since),
+            seen: condition(SEEN),
+            healthy: condition(PROVIDER_HEALTHY),
+            trouble: trouble(&host.status).filter(|_| guest.is_none()),
             held_until: held_until(&host.spec),
             kept: self.kept(host),
             deleting: meta.deletion_timestamp.is_some(),
-            scope: intern.get(label(labels::REGION)),
-            account: intern.get(label(labels::ACCOUNT)),
+            scope: intern.get(region.unwrap_or(label(labels::REGION))),
+            account: intern.get(account.unwrap_or(label(labels::ACCOUNT))),
             appeared: Instant::now(),
         }
     }
@@ -179,28 +234,6 @@ fn held_until(spec: &Value) -> Option<Timestamp> {
         .max()
 }
 
-/// A failure of the watch. A watch that works again says nothing while nothing changes; but the
-/// next attempt of a broken one comes after about twice the time since the last, and fails loudly.
-/// So one that has been silent for longer than that is established.
-#[derive(Clone, Copy, Debug)]
-struct Failure {
-    at: Instant,
-    counts: Duration,
-}
-
-impl Failure {
-    fn after(before: Option<Self>, now: Instant) -> Self {
-        let gap = before.map_or(Duration::ZERO, |b| now.saturating_duration_since(b.at));
-        let gap = if gap > SAME_TROUBLE { Duration::ZERO } else { gap };
-        let counts = (gap * 5 / 2 + ERROR_COUNTS_AT_LEAST).min(ERROR_COUNTS);
-        Self { at: now, counts }
-    }
-
-    fn is_mended(self, now: Instant) -> bool {
-        now.saturating_duration_since(self.at) > self.counts
-    }
-}
-
 /// Gives one shared copy of each of a few often repeated texts.
 #[derive(Debug, Default)]
 pub struct Interner(BTreeSet<Arc<str>>);
@@ -217,12 +250,86 @@ impl Interner {
     }
 }
 
+/// The hosts of one source.
 #[derive(Default)]
 struct Table {
     hosts: HashMap<Box<str>, Known>,
+    /// The names by the hash of the id at the source.
+    natives: HashMap<u64, Box<str>>,
     /// What the list at the beginning, or after a break, has brought so far.
     listing: Option<HashMap<Box<str>, Known>>,
     interner: Interner,
+}
+
+impl Table {
+    /// Keeps the newer of the two: the answer to a write may overtake the watch, and then older events
+    /// come after it.
+    fn store(&mut self, name: &str, new: Known) {
+        match self.hosts.get_mut(name) {
+            Some(old)
+                if old.uid == new.uid && older(&new.resource_version, &old.resource_version) =>
+            {
+                return;
+            }
+            Some(old) => {
+                let appeared = if old.uid == new.uid { old.appeared } else { new.appeared };
+                let native = std::mem::replace(old, Known { appeared, ..new }).native;
+                self.unlink(&native, name);
+            }
+            None => _ = self.hosts.insert(name.into(), new),
+        }
+        self.link(name);
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(old) = self.hosts.remove(name) {
+            self.unlink(&old.native, name);
+        }
+    }
+
+    /// Takes away a host that the source does not have any more, unless what is known is newer.
+    fn lost(&mut self, name: &str, version: &str) {
+        if self.hosts.get(name).is_some_and(|old| !older(version, &old.resource_version)) {
+            self.remove(name);
+        }
+    }
+
+    fn link(&mut self, name: &str) {
+        let Some(native) = self.hosts.get(name).map(|k| &k.native).filter(|n| !n.is_empty()) else {
+            return;
+        };
+        self.natives.entry(hash_text(native)).or_insert_with(|| name.into());
+    }
+
+    fn unlink(&mut self, native: &str, name: &str) {
+        let key = hash_text(native);
+        if self.natives.get(&key).is_some_and(|linked| **linked == *name) {
+            self.natives.remove(&key);
+        }
+    }
+
+    /// What was listed is what there is.
+    fn listed(&mut self) {
+        let Some(mut listing) = self.listing.take() else { return };
+        for (name, known) in &mut listing {
+            if let Some(old) = self.hosts.get(name).filter(|old| old.uid == known.uid) {
+                known.appeared = old.appeared;
+            }
+        }
+        self.hosts = listing;
+        self.hosts.shrink_to_fit();
+        let names: Vec<Box<str>> = self.hosts.keys().cloned().collect();
+        self.natives = HashMap::with_capacity(names.len());
+        for name in names {
+            self.link(&name);
+        }
+    }
+}
+
+/// Whether the first of two versions of an object is the older one. They are compared as numbers, as
+/// Kubernetes allows since 1.35.
+fn older(a: &str, b: &str) -> bool {
+    matches!((a.parse::<u64>(), b.parse::<u64>()), (Ok(a), Ok(b)) if a < b)
 }
 
 /// How far the watch is.
@@ -234,51 +341,62 @@ pub enum Sync {
     Synced,
 }
 
-/// The hosts of one source, kept by a watch.
+/// One source's part of the table.
+struct Member {
+    selection: Selection,
+    table: Mutex<Table>,
+}
+
+impl Member {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The hosts of one source, kept by the watch of a [`Fleet`].
 #[derive(Clone)]
 pub struct Hosts {
-    selection: Arc<Selection>,
-    table: Arc<Mutex<Table>>,
-    sync: Arc<channel::Sender<Sync>>,
-    last_error: Arc<Mutex<Option<Failure>>>,
+    member: Arc<Member>,
+    fleet: Fleet,
 }
 
 impl Hosts {
-    /// An empty table for this selection; [`Hosts::follow`] fills it.
-    pub fn new(selection: Selection) -> Self {
-        Self {
-            selection: Arc::new(selection),
-            table: Arc::default(),
-            sync: Arc::new(channel::Sender::new(Sync::Listing(None))),
-            last_error: Arc::default(),
-        }
-    }
-
     /// Which hosts these are.
     pub fn selection(&self) -> &Selection {
-        &self.selection
+        &self.member.selection
+    }
+
+    /// All hosts of the namespace, whoever's they are.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// Reports how far the watch is, and each change of that.
     pub fn progress(&self) -> channel::Receiver<Sync> {
-        self.sync.subscribe()
+        self.fleet.progress()
     }
 
     /// Whether the table is complete and nothing says that the watch is broken.
     pub fn in_sync(&self) -> bool {
-        let failed = *self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*self.sync.borrow(), Sync::Synced)
-            && failed.is_none_or(|failure| failure.is_mended(Instant::now()))
+        self.fleet.in_sync()
     }
 
     /// What is known of a host.
     pub fn get(&self, name: &str) -> Option<Known> {
-        self.lock().hosts.get(name).cloned()
+        self.member.lock().hosts.get(name).cloned()
+    }
+
+    /// The name of the host that has this id at the source.
+    pub fn named(&self, native: &str) -> Option<String> {
+        let table = self.member.lock();
+        let name = table.natives.get(&hash_text(native))?;
+        let known = table.hosts.get(name)?;
+        (*known.native == *native).then(|| name.to_string())
     }
 
     /// Number of hosts.
     pub fn len(&self) -> usize {
-        self.lock().hosts.len()
+        self.member.lock().hosts.len()
     }
 
     /// Whether there are none.
@@ -292,7 +410,8 @@ impl Hosts {
         scope: Option<&str>,
         mut pick: impl FnMut(&str, &Known) -> Option<T>,
     ) -> Vec<T> {
-        self.lock()
+        self.member
+            .lock()
             .hosts
             .iter()
             .filter(|(_, known)| scope.is_none_or(|scope| &*known.scope == scope))
@@ -302,154 +421,43 @@ impl Hosts {
 
     /// Number of hosts in this state, over all scopes.
     pub fn count(&self, state: Phase) -> usize {
-        self.lock().hosts.values().filter(|known| known.state == state).count()
+        self.member.lock().hosts.values().filter(|known| known.state == state).count()
+    }
+
+    /// The hosts that are, or may be, the machine with this fingerprint, and what they are to it.
+    /// Those that are this source's own are left out: its ids say which of its machines is which.
+    pub fn similar(&self, print: &Fingerprint) -> Vec<(Arc<str>, Relation)> {
+        let mut found = self.fleet.similar(print);
+        let table = self.member.lock();
+        found.retain(|(name, _)| {
+            !table.hosts.get(&**name).is_some_and(|k| k.guest.is_none() && !k.native.is_empty())
+        });
+        found
     }
 
     /// Takes in what the server answered to a write, ahead of the watch.
     pub fn put(&self, host: &StoredHost) -> Option<Known> {
         let name = host.metadata.name.as_deref()?;
-        let mut table = self.lock();
-        let known = self.selection.read(host, &mut table.interner);
-        store(&mut table.hosts, name, known.clone());
+        self.fleet.index(host);
+        let mut table = self.member.lock();
+        let known = self.member.selection.read(host, &mut table.interner);
+        if self.member.selection.has(host) {
+            table.store(name, known.clone());
+        } else {
+            table.lost(name, &known.resource_version);
+        }
         Some(known)
     }
 
     /// Forgets a host that the server says is not there.
     pub fn forget(&self, name: &str) {
-        self.lock().hosts.remove(name);
+        self.fleet.forget(name);
+        self.member.lock().remove(name);
     }
 
     /// Reads a host that did not come by the watch, without keeping it.
     pub fn read(&self, host: &StoredHost) -> Known {
-        self.selection.read(host, &mut self.lock().interner)
-    }
-
-    /// Follows the hosts on the server for ever, through errors and restarts of the server.
-    pub async fn follow(&self, client: Client) {
-        let api: Api<StoredHost> = Api::namespaced(client.clone(), &self.selection.namespace);
-        let config = watcher::Config::default().labels(&format!(
-            "{}={}",
-            labels::SOURCE,
-            self.selection.source
-        ));
-        let config = if streams_lists(&client).await { config.streaming_lists() } else { config };
-        self.consume(watch(api, config).default_backoff()).await;
-    }
-
-    async fn consume(&self, events: impl Stream<Item = watcher::Result<Event<StoredHost>>>) {
-        let mut events = std::pin::pin!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                    self.take(event);
-                }
-                Err(problem) => self.failed(problem),
-            }
-        }
-    }
-
-    fn failed(&self, problem: watcher::Error) {
-        {
-            let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = Some(Failure::after(*last, Instant::now()));
-        }
-        let error = explain(problem);
-        tracing::warn!(error = crate::error::chain(&error), "the watch on hosts failed");
-        let error = Arc::new(error);
-        self.sync.send_if_modified(|sync| match sync {
-            Sync::Listing(last) => {
-                *last = Some(error);
-                true
-            }
-            Sync::Synced => false,
-        });
-    }
-
-    fn take(&self, event: Event<StoredHost>) {
-        let mut table = self.lock();
-        match event {
-            Event::Init => table.listing = Some(HashMap::new()),
-            Event::InitApply(host) => {
-                if let Some((name, known)) = self.unpack(&host, &mut table.interner) {
-                    table.listing.get_or_insert_default().insert(name, known);
-                }
-            }
-            Event::InitDone => {
-                if let Some(mut listing) = table.listing.take() {
-                    for (name, known) in &mut listing {
-                        if let Some(old) = table.hosts.get(name).filter(|old| old.uid == known.uid)
-                        {
-                            known.appeared = old.appeared;
-                        }
-                    }
-                    table.hosts = listing;
-                    table.hosts.shrink_to_fit();
-                }
-                drop(table);
-                self.sync.send_replace(Sync::Synced);
-            }
-            Event::Apply(host) => {
-                if let Some((name, known)) = self.unpack(&host, &mut table.interner) {
-                    store(&mut table.hosts, &name, known);
-                }
-            }
-            Event::Delete(host) => {
-                if let Some(name) = host.metadata.name.as_deref() {
-                    table.hosts.remove(name);
-                }
-            }
-        }
-    }
-
-    fn unpack(&self, host: &StoredHost, interner: &mut Interner) -> Option<(Box<str>, Known)> {
-        let name = host.metadata.name.as_deref()?;
-        Some((name.into(), self.selection.read(host, interner)))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Keeps the newer of the two: the answer to a write may overtake the watch, and then older events
-/// come after it. Versions are compared as numbers, as Kubernetes allows since 1.35.
-fn store(hosts: &mut HashMap<Box<str>, Known>, name: &str, new: Known) {
-    let older =
-        |a: &str, b: &str| matches!((a.parse::<u64>(), b.parse::<u64>()), (Ok(a), Ok(b)) if a < b);
-    match hosts.get_mut(name) {
-        Some(old) if old.uid == new.uid && older(&new.resource_version, &old.resource_version) => {}
-        Some(old) if old.uid == new.uid => *old = Known { appeared: old.appeared, ..new },
-        Some(old) => *old = new,
-        None => {
-            hosts.insert(name.into(), new);
-        }
-    }
-}
-
-/// Streaming lists are on by default since 1.34 (gate `WatchList`); 1.33 answers 422 to them.
-async fn streams_lists(client: &Client) -> bool {
-    let version = tokio::time::timeout(Duration::from_secs(10), client.apiserver_version()).await;
-    let Ok(Ok(version)) = version else {
-        return false;
-    };
-    let number = |text: &str| -> u32 {
-        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().unwrap_or(0)
-    };
-    (number(&version.major), number(&version.minor)) >= (1, 34)
-}
-
-fn explain(problem: watcher::Error) -> crate::error::Error {
-    let what = "cannot watch hosts";
-    match problem {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => super::client::explain(what, "watch hosts", cause),
-        watcher::Error::WatchError(status) => {
-            super::client::explain(what, "watch hosts", kube::Error::Api(status))
-        }
-        watcher::Error::NoResourceVersion => crate::error::Error::new(what).because(problem),
+        self.member.selection.read(host, &mut self.member.lock().interner)
     }
 }
 

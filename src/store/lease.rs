@@ -5,6 +5,7 @@
 //! by the time since it last *saw* the Lease change, not by the times in it: clocks differ. Every
 //! write carries the version that was read, so of two that grab it at once one fails.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -27,6 +28,8 @@ const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(2);
 /// Longest wait for one answer: two tries must fit into the deadline.
 const ANSWER: Duration = Duration::from_secs(4);
+/// How long a single pass waits for its turn: a Lease that nobody renews lapses in that time.
+pub const TURN: Duration = Duration::from_secs(20);
 /// Longest identity that is written.
 const MAX_IDENTITY: usize = 128;
 
@@ -38,6 +41,51 @@ pub struct Leadership {
     manager: &'static str,
     /// The Lease as it was last seen, and since when it has been so.
     seen: Option<(Lease, Instant)>,
+    term: Term,
+}
+
+/// Whether a Lease is ours, and until when. A clone tells of the same Lease. Whoever writes under it
+/// looks right before each request, so that a process that stood still for a while sends nothing on
+/// behalf of a Lease that another one may have by now.
+#[derive(Clone, Debug, Default)]
+pub struct Term(Arc<Mutex<Standing>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum Standing {
+    /// The server has not told yet, or we gave it back.
+    #[default]
+    Unknown,
+    Ours {
+        until: Instant,
+    },
+    Others,
+}
+
+impl Term {
+    /// Whether the Lease is held, and was renewed so lately that nobody else can have it.
+    pub fn lasts(&self) -> bool {
+        self.until().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Whether another one held it when we looked last.
+    pub fn is_others(&self) -> bool {
+        matches!(self.standing(), Standing::Others)
+    }
+
+    fn until(&self) -> Option<Instant> {
+        match self.standing() {
+            Standing::Ours { until } => Some(until),
+            Standing::Unknown | Standing::Others => None,
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, standing: Standing) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
 }
 
 /// Who holds it.
@@ -52,12 +100,17 @@ impl Leadership {
     pub fn new(client: Client, namespace: &str, name: &str, manager: &'static str) -> Self {
         let identity = format!("{}_{}", machine(), uuid::Uuid::new_v4());
         let api = Api::namespaced(client, namespace);
-        Self { api, name: name.to_owned(), identity, manager, seen: None }
+        Self { api, name: name.to_owned(), identity, manager, seen: None, term: Term::default() }
     }
 
     /// Under which name it is held.
     pub fn identity(&self) -> &str {
         &self.identity
+    }
+
+    /// Whether it is held, and until when.
+    pub fn term(&self) -> Term {
+        self.term.clone()
     }
 
     /// Waits until the Lease is ours, at most `patience` long. Failures are logged and tried again.
@@ -96,18 +149,16 @@ impl Leadership {
 
     /// Renews the Lease until it is lost, and says why. Drop the work at once then.
     pub async fn keep(&mut self) -> Error {
-        let mut renewed = Instant::now();
         let lost = |why: &str| Error::new(why.to_owned()).hint("another one takes over");
         loop {
             tokio::time::sleep(RETRY).await;
-            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
-            let asked = Instant::now();
-            match tokio::time::timeout(left, self.try_once()).await {
-                Ok(Ok(Holder::We)) => renewed = asked,
+            let left = self.term.until().map(|until| until.duration_since(Instant::now()));
+            match tokio::time::timeout(left.unwrap_or_default(), self.try_once()).await {
+                Ok(Ok(Holder::We)) => {}
                 Ok(Ok(Holder::Another(name))) => {
                     return lost("the lease is lost").because(format!("\"{name}\" holds it"));
                 }
-                Ok(Err(problem)) if renewed.elapsed() < RENEW_DEADLINE => {
+                Ok(Err(problem)) if self.term.lasts() => {
                     tracing::warn!(lease = self.name, error = chain(&problem), "not renewed");
                 }
                 Ok(Err(_)) | Err(_) => {
@@ -119,6 +170,7 @@ impl Leadership {
 
     /// Gives the Lease back, so that another one may begin at once. What fails is left to time.
     pub async fn release(&mut self) {
+        self.term.set(Standing::Unknown);
         let Some((lease, _)) = &self.seen else { return };
         if holder(lease) != Some(&self.identity) {
             return;
@@ -136,6 +188,16 @@ impl Leadership {
 
     /// Looks at the Lease; takes or renews it if that is ours to do.
     async fn try_once(&mut self) -> Result<Holder> {
+        let asked = Instant::now();
+        let holder = self.look().await?;
+        self.term.set(match holder {
+            Holder::We => Standing::Ours { until: asked + RENEW_DEADLINE },
+            Holder::Another(_) => Standing::Others,
+        });
+        Ok(holder)
+    }
+
+    async fn look(&mut self) -> Result<Holder> {
         let what = format!("cannot read the lease \"{}\"", self.name);
         let found = within(&what, "get leases", self.api.get_opt(&self.name)).await?;
         let Some(lease) = found else {
@@ -287,4 +349,22 @@ fn machine() -> String {
     let legal = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let name: String = name.trim().chars().filter(legal).take(MAX_IDENTITY - 37).collect();
     if name.is_empty() { "inv-tui".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_term_ends_by_itself_and_with_the_lease() {
+        let term = Term::default();
+        let seen = term.clone();
+        assert!(!seen.lasts() && !seen.is_others());
+        term.set(Standing::Ours { until: Instant::now() + RENEW_DEADLINE });
+        assert!(seen.lasts());
+        term.set(Standing::Ours { until: Instant::now() });
+        assert!(!seen.lasts() && !seen.is_others(), "nobody renewed it in time");
+        term.set(Standing::Others);
+        assert!(!seen.lasts() && seen.is_others());
+    }
 }

@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod event;
 pub mod hosts;
 pub mod lease;
+pub mod list;
 pub mod objects;
 pub mod read;
 pub mod send;

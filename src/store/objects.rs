@@ -9,9 +9,9 @@ use kube::api::Api;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::store::client::{Connection, explain};
+use crate::store::client::{Connection, explain, watch_failure};
 
 /// Objects of a page.
 const PAGE: u32 = 500;
@@ -32,11 +32,13 @@ pub enum ObjectEvent<K> {
 }
 
 /// Follows the objects of a kind, in one namespace or in all, until the receiver of `events` is
-/// gone. Never ends by itself; every failure is an event.
+/// gone. A change of `again` makes it list anew at once: the server was gone, and a connection that
+/// died with it tells nobody. Never ends by itself; every failure is an event.
 pub async fn follow<K>(
     connection: Connection,
     namespace: Option<String>,
     events: mpsc::Sender<ObjectEvent<K>>,
+    mut again: watch::Receiver<u64>,
 ) where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     K: Clone + Debug + DeserializeOwned + Send + 'static,
@@ -45,12 +47,18 @@ pub async fn follow<K>(
         Some(namespace) => Api::namespaced(connection.client.clone(), namespace),
         None => Api::all(connection.client.clone()),
     };
-    let config = watcher::Config::default().page_size(PAGE);
-    let stream = watcher(api, config).default_backoff();
-    let mut stream = std::pin::pin!(stream);
+    let begin = || {
+        let config = watcher::Config::default().page_size(PAGE);
+        watcher(api.clone(), config).default_backoff().boxed()
+    };
+    let mut stream = begin();
     loop {
         let event = tokio::select! {
             event = stream.next() => event,
+            Ok(()) = again.changed() => {
+                stream = begin();
+                continue;
+            }
             () = events.closed() => return,
         };
         let Some(event) = event else { return };
@@ -78,18 +86,9 @@ fn without_managers<K: Resource>(mut object: K) -> Box<K> {
     Box::new(object)
 }
 
-/// A watch that is too old or that the server closed is no loss: the watcher lists again.
+/// Why they cannot be followed; none: the watcher only lists again.
 fn reason<K: Resource<DynamicType = ()>>(cause: watcher::Error) -> Option<String> {
-    let cause = match cause {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => cause,
-        watcher::Error::WatchError(status) if status.code == 410 => return None,
-        watcher::Error::WatchError(status) => kube::Error::Api(status),
-        watcher::Error::NoResourceVersion => {
-            return Some("the server sent an object without a version".to_owned());
-        }
-    };
+    let cause = watch_failure(cause)?;
     let kind = K::plural(&());
     let (what, needs) = (format!("cannot follow {kind}"), format!("watch {kind}"));
     Some(crate::error::chain(&explain(what, &needs, cause)))

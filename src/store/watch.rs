@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::error::{Error, Result};
 use crate::model::key::Uid;
 use crate::model::record::HostRecord;
-use crate::store::client::{Connection, DEADLINE, call, explain};
+use crate::store::client::{Connection, DEADLINE, call, explain, watch_failure};
 
 /// Rows of the first page, which is on the screen before the rest has been asked for.
 const FIRST_PAGE: u32 = 200;
@@ -211,16 +211,7 @@ fn refuses_streaming(cause: &watcher::Error) -> bool {
 
 /// A watch that is too old (410) or that the server closed is no loss: the watcher lists again.
 fn reason(cause: watcher::Error) -> Option<String> {
-    let cause = match cause {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => cause,
-        watcher::Error::WatchError(status) if status.code == 410 => return None,
-        watcher::Error::WatchError(status) => kube::Error::Api(status),
-        watcher::Error::NoResourceVersion => {
-            return Some("the server sent an object without a version".into());
-        }
-    };
+    let cause = watch_failure(cause)?;
     Some(crate::error::chain(&explain("cannot follow hosts", "watch hosts", cause)))
 }
 

@@ -18,6 +18,7 @@ mod config;
 mod heartbeat;
 mod hooks;
 pub mod identity;
+mod metrics;
 mod state;
 mod system;
 mod work;
@@ -33,10 +34,10 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
-use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 
 use self::config::AgentConfig;
+use self::metrics::Metrics;
 use self::work::{Agent, News};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::host::Host;
@@ -90,12 +91,22 @@ pub async fn run(args: AgentArgs, server: &ConnectOptions, namespace: &str) -> R
     let stop = signals::signals("stopping: a run that goes on is not ended")?;
     let mut agent = Agent::open(&config, &args.state_dir, namespace, &host)?;
     agent.settle_upgrade()?;
+    let (metrics, registry) = Metrics::new();
+    let (mut known, told) = (agent.ready(), metrics.clone());
+    tokio::spawn(async move {
+        while known.changed().await.is_ok() {
+            told.knows(known.borrow_and_update().is_ok());
+        }
+    });
     if let Some(address) = args.listen {
         let (listener, ready) = (http::bind(address).await?, agent.ready());
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, "health and metrics");
+        }
         let ready: http::Ready = Arc::new(move || ready.borrow().clone());
-        tokio::spawn(http::serve(listener, Arc::new(Registry::default()), ready, stop.clone()));
+        tokio::spawn(http::serve(listener, registry, ready, stop.clone()));
     }
-    let Some(connection) = connect(&args, server, namespace, &host, &stop).await? else {
+    let Some(connection) = connect(&args, server, namespace, &host, &metrics, &stop).await? else {
         return Ok(EXIT_DONE);
     };
     tracing::info!(host, namespace, server = connection.borrow().server, "agent");
@@ -104,6 +115,7 @@ pub async fn run(args: AgentArgs, server: &ConnectOptions, namespace: &str) -> R
         namespace.to_owned(),
         host.clone(),
         config.heartbeat,
+        metrics,
         stop.clone(),
     ));
     let (news, inbox) = mpsc::channel(64);
@@ -120,6 +132,7 @@ async fn connect(
     server: &ConnectOptions,
     namespace: &str,
     host: &str,
+    metrics: &Metrics,
     stop: &watch::Receiver<bool>,
 ) -> Result<Option<watch::Receiver<Connection>>> {
     let named = server.kubeconfig.is_some() || server.context.is_some() || server.embedded;
@@ -138,7 +151,9 @@ async fn connect(
     };
     let Some(held) = identity::obtain(options, stop.clone()).await? else { return Ok(None) };
     let (publish, connection) = watch::channel(held.connection().clone());
-    tokio::spawn(identity::keep(held, publish, stop.clone()));
+    let metrics = metrics.clone();
+    let told = move |ends| metrics.certificate(ends);
+    tokio::spawn(identity::keep(held, publish, told, stop.clone()));
     Ok(Some(connection))
 }
 

@@ -23,7 +23,7 @@ use crate::error::{EXIT_DONE, EXIT_FAILED, Error, Result};
 use crate::store::certificates::{self, CsrEvent};
 use crate::store::client::{ConnectOptions, connect};
 use crate::store::event::Events;
-use crate::store::lease::{Leadership, lead};
+use crate::store::lease::{Leadership, TURN, lead};
 use crate::store::write;
 use crate::tasks::{http, signals};
 use crate::telemetry::LogArgs;
@@ -34,8 +34,6 @@ const APPROVER: &str = "inv-tui-approve";
 const AGAIN: Duration = Duration::from_mins(1);
 /// Events of the watch that wait to be looked at.
 const WAITING: usize = 256;
-/// How long a single pass waits for another approver to end.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Approve certificate requests of hosts by a written policy.
 ///
@@ -63,7 +61,7 @@ pub struct ApproveArgs {
     pub log: LogArgs,
 }
 
-const STANDBY: &str = "another one works";
+const STANDBY: &str = "its turn has not come";
 const LISTING: &str = "requests are being listed";
 const LOST: &str = "requests cannot be followed";
 
@@ -113,9 +111,11 @@ pub async fn run(args: ApproveArgs, server: &ConnectOptions, namespace: &str) ->
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "health and metrics");
         }
-        let state = Arc::clone(&state);
+        let (state, term) = (Arc::clone(&state), leadership.term());
         let ready: http::Ready = Arc::new(move || {
             let why = *state.lock().unwrap_or_else(PoisonError::into_inner);
+            // one that waits for its turn is ready to take over
+            let why = why.filter(|why| *why != STANDBY || !term.is_others());
             why.map_or(Ok(()), |why| Err(why.to_owned()))
         });
         tokio::spawn(http::serve(listener, registry, ready, stop.clone()));
@@ -185,10 +185,11 @@ async fn work(context: &Arc<Context>, state: &State, mut stop: watch::Receiver<b
 /// Decides about what there is, once.
 async fn once(context: &Arc<Context>, leadership: &mut Leadership) -> Result<u8> {
     if !context.dry_run
-        && let Some(other) = leadership.acquire(Some(PATIENCE)).await?
+        && let Some(other) = leadership.acquire(Some(TURN)).await?
     {
         return Err(Error::new(format!("another approver works: \"{other}\""))
-            .hint("it decides about all requests; stop it, or look only with --dry-run"));
+            .hint("it decides about all requests; stop it, or look only with --dry-run")
+            .as_busy());
     }
     let pass = async {
         let mut approver = Approver::new(Arc::clone(context));

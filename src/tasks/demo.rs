@@ -4,8 +4,8 @@
 //! colleagues.
 //!
 //! ```text
-//! install  definitions, namespace, regions, clusters      before the explorer starts
-//! fill     hosts with their status, requests for certificates
+//! install  definitions, namespace, regions, clusters, sources      before the explorer starts
+//! fill     hosts with their status, requests for certificates, the first passes of the sources
 //! run      churn: hosts break, mend, come and go, are held ── change Hosts ──┐
 //!          agents: drain, run Ansible                       ◄── watch ────────┤
 //!          lifecycle: what follows                          ◄── watch ────────┘
@@ -20,6 +20,7 @@ mod churn;
 mod confirm;
 mod fill;
 mod heartbeats;
+mod sources;
 mod write;
 
 use std::convert::Infallible;
@@ -55,11 +56,12 @@ impl Demo {
             context: "demo".to_owned(),
             server: "in this program".to_owned(),
             note: None,
+            identity: String::from("demo"),
         }
     }
 
     /// Installs what has to be there before anybody looks: the definitions, the namespace, the
-    /// regions and the clusters. What is there already is left as it is.
+    /// regions, the clusters and the sources. What is there already is left as it is.
     ///
     /// # Errors
     /// What the server said.
@@ -67,13 +69,14 @@ impl Demo {
         fill::install(self).await
     }
 
-    /// Makes the hosts with their status, and the requests for certificates. What is there already
-    /// is left as it is. May be dropped at any time and called again.
+    /// Makes the hosts with their status, and the requests for certificates, and says how the
+    /// sources passed. What is there already is left as it is. May be dropped at any time and called again.
     ///
     /// # Errors
     /// What the server said, after several attempts.
     pub async fn fill(&self) -> Result<()> {
-        tokio::try_join!(fill::hosts(self, now()), certificates::fill(self)).map(|_| ())
+        tokio::try_join!(fill::hosts(self, now()), certificates::fill(self))?;
+        sources::pass(self).await
     }
 
     /// Fills the fleet, and plays everybody else until it is dropped. Errors are logged and tried
@@ -83,7 +86,7 @@ impl Demo {
             if let Err(error) = self.fill().await {
                 tracing::warn!(error = %chain(&error), "the demo fleet is not complete");
             }
-            churn::run(self).await
+            tokio::join!(churn::run(self), sources::run(self)).0
         };
         let (_stop, never_stopped) = watch::channel(false);
         let control = Control {

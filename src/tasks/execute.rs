@@ -230,6 +230,8 @@ impl Driver {
                 let soon = self.launched.is_some_and(|at| now.duration_since(at) < LAUNCH);
                 match (ours, soon) {
                     (true, true) => Next::Rest,
+                    // What keeps a run from being claimed keeps it from being begun.
+                    (true, false) if hindrance.is_some() => Next::Rest,
                     (true, false) => Next::Launch,
                     (false, _) => self.forget(entry),
                 }
@@ -262,7 +264,7 @@ impl Driver {
         now: Timestamp,
     ) -> Option<AnsibleStatus> {
         let ended = entry.read::<Ended>(RESULT);
-        let held = ended.is_none() && entry.lock().is_ok_and(|lock| lock.is_none());
+        let held = ended.is_none() && entry.goes_on();
         // The result may have come between the two questions.
         let ended = ended.or_else(|| entry.read::<Ended>(RESULT));
         if ended.is_none() && !held && !entry.has(BEGUN) {
@@ -358,22 +360,7 @@ impl Driver {
     }
 
     fn blank(&self, id: &str, state: RunState) -> AnsibleStatus {
-        AnsibleStatus {
-            request_id: id.to_owned(),
-            state,
-            started_at: None,
-            finished_at: None,
-            rc: None,
-            ok: None,
-            changed: None,
-            failed: None,
-            unreachable: None,
-            revision: None,
-            executor: Some(self.executor.clone()),
-            task: None,
-            message: None,
-            tail: None,
-        }
+        AnsibleStatus { executor: Some(self.executor.clone()), ..AnsibleStatus::new(id, state) }
     }
 }
 
@@ -424,3 +411,6 @@ pub(crate) fn stop_at(step: &str) {
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }
+
+#[cfg(test)]
+mod tests;

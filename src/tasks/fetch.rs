@@ -35,9 +35,33 @@
 //!    owns it (the lifecycle controller, once there is one).
 //!
 //! `spec.maintenance`, `ansible`, `os`, `serviceState` and `paused` are never in the set.
-//! No finalizer is put on hosts: the decommission task that would take it off does not exist yet,
-//! and a host with a finalizer that nobody removes could never be deleted.
+//!
+//! # A machine that several sources have
+//! A new machine goes into the Host that it clearly is (`write/place.rs`, by the rules of
+//! [`crate::model::identity`]), whoever's that is. There this source is a guest: it leaves out
+//! whatever anybody else has, facts too, and never writes the labels and conditions that say whose the
+//! host is. When the other source says that the machine is gone and this one still lists it, it takes
+//! the facts over, as in step 3.
+//!
+//! # Several fetchers
+//! A Lease for each source, `inv-tui-fetch-<source>`, says which one of several works on it; a
+//! single pass (`--once`) takes it too. When it is lost the pass is dropped. What may still arrive
+//! late, from a process that stood still, or from a slow network:
+//!
+//! - *Facts of a host that is there* carry no version. They may be older than what stands there by
+//!   one pass; the next pass finds a difference and writes it again.
+//! - *Missing, gone, removed* carry the version of the host that they were judged by, and are given
+//!   up if anything that the source says of it has changed since (`Known::is_seen_as`). So no listing
+//!   counts twice, and an old one ends no host of which a newer one had anything to write. (One mark
+//!   may still land on a host that the newer pass saw and left as it stood: a request that was on
+//!   its way for that long. The next pass takes it back, long before the grace time is over.)
+//! - Nothing is sent when the Lease was not renewed in time ([`Term`](crate::store::lease::Term)): a
+//!   process that wakes up after a pause looks at the clock before each write.
+//!
+//! No finalizer is put on hosts here: the decommission service puts its own on, so that where it does
+//! not run every host can be deleted at once.
 
+mod diff;
 mod lost;
 mod mapping;
 mod metrics;
@@ -66,8 +90,10 @@ use tokio::time::Instant;
 
 use crate::store::client::ConnectOptions;
 
+pub use self::diff::Output;
 pub use self::options::FetchArgs;
 
+use self::diff::{Paper, Totals};
 use self::lost::Policy;
 use self::metrics::Metrics;
 use self::progress::{Drawing, Progress};
@@ -75,8 +101,9 @@ use self::report::ScopeReport;
 use self::setup::Lazy;
 use self::source::SourceObject;
 use self::write::Writer;
-use crate::error::{EXIT_DONE, EXIT_USAGE, Error, Result, chain};
+use crate::error::{EXIT_BUSY, EXIT_DONE, EXIT_USAGE, Error, Result, chain};
 use crate::providers::{Provider, ProviderErrorKind, Scope};
+use crate::store::lease::{Leadership, TURN, lead};
 
 /// Scopes that are listed at once.
 const SCOPES: usize = 4;
@@ -100,9 +127,12 @@ struct Context {
     full_every: Duration,
     /// Since when only changes are of interest, by scope.
     read: Mutex<BTreeMap<String, Read>>,
-    dry_run: bool,
+    /// What a dry run would write, of all sources.
+    paper: Option<Arc<Paper>>,
     metrics: Metrics,
     progress: Arc<Progress>,
+    /// Who of several works on the source.
+    lease: tokio::sync::Mutex<Leadership>,
     stop: watch::Receiver<bool>,
 }
 
@@ -155,6 +185,11 @@ struct PassReport {
 }
 
 impl PassReport {
+    /// A pass that could not even begin.
+    fn failed(problem: Error) -> Self {
+        Self { problem: Some(problem), ..Self::default() }
+    }
+
     fn is_fine(&self) -> bool {
         self.problem.is_none()
             && self.scopes.iter().all(ScopeReport::is_fine)
@@ -178,13 +213,13 @@ pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> R
         return Ok(EXIT_DONE); // stopped while it waited for the server
     };
     if options.once {
-        return once(&contexts, interactive).await;
+        return once(&contexts, options.output, interactive).await;
     }
     // each by itself, so that none waits for another
     let mut running = JoinSet::new();
     for context in contexts {
         let stop = stop.clone();
-        running.spawn(async move { every(&context, stop).await });
+        running.spawn(async move { Box::pin(every(&context, stop)).await });
     }
     let mut broken = None;
     while let Some(ended) = running.join_next().await {
@@ -200,21 +235,19 @@ pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> R
 }
 
 /// One pass over each source.
-async fn once(contexts: &[Arc<Context>], interactive: bool) -> Result<u8> {
+async fn once(contexts: &[Arc<Context>], output: Output, interactive: bool) -> Result<u8> {
     let progress: Vec<_> = contexts.iter().map(|context| Arc::clone(&context.progress)).collect();
     let drawing = interactive.then(|| Drawing::start(progress));
-    let passes = contexts.iter().map(async |context| {
-        match start::listed(context.writer.hosts(), false, context.stop.clone()).await {
-            Ok(true) => pass(context).await,
-            Ok(false) => PassReport {
-                problem: Some(Error::new("stopped before the begin")),
-                ..PassReport::default()
-            },
-            Err(problem) => PassReport { problem: Some(problem), ..PassReport::default() },
-        }
-    });
-    let reports = futures::future::join_all(passes).await;
+    let reports = futures::future::join_all(contexts.iter().map(turn)).await;
     drop(drawing);
+    if let Some(paper) = contexts.first().and_then(|context| context.paper.as_ref()) {
+        let totals = contexts.iter().zip(&reports).map(|(context, report)| Totals {
+            source: &context.name,
+            seen: report.scopes.iter().map(|scope| scope.seen).sum(),
+            done: report.is_fine(),
+        });
+        paper.print(output, &totals.collect::<Vec<_>>());
+    }
     let total = reports.len();
     let mut failed = Vec::new();
     for (context, report) in contexts.iter().zip(reports) {
@@ -251,9 +284,51 @@ fn tell_person(report: &PassReport, whose: &str, interactive: bool) {
     }
 }
 
-/// The error of a single pass over several sources. The set-up is to blame only if it is for all.
+/// A single pass over a source, when it is its turn.
+async fn turn(context: &Arc<Context>) -> PassReport {
+    let begun = async {
+        match start::listed(context.writer.hosts(), false, context.stop.clone()).await {
+            Ok(true) => pass(context).await,
+            Ok(false) => PassReport::failed(Error::new("stopped before the begin")),
+            Err(problem) => PassReport::failed(problem),
+        }
+    };
+    if context.paper.is_some() {
+        return begun.await;
+    }
+    let mut lease = context.lease.lock().await;
+    let mut stop = context.stop.clone();
+    let held_by = tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => return PassReport::failed(Error::new("stopped before the begin")),
+        held_by = lease.acquire(Some(TURN)) => held_by,
+    };
+    match held_by {
+        Ok(None) => {}
+        Ok(Some(other)) => return PassReport::failed(busy(&context.name, &other)),
+        Err(problem) => return PassReport::failed(problem),
+    }
+    context.metrics.leads(true);
+    let report = tokio::select! {
+        biased;
+        lost = lease.keep() => PassReport::failed(lost),
+        report = begun => report,
+    };
+    context.metrics.leads(false);
+    lease.release().await;
+    report
+}
+
+fn busy(source: &str, other: &str) -> Error {
+    Error::new(format!("another fetcher works on source \"{source}\": \"{other}\""))
+        .hint("nothing is to be done by hand then; stop it first if you want to, or look only with --dry-run")
+        .as_busy()
+}
+
+/// The error of a single pass over several sources. The set-up, or another fetcher, is to blame only
+/// if it is for all.
 fn several_failed(failed: Vec<(String, Error)>, total: usize) -> Error {
-    let setup = failed.len() == total && failed.iter().all(|(_, e)| e.exit_code() == EXIT_USAGE);
+    let all = |code| failed.len() == total && failed.iter().all(|(_, e)| e.exit_code() == code);
+    let (setup, others) = (all(EXIT_USAGE), all(EXIT_BUSY));
     let names = failed.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     let what = format!("{} of {total} sources not fully done ({names})", failed.len());
     for (name, problem) in &failed {
@@ -269,7 +344,11 @@ fn several_failed(failed: Vec<(String, Error)>, total: usize) -> Error {
         return first;
     }
     let error = Error::new(what).because(first);
-    if setup { error.as_usage() } else { error }
+    match (setup, others) {
+        (true, _) => error.as_usage(),
+        (_, true) => error.as_busy(),
+        _ => error,
+    }
 }
 
 /// The error that a single pass ends with. The set-up is to blame only if nothing at all worked.
@@ -286,7 +365,7 @@ fn once_failed(report: PassReport) -> Error {
     let first = report.scopes.into_iter().filter(|s| !s.is_fine() || s.denied).find_map(|scope| {
         let trip = scope.breaker.map(|trip| {
             Error::new(format!("breaker open: {trip}")).hint(format!(
-                "if the hosts are really gone, run once with --accept-loss {}",
+                "if the hosts are really gone, start it once with --accept-loss {}",
                 scope.name
             ))
         });
@@ -301,11 +380,21 @@ fn once_failed(report: PassReport) -> Error {
     if setup { error.as_usage() } else { error }
 }
 
-/// Passes over a source until a stop is asked for.
-async fn every(context: &Arc<Context>, mut stop: watch::Receiver<bool>) -> Result<()> {
+/// Passes over a source whenever its Lease is held, until a stop is asked for.
+async fn every(context: &Arc<Context>, stop: watch::Receiver<bool>) -> Result<()> {
     if !start::listed(context.writer.hosts(), true, stop.clone()).await? {
         return Ok(());
     }
+    let mut lease = context.lease.lock().await;
+    let told = |leads| context.metrics.leads(leads);
+    lead(&mut lease, stop.clone(), told, || Box::pin(passes(context, stop.clone()))).await;
+    tracing::info!(source = context.name, "stopped");
+    Ok(())
+}
+
+/// Passes over a source until a stop is asked for. Dropped when the Lease is lost: what is under way
+/// then ends with it, and what was sent already does no harm (see above).
+async fn passes(context: &Arc<Context>, mut stop: watch::Receiver<bool>) {
     loop {
         let began = Instant::now();
         let report = pass(context).await;
@@ -328,8 +417,6 @@ async fn every(context: &Arc<Context>, mut stop: watch::Receiver<bool>) -> Resul
             () = stirred => tracing::info!(source = context.name, "the source changed"),
         }
     }
-    tracing::info!(source = context.name, "stopped");
-    Ok(())
 }
 
 /// The scopes of a source, whose provider is made if it is not yet.
@@ -350,7 +437,12 @@ async fn pass(context: &Arc<Context>) -> PassReport {
     let now = start::now();
     context.writer.begin();
     let mut report = PassReport::default();
-    match scopes(context).await {
+    let made = if context.paper.is_some() { Ok(()) } else { context.source.ensure().await.map(drop) };
+    let scopes = match made {
+        Ok(()) => scopes(context).await,
+        Err(problem) => Err(problem),
+    };
+    match scopes {
         Err(problem) => report.problem = Some(problem),
         Ok((provider, scopes)) => {
             let places = Arc::new(Semaphore::new(SCOPES));
@@ -378,7 +470,7 @@ async fn pass(context: &Arc<Context>) -> PassReport {
     }
     report.scopes.sort_by(|a, b| a.name.cmp(&b.name));
     report.duration = began.elapsed();
-    if !context.stopped() && !context.dry_run {
+    if !context.stopped() && context.paper.is_none() && context.writer.may() {
         let unwritten = context.source.write(&report, start::now()).await.err();
         report.problem = report.problem.or(unwritten);
     }

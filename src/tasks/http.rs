@@ -49,13 +49,22 @@ pub async fn serve(
     listener: TcpListener,
     registry: Arc<Registry>,
     ready: Ready,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
-    let router = Router::new()
+    serve_router(listener, router(registry, ready), stop).await;
+}
+
+/// The three paths.
+pub fn router(registry: Arc<Registry>, ready: Ready) -> Router {
+    Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(Served { ready, registry });
+        .with_state(Served { ready, registry })
+}
+
+/// Serves these paths, as [`serve`] does.
+pub async fn serve_router(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };

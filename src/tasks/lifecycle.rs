@@ -22,7 +22,6 @@ mod table;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -31,25 +30,21 @@ use tokio::sync::watch;
 pub use self::control::Control;
 pub use self::metrics::Metrics;
 
-use crate::error::{EXIT_DONE, EXIT_USAGE, Error, Result, chain};
-use crate::store::client::{ConnectOptions, Connection, DEADLINE, LIFECYCLE, call, connect};
-use crate::store::lease::{Leadership, lead};
-use crate::tasks::{http, signals};
+use crate::error::{EXIT_DONE, Error, Result};
+use crate::store::client::{ConnectOptions, LIFECYCLE, connect};
+use crate::store::lease::{Leadership, TURN, lead};
+use crate::tasks::{http, reach, signals};
 use crate::telemetry::LogArgs;
 
 /// Where health and metrics are served while the task runs as a service.
 const LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9418);
-/// How long a single pass waits for its turn: a Lease that nobody renews lapses in that time.
-const TURN: Duration = Duration::from_secs(20);
-/// Longest wait between two tries to reach the server at the start of a service.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Derive phase and conditions, end holds that ran out, count clusters and regions
 ///
 /// Watches the hosts of one namespace and writes what follows, under the field manager
 /// inv-tui-lifecycle. Of several, one works: the holder of the Lease inv-tui-lifecycle. Exit codes:
-/// 0 done, 1 partly or not done, 2 wrong usage or set-up.
+/// 0 done, 1 partly or not done, 2 wrong usage or set-up, 3 another one works.
 #[derive(Args, Clone, Debug)]
 pub struct LifecycleArgs {
     /// Settle every host, cluster and region once, then exit
@@ -64,7 +59,7 @@ pub struct LifecycleArgs {
 }
 
 /// The time, to the second: Kubernetes keeps no more, so more would never compare equal.
-fn now() -> Timestamp {
+pub(in crate::tasks) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default()
 }
 
@@ -92,7 +87,8 @@ pub async fn run(args: LifecycleArgs, server: &ConnectOptions, namespace: &str) 
         let ready: http::Ready = Arc::new(move || counted.ready());
         tokio::spawn(http::serve(listener, registry, ready, stop.clone()));
     }
-    if !until_reachable(&connection, namespace, !args.once, stop.clone()).await? {
+    let check = async || reach::hosts(&connection, namespace, None).await;
+    if !reach::until_reachable(!args.once, stop.clone(), check).await? {
         return Ok(EXIT_DONE);
     }
     let client = connection.client.clone();
@@ -127,7 +123,8 @@ async fn once(
 ) -> Result<u8> {
     if let Some(other) = leadership.acquire(Some(TURN)).await? {
         return Err(Error::new(format!("another lifecycle controller works here: \"{other}\""))
-            .hint("nothing is to be done by hand then; stop it first if you want to"));
+            .hint("nothing is to be done by hand then; stop it first if you want to")
+            .as_busy());
     }
     let ended = tokio::select! {
         lost = leadership.keep() => Err(lost),
@@ -138,49 +135,5 @@ async fn once(
         0 => Ok(EXIT_DONE),
         failed => Err(Error::new(format!("{failed} objects could not be settled"))
             .hint("the log says why for each of them")),
-    }
-}
-
-/// Whether the server serves hosts and lets us read them. A service tries again for ever while the
-/// server is out of reach. False: a stop was asked for.
-async fn until_reachable(
-    connection: &Connection,
-    namespace: &str,
-    service: bool,
-    mut stop: watch::Receiver<bool>,
-) -> Result<bool> {
-    let mut wait = Duration::from_secs(1);
-    loop {
-        match check(connection, namespace).await {
-            Ok(()) => return Ok(true),
-            Err(problem) if !service || problem.exit_code() == EXIT_USAGE => return Err(problem),
-            Err(problem) => {
-                tracing::warn!(error = chain(&problem), hint = problem.next_step(), "tries again");
-            }
-        }
-        let jittered = wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return Ok(false),
-            () = tokio::time::sleep(jittered) => {}
-        }
-        wait = (wait * 2).min(LONGEST_WAIT);
-    }
-}
-
-async fn check(connection: &Connection, namespace: &str) -> Result<()> {
-    use crate::model::diff::StoredHost;
-    use kube::api::{Api, ListParams};
-    let hosts: Api<StoredHost> = Api::namespaced(connection.client.clone(), namespace);
-    let one = ListParams::default().limit(1);
-    let what = format!("cannot list hosts on {}", connection.server);
-    match tokio::time::timeout(DEADLINE, hosts.list(&one)).await {
-        // 429 and the 5xx pass; anything else that the server says stays true
-        Ok(Err(kube::Error::Api(status))) if status.code < 429 => {
-            let cause = kube::Error::Api(status);
-            Err(crate::store::client::explain(what, "list hosts", cause).as_usage())
-        }
-        Ok(answer) => call(&what, "list hosts", DEADLINE, async { answer }).await.map(drop),
-        Err(_) => Err(Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()))
-            .hint("the server is overloaded or out of reach")),
     }
 }

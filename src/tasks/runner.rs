@@ -27,21 +27,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use kube::api::{Api, ListParams};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use self::config::RunnerConfig;
 use self::control::Control;
 use self::metrics::Metrics;
-use crate::error::{EXIT_DONE, Error, Result, chain};
-use crate::model::diff::StoredHost;
-use crate::store::client::{
-    ConnectOptions, Connection, DEADLINE, RUNNER, connect_to_cluster, explain,
-};
+use crate::error::{EXIT_DONE, Error, Result};
+use crate::store::client::{ConnectOptions, DEADLINE, RUNNER, connect_to_cluster};
 use crate::store::lease::{Leadership, lead};
 use crate::tasks::execute::ledger;
-use crate::tasks::{http, signals};
+use crate::tasks::{http, reach, signals};
 use crate::telemetry::LogArgs;
 
 /// Where health and metrics are served.
@@ -89,7 +85,10 @@ pub async fn run(args: RunnerArgs, server: &ConnectOptions, namespace: &str) -> 
     let (metrics, registry) = Metrics::new();
     let listener = http::bind(args.listen.unwrap_or(LISTEN)).await?;
     let connection = connect_to_cluster(server).await?;
-    check(&connection, namespace, args.selector.as_deref()).await?;
+    if let Err(problem) = reach::hosts(&connection, namespace, args.selector.as_deref()).await {
+        // a server that is out of reach is waited for by the watch
+        reach::passes(problem)?;
+    }
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, "health and metrics");
     }
@@ -154,26 +153,6 @@ fn lease_name(selector: Option<&str>) -> String {
             }
             name
         }
-    }
-}
-
-/// Whether the hosts can be read. A server that is out of reach is waited for later.
-async fn check(connection: &Connection, namespace: &str, selector: Option<&str>) -> Result<()> {
-    let hosts: Api<StoredHost> = Api::namespaced(connection.client.clone(), namespace);
-    let mut one = ListParams::default().limit(1);
-    one.label_selector = selector.map(ToOwned::to_owned);
-    let what = format!("cannot list hosts on {}", connection.server);
-    match tokio::time::timeout(DEADLINE, hosts.list(&one)).await {
-        // 429 and the 5xx pass; anything else that the server says stays true
-        Ok(Err(kube::Error::Api(status))) if status.code < 429 => {
-            Err(explain(what, "list hosts", kube::Error::Api(status)).as_usage())
-        }
-        Ok(Err(cause)) => {
-            let error = explain(what, "list hosts", cause);
-            tracing::warn!(error = chain(&error), hint = error.next_step(), "tries again");
-            Ok(())
-        }
-        Ok(Ok(_)) | Err(_) => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::model::filter::Filter;
-use crate::model::selection::{Absence, Rules, Selection};
+use crate::model::selection::{Include, Rules, Selection};
 use crate::model::text;
 
 /// Which hosts are given.
@@ -20,30 +20,10 @@ pub struct SelectArgs {
     pub include: Vec<Include>,
 }
 
-/// A word after `--include`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Include {
-    /// Whatever the reason is.
-    All,
-    /// This reason.
-    One(Absence),
-}
-
-impl std::str::FromStr for Include {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        if text == "all" {
-            return Ok(Self::All);
-        }
-        text.parse().map(Self::One).map_err(|problem: String| format!("{problem}, all"))
-    }
-}
-
 impl SelectArgs {
     /// The rules that the options give.
     pub fn rules(&self) -> Rules {
-        rules(&self.include)
+        Rules::of(&self.include)
     }
 
     /// Filter and rules, as of `now`.
@@ -54,17 +34,6 @@ impl SelectArgs {
         let filter = parse_filter(self.filter.as_deref().unwrap_or_default())?;
         Ok(Selection::new(filter, self.rules(), now))
     }
-}
-
-/// The rules that these words give.
-pub fn rules(include: &[Include]) -> Rules {
-    if include.contains(&Include::All) {
-        return Rules::everything();
-    }
-    Rules::including(include.iter().filter_map(|one| match one {
-        Include::All => None,
-        Include::One(absence) => Some(*absence),
-    }))
 }
 
 /// Reads a filter that came from an option or a file.
@@ -83,6 +52,7 @@ pub fn parse_filter(filter: &str) -> Result<Filter> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::selection::Absence;
     use clap::Parser;
 
     #[derive(Parser)]

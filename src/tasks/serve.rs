@@ -1,5 +1,7 @@
 //! `inv-tui --headless serve`: the embedded API server for others, over TLS.
 
+mod metrics;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 
+use super::http;
 use super::signals::signals;
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::server::auth::authority::{Authority, LOOPBACK, ServerCertificate};
@@ -38,6 +41,9 @@ pub struct ServeArgs {
     /// Bearer tokens: lines of token,user,uid,"group,group"; the file must be yours alone
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Serve /healthz, /readyz and /metrics here too, for example 127.0.0.1:9422
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["user", "backup"])]
+    pub metrics: Option<SocketAddr>,
     /// Only write a kubeconfig for this user, with the role of --role, and exit
     #[arg(long, value_name = "NAME", requires_all = ["role", "write_kubeconfig"])]
     pub user: Option<String>,
@@ -67,6 +73,10 @@ pub enum Role {
     Lifecycle,
     /// Runs Ansible on hosts without an agent
     Runner,
+    /// Does what is to be done before a host goes
+    Decommissioner,
+    /// Tells Prometheus of hosts, and Alertmanager of their maintenance
+    Monitor,
     /// May ask for the certificate of a host's agent
     Bootstrapper,
     /// Everything
@@ -82,6 +92,8 @@ impl Role {
             Self::Approver => roles::APPROVERS,
             Self::Lifecycle => roles::LIFECYCLE,
             Self::Runner => roles::RUNNERS,
+            Self::Decommissioner => roles::DECOMMISSIONERS,
+            Self::Monitor => roles::MONITORS,
             Self::Bootstrapper => roles::BOOTSTRAPPERS,
             Self::Admin => roles::ADMINS,
         }
@@ -128,6 +140,10 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
     };
     let listener = TcpListener::bind(args.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
+    let monitor = match args.metrics {
+        Some(address) => Some(http::bind(address).await?),
+        None => None,
+    };
     let mut stop = signals("stopping: requests may finish, watches end")?;
 
     let (server, authenticator) = embedded::serve(&folder, lock, tokens).await?;
@@ -140,6 +156,14 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
     let certificate = ServerCertificate::new(authority, &names, Timestamp::now)?;
     let tls = listen::tls(Arc::new(certificate))?;
     let handler = embedded::handler(&server, &authenticator);
+    if let Some(monitor) = monitor {
+        if let Ok(address) = monitor.local_addr() {
+            tracing::info!(%address, "health and metrics");
+        }
+        // It serves before it is asked anything.
+        let ready: http::Ready = Arc::new(|| Ok(()));
+        tokio::spawn(http::serve(monitor, metrics::registry(&server), ready, stop.clone()));
+    }
     tracing::info!(%address, kubeconfig = %file.display(), revision = server.revision(), "serving");
     // One line for whoever started it, a script above all.
     let _ = writeln!(std::io::stdout(), "https://{address}");

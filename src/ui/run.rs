@@ -211,8 +211,12 @@ impl Effects {
             retry,
         ));
         let forward = messages.clone();
+        let (recovered, again) = watch::channel(0);
         tasks.spawn(async move {
             while let Some(event) = events.recv().await {
+                if matches!(event, FleetEvent::Recovered) {
+                    recovered.send_modify(|times| *times += 1);
+                }
                 if forward.send(Msg::Fleet(event)).await.is_err() {
                     return;
                 }
@@ -235,8 +239,9 @@ impl Effects {
                 }
             }
         });
-        follow(&mut tasks, &connection, namespace.as_deref(), &messages, Msg::Clusters);
-        follow(&mut tasks, &connection, namespace.as_deref(), &messages, Msg::Sources);
+        let from = (&connection, namespace.as_deref(), again);
+        follow(&mut tasks, from.clone(), &messages, Msg::Clusters);
+        follow(&mut tasks, from, &messages, Msg::Sources);
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
         let mut effects =
             Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks };
@@ -337,8 +342,7 @@ impl Executor for Effects {
 /// Follows the objects of a kind; what happens to them becomes messages.
 fn follow<K>(
     tasks: &mut JoinSet<()>,
-    connection: &Connection,
-    namespace: Option<&str>,
+    (connection, namespace, again): (&Connection, Option<&str>, watch::Receiver<u64>),
     messages: &mpsc::Sender<Msg>,
     message: impl Fn(ObjectEvent<K>) -> Msg + Send + 'static,
 ) where
@@ -347,7 +351,7 @@ fn follow<K>(
 {
     let (events, mut happened) = mpsc::channel(QUEUE);
     let namespace = namespace.map(ToOwned::to_owned);
-    tasks.spawn(objects::follow(connection.clone(), namespace, events));
+    tasks.spawn(objects::follow(connection.clone(), namespace, events, again));
     let forward = messages.clone();
     tasks.spawn(async move {
         while let Some(event) = happened.recv().await {

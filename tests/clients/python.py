@@ -70,17 +70,6 @@ def box(name, **spec):
     }
 
 
-def until(what, ask):
-    """Asks again until the answer is true; the answer."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def refused(status, reason, call):
     """The call must fail with this code and reason."""
     try:
@@ -92,15 +81,32 @@ def refused(status, reason, call):
     raise AssertionError(f"not refused: {status} {reason}")
 
 
+def established(api):
+    """Waits until the server says that the definition is in force."""
+    name = f"boxes.{GROUP}"
+    changes = watch.Watch()
+    for event in changes.stream(
+        api.list_custom_resource_definition,
+        field_selector=f"metadata.name={name}",
+        timeout_seconds=PATIENCE,
+    ):
+        conditions = event["object"].status.conditions or []
+        if any(c.type == "Established" and c.status == "True" for c in conditions):
+            changes.stop()
+            return
+    raise AssertionError("the definition is not established")
+
+
 def served(custom):
-    def ask():
+    """Asks until the kind is there: a server may serve it a moment after it has said so, and nothing
+    tells when. Each request is its own pause; 429 is the server's way to say that it is too soon."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
         try:
             return custom.list_namespaced_custom_object(GROUP, "v1", NAMESPACE, "boxes")
         except ApiException as error:
             assert error.status in (404, 429), error
-            return None
-
-    until("the kind is served", ask)
+            assert time.monotonic() < deadline, "the kind is not served"
 
 
 def versions():
@@ -117,12 +123,7 @@ def definitions():
     api.create_custom_resource_definition(definition())
     refused(409, "AlreadyExists", lambda: api.create_custom_resource_definition(definition()))
 
-    def established():
-        found = api.read_custom_resource_definition(f"boxes.{GROUP}")
-        conditions = found.status.conditions or []
-        return any(c.type == "Established" and c.status == "True" for c in conditions)
-
-    until("the definition is established", established)
+    established(api)
     served(client.CustomObjectsApi())
     names = [item.metadata.name for item in api.list_custom_resource_definition().items]
     assert f"boxes.{GROUP}" in names, names

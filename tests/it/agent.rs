@@ -304,9 +304,15 @@ async fn a_run_outlives_its_agent_and_a_killed_run_is_unknown() {
     wait_for("the playbook", async || begun.exists().then_some(())).await;
     drop(agent);
     let folder = machine.path("state/runs/web-1,o2");
-    for pid in processes_naming(folder.to_str().unwrap()) {
-        let _ = std::process::Command::new("kill").args(["-9", &pid]).status();
-    }
+    // Ansible may be about to start a process that is not there yet when the others are found.
+    wait_for("the end of all of them", async || {
+        let left = processes_naming(folder.to_str().unwrap());
+        for pid in &left {
+            let _ = std::process::Command::new("kill").args(["-9", pid]).status();
+        }
+        left.is_empty().then_some(())
+    })
+    .await;
     // This agent tells the end, and dies before the ledger knows that.
     assert_eq!(ended(machine.agent(Some("told"))).await.code, -1);
     let run = machine.ends("o2").await;

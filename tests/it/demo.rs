@@ -31,6 +31,9 @@ fn any_view_can_be_printed() {
     assert!(code == 0 && help.contains("Keys") && help.contains("zM"), "{help}");
     let (code, open, _) = snapshot(&[&demo[..], &["z R j j"]].concat());
     assert!(code == 0 && open.contains("10."), "{open}");
+    let (code, sources, _) = snapshot(&[&demo[..], &["v s"]].concat());
+    assert!(code == 0 && sources.contains("✖ breaker open  ibm"), "{sources}");
+    assert!(sources.contains("● healthy       netbox"), "{sources}");
     let (code, _, err) = snapshot(&[&demo[..], &["nokey"]].concat());
     assert!(code == 2 && err.contains("nokey"), "{err}");
     let (code, _, err) = snapshot(&["--demo", "--snapshot", "5x5"]);
@@ -46,7 +49,8 @@ fn every_key_works_in_the_demo_and_agents_answer() {
     pty.send("/cluster:lb-dev-1\r");
     pty.shows("5 of 40");
     pty.send("zRG");
-    pty.opens("m", "put into maintenance");
+    pty.send("m");
+    pty.shows("put into maintenance");
     pty.send("y");
     pty.shows("is in maintenance until");
     // The simulated agent confirms it in the status, where the tree takes the state from.

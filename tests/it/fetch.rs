@@ -1,9 +1,13 @@
 //! `inv-tui --headless fetch`, the built program.
 
 mod accounts;
+mod dry_run;
 mod lifecycle;
+mod odd;
 mod ownership;
+mod replicas;
 pub(crate) mod service;
+mod three_sources;
 mod trouble;
 
 use inv_tui::model::host::Phase;
@@ -12,7 +16,7 @@ use serde_json::Value;
 
 use crate::support::World;
 use crate::support::ec2::{Moto, name};
-use crate::support::scripted::{Page, Scripted, instance, instances};
+use crate::support::scripted::{Page, Scripted, instances};
 
 const FETCHER: &str = "inv-tui-fetch-aws";
 
@@ -210,27 +214,5 @@ async fn all_regions_are_found_and_denied_ones_left_out() {
         .await
         .with(1)
         .says(&["ec2:DescribeInstances", "UnauthorizedOperation"]);
-    world.end().await;
-}
-
-#[tokio::test]
-async fn a_dry_run_writes_nothing() {
-    let Some(world) = World::begin("dry").await else { return };
-    let ec2 = Scripted::begin().await;
-    ec2.hosts("eu-north-1", vec![instance(7)]);
-    let run = world.program(&[
-        "fetch",
-        "--dry-run",
-        "--endpoint-url",
-        &ec2.url,
-        "--region",
-        "eu-north-1",
-    ]);
-    let run = crate::support::run(run).await.with(0);
-    assert_eq!(
-        run.stdout,
-        format!("would create host \"{}\"\n", crate::support::scripted::name(7))
-    );
-    assert!(world.all_hosts().await.is_empty());
     world.end().await;
 }

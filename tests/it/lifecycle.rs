@@ -185,8 +185,8 @@ async fn kubectl_shows_what_follows() {
     let table = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<Vec<&str>> =
         table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0][4..7], ["STATE", "READY", "MAINT"], "{table}");
-    assert_eq!(lines[1][4..7], ["Maintenance", "False", "ann"], "{table}");
+    assert_eq!(lines[0][4..8], ["STATE", "SERVICE", "READY", "MAINT"], "{table}");
+    assert_eq!(lines[1][4..8], ["Maintenance", "Held", "False", "ann"], "{table}");
     world.end().await;
 }
 

@@ -2,10 +2,12 @@
 //! that replay what the real ones send: their field names, their paging, their errors.
 
 mod file;
+mod identity;
 mod ibm_classic;
 mod ibm_vpc;
 mod kubernetes;
 mod netbox;
+mod odd;
 mod replay;
 mod several;
 

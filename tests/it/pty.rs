@@ -10,6 +10,8 @@ use portable_pty::{ChildKiller, CommandBuilder, MasterPty, PtySize, native_pty_s
 
 /// How long anything may take to show on the screen.
 const DEADLINE: Duration = Duration::from_mins(1);
+/// When nothing more has come for so long, what is there is taken for the whole picture.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// A program that runs in a terminal of its own.
 pub(crate) struct Pty {
@@ -28,6 +30,17 @@ pub(crate) struct Pty {
 struct Seen {
     parser: vt100::Parser,
     raw: Vec<u8>,
+}
+
+impl Seen {
+    /// Whether the last picture has come to its end, which is where the cursor goes.
+    fn is_whole(&self) -> bool {
+        const CURSOR: &[u8] = b"\x1b[?25";
+        let tail = &self.raw[self.raw.len().saturating_sub(24)..];
+        let at = tail.windows(CURSOR.len()).rposition(|bytes| bytes == CURSOR);
+        let rest = at.map(|at| &tail[at + CURSOR.len()..]);
+        rest.is_some_and(|rest| rest == b"l" || rest.starts_with(b"h\x1b[") && rest.ends_with(b"H"))
+    }
 }
 
 impl Pty {
@@ -113,22 +126,6 @@ impl Pty {
         self.until(&format!("shows \"{text}\""), |screen| screen.contains(text))
     }
 
-    /// Presses a key until its strip shows this: the program may not have been told yet who we are.
-    pub(crate) fn opens(&mut self, key: &str, text: &str) -> String {
-        const EARLY: &str = "the server has not told yet";
-        for _ in 0..100 {
-            self.send(key);
-            let what = format!("shows \"{text}\"");
-            let screen = self.until(&what, |s| s.contains(text) || s.contains(EARLY));
-            if screen.contains(text) {
-                return screen;
-            }
-            self.send("\x1b");
-            self.until("the notice gone", |s| !s.contains(EARLY));
-        }
-        panic!("the server never tells who we are:\n{}", self.screen());
-    }
-
     /// Waits until what is on the screen is as wanted; fails with the screen at the deadline.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         self.wait(what, |seen| wanted(&seen.parser.screen().contents()))
@@ -153,7 +150,16 @@ impl Pty {
         let mut seen = seen.lock().unwrap();
         loop {
             if wanted(&seen) {
-                return seen.parser.screen().contents();
+                if seen.is_whole() {
+                    return seen.parser.screen().contents();
+                }
+                // A picture comes in pieces, and what is asked of it next may be in the last one.
+                let quiet = more.wait_timeout(seen, QUIET).unwrap();
+                seen = quiet.0;
+                if quiet.1.timed_out() {
+                    return seen.parser.screen().contents();
+                }
+                continue;
             }
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "never: {what}\n{}", seen.parser.screen().contents());

@@ -1,6 +1,8 @@
 //! The explorer's views in a real terminal, on a real API server: a request for a certificate is
-//! decoded, checked and decided; a run is followed while it goes on.
+//! decoded, checked and decided; a run is followed while it goes on; a source that is suddenly half
+//! is not believed, and the explorer says so.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use inv_tui::model::csr::BOOTSTRAPPERS;
@@ -156,7 +158,9 @@ async fn a_request_is_decoded_checked_and_decided() {
     // From the fleet: the request of the host under the cursor, decided meanwhile by somebody else.
     let late = file(&asker, &world, "web-3", &["inv:hosts"]).await;
     find(&mut pty, &world, "web-3", &late).await;
-    pty.send("vfzRGk");
+    pty.send("vf");
+    pty.shows("4 hosts · live");
+    pty.send("zRGk");
     pty.send("a");
     pty.shows("approve the certificate of web-3");
     let denied = json!({"status": {"conditions": [
@@ -240,5 +244,69 @@ async fn held_hosts_and_runs_are_followed() {
     pty.shows("Maintenance 2");
     pty.send(":q\r");
     assert_eq!(pty.ends(), 0);
+    world.end().await;
+}
+
+/// A file with the hosts of a source.
+fn listing(hosts: std::ops::RangeInclusive<usize>) -> String {
+    let mut text = String::from("hosts:\n");
+    for n in hosts {
+        let _ =
+            writeln!(text, "  - {{id: lab-{n}, address: 10.3.0.{n}, region: eu, cluster: lab}}");
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_suddenly_half_is_said_and_not_believed() {
+    let Some(world) = World::begin("sources-view").await else { return };
+    let (file, sources) = (world.dir.path().join("hosts.yaml"), world.dir.path().join("s.toml"));
+    let text = format!(
+        "[[source]]\nname = \"lab\"\ntype = \"file\"\npath = \"{}\"\ninterval = \"1h\"\n\
+         breaker = {{ percent = 10, min = 1 }}\n",
+        file.display()
+    );
+    std::fs::write(&sources, text).unwrap();
+    let write = |text: &str| {
+        // At once: a fetcher never reads a part of it.
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+    };
+    write(&listing(1..=20));
+    let words = ["fetch", "--listen", "127.0.0.1:0", "--sources", sources.to_str().unwrap()];
+    let mut service = world.program(&words).spawn().unwrap();
+    let mut pty = explorer(&world, &[]);
+    pty.shows("20 hosts · live");
+    pty.send("vs");
+    // A screen may be read while it is drawn, so everything that is wanted of it is waited for.
+    let all = |screen: &str, wanted: &[&str]| {
+        let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        wanted.iter().all(|text| words.contains(text))
+    };
+    pty.until("a pass", |screen| all(screen, &["● healthy", "20 seen"]));
+    pty.send("vf");
+    pty.until("nothing is wrong", |screen| screen.contains("NAME") && !screen.contains('▲'));
+
+    write(&listing(1..=10));
+    pty.shows("▲ lab: breaker open · vs");
+    pty.send("vs");
+    let wanted = ["✖ breaker open", "10 of 20 hosts would be lost", "--accept-loss lab/", "1h"];
+    pty.until("what has happened and what to do", |screen| all(screen, &wanted));
+    // Its hosts are there as they were.
+    pty.send("\r");
+    let wanted = ["source=lab", "20 of 20", "▲ lab: breaker open", "20 hosts ● 20 ok"];
+    let screen = pty.until("its hosts", |screen| all(screen, &wanted));
+    assert!(!screen.contains("Missing") && !screen.contains("Gone"), "{screen}");
+    for host in world.all_hosts().await {
+        let source = host.status.unwrap().sources.remove("lab").unwrap();
+        assert_eq!(source.state.as_str(), "Running");
+    }
+
+    write(&listing(1..=20));
+    pty.until("it is over", |screen| screen.contains("source=lab") && !screen.contains('▲'));
+    pty.send(":q\r");
+    assert_eq!(pty.ends(), 0);
+    service.kill().await.unwrap();
     world.end().await;
 }

@@ -178,6 +178,13 @@ fn to_score(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX).saturating_mul(16)
 }
 
+impl Default for Filter {
+    /// The one that chooses everything.
+    fn default() -> Self {
+        Self::new(Expr::All(Vec::new()))
+    }
+}
+
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

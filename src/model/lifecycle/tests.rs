@@ -91,6 +91,45 @@ fn the_word_for_a_host_follows_from_source_agent_and_holds() {
 }
 
 #[test]
+fn whether_it_is_in_service_is_said_with_the_time_since() {
+    let since = |host: &Host| {
+        let all = &host.status.as_ref().unwrap().conditions;
+        condition::find(all, IN_SERVICE).unwrap().last_transition_time.0
+    };
+    let mut host = from_source(Phase::Stopped);
+    step(&mut host, None, &[], at(1));
+    assert_eq!(of(&host, IN_SERVICE), Some(word("True", "InService")), "it is meant to serve");
+    for (n, (state, reason)) in [
+        (ServiceState::Quarantined, "Quarantined"),
+        (ServiceState::OutOfService, "OutOfService"),
+        (ServiceState::Retired, "Retired"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        host.spec.service_state = state;
+        step(&mut host, None, &[], at(10 + i64::try_from(n).unwrap()));
+        assert_eq!(of(&host, IN_SERVICE), Some(word("False", reason)));
+        assert_eq!(since(&host), at(10));
+    }
+    host.spec.service_state = ServiceState::InService;
+    host.spec.maintenance.insert("ann".into(), hold(0, 60));
+    step(&mut host, None, &[], at(30));
+    assert_eq!(of(&host, IN_SERVICE), Some(word("False", "Held")));
+    step(&mut host, None, &[], at(60));
+    assert_eq!((of(&host, IN_SERVICE), since(&host)), (Some(word("True", "InService")), at(60)));
+    assert!(!step(&mut host, None, &[], at(99)));
+    host.metadata.deletion_timestamp = Some(Time(at(100)));
+    step(&mut host, None, &[], at(100));
+    assert_eq!(of(&host, IN_SERVICE), Some(word("False", "Deleting")));
+    for (phase, reason) in [(Phase::Gone, "Gone"), (Phase::Planned, "NotBuilt")] {
+        let mut host = from_source(phase);
+        step(&mut host, None, &[], at(1));
+        assert_eq!(of(&host, IN_SERVICE), Some(word("False", reason)));
+    }
+}
+
+#[test]
 fn holds_of_several_begin_and_end_each_by_itself() {
     let mut host = from_source(Phase::Running);
     step(&mut host, None, &[], at(0));

@@ -125,20 +125,8 @@ fn the_facts_of_a_host() {
     request.cancel = true;
     assert_eq!(run_going(&host), None);
     let answer = |id: &str, state| AnsibleStatus {
-        request_id: id.to_owned(),
-        state,
         started_at: Some(Time(now())),
-        finished_at: None,
-        rc: None,
-        ok: None,
-        changed: None,
-        failed: None,
-        unreachable: None,
-        revision: None,
-        executor: None,
-        task: None,
-        message: None,
-        tail: None,
+        ..AnsibleStatus::new(id, state)
     };
     for (id, state, going) in [
         ("a", RunState::Running, Some(RunState::Running)),

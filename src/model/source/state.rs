@@ -151,7 +151,8 @@ mod tests {
         assert_eq!(passed(5_000, &[&part, &open]), State::BreakerOpen);
         assert_eq!(source(None, json!(null)).state(at(0)), State::NeverPassed);
         assert_eq!(source(None, json!({"seen": 3})).state(at(0)), State::NeverPassed);
-        let words = json!({"lastPass": at(1).to_string(), "scopes": [{"name": "eu", "error": "x"}]});
+        let words =
+            json!({"lastPass": at(1).to_string(), "scopes": [{"name": "eu", "error": "x"}]});
         assert_eq!(source(None, words).state(at(0)), State::Incomplete);
         assert!(State::Incomplete.is_trouble() && !State::NeverPassed.is_trouble());
     }

@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::ItemProblem;
 use crate::model::host::{Address, AddressType, Hardware, Phase, ScheduledEvent};
 use crate::model::labels;
+use crate::providers::wire::Addresses;
 use crate::providers::{Health, HealthProblem, Observed};
 
 /// Tag whose value people read as the name of an instance.
@@ -175,15 +176,8 @@ fn hardware(instance: &Instance) -> Hardware {
 
 /// The primary addresses first, then those of the other network interfaces.
 fn addresses(instance: &Instance) -> Vec<Address> {
-    let mut found = Vec::new();
-    let mut add = |type_: AddressType, address: Option<&str>| {
-        if let Some(address) = address.filter(|a| !a.is_empty()) {
-            let address = Address { type_, address: address.to_owned() };
-            if !found.contains(&address) {
-                found.push(address);
-            }
-        }
-    };
+    let mut found = Addresses::default();
+    let mut add = |type_: AddressType, address| found.add(type_, address);
     add(AddressType::InternalIP, instance.private_ip_address());
     add(AddressType::ExternalIP, instance.public_ip_address());
     add(AddressType::InternalDNS, instance.private_dns_name());
@@ -196,7 +190,7 @@ fn addresses(instance: &Instance) -> Vec<Address> {
             add(AddressType::InternalIP, ip.ipv6_address());
         }
     }
-    found
+    found.all()
 }
 
 fn console(region: &str, id: &str) -> String {

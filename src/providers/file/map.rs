@@ -9,7 +9,7 @@ use crate::model::labels;
 use crate::providers::{Health, ItemProblem, Observed};
 
 /// The fields that a host may have.
-pub(super) const FIELDS: [&str; 28] = [
+pub(super) const FIELDS: [&str; 29] = [
     "id",
     "name",
     "state",
@@ -31,6 +31,7 @@ pub(super) const FIELDS: [&str; 28] = [
     "serial",
     "asset-tag",
     "uuid",
+    "mac",
     "rack",
     "position",
     "cluster",
@@ -100,6 +101,7 @@ pub(super) fn observe(
             uuid: get("uuid")?,
             rack: get("rack")?,
             position: get("position")?,
+            macs: words(map, "mac").map_err(wrong)?,
         },
         launch_time: None,
         health: Some(Health::default()),
@@ -179,6 +181,19 @@ fn tags(map: &Map<String, Value>) -> Result<BTreeMap<String, String>, String> {
     Ok(tags)
 }
 
+/// A list of texts, or one text with blanks between them.
+fn words(map: &Map<String, Value>, key: &str) -> Result<Vec<String>, String> {
+    match map.get(key).and_then(Value::as_array) {
+        Some(all) => all
+            .iter()
+            .map(|value| plain(value).ok_or_else(|| format!("\"{key}\" has what is no text")))
+            .collect(),
+        None => Ok(text(map, key)?
+            .map(|text| text.split_whitespace().map(str::to_owned).collect())
+            .unwrap_or_default()),
+    }
+}
+
 fn addresses(map: &Map<String, Value>) -> Result<Vec<Address>, String> {
     let mut found = Vec::new();
     for (key, type_) in [
@@ -187,17 +202,7 @@ fn addresses(map: &Map<String, Value>) -> Result<Vec<Address>, String> {
         ("oob-address", AddressType::OOB),
         ("hostname", AddressType::Hostname),
     ] {
-        let listed = map.get(key).and_then(Value::as_array);
-        let words: Vec<String> = match listed {
-            Some(all) => all
-                .iter()
-                .map(|value| plain(value).ok_or_else(|| format!("\"{key}\" has what is no text")))
-                .collect::<Result<_, _>>()?,
-            None => text(map, key)?
-                .map(|text| text.split_whitespace().map(str::to_owned).collect())
-                .unwrap_or_default(),
-        };
-        for address in words {
+        for address in words(map, key)? {
             let is_ip = address.parse::<std::net::IpAddr>().is_ok();
             if type_ != AddressType::Hostname && !is_ip {
                 return Err(format!("\"{address}\" in \"{key}\" is no address"));

@@ -1,11 +1,12 @@
 //! A virtual guest or a bare metal server of IBM Cloud Classic as an [`Observed`] host.
 
 use k8s_openapi::jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::host::{Address, AddressType, Hardware, Phase};
 use crate::model::labels;
+use crate::providers::wire::{Addresses, or_default};
 use crate::providers::{Health, HealthProblem, ItemProblem, Observed, tag_texts};
 
 /// Which list an item is from.
@@ -46,17 +47,18 @@ impl Kind {
     pub(super) fn mask(self) -> &'static str {
         match self {
             Self::Guest => {
-                "mask[id,accountId,globalIdentifier,hostname,domain,fullyQualifiedDomainName,\
+                "mask[id,accountId,hostname,domain,fullyQualifiedDomainName,\
                  primaryIpAddress,primaryBackendIpAddress,powerState[keyName],status[keyName],\
                  datacenter[name],maxCpu,maxMemory,createDate,\
                  activeTransaction[transactionStatus[name]],tagReferences[tag[name]],\
                  operatingSystem[softwareLicense[softwareDescription[referenceCode]]]]"
             }
             Self::Metal => {
-                "[mask[id,accountId,globalIdentifier,hostname,domain,fullyQualifiedDomainName,\
+                "[mask[id,accountId,hostname,domain,fullyQualifiedDomainName,\
                  primaryIpAddress,primaryBackendIpAddress,networkManagementIpAddress,\
                  hardwareStatus[status],datacenter[name],processorPhysicalCoreAmount,\
-                 memoryCapacity,provisionDate,manufacturerSerialNumber,tagReferences[tag[name]],\
+                 memoryCapacity,provisionDate,manufacturerSerialNumber,\
+                 networkComponents[macAddress],tagReferences[tag[name]],\
                  operatingSystem[softwareLicense[softwareDescription[referenceCode]]]],\
                  mask(SoftLayer_Hardware_Server)[activeTransaction[transactionStatus[name]]]]"
             }
@@ -82,7 +84,6 @@ impl Kind {
 #[serde(rename_all = "camelCase")]
 struct Item {
     account_id: Option<u64>,
-    global_identifier: Option<String>,
     hostname: Option<String>,
     fully_qualified_domain_name: Option<String>,
     primary_ip_address: Option<String>,
@@ -100,6 +101,8 @@ struct Item {
     provision_date: Option<String>,
     manufacturer_serial_number: Option<String>,
     active_transaction: Option<Value>,
+    #[serde(default, deserialize_with = "or_default")]
+    network_components: Vec<NetworkComponent>,
     #[serde(default, deserialize_with = "or_default")]
     tag_references: Vec<TagReference>,
     operating_system: Option<Value>,
@@ -122,14 +125,14 @@ struct Named {
 }
 
 #[derive(Deserialize)]
-struct TagReference {
-    tag: Option<Named>,
+#[serde(rename_all = "camelCase")]
+struct NetworkComponent {
+    mac_address: Option<String>,
 }
 
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+#[derive(Deserialize)]
+struct TagReference {
+    tag: Option<Named>,
 }
 
 /// Maps one item.
@@ -225,18 +228,16 @@ fn os(system: Option<&Value>) -> Option<String> {
 }
 
 fn addresses(item: &Item) -> Vec<Address> {
-    let all = [
+    let mut found = Addresses::default();
+    for (type_, text) in [
         (AddressType::InternalIP, &item.primary_backend_ip_address),
         (AddressType::ExternalIP, &item.primary_ip_address),
         (AddressType::OOB, &item.network_management_ip_address),
         (AddressType::Hostname, &item.fully_qualified_domain_name),
-    ];
-    all.into_iter()
-        .filter_map(|(type_, text)| {
-            let address = text.as_deref().map(str::trim).filter(|text| !text.is_empty())?;
-            Some(Address { type_, address: address.to_owned() })
-        })
-        .collect()
+    ] {
+        found.add(type_, text.as_deref());
+    }
+    found.all()
 }
 
 /// Memory of a guest comes in MiB, of bare metal in GiB.
@@ -247,7 +248,7 @@ fn hardware(item: &Item) -> Hardware {
         cpus: item.max_cpu.or(item.processor_physical_core_amount).filter(|n| *n >= 0),
         memory_mib: item.max_memory.or(gib).filter(|n| *n >= 0),
         serial: item.manufacturer_serial_number.clone().filter(|s| !s.is_empty() && s.len() <= 128),
-        uuid: item.global_identifier.clone().filter(|id| !id.is_empty() && id.len() <= 64),
+        macs: item.network_components.iter().filter_map(|c| c.mac_address.clone()).collect(),
         ..Hardware::default()
     }
 }
@@ -261,7 +262,7 @@ mod tests {
     fn a_guest_and_a_bare_metal_server() {
         let guest = json!({
             "id": 104, "accountId": 307_608, "hostname": "web1", "domain": "example.com",
-            "fullyQualifiedDomainName": "web1.example.com", "globalIdentifier": "1a2b3c45-aa",
+            "fullyQualifiedDomainName": "web1.example.com",
             "primaryIpAddress": "172.16.240.2", "primaryBackendIpAddress": "10.45.19.37",
             "powerState": {"keyName": "RUNNING"}, "status": {"keyName": "ACTIVE"},
             "datacenter": {"name": "ams03"}, "maxCpu": 2, "maxMemory": 2048,
@@ -280,11 +281,13 @@ mod tests {
         let metal = json!({
             "id": 1000, "hardwareStatus": {"status": "ACTIVE"}, "memoryCapacity": 64,
             "processorPhysicalCoreAmount": 16, "networkManagementIpAddress": "10.0.1.4",
+            "networkComponents": [{"macAddress": "3c:ec:ef:12:34:56"}, {"macAddress": null}],
             "activeTransaction": {"transactionStatus": {"name": "RECLAIM_WAIT"}}, "tagReferences": null,
         });
         let host = observe(Kind::Metal, &metal).unwrap();
         assert_eq!((host.name.as_str(), host.state), ("ibmc-hw-1000", Phase::Pending));
         assert_eq!(host.hardware.memory_mib, Some(64 * 1024), "GiB, unlike guests");
+        assert_eq!(host.hardware.macs, ["3c:ec:ef:12:34:56"]);
         assert_eq!(host.addresses[0].type_, AddressType::OOB);
         let bare = observe(Kind::Guest, &json!({"id": 5})).unwrap();
         assert_eq!((bare.state, bare.region.as_str(), bare.raw_state), (Phase::Unknown, "", None));

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::host::{Address, AddressType, Hardware, Phase};
 use crate::model::labels;
+use crate::providers::wire::{Addresses, Ip, filled, or_default, page_url};
 use crate::providers::{Health, HealthProblem, ItemProblem, Observed};
 
 /// Which list an item is from.
@@ -111,17 +112,6 @@ struct Identity {
     id: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Ip {
-    address: Option<String>,
-}
-
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 /// Maps one item.
 pub(super) fn observe(
     kind: Kind,
@@ -157,11 +147,11 @@ pub(super) fn observe(
         region: frame.region.to_owned(),
         zone: item.zone.as_ref().and_then(|zone| zone.name.clone()),
         os: item.image.as_ref().and_then(|image| os(image.name.as_deref()?)),
-        display_name: item.name.clone().filter(|name| !name.is_empty()),
+        display_name: filled(item.name.as_deref()).map(str::to_owned),
         tags,
         state: fold(item.status.as_deref()),
         raw_state: item.status.clone(),
-        url: Some(format!(
+        url: page_url(&format!(
             "https://cloud.ibm.com/infrastructure/compute/{part}/{}~{id}/overview",
             frame.region
         )),
@@ -222,30 +212,20 @@ fn addresses(item: &Item, frame: &Frame<'_>) -> Vec<Address> {
     let primary = item.primary_network_attachment.iter().chain(&item.primary_network_interface);
     let others = item.network_attachments.iter().chain(&item.network_interfaces);
     let interfaces: Vec<&Interface> = primary.chain(others).collect();
-    let mut found: Vec<Address> = Vec::new();
-    let mut add = |type_: AddressType, address: &str| {
-        // an interface that has no address yet says so with zeros
-        let real = address.parse::<std::net::IpAddr>().is_ok_and(|ip| !ip.is_unspecified());
-        let address = Address { type_, address: address.to_owned() };
-        if real && !found.contains(&address) {
-            found.push(address);
-        }
-    };
+    let mut found = Addresses::default();
     for interface in &interfaces {
         let ip = interface.primary_ip.as_ref().and_then(|ip| ip.address.as_deref());
-        if let Some(ip) = ip.or(interface.primary_ipv4_address.as_deref()) {
-            add(AddressType::InternalIP, ip);
-        }
+        found.add(AddressType::InternalIP, ip.or(interface.primary_ipv4_address.as_deref()));
     }
     for interface in &interfaces {
         let virtual_ = interface.identity.as_ref().and_then(|identity| identity.id.as_ref());
         for id in interface.id.iter().chain(virtual_) {
             for ip in frame.floating.get(id).into_iter().flatten() {
-                add(AddressType::ExternalIP, ip);
+                found.add(AddressType::ExternalIP, Some(ip));
             }
         }
     }
-    found
+    found.all()
 }
 
 fn hardware(item: &Item) -> Hardware {

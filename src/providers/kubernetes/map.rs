@@ -1,12 +1,11 @@
 //! A Machine or a Node as an [`Observed`] host.
 
-use std::collections::BTreeMap;
-
 use kube::api::DynamicObject;
 use serde_json::Value;
 
 use crate::model::host::{Address, AddressType, Hardware, Phase};
 use crate::model::labels;
+use crate::providers::wire::{Addresses, filled};
 use crate::providers::{Health, HealthProblem, ItemProblem, Observed};
 
 /// Label of a machine that runs a control plane.
@@ -14,14 +13,8 @@ const CONTROL_PLANE: &str = "cluster.x-k8s.io/control-plane";
 /// The same for a node.
 const NODE_CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
-/// What every object has: names and identity.
-struct Identity {
-    name: String,
-    other_name: String,
-    uid: String,
-}
-
-fn identity(object: &DynamicObject, prefix: &str) -> Result<Identity, ItemProblem> {
+/// What a Machine and a Node have in common.
+fn common(object: &DynamicObject, prefix: &str) -> Result<Observed, ItemProblem> {
     let meta = &object.metadata;
     let (Some(name), Some(uid)) = (&meta.name, &meta.uid) else {
         let what = "an object without a name or uid".to_owned();
@@ -33,10 +26,25 @@ fn identity(object: &DynamicObject, prefix: &str) -> Result<Identity, ItemProble
     };
     // an object that is made anew under the same name is another machine
     let short: String = uid.chars().take(8).collect();
-    Ok(Identity {
+    Ok(Observed {
         name: labels::to_object_name(&path, &path),
-        other_name: labels::to_object_name(&format!("{path}-{short}"), uid),
+        other_name: Some(labels::to_object_name(&format!("{path}-{short}"), uid)),
+        provider_id: word(object, &["spec", "providerID"]).unwrap_or_default(),
         uid: uid.clone(),
+        region: label(object, labels::REGION).unwrap_or_default(),
+        zone: label(object, labels::ZONE),
+        os: label(object, labels::OS),
+        display_name: meta.name.clone(),
+        // the mapping of the source takes fields from the labels
+        tags: meta.labels.clone().unwrap_or_default(),
+        addresses: addresses(object),
+        hardware: Hardware {
+            arch: label(object, labels::ARCH).filter(|arch| arch.len() <= 32),
+            instance_type: label(object, labels::INSTANCE_TYPE).filter(|t| t.len() <= 64),
+            ..Hardware::default()
+        },
+        launch_time: meta.creation_timestamp.as_ref().map(|time| time.0),
+        ..Observed::default()
     })
 }
 
@@ -45,8 +53,7 @@ fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
 }
 
 fn word(object: &DynamicObject, path: &[&str]) -> Option<String> {
-    let text = at(&object.data, path)?.as_str()?.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    filled(at(&object.data, path)?.as_str()).map(str::to_owned)
 }
 
 fn label(object: &DynamicObject, key: &str) -> Option<String> {
@@ -55,7 +62,7 @@ fn label(object: &DynamicObject, key: &str) -> Option<String> {
 
 fn addresses(object: &DynamicObject) -> Vec<Address> {
     let all = at(&object.data, &["status", "addresses"]).and_then(Value::as_array);
-    let mut found = Vec::new();
+    let mut found = Addresses::default();
     for item in all.into_iter().flatten() {
         let type_ = match item.get("type").and_then(Value::as_str) {
             Some("Hostname") => AddressType::Hostname,
@@ -65,15 +72,9 @@ fn addresses(object: &DynamicObject) -> Vec<Address> {
             Some("ExternalDNS") => AddressType::ExternalDNS,
             _ => continue,
         };
-        if let Some(address) = item.get("address").and_then(Value::as_str).filter(|a| !a.is_empty())
-        {
-            let address = Address { type_, address: address.to_owned() };
-            if !found.contains(&address) {
-                found.push(address);
-            }
-        }
+        found.add(type_, item.get("address").and_then(Value::as_str));
     }
-    found
+    found.all()
 }
 
 /// Status and message of a condition.
@@ -90,21 +91,15 @@ fn problem(reason: &'static str, words: &str, said: &str) -> HealthProblem {
     HealthProblem { reason, message }
 }
 
-/// The labels, which the mapping of the source takes fields from.
-fn tags(object: &DynamicObject) -> BTreeMap<String, String> {
-    object.metadata.labels.clone().unwrap_or_default()
-}
-
 /// Maps a Machine of Cluster API, `v1beta1` or `v1beta2`.
 pub(super) fn machine(object: &DynamicObject, prefix: &str) -> Result<Observed, ItemProblem> {
-    let Identity { name, other_name, uid } = identity(object, prefix)?;
+    let mut host = common(object, prefix)?;
     let phase = word(object, &["status", "phase"]);
-    let mut tags = tags(object);
     if let Some(cluster) = word(object, &["spec", "clusterName"]) {
-        tags.insert("cluster".to_owned(), cluster);
+        host.tags.insert("cluster".to_owned(), cluster);
     }
-    let role = if tags.contains_key(CONTROL_PLANE) { "control-plane" } else { "worker" };
-    tags.entry("role".to_owned()).or_insert_with(|| role.to_owned());
+    let role = if host.tags.contains_key(CONTROL_PLANE) { "control-plane" } else { "worker" };
+    host.tags.entry("role".to_owned()).or_insert_with(|| role.to_owned());
     let unhealthy = condition(object, "NodeHealthy").filter(|(status, _)| *status == "False");
     let trouble = if phase.as_deref() == Some("Failed") {
         let said = word(object, &["status", "failureMessage"]).unwrap_or_default();
@@ -112,18 +107,9 @@ pub(super) fn machine(object: &DynamicObject, prefix: &str) -> Result<Observed, 
     } else {
         unhealthy.map(|(_, said)| problem("NodeUnhealthy", "its node is not healthy", said))
     };
-    let node = word(object, &["status", "nodeRef", "name"]);
     Ok(Observed {
-        name,
-        other_name: Some(other_name),
-        provider_id: word(object, &["spec", "providerID"]).unwrap_or_default(),
-        uid,
-        account: None,
-        region: label(object, labels::REGION).unwrap_or_default(),
-        zone: word(object, &["spec", "failureDomain"]).or_else(|| label(object, labels::ZONE)),
-        os: label(object, labels::OS),
-        display_name: node.or_else(|| object.metadata.name.clone()),
-        tags,
+        zone: word(object, &["spec", "failureDomain"]).or(host.zone),
+        display_name: word(object, &["status", "nodeRef", "name"]).or(host.display_name),
         state: match phase.as_deref() {
             Some("Pending" | "Provisioning" | "Provisioned") => Phase::Pending,
             Some("Running" | "Updating") => Phase::Running,
@@ -132,24 +118,16 @@ pub(super) fn machine(object: &DynamicObject, prefix: &str) -> Result<Observed, 
             _ => Phase::Unknown,
         },
         raw_state: phase,
-        url: None,
-        addresses: addresses(object),
-        hardware: Hardware {
-            arch: label(object, labels::ARCH).filter(|arch| arch.len() <= 32),
-            instance_type: label(object, labels::INSTANCE_TYPE).filter(|t| t.len() <= 64),
-            ..Hardware::default()
-        },
-        launch_time: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
         health: Some(Health { problem: trouble, events: Vec::new() }),
+        ..host
     })
 }
 
 /// Maps a Node.
 pub(super) fn node(object: &DynamicObject, prefix: &str) -> Result<Observed, ItemProblem> {
-    let Identity { name, other_name, uid } = identity(object, prefix)?;
-    let mut tags = tags(object);
-    if tags.contains_key(NODE_CONTROL_PLANE) {
-        tags.entry("role".to_owned()).or_insert_with(|| "control-plane".to_owned());
+    let mut host = common(object, prefix)?;
+    if host.tags.contains_key(NODE_CONTROL_PLANE) {
+        host.tags.entry("role".to_owned()).or_insert_with(|| "control-plane".to_owned());
     }
     let (status, said) = condition(object, "Ready").unwrap_or(("Unknown", ""));
     let (state, trouble) = match status {
@@ -164,30 +142,18 @@ pub(super) fn node(object: &DynamicObject, prefix: &str) -> Result<Observed, Ite
     let capacity =
         |key: &str| at(&object.data, &["status", "capacity", key]).and_then(Value::as_str);
     Ok(Observed {
-        name,
-        other_name: Some(other_name),
-        provider_id: word(object, &["spec", "providerID"]).unwrap_or_default(),
-        uid,
-        account: None,
-        region: label(object, labels::REGION).unwrap_or_default(),
-        zone: label(object, labels::ZONE),
-        os: label(object, labels::OS).or_else(|| info("operatingSystem")),
-        display_name: object.metadata.name.clone(),
-        tags,
+        os: host.os.or_else(|| info("operatingSystem")),
         state,
         raw_state: Some(format!("Ready={status}")),
-        url: None,
-        addresses: addresses(object),
         hardware: Hardware {
             arch: info("architecture").filter(|arch| arch.len() <= 32),
             cpus: capacity("cpu").and_then(|text| text.parse().ok()).filter(|n| *n >= 0),
             memory_mib: capacity("memory").and_then(mebibytes),
-            instance_type: label(object, labels::INSTANCE_TYPE).filter(|t| t.len() <= 64),
             uuid: info("systemUUID").filter(|uuid| uuid.len() <= 64),
-            ..Hardware::default()
+            ..host.hardware
         },
-        launch_time: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
         health: Some(Health { problem: trouble, events: Vec::new() }),
+        ..host
     })
 }
 

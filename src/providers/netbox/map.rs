@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{RegionFrom, Serials};
 use crate::model::host::{Address, AddressType, Hardware, Phase};
 use crate::model::labels;
+use crate::providers::wire::{Addresses, Ip, filled, or_default, page_url};
 use crate::providers::{Health, HealthProblem, ItemProblem, Observed};
 
 /// Which list an item is from.
@@ -118,21 +119,6 @@ struct DeviceType {
     model: Option<String>,
     slug: Option<String>,
     manufacturer: Option<Brief>,
-}
-
-#[derive(Deserialize)]
-struct Ip {
-    address: Option<String>,
-}
-
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-fn filled(text: Option<&str>) -> Option<&str> {
-    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// Id and site of an item of the list of sites.
@@ -251,24 +237,21 @@ fn os(platform: &Brief) -> Option<String> {
 fn page(item: &Item) -> Option<String> {
     let url = item.display_url.clone();
     let url = url.or_else(|| item.url.as_ref().map(|url| url.replacen("/api/", "/", 1)))?;
-    (url.starts_with("https://") || url.starts_with("http://")).then_some(url)
+    page_url(&url)
 }
 
 /// Primary addresses first. NetBox writes them with the length of their network's prefix.
 fn addresses(item: &Item) -> Vec<Address> {
-    let all = [
+    let mut found = Addresses::default();
+    for (type_, ip) in [
         (AddressType::InternalIP, &item.primary_ip4),
         (AddressType::InternalIP, &item.primary_ip6),
         (AddressType::OOB, &item.oob_ip),
-    ];
-    all.into_iter()
-        .filter_map(|(type_, ip)| {
-            let text = ip.as_ref()?.address.as_deref()?;
-            let address = text.split_once('/').map_or(text, |(address, _)| address).trim();
-            address.parse::<std::net::IpAddr>().ok()?;
-            Some(Address { type_, address: address.to_owned() })
-        })
-        .collect()
+    ] {
+        let text = ip.as_ref().and_then(|ip| ip.address.as_deref());
+        found.add(type_, text.map(|text| text.split_once('/').map_or(text, |(ip, _)| ip)));
+    }
+    found.all()
 }
 
 fn hardware(item: &Item) -> Hardware {
@@ -285,10 +268,19 @@ fn hardware(item: &Item) -> Hardware {
         model: cut(type_.and_then(|t| t.model.as_deref()), 128),
         serial: cut(item.serial.as_deref(), 128),
         asset_tag: cut(item.asset_tag.as_deref(), 128),
-        uuid: None,
+        uuid: cut(field(item, &["uuid", "system_uuid"]).as_deref(), 64),
         rack: cut(item.rack.as_ref().and_then(Brief::word), 64),
         position: item.position.as_ref().and_then(text_of).map(|p| p.chars().take(32).collect()),
+        macs: field(item, &["mac_address", "mac_addresses", "mac"])
+            .map(|text| text.split([' ', ',', ';']).filter_map(|w| cut(Some(w), 17)).collect())
+            .unwrap_or_default(),
     }
+}
+
+/// The first of these custom fields that has a text. NetBox keeps no UUID, and MAC addresses only
+/// with interfaces, whose list is many times as long as that of devices.
+fn field(item: &Item, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| text_of(item.custom_fields.get(*name)?))
 }
 
 /// A whole number that may be written as `2`, `2.0` or `"2.00"`; fractions are rounded up.

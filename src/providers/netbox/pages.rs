@@ -81,10 +81,23 @@ impl Pager {
             return Ok(None);
         }
         let items = results(self.what, &mut answer.body)?;
+        let last = items.iter().filter_map(|item| item.get("id")?.as_u64()).max();
+        if last.is_some_and(|last| last < start) {
+            return Err(odd(self.what, "the server sent other items than those asked for"));
+        }
         self.at = match answer.body.get("next").and_then(Value::as_str) {
             None => At::End,
+            Some(_) if items.is_empty() => {
+                return Err(odd(
+                    self.what,
+                    "the server says that there is more, and does not send it",
+                ));
+            }
             Some(next) => match start_of(next) {
-                Some(next) if next > start => At::Cursor(next),
+                // neither in circles nor past what has not been sent
+                Some(next) if next > start && last.is_none_or(|last| next > last) => {
+                    At::Cursor(next)
+                }
                 _ => return Err(odd(self.what, "the next page does not come after this one")),
             },
         };
@@ -99,7 +112,9 @@ impl Pager {
         let query = format!("{}&limit={PAGE}&offset={}&ordering=id", self.query, place.offset());
         let mut answer = netbox.get(self.what, self.path, &query, &[]).await?;
         let mut items = results(self.what, &mut answer.body)?;
-        let more = answer.body.get("next").is_some_and(Value::is_string);
+        let count = answer.body.get("count").and_then(Value::as_u64).unwrap_or(0);
+        let read = place.offset().saturating_add(u64::try_from(items.len()).unwrap_or(0));
+        let more = answer.body.get("next").is_some_and(Value::is_string) || read < count;
         let end = place.take(self.what, &mut items, PAGE, more)?;
         self.at = if end == Some(true) { At::End } else { At::Offset(place) };
         Ok(end.map(|_| items))

@@ -26,6 +26,10 @@ pub const APPROVERS: &str = "inv:approvers";
 pub const LIFECYCLE: &str = "inv:lifecycle";
 /// Runners of Ansible, for hosts without an agent.
 pub const RUNNERS: &str = "inv:runners";
+/// The decommission service.
+pub const DECOMMISSIONERS: &str = "inv:decommissioners";
+/// The monitor: targets for Prometheus, silences in Alertmanager.
+pub const MONITORS: &str = "inv:monitors";
 /// Agents, one on each host. The user name says which: `inv:host:NAMESPACE:NAME`.
 pub const HOSTS: &str = "inv:hosts";
 /// Machines that have no certificate yet and may ask for one.
@@ -108,6 +112,8 @@ static RULES: &[Rule] = &[
     rule(&[FETCHERS],     &["create", "patch", "delete"], &[INVENTORY],       &["hosts"],                       Which::Any),
     rule(&[FETCHERS],     &["create", "patch"],  &[INVENTORY],                &["sources"],                     Which::Any),
     rule(&[FETCHERS],     &["patch"],            &[INVENTORY],                &["hosts/status", "sources/status"], Which::Any),
+    rule(&[FETCHERS],     &["get"],              &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[FETCHERS],     LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
     rule(&[FETCHERS],     &["get"],              &[""],                       &["namespaces"],                  Which::Any),
 
     rule(&[APPROVERS],    &["update", "patch"],  &[CERTIFICATES],             &["certificatesigningrequests/approval"], Which::Any),
@@ -127,6 +133,16 @@ static RULES: &[Rule] = &[
     rule(&[RUNNERS],      READ,                  &[LEASES],                   &["leases"],                      Which::Any),
     rule(&[RUNNERS],      LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
     rule(&[RUNNERS],      RECORD,                NEW_EVENTS,                  &["events"],                      Which::Any),
+
+    rule(&[DECOMMISSIONERS], READ,               &[INVENTORY],                &["hosts"],                       Which::Any),
+    rule(&[DECOMMISSIONERS], &["patch"],         &[INVENTORY],                &["hosts", "hosts/status"],       Which::Any),
+    rule(&[DECOMMISSIONERS], &["get", "delete"], &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[DECOMMISSIONERS], LEAD,               &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
+    rule(&[DECOMMISSIONERS], RECORD,             NEW_EVENTS,                  &["events"],                      Which::Any),
+    rule(&[MONITORS],     READ,                  &[INVENTORY],                &["hosts", "clusters"],           Which::Any),
+    rule(&[MONITORS],     &["get"],              &[""],                       &["namespaces"],                  Which::Any),
+    rule(&[MONITORS],     &["get"],              &[LEASES],                   &["leases"],                      Which::Any),
+    rule(&[MONITORS],     LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
 
     rule(&[HOSTS],        READ,                  &[INVENTORY],                &["hosts"],                       Which::Any),
     rule(&[HOSTS],        &["patch"],            &[INVENTORY],                &["hosts/status"],                Which::OwnName),

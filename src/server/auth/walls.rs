@@ -5,15 +5,15 @@
 use serde_json::{Map, Value};
 
 use super::User;
-use super::roles::{ADMINS, FETCHERS, HOSTS, LIFECYCLE, MASTERS, OPERATORS, RUNNERS, own_host};
+use super::roles::{
+    ADMINS, DECOMMISSIONERS, FETCHERS, HOSTS, LIFECYCLE, MASTERS, OPERATORS, RUNNERS, own_host,
+};
 use crate::model::GROUP;
 use crate::model::change::holder;
-use crate::model::labels::PROTECT;
+use crate::model::labels::{FINALIZER, PROTECT};
 
-/// Who may take [`FINALIZER`] off a host: the task that has done its steps.
-const DECOMMISSION: &str = "inv:decommission";
-/// Keeps a host until its decommissioning is done.
-const FINALIZER: &str = "inventory.inv-tui.dev/decommission";
+/// What the name of a service's Lease begins with.
+const SERVICE: &str = "inv-tui-";
 
 /// A write that the user's role allows.
 pub struct Write<'a> {
@@ -39,6 +39,7 @@ pub fn refusal(write: &Write<'_>) -> Option<String> {
         (GROUP, "hosts", "") => host(write),
         (GROUP, "hosts", "status") => host_status(write),
         (GROUP, "clusters", "status") => cluster_status(write),
+        ("coordination.k8s.io", "leases", _) => heartbeat(write),
         ("" | "events.k8s.io", "events", _) => event(write),
         _ => None,
     }
@@ -85,7 +86,11 @@ fn besides(keys: &[&str], allowed: &[&str]) -> Option<String> {
 fn host(write: &Write<'_>) -> Option<String> {
     protection(write).or_else(|| {
         write.new?;
-        finalizer(write).or_else(|| fetched(write)).or_else(|| hold(write)).or_else(|| run(write))
+        finalizer(write)
+            .or_else(|| decommissioned(write))
+            .or_else(|| fetched(write))
+            .or_else(|| hold(write))
+            .or_else(|| run(write))
     })
 }
 
@@ -110,11 +115,28 @@ fn finalizer(write: &Write<'_>) -> Option<String> {
     };
     let (old, new) = write.both("/metadata/finalizers");
     let taken = has(old) && !has(new);
-    (taken && !write.is_in(&[ADMINS, DECOMMISSION, MASTERS])).then(|| {
+    (taken && !write.is_in(&[ADMINS, DECOMMISSIONERS, MASTERS])).then(|| {
         format!(
             "the finalizer {FINALIZER} is removed by inv-tui --headless decommission, when its steps \
              are done; an administrator (inv:admins) may remove it by hand"
         )
+    })
+}
+
+fn decommissioned(write: &Write<'_>) -> Option<String> {
+    let more = [ADMINS, OPERATORS, FETCHERS, LIFECYCLE, MASTERS];
+    if !write.is_in(&[DECOMMISSIONERS]) || write.is_in(&more) {
+        return None;
+    }
+    let (old, new) = write.both("/metadata/finalizers");
+    let others = |list: Option<&'_ Value>| -> Vec<Value> {
+        let all = list.and_then(Value::as_array).into_iter().flatten();
+        all.filter(|one| *one != FINALIZER).cloned().collect()
+    };
+    let parts = ["/spec", "/metadata/labels", "/metadata/annotations", "/metadata/ownerReferences"];
+    let moves = others(old) != others(new) || parts.iter().any(|part| write.moves(part));
+    moves.then(|| {
+        "of a host the decommission service changes its own finalizer and nothing else".to_owned()
     })
 }
 
@@ -179,6 +201,16 @@ fn run(write: &Write<'_>) -> Option<String> {
 }
 
 fn host_status(write: &Write<'_>) -> Option<String> {
+    own_status(write).or_else(|| {
+        let others = !write.is_in(&[ADMINS, DECOMMISSIONERS, MASTERS]);
+        (others && write.moves("/status/decommission")).then(|| {
+            "status.decommission is the record of inv-tui --headless decommission; nobody else writes it"
+                .to_owned()
+        })
+    })
+}
+
+fn own_status(write: &Write<'_>) -> Option<String> {
     let (who, fields, its, conditions): (_, &[&str], _, &[&str]) = if write.is_in(&[HOSTS]) {
         (
             "an agent",
@@ -188,6 +220,15 @@ fn host_status(write: &Write<'_>) -> Option<String> {
         )
     } else if write.is_in(&[RUNNERS]) && !write.is_in(&[ADMINS, LIFECYCLE, MASTERS]) {
         ("a runner", &["ansible", "conditions"], "ansible and its condition", &["Converged"])
+    } else if write.is_in(&[DECOMMISSIONERS])
+        && !write.is_in(&[ADMINS, FETCHERS, LIFECYCLE, MASTERS])
+    {
+        (
+            "the decommission service",
+            &["decommission", "conditions"],
+            "decommission and its condition",
+            &["Deleting"],
+        )
     } else {
         return None;
     };
@@ -218,6 +259,22 @@ fn cluster_status(write: &Write<'_>) -> Option<String> {
     let budget = ["disrupted", "disruptionsAllowed", "currentHealthy", "desiredHealthy"];
     let rest = besides(&write.changed("/status"), &budget)?;
     Some(format!("of a cluster's status an operator writes the disruption budget, not {rest}"))
+}
+
+/// Of the Leases the decommission service writes its own, and takes heartbeats of hosts away.
+fn heartbeat(write: &Write<'_>) -> Option<String> {
+    if !write.is_in(&[DECOMMISSIONERS]) || write.is_in(&[ADMINS, HOSTS, MASTERS]) {
+        return None;
+    }
+    let word = |pointer: &str| {
+        let (old, new) = write.both(pointer);
+        text(old.or(new)).unwrap_or_default()
+    };
+    let name = word("/metadata/name");
+    let agent = format!("inv:host:{}:{name}", write.namespace);
+    let goes = write.new.is_none() && word("/spec/holderIdentity") == agent;
+    (!goes && !name.starts_with(SERVICE))
+        .then(|| "a service writes only Leases whose name begins with inv-tui-".to_owned())
 }
 
 /// Roles say in which namespace; this says about what.

@@ -155,6 +155,11 @@ impl Shelf {
         self.last.subscribe()
     }
 
+    /// How many follow it.
+    pub fn watches(&self) -> usize {
+        self.last.receiver_count()
+    }
+
     /// Tells those who watch that nothing more will come.
     pub(super) fn close(&self) {
         self.last.send_replace(u64::MAX);

@@ -1,9 +1,10 @@
 use super::*;
 use futures::stream;
+use kube::runtime::watcher::{self, Event};
 use serde_json::json;
 
 fn hosts() -> Hosts {
-    Hosts::new(Selection {
+    Fleet::new("inventory").hosts(Selection {
         namespace: "inventory".into(),
         source: "aws".into(),
         manager: "inv-tui-fetch-aws".into(),
@@ -14,7 +15,7 @@ fn host(name: &str, uid: &str, version: u64) -> Value {
     json!({
         "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Host",
         "metadata": {"name": name, "uid": uid, "resourceVersion": version.to_string(),
-            "labels": {"topology.kubernetes.io/region": "eu-west-1"}},
+            "labels": {"topology.kubernetes.io/region": "eu-west-1", "inventory.inv-tui.dev/source": "aws"}},
     })
 }
 
@@ -23,7 +24,7 @@ fn guard(value: Value) -> StoredHost {
 }
 
 async fn feed(hosts: &Hosts, events: Vec<Event<StoredHost>>) {
-    hosts.consume(stream::iter(events.into_iter().map(Ok))).await;
+    hosts.fleet().consume(stream::iter(events.into_iter().map(Ok))).await;
 }
 
 #[tokio::test]
@@ -67,23 +68,10 @@ async fn an_older_event_does_not_undo_the_answer_to_a_write() {
 async fn a_broken_watch_is_not_ready() {
     let hosts = hosts();
     feed(&hosts, vec![Event::Init, Event::InitDone]).await;
-    hosts.consume(stream::iter([Err(watcher::Error::NoResourceVersion)])).await;
+    hosts.fleet().consume(stream::iter([Err(watcher::Error::NoResourceVersion)])).await;
     assert!(!hosts.in_sync());
     feed(&hosts, vec![Event::Apply(guard(host("a", "1", 5)))]).await;
     assert!(hosts.in_sync());
-}
-
-#[test]
-fn a_silent_watch_is_taken_for_mended_after_about_two_attempts() {
-    let second = Duration::from_secs(1);
-    let start = Instant::now();
-    let first = Failure::after(None, start);
-    assert!(!first.is_mended(start + 8 * second) && first.is_mended(start + 9 * second));
-    let later = Failure::after(Some(first), start + 10 * second);
-    assert!(!later.is_mended(start + 40 * second) && later.is_mended(start + 44 * second));
-    let long = Failure::after(Some(later), start + 70 * second);
-    assert_eq!(long.counts, ERROR_COUNTS);
-    assert_eq!(Failure::after(Some(long), start + 300 * second).counts, ERROR_COUNTS_AT_LEAST);
 }
 
 #[test]
@@ -116,5 +104,30 @@ fn holds_pause_protection_and_other_sources_keep_a_host() {
 #[test]
 fn a_known_host_is_small() {
     let size = size_of::<Known>();
-    assert!(size <= 288, "{size} bytes, beside two short texts");
+    assert!(size <= 336, "{size} bytes, beside two short texts");
+}
+
+#[test]
+fn what_a_source_says_anew_is_another_sight() {
+    let hosts = hosts();
+    let mut object = host("a", "1", 5);
+    let facts =
+        json!({"uid": "i-1", "state": "Missing", "missed": 1, "since": "2030-01-01T00:00:00Z"});
+    object["status"] = json!({"sources": {"aws": facts}});
+    let judged = hosts.read(&guard(object.clone()));
+    object["metadata"]["resourceVersion"] = "6".into();
+    object["status"]["phase"] = "Maintenance".into();
+    assert!(hosts.read(&guard(object.clone())).is_seen_as(&judged), "others write beside it");
+    for (field, value) in [
+        ("missed", json!(2)),
+        ("state", json!("Running")),
+        ("since", json!("2030-01-01T00:00:01Z")),
+        ("uid", json!("i-2")),
+    ] {
+        let mut other = object.clone();
+        other["status"]["sources"]["aws"][field] = value;
+        assert!(!hosts.read(&guard(other)).is_seen_as(&judged), "{field}");
+    }
+    object["metadata"]["uid"] = "2".into();
+    assert!(!hosts.read(&guard(object)).is_seen_as(&judged), "another object of that name");
 }

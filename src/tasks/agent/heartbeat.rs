@@ -9,6 +9,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::metrics::Metrics;
 use crate::error::chain;
 use crate::store::client::{AGENT, Connection, DEADLINE, call};
 
@@ -18,6 +19,7 @@ pub(super) async fn beat(
     namespace: String,
     host: String,
     every: Duration,
+    metrics: Metrics,
     mut stop: watch::Receiver<bool>,
 ) {
     let identity = crate::model::csr::host_user(&namespace, &host);
@@ -40,7 +42,9 @@ pub(super) async fn beat(
         let params = PatchParams::apply(AGENT).force();
         let patch = Patch::Apply(&lease);
         let request = api.patch(&host, &params, &patch);
-        match call("cannot send a heartbeat", "patch leases", DEADLINE, request).await {
+        let sent = call("cannot send a heartbeat", "patch leases", DEADLINE, request).await;
+        metrics.heartbeat(sent.is_ok());
+        match sent {
             Ok(_) => failing = false,
             Err(error) if !failing => {
                 tracing::warn!(error = chain(&error), hint = error.next_step(), "no heartbeat");

@@ -1,42 +1,13 @@
-//! Hooks: programs in a folder that do what only this host can do. A hook gets one JSON object on its
-//! standard input and no arguments, says by its exit code whether it is done, and may say more in one
-//! JSON object on its standard output. Nothing of the API server is ever part of a command.
+//! The agent's hooks: programs in a folder that do what only this host can do. [`crate::tasks::hooks`]
+//! says how they are run.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getuid, kill_process_group};
-use serde::Deserialize;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
 
-use crate::model::text;
-
-/// Most bytes of a hook's output that are read.
-const OUTPUT: u64 = 64 * 1024;
-/// Longest message of a hook, in characters.
-const MESSAGE: usize = 200;
-
-/// What a hook has done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Done {
-    /// Whether it succeeded.
-    pub(super) fine: bool,
-    /// What it says, or why it failed.
-    pub(super) message: String,
-    /// It says that the host has to be rebooted.
-    pub(super) reboot_required: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Answer {
-    message: String,
-    reboot_required: Option<bool>,
-}
+pub(super) use crate::tasks::hooks::Done;
+use crate::tasks::hooks::{Environment, start, trusted};
 
 /// Runs a hook. One that is not there has nothing to do.
 pub(super) async fn call(folder: Option<&Path>, name: &str, input: Value, limit: Duration) -> Done {
@@ -44,78 +15,8 @@ pub(super) async fn call(folder: Option<&Path>, name: &str, input: Value, limit:
         return Done { fine: true, message: format!("there is no hook {name}"), ..Done::default() };
     };
     match trusted(&path) {
-        Ok(()) => start(path, input, limit).await,
+        Ok(()) => start(&path, Environment::Ours, input, limit).await,
         Err(why) => Done { message: format!("hook {name} is not run: {why}"), ..Done::default() },
-    }
-}
-
-/// A program that others could have written is not run.
-fn trusted(path: &Path) -> Result<(), String> {
-    let about = std::fs::metadata(path).map_err(|cause| cause.to_string())?;
-    let (owner, mode) = (about.uid(), about.mode());
-    if owner != 0 && owner != getuid().as_raw() {
-        return Err("it belongs to another user".to_owned());
-    }
-    if mode & 0o022 != 0 {
-        return Err("others may write it (chmod go-w)".to_owned());
-    }
-    if mode & 0o111 == 0 {
-        return Err("it is not executable (chmod +x)".to_owned());
-    }
-    Ok(())
-}
-
-async fn start(path: PathBuf, input: Value, limit: Duration) -> Done {
-    let failed = |message: String| Done { message, ..Done::default() };
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let child = Command::new(&path)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(cause) => return failed(format!("hook {name} cannot be started: {cause}")),
-    };
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let talk = async {
-        let told = async {
-            if let Some(mut stdin) = stdin {
-                // A hook that does not read what it is told has its reasons.
-                let _ = stdin.write_all(input.to_string().as_bytes()).await;
-            }
-        };
-        let heard = async {
-            let mut answer = Vec::new();
-            if let Some(stdout) = stdout {
-                let _ = stdout.take(OUTPUT).read_to_end(&mut answer).await;
-            }
-            answer
-        };
-        let ((), answer) = tokio::join!(told, heard);
-        (child.wait().await, answer)
-    };
-    match tokio::time::timeout(limit, talk).await {
-        Ok((Ok(status), answer)) => {
-            let answer: Answer = serde_json::from_slice(&answer).unwrap_or_default();
-            let said = text::clean(&answer.message).chars().take(MESSAGE).collect::<String>();
-            let message = match (status.success(), said.is_empty()) {
-                (true, _) => said,
-                (false, true) => format!("hook {name} failed: {status}"),
-                (false, false) => format!("hook {name} failed: {said}"),
-            };
-            Done { fine: status.success(), message, reboot_required: answer.reboot_required }
-        }
-        Ok((Err(cause), _)) => failed(format!("hook {name}: {cause}")),
-        Err(_) => {
-            if let Some(group) = group {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            failed(format!("hook {name} was ended after {} s", limit.as_secs()))
-        }
     }
 }
 
@@ -153,6 +54,24 @@ mod tests {
         let done = run(dir.path(), "bad", hour).await;
         assert!(!done.fine && done.message.contains("exit status: 3"), "{}", done.message);
         assert!(run(dir.path(), "none", hour).await.fine);
+    }
+
+    #[tokio::test]
+    async fn a_hook_may_leave_something_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        hook(
+            dir.path(),
+            "starts",
+            0o700,
+            "#!/bin/sh\n(while read -r a; do :; done <\"$0.fifo\") &\necho '{\"message\": \"started\"}'\n",
+        );
+        let fifo = dir.path().join("starts.fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let done = run(dir.path(), "starts", Duration::from_secs(20)).await;
+        assert_eq!((done.fine, done.message.as_str()), (true, "started"));
+        // What is left reads its end and goes.
+        drop(std::fs::File::options().read(true).write(true).open(fifo).unwrap());
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@
 //! # async fn example(options: Options, stop: tokio::sync::watch::Receiver<bool>) -> inv_tui::error::Result<()> {
 //! let Some(held) = obtain(options, stop.clone()).await? else { return Ok(()) };
 //! let (publish, connection) = tokio::sync::watch::channel(held.connection().clone());
-//! tokio::spawn(keep(held, publish, stop));
+//! tokio::spawn(keep(held, publish, |_ends| (), stop));
 //! # drop(connection); Ok(()) }
 //! ```
 
@@ -192,14 +192,17 @@ pub async fn obtain(options: Options, stop: watch::Receiver<bool>) -> Result<Opt
     }
 }
 
-/// Renews the identity for ever, each time before it ends, and publishes each new connection.
+/// Renews the identity for ever, each time before it ends, and publishes each new connection. `told`
+/// hears when it ends.
 /// Returns when `stop` becomes true or nobody listens any more.
 pub async fn keep(
     mut held: Held,
     publish: watch::Sender<Connection>,
+    told: impl Fn(Timestamp) + Send,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pause = LOOK;
+    told(held.not_after);
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -213,6 +216,7 @@ pub async fn keep(
         match held.renew(stop.clone()).await {
             Ok(true) => {
                 tracing::info!(not_after = %held.not_after, "certificate renewed");
+                told(held.not_after);
                 publish.send_replace(held.connection.clone());
             }
             Ok(false) => return,

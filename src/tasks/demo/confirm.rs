@@ -112,20 +112,14 @@ fn run(host: &Host, status: &mut HostStatus, now: Timestamp) {
             };
             let began = state == RunState::Running;
             *last = Some(AnsibleStatus {
-                request_id: request.request_id.clone(),
-                state,
                 started_at: began.then_some(Time(now)),
-                finished_at: None,
-                rc: None,
                 ok: began.then_some(0),
                 changed: began.then_some(0),
                 failed: began.then_some(0),
                 unreachable: began.then_some(0),
                 revision: request.revision.clone().or_else(|| Some("4f2c1d9".to_owned())),
                 executor: Some("agent".to_owned()),
-                task: None,
-                message: None,
-                tail: None,
+                ..AnsibleStatus::new(&request.request_id, state)
             });
         }
     }

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::write::{or_there, persist};
-use super::{Demo, heartbeats};
+use super::{Demo, heartbeats, sources};
 use crate::error::{Error, Result};
 use crate::model::host::Host;
 use crate::model::{condition, sample};
@@ -26,7 +26,7 @@ const WRITERS: u32 = 32;
 /// How long the definitions may take until they are served.
 const SERVED: Duration = Duration::from_mins(1);
 
-/// Definitions, namespace, regions, clusters.
+/// Definitions, namespace, regions, clusters, sources.
 pub(super) async fn install(demo: &Demo) -> Result<()> {
     definitions::apply(&demo.connection(), &demo.namespace, SERVED, |_| {}).await?;
     let regions = Api::all(demo.client.clone());
@@ -37,7 +37,7 @@ pub(super) async fn install(demo: &Demo) -> Result<()> {
     for cluster in sample::clusters(demo.hosts) {
         create(&clusters, &cluster, OPERATOR).await?;
     }
-    Ok(())
+    sources::install(demo).await
 }
 
 /// The hosts, several at a time.

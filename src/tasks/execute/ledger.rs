@@ -199,6 +199,19 @@ impl Entry {
         Ok(())
     }
 
+    /// Whether something of the run lives. Where the lock cannot be asked it is taken to live: that a
+    /// run has ended is never guessed.
+    pub(super) fn goes_on(&self) -> bool {
+        match self.lock() {
+            Ok(lock) => lock.is_none(),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => false,
+            Err(cause) => {
+                tracing::warn!(%cause, folder = %self.folder.display(), "cannot ask for the lock");
+                true
+            }
+        }
+    }
+
     /// The lock, unless somebody has it: the run goes on then.
     pub(super) fn lock(&self) -> io::Result<Option<File>> {
         let file = OpenOptions::new()

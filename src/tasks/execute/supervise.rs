@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the last of the output may take when the program has ended: something that it left
 /// behind may hold the pipe for ever.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How often the lock is tried, and the pause between two tries.
+const LOCK: (u32, Duration) = (20, Duration::from_millis(50));
 /// How long git may take to name the revision.
 const GIT: Duration = Duration::from_secs(10);
 
@@ -58,8 +60,7 @@ pub(crate) struct Ended {
 /// The ledger cannot be read or written. Nothing is run then.
 pub async fn run(args: ExecuteArgs) -> Result<u8> {
     let entry = Entry { folder: args.folder };
-    let lock = entry.lock().map_err(|cause| disk(&entry.folder, cause))?;
-    let Some(lock) = lock else { return Ok(EXIT_DONE) };
+    let Some(lock) = lock(&entry).await? else { return Ok(EXIT_DONE) };
     if entry.has(BEGUN) || entry.has(RESULT) {
         return Ok(EXIT_DONE);
     }
@@ -75,6 +76,20 @@ pub async fn run(args: ExecuteArgs) -> Result<u8> {
     entry.write(RESULT, &ended)?;
     drop(lock);
     Ok(EXIT_DONE)
+}
+
+/// The lock of the run; none if another supervisor has it. Whoever asks whether the run goes on has
+/// it for a moment, so one try is not enough.
+async fn lock(entry: &Entry) -> Result<Option<File>> {
+    let (tries, pause) = LOCK;
+    for _ in 0..tries {
+        let lock = entry.lock().map_err(|cause| disk(&entry.folder, cause))?;
+        if lock.is_some() {
+            return Ok(lock);
+        }
+        tokio::time::sleep(pause).await;
+    }
+    Ok(None)
 }
 
 async fn supervise(entry: &Entry, job: &Job, lock: &File) -> Ended {
@@ -153,20 +168,16 @@ fn pump(mut from: PipeReader, mut log: File, path: &Path) {
     }
 }
 
-/// Ends the program and everything in its group.
+/// Ends the program and everything in its group, also what is left when the program has ended.
 async fn end(child: &mut Child) -> std::io::Result<std::process::ExitStatus> {
-    signal(child, Signal::TERM);
-    if let Ok(status) = tokio::time::timeout(PATIENCE, child.wait()).await {
-        return status;
-    }
-    signal(child, Signal::KILL);
-    child.wait().await
-}
-
-fn signal(child: &Child, signal: Signal) {
-    let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    if let Some(group) = id {
-        let _ = kill_process_group(group, signal);
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let signal = |signal| group.map(|group| kill_process_group(group, signal));
+    let _ = signal(Signal::TERM);
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    let _ = signal(Signal::KILL);
+    match ended {
+        Ok(status) => status,
+        Err(_) => child.wait().await,
     }
 }
 
@@ -201,6 +212,33 @@ mod tests {
             folder: folder.to_owned(),
             timeout_seconds: 60,
             checkout: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn who_only_asks_for_the_lock_does_not_end_a_supervisor() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = Entry { folder: dir.path().to_owned() };
+        let asked = entry.lock().unwrap().unwrap();
+        let (found, ()) = tokio::join!(lock(&entry), async move { drop(asked) });
+        assert!(found.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_ended_with_everything_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = Entry { folder: dir.path().to_owned() };
+        let lock = entry.lock().unwrap().unwrap();
+        // The one in the background does not listen to TERM, and holds the lock.
+        let script = "exec 3<&0; (trap '' TERM; while :; do read -r a </dev/zero; done) & wait";
+        let job = Job { timeout_seconds: 1, ..job(dir.path(), script) };
+        let ended = supervise(&entry, &job, &lock).await;
+        assert!(ended.message.unwrap().contains("longer than allowed"));
+        drop(lock);
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while entry.goes_on() {
+            assert!(std::time::Instant::now() < deadline, "something of the run lives on");
+            tokio::task::yield_now().await;
         }
     }
 

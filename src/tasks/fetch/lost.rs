@@ -4,11 +4,13 @@
 //! ```text
 //!              absent                 absent, missed = gone_after       older than the grace,
 //!   listed ──────────────> Missing ──────────────────────────> Gone ─────────────────────────> removed
-//!      ^  └────────────────────────────────────────────────────^ │    not held, protected,
-//!      │     terminated at the provider                          │    paused or shared
+//!      ^  └────────────────────────────────────────────────────^ │    not held, protected
+//!      │     terminated at the provider                          │    or paused
 //!      └─────────────────────────────────────────────────────────┘
 //!            listed again
 //! ```
+//! A host that another source still has is not removed: this source takes back what it said of it.
+//!
 //! "Absent" is a claim about a complete listing of one scope; an incomplete one proves nothing.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -33,11 +35,13 @@ pub(super) struct Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing.
-    Leave,
+    Nothing,
     /// Write this state and this count.
     Mark(Phase, i32),
     /// Delete the object.
     Remove,
+    /// Take back what this source says of it: another source still has it.
+    Leave,
     /// It would be deleted, but for this.
     Keep(Reason),
 }
@@ -59,12 +63,12 @@ pub(super) fn is_lost(state: Phase) -> bool {
 /// The verdict on a host that a complete listing lacks.
 pub(super) fn absent(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
     if known.deleting {
-        return Verdict::Leave;
+        return Verdict::Nothing;
     }
     match known.state {
         Phase::Gone => match removal(known, policy, now) {
             // terminated at first, and not even listed by now: that is told once
-            Verdict::Leave | Verdict::Keep(_) if known.seen.is_some_and(|(seen, _)| seen) => {
+            Verdict::Nothing | Verdict::Keep(_) if known.seen.is_some_and(|(seen, _)| seen) => {
                 Verdict::Mark(Phase::Gone, known.missed.saturating_add(1))
             }
             verdict => verdict,
@@ -80,7 +84,7 @@ pub(super) fn absent(known: &Known, policy: &Policy, now: Timestamp) -> Verdict 
 /// The verdict on a host that its provider still lists, as terminated.
 pub(super) fn terminated(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
     if known.deleting || known.state != Phase::Gone {
-        Verdict::Leave
+        Verdict::Nothing
     } else {
         removal(known, policy, now)
     }
@@ -88,10 +92,12 @@ pub(super) fn terminated(known: &Known, policy: &Policy, now: Timestamp) -> Verd
 
 fn removal(known: &Known, policy: &Policy, now: Timestamp) -> Verdict {
     if now.duration_since(known.since) < policy.grace {
-        Verdict::Leave
+        Verdict::Nothing
     } else if known.held_until.is_some_and(|until| until > now) {
         // a hold that begins later keeps the host as well: somebody counts on it
         Verdict::Keep(Reason::Held)
+    } else if known.kept == Some(Kept::Shared) {
+        Verdict::Leave
     } else if let Some(kept) = known.kept {
         Verdict::Keep(Reason::Object(kept))
     } else {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::report::ScopeReport;
 use crate::providers::ProviderErrorKind;
+use crate::store::hosts::Hosts;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Source {
@@ -65,11 +68,12 @@ pub(super) struct Metrics {
     errors: Family<ScopeKind, Counter>,
     writes: Family<Outcome, Counter>,
     skipped: Family<Source, Counter>,
+    leads: Family<Source, Gauge<i64, AtomicI64>>,
 }
 
 impl Metrics {
     /// Metrics of no source yet ([`Metrics::of`]), and the registry that shows those of all.
-    pub(super) fn new() -> (Self, Arc<Registry>) {
+    pub(super) fn new() -> (Self, Registry) {
         let buckets = || Histogram::new([0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0]);
         let this = Self {
             source: "".into(),
@@ -85,6 +89,7 @@ impl Metrics {
             errors: Family::default(),
             writes: Family::default(),
             skipped: Family::default(),
+            leads: Family::default(),
         };
         let mut root = Registry::with_prefix("inv_tui_fetch");
         let r = &mut root;
@@ -137,12 +142,15 @@ impl Metrics {
         r.register("provider_errors", "Listings that failed, by class", this.errors.clone());
         r.register("writes", "Writes sent to the API server, by outcome", this.writes.clone());
         r.register("writes_skipped", "Hosts that stood as they should", this.skipped.clone());
-        (this, Arc::new(root))
+        r.register("leads", "1 while this one of several works on the source", this.leads.clone());
+        (this, root)
     }
 
     /// The metrics of this source.
     pub(super) fn of(&self, source: &str) -> Self {
-        Self { source: source.into(), ..self.clone() }
+        let this = Self { source: source.into(), ..self.clone() };
+        this.leads(false);
+        this
     }
 
     fn source(&self) -> Source {
@@ -151,6 +159,11 @@ impl Metrics {
 
     fn outcome(&self, outcome: &'static str) -> Outcome {
         Outcome { source: Arc::clone(&self.source), outcome }
+    }
+
+    /// Whether the Lease of the source is held from now on.
+    pub(super) fn leads(&self, leads: bool) {
+        self.leads.get_or_create(&self.source()).set(leads.into());
     }
 
     /// Whether any pass is finished.
@@ -214,6 +227,29 @@ impl Metrics {
         self.passes.get_or_create(&self.outcome(outcome)).inc();
         self.pass_seconds.get_or_create(&self.source()).observe(duration.as_secs_f64());
         self.last_pass.get_or_create(&self.source()).set(seconds(now));
+    }
+}
+
+/// Tells of the watch of each source when somebody asks.
+pub(super) struct Watches(pub(super) Vec<(Arc<str>, Hosts)>);
+
+impl std::fmt::Debug for Watches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(source, _)| source)).finish()
+    }
+}
+
+impl Collector for Watches {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let help = "1 while the hosts of the source cannot be followed";
+        let mut metric =
+            encoder.encode_descriptor("watch_broken", help, None, MetricType::Gauge)?;
+        for (source, hosts) in &self.0 {
+            let broken: Gauge<i64, AtomicI64> = Gauge::default();
+            broken.set(i64::from(!hosts.in_sync()));
+            broken.encode(metric.encode_family(&Source { source: Arc::clone(source) })?)?;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::diff::Output;
 use super::lost::Policy;
 use super::mapping::Mapping;
 use super::setup::Setup;
@@ -21,7 +22,8 @@ const LISTEN: SocketAddr =
 ///
 /// One source of AWS by flags, or any number of sources of every kind from a file (--sources).
 /// Writes what changed and nothing else, by server-side apply under the field manager
-/// inv-tui-fetch-SOURCE. Exit codes: 0 done, 1 partly or not done, 2 wrong usage or set-up.
+/// inv-tui-fetch-SOURCE. Of several, one works on a source: the holder of the Lease of that name. Exit
+/// codes: 0 done, 1 partly or not done, 2 wrong usage or set-up, 3 another one works (--once).
 #[derive(clap::Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct FetchArgs {
@@ -81,9 +83,12 @@ pub struct FetchArgs {
     /// Writes under way at once
     #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub writes: u16,
-    /// Print what one pass would write, and write nothing
+    /// Print what one pass would change as a diff, and write nothing; changes are no failure
     #[arg(long, conflicts_with = "interval")]
     pub dry_run: bool,
+    /// How a dry run is printed
+    #[arg(long, short, value_enum, default_value_t = Output::Text, requires = "dry_run")]
+    pub output: Output,
     /// Address of /healthz, /readyz and /metrics [default: 127.0.0.1:9417, none with --once]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
@@ -103,6 +108,8 @@ pub(super) struct Options {
     pub(super) writes: usize,
     /// Write nothing.
     pub(super) dry_run: bool,
+    /// How a dry run is printed.
+    pub(super) output: Output,
     /// Where to serve health and metrics.
     pub(super) listen: Option<SocketAddr>,
 }
@@ -161,6 +168,7 @@ impl FetchArgs {
             once,
             writes: usize::from(self.writes),
             dry_run: self.dry_run,
+            output: self.output,
             listen: self.listen.or_else(|| (!once).then_some(LISTEN)),
         })
     }
@@ -250,6 +258,8 @@ mod tests {
         assert!(Cli::try_parse_from(["fetch", "--sources", "f", "--region", "eu"]).is_err());
         assert!(Cli::try_parse_from(["fetch", "--sources", "f", "--once"]).is_ok());
         assert!(Cli::try_parse_from(["fetch", "--once", "--interval", "5m"]).is_err());
+        assert_eq!(args("--dry-run -o json").options().unwrap().output, Output::Json);
+        assert!(Cli::try_parse_from(["fetch", "--once", "--output", "json"]).is_err());
     }
 
     #[test]

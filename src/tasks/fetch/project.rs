@@ -8,12 +8,13 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::mapping::Mapping;
-use crate::model::condition::{FALSE, PROVIDER_HEALTHY, SEEN, TRUE};
-use crate::model::diff::{PEOPLE, at};
+use crate::model::condition::{FALSE, POSSIBLE_DUPLICATE, PROVIDER_HEALTHY, SEEN, TRUE};
+use crate::model::diff::{Contested, PEOPLE, at, hash_text};
 use crate::model::host::{Hardware, Phase, ScheduledEvent, SourceFacts};
+use crate::model::identity::{self, MAX_MACS};
 use crate::model::labels;
 use crate::providers::Observed;
-use crate::store::hosts::Known;
+use crate::store::hosts::{Known, ProviderId};
 
 /// Most bytes of the tags annotation.
 const MAX_TAGS: usize = 8 * 1024;
@@ -57,6 +58,7 @@ impl Rules {
 
     fn main(&self, host: &Observed, known: Option<&Known>) -> Value {
         let contested = known.map(|known| &known.contested);
+        let guest = known.is_some_and(|known| known.is_guest(host.state));
         let mapped = self.mapping.apply(host);
         let mut spec = Map::new();
         let mut labels: BTreeMap<&str, String> = BTreeMap::new();
@@ -77,7 +79,7 @@ impl Rules {
             spec.insert((*field).to_owned(), value.as_str().into());
         }
         // it can be set once, so nothing stands in for one that is not known yet
-        if !host.provider_id.is_empty() {
+        if is_in_spec(&host.provider_id, known, guest) {
             spec.insert("providerID".to_owned(), cut(&host.provider_id, 512).into());
         }
         let facts = [
@@ -91,7 +93,8 @@ impl Rules {
             (labels::ACCOUNT, host.account.as_deref()),
         ];
         for (key, value) in facts {
-            if let Some(value) = value.filter(|v| !v.is_empty()) {
+            let left = guest && (OWN.contains(&key) || taken(key));
+            if let Some(value) = value.filter(|v| !v.is_empty() && !left) {
                 labels.insert(key, labels::to_label_value(value));
             }
         }
@@ -103,10 +106,16 @@ impl Rules {
         if let Some(tags) = tags(&host.tags) {
             annotations.insert(labels::TAGS.to_owned(), tags.into());
         }
+        if let Some(contested) = contested.filter(|_| guest) {
+            annotations.retain(|key, _| {
+                !contested.other(&["f:metadata", "f:annotations", &format!("f:{key}")])
+            });
+        }
         json!({"metadata": {"labels": labels, "annotations": annotations}, "spec": spec})
     }
 
     fn status(&self, host: &Observed, known: Option<&Known>, now: Timestamp) -> (Value, Phase) {
+        let guest = known.filter(|known| known.is_guest(host.state)).map(|known| &known.contested);
         let trouble = known.and_then(|known| known.trouble.as_deref());
         let (problem, events): (Option<(&str, &str)>, &[ScheduledEvent]) = match &host.health {
             Some(health) => {
@@ -122,6 +131,7 @@ impl Rules {
             ),
         };
         let state = effective(host.state, events, now);
+        let own_place = guest.is_some() || state == Phase::Gone;
         let facts = SourceFacts {
             uid: Some(cut(&host.uid, 256)),
             state,
@@ -129,29 +139,44 @@ impl Rules {
             since: Some(Time(known.filter(|k| k.state == state).map_or(now, |k| k.since))),
             missed: None,
             url: host.url.as_deref().filter(|url| url.len() <= 512).map(str::to_owned),
+            provider_id: is_in_facts(&host.provider_id, known, guest.is_some())
+                .then(|| cut(&host.provider_id, 512)),
+            // the labels are another source's, or soon will be
+            region: Some(labels::to_label_value(&host.region))
+                .filter(|region| own_place && !region.is_empty()),
+            account: host.account.as_deref().filter(|_| own_place).map(labels::to_label_value),
         };
         let (reason, message) = problem.unwrap_or(("NoProblem", ""));
-        let mut status = json!({
-            "sources": {&self.source: facts},
-            "conditions": [
-                condition(PROVIDER_HEALTHY, problem.is_none(), reason, message,
-                    known.and_then(|k| k.healthy), now),
-                condition(SEEN, true, "Listed", "", known.and_then(|k| k.seen), now),
-            ],
-        });
+        let mut status = json!({ "sources": {&self.source: facts} });
         let mut set = |key: &str, value: Value| {
             if let Some(map) = status.as_object_mut() {
                 map.insert(key.to_owned(), value);
             }
         };
+        if guest.is_none() {
+            let conditions = [
+                condition(
+                    PROVIDER_HEALTHY,
+                    problem.is_none(),
+                    reason,
+                    message,
+                    known.and_then(|k| k.healthy),
+                    now,
+                ),
+                condition(SEEN, true, "Listed", "", known.and_then(|k| k.seen), now),
+            ];
+            set("conditions", json!(conditions));
+        }
         if !host.addresses.is_empty() {
             let fit = host.addresses.iter().filter(|a| a.address.len() <= 253).take(16);
             set("addresses", json!(fit.collect::<Vec<_>>()));
         }
-        if host.hardware != Hardware::default() {
-            set("hardware", json!(host.hardware));
+        let hardware = hardware(&host.hardware, guest);
+        if !hardware.is_empty() {
+            set("hardware", hardware.into());
         }
-        if let Some(launched) = host.launch_time {
+        let free = |path: &[&str]| guest.is_none_or(|contested| !contested.other(path));
+        if let Some(launched) = host.launch_time.filter(|_| free(&["f:status", "f:launchTime"])) {
             set("launchTime", json!(Time(launched)));
         }
         if !events.is_empty() {
@@ -162,6 +187,10 @@ impl Rules {
                     let id = cut(&e.id, 128);
                     (id.clone(), ScheduledEvent { id, code: cut(&e.code, 64), ..e.clone() })
                 })
+                .filter(|(id, _)| {
+                    let key = format!("k:{}", json!({ "id": id }));
+                    free(&["f:status", "f:scheduledEvents", &key])
+                })
                 .collect();
             set("scheduledEvents", json!(by_id.values().take(8).collect::<Vec<_>>()));
         }
@@ -171,6 +200,24 @@ impl Rules {
             set("phase", json!(state));
         }
         (json!({ "status": status }), state)
+    }
+
+    /// Says in a desired status that other hosts may be the same machine. Only for whose the host is.
+    pub(super) fn flag(
+        desired: &mut Desired,
+        twins: &[String],
+        known: Option<&Known>,
+        now: Timestamp,
+    ) {
+        let guest = known.is_some_and(|known| known.is_guest(desired.state));
+        let Some(conditions) = desired.status.pointer_mut("/status/conditions") else { return };
+        let Some(conditions) = conditions.as_array_mut().filter(|_| !guest && !twins.is_empty())
+        else {
+            return;
+        };
+        let before = known.and_then(|known| known.duplicate).map(|since| (true, since));
+        let message = twins_named(twins);
+        conditions.push(condition(POSSIBLE_DUPLICATE, true, "SameIdentity", &message, before, now));
     }
 
     /// The status of a host that is missing or gone: what the fetcher owns of it (`owned`, which
@@ -197,8 +244,18 @@ impl Rules {
         facts.insert("state".to_owned(), json!(state));
         facts.insert("missed".to_owned(), json!(missed.clamp(0, 1000)));
         facts.insert("since".to_owned(), json!(Time(since)));
+        // whoever takes the host over may say something else in the labels
+        for (key, place) in [("region", &known.scope), ("account", &known.account)] {
+            if !place.is_empty() {
+                facts.insert(key.to_owned(), json!(**place));
+            }
+        }
         sources.insert(self.source.clone(), facts.into());
         status.insert("sources".to_owned(), sources.into());
+        if known.guest.is_some() {
+            // whether it is seen, and its phase, is the other source's to say
+            return json!({ "status": status });
+        }
         let mut conditions = match status.remove("conditions") {
             Some(Value::Array(all)) => all,
             _ => Vec::new(),
@@ -212,6 +269,54 @@ impl Rules {
         }
         json!({ "status": status })
     }
+}
+
+/// Labels that name whose the host is.
+const OWN: [&str; 3] = [labels::PROVIDER, labels::SOURCE, labels::ACCOUNT];
+
+/// Most other hosts that a condition names.
+const NAMED: usize = 5;
+
+fn twins_named(twins: &[String]) -> String {
+    let named = twins.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if twins.len() > NAMED { ", and more" } else { "" };
+    format!("may be the same machine as {named}{more}")
+}
+
+/// Whether the id at the provider stands in `spec.providerID`. That can be set once and never taken
+/// back, so it is for whose the host is to set it.
+fn is_in_spec(id: &str, known: Option<&Known>, guest: bool) -> bool {
+    let free = match known.and_then(|known| known.provider) {
+        Some(ProviderId::Ours) => true,
+        Some(ProviderId::Others(theirs)) => !guest && theirs == hash_text(&cut(id, 512)),
+        None => !guest,
+    };
+    free && !id.is_empty()
+}
+
+/// Whether it stands in what the source says, because another id, or none, stands there.
+fn is_in_facts(id: &str, known: Option<&Known>, guest: bool) -> bool {
+    let same = Some(ProviderId::Others(hash_text(&cut(id, 512))));
+    !id.is_empty() && !is_in_spec(id, known, guest) && known.and_then(|k| k.provider) != same
+}
+
+/// What the machine is made of, without what others say of it already. MAC addresses are a set, to
+/// which everybody adds.
+fn hardware(hardware: &Hardware, guest: Option<&Contested>) -> Map<String, Value> {
+    let mut macs: Vec<String> =
+        hardware.macs.iter().filter_map(|text| identity::mac(text)).collect();
+    macs.sort_unstable();
+    macs.dedup();
+    macs.truncate(MAX_MACS);
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(Hardware { macs, ..hardware.clone() })
+    else {
+        return Map::new();
+    };
+    fields.retain(|key, _| {
+        let path = ["f:status", "f:hardware", &format!("f:{key}")];
+        key == "macs" || guest.is_none_or(|contested| !contested.other(&path))
+    });
+    fields
 }
 
 fn take_object(map: &mut Map<String, Value>, key: &str) -> Map<String, Value> {

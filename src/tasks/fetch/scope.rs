@@ -27,6 +27,8 @@ enum Done {
     Put(Outcome),
     Marked(Phase),
     Removed,
+    /// Left to another source.
+    Left,
     /// Somebody changed the host since; the next pass looks again.
     Postponed,
 }
@@ -55,8 +57,8 @@ struct Pass<'a> {
     /// Hosts that their provider calls terminated and that we do not know as lost: written when
     /// the breaker has had its say.
     ended: Vec<Observed>,
-    /// Names by id at the source, read when the first host asks for them.
-    names: Option<HashMap<Box<str>, String>>,
+    /// Names that this pass has given, by id at the source.
+    names: HashMap<String, String>,
 }
 
 /// The region whose hosts a scope covers; none if it covers all.
@@ -91,7 +93,7 @@ pub(super) async fn run(
         accounts: HashSet::new(),
         anonymous: false,
         ended: Vec::new(),
-        names: None,
+        names: HashMap::new(),
     };
     let pages = match changes {
         Some((_, pages)) => pages,
@@ -163,7 +165,7 @@ impl<'a> Pass<'a> {
             tracing::warn!(scope = self.report.name, note, "goes on without");
         }
         for ItemProblem { name, uid, what } in page.problems {
-            let known = uid.and_then(|uid| self.names().get(uid.as_str()).cloned());
+            let known = uid.and_then(|uid| context.writer.hosts().named(&uid));
             let name = known.or(name);
             tracing::warn!(
                 scope = self.report.name,
@@ -207,29 +209,25 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Gives a host the name that it has, if its name is made of something that can move; and never
+    /// Gives a host the name that it has; and where its name is made of something that can move, never
     /// one that is another machine's.
     fn name(&mut self, host: &mut Observed) {
-        let Some(other) = host.other_name.take() else { return };
-        if let Some(name) = self.names().get(host.uid.as_str()) {
+        let hosts = self.context.writer.hosts();
+        if let Some(name) = hosts.named(&host.uid) {
+            host.name = name;
+            host.other_name = None;
+            return;
+        }
+        let Some(other) = host.other_name.clone() else { return };
+        if let Some(name) = self.names.get(&host.uid) {
             host.name.clone_from(name);
             return;
         }
-        let hosts = self.context.writer.hosts();
         if hosts.get(&host.name).is_some_and(|k| !k.native.is_empty() && *k.native != *host.uid) {
             host.name = other;
+            host.other_name = None;
         }
-        let name = host.name.clone();
-        self.names().insert(host.uid.as_str().into(), name);
-    }
-
-    /// The names of the source's hosts by their ids there.
-    fn names(&mut self) -> &mut HashMap<Box<str>, String> {
-        let hosts = self.context.writer.hosts();
-        self.names.get_or_insert_with(|| {
-            let pair = |name: &str, k: &Known| Some((k.native.clone(), name.to_owned()));
-            hosts.select(None, pair).into_iter().collect()
-        })
+        self.names.insert(host.uid.clone(), host.name.clone());
     }
 
     /// Waits until one more write may begin, or none may any more.
@@ -249,6 +247,10 @@ impl<'a> Pass<'a> {
     fn check(&self) -> Result<(), Incomplete> {
         if *self.context.stop.borrow() {
             return Err(stopped());
+        }
+        if !self.context.writer.may() {
+            let error = Error::new("the lease is lost, so the rest was not tried");
+            return Err(Incomplete { kind: None, error });
         }
         if self.context.writer.given_up() {
             let error = Error::new("too many writes failed in a row, so the rest was not tried")
@@ -309,7 +311,7 @@ impl<'a> Pass<'a> {
                 }
             };
             let judged = || Judged { name: name.to_owned(), known: known.clone(), verdict };
-            (verdict != Verdict::Leave).then(judged)
+            (verdict != Verdict::Nothing).then(judged)
         });
         if others > 0 {
             tracing::warn!(
@@ -340,7 +342,7 @@ impl<'a> Pass<'a> {
             known,
             limit = trip.limit,
             "breaker open: the listing is not believed, nothing is marked; \
-             check the account and its permissions, or run once with --accept-loss {scope}"
+             check the account and its permissions, or start it once with --accept-loss {scope}"
         );
         self.report.breaker = Some(trip);
         false
@@ -357,7 +359,14 @@ impl<'a> Pass<'a> {
         }
         for Judged { name, known, verdict } in verdicts {
             match verdict {
-                Verdict::Leave => {}
+                Verdict::Nothing => {}
+                Verdict::Leave => {
+                    self.write(async move {
+                        let done = context.writer.leave(&name).await.map(|_| Done::Left);
+                        (name, done)
+                    })
+                    .await;
+                }
                 Verdict::Keep(reason) => {
                     tracing::info!(
                         scope = &*known.scope,
@@ -370,7 +379,8 @@ impl<'a> Pass<'a> {
                 Verdict::Mark(state, missed) => {
                     let scope = self.report.name.clone();
                     self.write(async move {
-                        let done = context.writer.mark(&name, &scope, state, missed, now).await;
+                        let mark = (state, missed);
+                        let done = context.writer.mark(&name, &scope, &known, mark, now).await;
                         let done = done.map(|outcome| match outcome {
                             Outcome::Left => Done::Put(Outcome::Left),
                             _ => Done::Marked(state),
@@ -437,6 +447,9 @@ impl<'a> Pass<'a> {
                 } else {
                     report.marked_missing += 1;
                 }
+            }
+            Ok(Done::Left) => {
+                tracing::info!(scope, host = name, "gone for long, left to another source");
             }
             Ok(Done::Removed) => {
                 tracing::info!(scope, host = name, "removed");

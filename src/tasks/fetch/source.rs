@@ -1,8 +1,9 @@
 //! The Source object of the fetcher: made if it is missing, its status written once a pass.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, FieldsV1, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
@@ -12,8 +13,9 @@ use super::PassReport;
 use super::report::{ScopeReport, shorten};
 use crate::error::{Error, Result, chain};
 use crate::model::condition::{BREAKER_OPEN, HEALTHY, condition, find};
+use crate::model::source::state::NOT_READ;
 use crate::model::source::{ScopeStatus, Source, SourceType};
-use crate::model::{GROUP, VERSION};
+use crate::model::{GROUP, VERSION, duration};
 use crate::store::client::{DEADLINE, call};
 
 /// Most scopes that the schema of Source allows.
@@ -27,6 +29,8 @@ pub(super) struct SourceObject {
     name: String,
     manager: String,
     source_type: SourceType,
+    /// Time between two passes; none: there is one pass only.
+    interval: Option<String>,
 }
 
 impl SourceObject {
@@ -35,19 +39,20 @@ impl SourceObject {
         name: &str,
         manager: &str,
         source_type: SourceType,
+        interval: Option<Duration>,
     ) -> Self {
-        Self { api, name: name.to_owned(), manager: manager.to_owned(), source_type }
+        let interval = interval.filter(|length| length.as_secs() > 0).map(duration::exact);
+        Self { api, name: name.to_owned(), manager: manager.to_owned(), source_type, interval }
     }
 
-    /// Makes the object if it is missing, and checks that it is of our kind. Its spec is for
-    /// people: what stands there is not changed.
-    pub(super) async fn ensure(&self) -> Result<Source> {
+    /// The object, if it is there. Checks that it is of our kind.
+    pub(super) async fn check(&self) -> Result<Option<Source>> {
         let name = &self.name;
         let what = format!("cannot read source \"{name}\"");
         let found = call(&what, "get sources", DEADLINE, self.api.get_opt(name)).await?;
         if let Some(source) = found {
             if source.spec.type_ == self.source_type {
-                return Ok(source);
+                return Ok(Some(source));
             }
             let other = source.spec.type_;
             return Err(Error::usage(format!(
@@ -56,13 +61,47 @@ impl SourceObject {
             ))
             .hint("name another one with --source"));
         }
+        Ok(None)
+    }
+
+    /// Makes the object if it is missing, and checks that it is of our kind. Its spec is for
+    /// people: what they state there is not changed. The interval is said where nobody else says
+    /// it, so that whoever looks can tell when a pass is overdue.
+    pub(super) async fn ensure(&self) -> Result<Source> {
+        match self.check().await? {
+            Some(source) if self.may_say_interval(&source) => {
+                self.apply("cannot write the interval of").await
+            }
+            Some(source) => Ok(source),
+            None => self.apply("cannot make").await,
+        }
+    }
+
+    /// Whether another interval than ours stands there, and it is not somebody else's word.
+    fn may_say_interval(&self, source: &Source) -> bool {
+        if self.interval.is_none() || source.spec.interval == self.interval {
+            return false;
+        }
+        let entries = source.metadata.managed_fields.iter().flatten();
+        let mut others = entries.filter(|entry| entry.manager.as_ref() != Some(&self.manager));
+        let has = |fields: &FieldsV1| fields.0.pointer("/f:spec/f:interval").is_some();
+        !others.any(|entry| entry.fields_v1.as_ref().is_some_and(has))
+    }
+
+    /// Writes all that is ours of the spec.
+    async fn apply(&self, what: &str) -> Result<Source> {
+        let mut spec = json!({"type": self.source_type});
+        if let Some(interval) = &self.interval {
+            spec["interval"] = json!(interval);
+        }
+        let name = &self.name;
         let body = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
             "kind": "Source",
             "metadata": {"name": name},
-            "spec": {"type": self.source_type},
+            "spec": spec,
         });
-        let what = format!("cannot make source \"{name}\"");
+        let what = format!("{what} source \"{name}\"");
         let params = PatchParams::apply(&self.manager);
         call(&what, "patch sources", DEADLINE, self.api.patch(name, &params, &Patch::Apply(&body)))
             .await
@@ -166,7 +205,7 @@ fn conditions(old: &[Condition], pass: &PassReport, now: Timestamp) -> Vec<Condi
     let trouble = |r: &&ScopeReport| format!("{}: {}", r.name, r.trouble().unwrap_or_default());
     let healthy = if let Some(problem) = &pass.problem {
         let message = shorten(&chain(problem), 4096);
-        condition(find(old, HEALTHY), HEALTHY, false, "NotRead", &message, now)
+        condition(find(old, HEALTHY), HEALTHY, false, NOT_READ, &message, now)
     } else if bad.is_empty() {
         condition(
             find(old, HEALTHY),

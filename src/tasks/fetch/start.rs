@@ -9,30 +9,29 @@ use k8s_openapi::api::authorization::v1::{
 };
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, PostParams};
 use tokio::sync::{Semaphore, watch};
 
 use super::Context;
-use super::metrics::Metrics;
+use super::diff::Paper;
+use super::metrics::{Metrics, Watches};
 use super::options::{Options, SourceOptions};
 use super::progress::Progress;
 use super::project::Rules;
 use super::setup::Lazy;
 use super::source::SourceObject;
 use super::write::Writer;
-use crate::error::{EXIT_USAGE, Error, Result, chain};
+use crate::error::{Error, Result, chain};
 use crate::model::GROUP;
-use crate::model::diff::StoredHost;
 use crate::model::source::Source;
-use crate::store::client::{ConnectOptions, Connection, DEADLINE, connect, explain, fetch_manager};
-use crate::store::hosts::{Hosts, Selection, Sync};
+use crate::store::client::{ConnectOptions, Connection, DEADLINE, FETCH, connect, fetch_manager};
+use crate::store::hosts::{Fleet, Hosts, Selection, Sync};
+use crate::store::lease::Leadership;
 use crate::store::send::Sender;
-use crate::tasks::http;
+use crate::tasks::{http, reach};
 
 /// How long a single pass waits for the first list of the hosts that are known already.
 const LISTING: Duration = Duration::from_mins(3);
-/// Longest wait between two tries to reach the server at the start of a service.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The time, to the second: Kubernetes keeps no more, so more would never compare equal.
 pub(super) fn now() -> Timestamp {
@@ -64,11 +63,13 @@ pub(super) async fn contexts(
         None => None,
     };
     let connection = connect(server).await?;
-    let (metrics, registry) = Metrics::new();
+    let (metrics, mut registry) = Metrics::new();
     let permits = Arc::new(Semaphore::new(options.writes));
+    let paper = options.dry_run.then(Arc::<Paper>::default);
+    let fleet = Fleet::new(namespace);
     let context = |source: &SourceOptions| {
-        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone());
-        Arc::new(context(options, source, &connection, namespace, shared))
+        let shared = (metrics.of(&source.name), Arc::clone(&permits), stop.clone(), paper.clone());
+        Arc::new(context(options, source, &connection, &fleet, shared))
     };
     let contexts: Vec<Arc<Context>> = options.sources.iter().map(context).collect();
     if let [only] = contexts.as_slice() {
@@ -80,23 +81,29 @@ pub(super) async fn contexts(
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "health and metrics");
         }
-        let ready = ready(contexts.clone());
+        let watches =
+            |context: &Arc<Context>| (context.name.as_str().into(), context.writer.hosts().clone());
+        let watches = Watches(contexts.iter().map(watches).collect());
+        registry.register_collector(Box::new(watches));
+        let (registry, ready) = (Arc::new(registry), ready(contexts.clone()));
         background.0.push(tokio::spawn(http::serve(listener, registry, ready, stop.clone())));
     }
     let checks = async || {
         check(&connection, namespace).await?;
+        if let Some(context) = contexts.first().filter(|_| !options.dry_run) {
+            may_lead(&connection.client, namespace, &context.writer.hosts().selection().manager)
+                .await?;
+        }
         match contexts.as_slice() {
-            [only] if !options.dry_run => only.source.ensure().await.map(drop),
+            [only] if !options.dry_run => only.source.check().await.map(drop),
             _ => Ok(()),
         }
     };
-    if !until_reachable(!options.once, stop, checks).await? {
+    if !reach::until_reachable(!options.once, stop, checks).await? {
         return Ok(None);
     }
-    for context in &contexts {
-        let (watched, client) = (context.writer.hosts().clone(), connection.client.clone());
-        background.0.push(tokio::spawn(async move { watched.follow(client).await }));
-    }
+    let client = connection.client.clone();
+    background.0.push(tokio::spawn(async move { fleet.follow(client).await }));
     Ok(Some((contexts, background)))
 }
 
@@ -104,11 +111,17 @@ fn context(
     options: &Options,
     source: &SourceOptions,
     connection: &Connection,
-    namespace: &str,
-    (metrics, permits, stop): (Metrics, Arc<Semaphore>, watch::Receiver<bool>),
+    fleet: &Fleet,
+    (metrics, permits, stop, paper): (
+        Metrics,
+        Arc<Semaphore>,
+        watch::Receiver<bool>,
+        Option<Arc<Paper>>,
+    ),
 ) -> Context {
     let manager = fetch_manager(&source.name);
-    let hosts = Hosts::new(Selection {
+    let namespace = fleet.namespace();
+    let hosts = fleet.hosts(Selection {
         namespace: namespace.to_owned(),
         source: source.name.clone(),
         manager: manager.clone(),
@@ -118,10 +131,14 @@ fn context(
         provider: source.setup.provider(),
         mapping: source.mapping.clone(),
     };
-    let sender = Sender::new(connection.client.clone());
+    let client = connection.client.clone();
+    // The field manager and the Lease have one name.
+    let lease = Leadership::new(client.clone(), namespace, &manager, FETCH);
+    let shared = (permits, lease.term());
+    let sender = Sender::new(client);
     Context {
         name: source.name.clone(),
-        writer: Writer::new(sender, hosts, rules, permits, options.dry_run, metrics.clone()),
+        writer: Writer::new(sender, hosts, rules, shared, paper.clone(), metrics.clone()),
         writes: options.writes,
         policy: source.policy.clone(),
         accept_loss: Mutex::new(source.accept_loss.clone()),
@@ -130,14 +147,16 @@ fn context(
             &source.name,
             &manager,
             source.setup.source_type(),
+            (!options.once).then_some(source.interval),
         ),
         provider: Lazy::new(source.setup.clone()),
         interval: source.interval,
         full_every: source.full_every,
         read: Mutex::default(),
-        dry_run: options.dry_run,
+        paper,
         metrics,
         progress: Arc::new(Progress::default()),
+        lease: tokio::sync::Mutex::new(lease),
         stop,
     }
 }
@@ -146,7 +165,8 @@ fn ready(contexts: Vec<Arc<Context>>) -> http::Ready {
     Arc::new(move || {
         for context in &contexts {
             let name = &context.name;
-            if !context.metrics.any_pass() {
+            // one that waits for its turn is ready to take over
+            if !context.writer.waits() && !context.metrics.any_pass() {
                 return Err(format!("the first pass over source \"{name}\" is not finished"));
             }
             if !context.writer.hosts().in_sync() {
@@ -157,49 +177,10 @@ fn ready(contexts: Vec<Arc<Context>>) -> http::Ready {
     })
 }
 
-/// Runs the checks. A service tries again for ever while the server is out of reach; what the
-/// server says no to ends it, as anything ends a single pass.
-async fn until_reachable(
-    service: bool,
-    mut stop: watch::Receiver<bool>,
-    checks: impl AsyncFn() -> Result<()>,
-) -> Result<bool> {
-    let mut wait = Duration::from_secs(1);
-    loop {
-        match checks().await {
-            Ok(()) => return Ok(true),
-            Err(problem) if !service || problem.exit_code() == EXIT_USAGE => return Err(problem),
-            Err(problem) => {
-                tracing::warn!(error = chain(&problem), hint = problem.next_step(), "tries again");
-            }
-        }
-        let jittered = wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return Ok(false),
-            () = tokio::time::sleep(jittered) => {}
-        }
-        wait = (wait * 2).min(LONGEST_WAIT);
-    }
-}
-
 /// Whether the server serves hosts, has the namespace, and lets us write.
 async fn check(connection: &Connection, namespace: &str) -> Result<()> {
     let client = &connection.client;
-    let hosts: Api<StoredHost> = Api::namespaced(client.clone(), namespace);
-    let one = ListParams::default().limit(1);
-    let what = format!("cannot list hosts on {}", connection.server);
-    match tokio::time::timeout(DEADLINE, hosts.list(&one)).await {
-        Ok(Ok(_)) => {}
-        // 429 and the 5xx pass; anything else that the server says stays true
-        Ok(Err(kube::Error::Api(status))) if status.code < 429 => {
-            return Err(explain(what, "list hosts", kube::Error::Api(status)).as_usage());
-        }
-        Ok(Err(cause)) => return Err(explain(what, "list hosts", cause)),
-        Err(_) => {
-            return Err(Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()))
-                .hint("the server is overloaded or out of reach"));
-        }
-    }
+    reach::hosts(connection, namespace, None).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     // who may not read namespaces learns it from the first write
     let found = tokio::time::timeout(DEADLINE, namespaces.get(namespace)).await;
@@ -210,30 +191,42 @@ async fn check(connection: &Connection, namespace: &str) -> Result<()> {
             .hint(format!("make it with \"inv-tui --headless crds --apply -n {namespace}\" or \"kubectl create namespace {namespace}\", or name another one with -n")));
     }
     for (verb, subresource) in [("patch", None), ("create", None), ("patch", Some("status"))] {
-        allowed(client, namespace, verb, subresource).await?;
+        let wanted = ResourceAttributes {
+            group: Some(GROUP.to_owned()),
+            resource: Some("hosts".to_owned()),
+            subresource: subresource.map(str::to_owned),
+            verb: Some(verb.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        allowed(client, wanted, "ask for a role with get, list, watch, create, patch, delete on hosts, patch on hosts/status, and get, create, patch on sources and sources/status").await?;
     }
     Ok(())
 }
 
-/// Asks whether we may do this to hosts. A server that does not answer such questions is taken for
-/// a yes: the first write will tell.
-async fn allowed(
-    client: &kube::Client,
-    namespace: &str,
-    verb: &str,
-    subresource: Option<&str>,
-) -> Result<()> {
+/// Whether the server lets us hold the Lease of a source.
+async fn may_lead(client: &kube::Client, namespace: &str, lease: &str) -> Result<()> {
+    for verb in ["get", "create", "patch"] {
+        let wanted = ResourceAttributes {
+            group: Some("coordination.k8s.io".to_owned()),
+            resource: Some("leases".to_owned()),
+            name: Some(lease.to_owned()),
+            verb: Some(verb.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        allowed(client, wanted, "the role of fetchers has get, create and patch on leases: kubectl apply --server-side -f deploy/rbac.yaml").await?;
+    }
+    Ok(())
+}
+
+/// Asks whether we may do this. A server that does not answer such questions is taken for a yes: the
+/// first write will tell.
+async fn allowed(client: &kube::Client, wanted: ResourceAttributes, hint: &str) -> Result<()> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let review = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                group: Some(GROUP.to_owned()),
-                resource: Some("hosts".to_owned()),
-                subresource: subresource.map(str::to_owned),
-                verb: Some(verb.to_owned()),
-                namespace: Some(namespace.to_owned()),
-                ..ResourceAttributes::default()
-            }),
+            resource_attributes: Some(wanted.clone()),
             ..SelfSubjectAccessReviewSpec::default()
         },
         ..SelfSubjectAccessReview::default()
@@ -244,11 +237,17 @@ async fn allowed(
         return Ok(());
     };
     if answer.status.is_some_and(|status| !status.allowed) {
-        let resource = subresource.map_or_else(|| "hosts".to_owned(), |sub| format!("hosts/{sub}"));
+        let text = |word: Option<String>| word.unwrap_or_default();
+        let (verb, resource) = (text(wanted.verb), text(wanted.resource));
+        let resource = match wanted.subresource {
+            Some(sub) => format!("{resource}/{sub}"),
+            None => resource,
+        };
+        let namespace = text(wanted.namespace);
         return Err(Error::usage(format!(
             "cannot fetch: your user may not {verb} {resource} in namespace \"{namespace}\""
         ))
-        .hint("ask for a role with get, list, watch, create, patch, delete on hosts, patch on hosts/status, and get, create, patch on sources and sources/status"));
+        .hint(hint));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Writes hosts, by server-side apply only. The algorithm is in the documentation of
 //! [`super`](super#writing).
 
-use std::io::Write as _;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,16 +12,22 @@ use kube::core::Request;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use super::diff::{Kind, Paper};
+use super::lost;
 use super::metrics::Metrics;
-use super::project::Rules;
+use super::project::{Desired, Rules};
 use crate::error::{Error, Result};
 use crate::model::diff::{Contested, Part, StoredHost, digest};
 use crate::model::host::Phase;
+use crate::model::identity::Fingerprint;
 use crate::model::{GROUP, VERSION, labels};
 use crate::providers::Observed;
 use crate::store::client::explain;
-use crate::store::hosts::{Hosts, Known};
+use crate::store::hosts::{Hosts, Known, Turn};
+use crate::store::lease::Term;
 use crate::store::send::{Sender, yaml_safe};
+
+mod place;
 
 /// Tries to write a host that others change at the same time.
 const TRIES: u32 = 5;
@@ -49,19 +55,22 @@ pub(super) struct Writer {
     rules: Rules,
     request: Request,
     permits: Arc<Semaphore>,
-    dry_run: bool,
+    /// Where a dry run says what it would write.
+    paper: Option<Arc<Paper>>,
     metrics: Metrics,
+    term: Term,
     failures: AtomicUsize,
 }
 
 impl Writer {
-    /// A writer that takes one of `permits` for each host that it writes.
+    /// A writer that takes one of `permits` for each host that it writes, and writes nothing when
+    /// `term` is over. With `paper` it writes there what it would write, and nothing else.
     pub(super) fn new(
         sender: Sender,
         hosts: Hosts,
         rules: Rules,
-        permits: Arc<Semaphore>,
-        dry_run: bool,
+        (permits, term): (Arc<Semaphore>, Term),
+        paper: Option<Arc<Paper>>,
         metrics: Metrics,
     ) -> Self {
         let namespace = &hosts.selection().namespace;
@@ -72,8 +81,9 @@ impl Writer {
             hosts,
             rules,
             permits,
-            dry_run,
+            paper,
             metrics,
+            term,
             failures: AtomicUsize::new(0),
         }
     }
@@ -81,6 +91,16 @@ impl Writer {
     /// The hosts that it knows.
     pub(super) fn hosts(&self) -> &Hosts {
         &self.hosts
+    }
+
+    /// Whether another fetcher has the source.
+    pub(super) fn waits(&self) -> bool {
+        self.term.is_others()
+    }
+
+    /// Whether this is ours to write, now.
+    pub(super) fn may(&self) -> bool {
+        self.paper.is_some() || self.term.lasts()
     }
 
     /// Whether so many writes failed in a row that trying on is pointless.
@@ -102,7 +122,11 @@ impl Writer {
         if known.deleting {
             return Some(Outcome::Left);
         }
-        let desired = self.rules.desired(host, Some(&known), now);
+        let print = place::fingerprint(host);
+        if self.is_doubtful(&host.name, &known, &print) {
+            return None;
+        }
+        let desired = self.desired(host, &print, Some(&known), now);
         let same = digest(&desired.main) == known.main && digest(&desired.status) == known.status;
         if same {
             self.metrics.skipped();
@@ -117,28 +141,76 @@ impl Writer {
     pub(super) async fn put(&self, host: &Observed, now: Timestamp) -> Result<Outcome> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
-            self.put_now(host, now).await
+            match &self.paper {
+                Some(paper) => self.put_on_paper(paper, host, now).await,
+                None => self.put_now(host, now).await,
+            }
         }
         .await;
         self.count(&outcome);
         outcome
     }
 
+    /// What is to stand in the object of a host, whatever others may be the same machine.
+    fn desired(
+        &self,
+        host: &Observed,
+        print: &Fingerprint,
+        known: Option<&Known>,
+        now: Timestamp,
+    ) -> Desired {
+        let mut desired = self.rules.desired(host, known, now);
+        Rules::flag(&mut desired, &self.twins(&host.name, print), known, now);
+        desired
+    }
+
+    /// The host under the name of the Host that it is written into, and what is known to stand there.
+    /// None: what is there under its name is another machine, which it has to leave. Whoever asks
+    /// holds the turn for it.
+    async fn seat<'a>(
+        &self,
+        host: &'a Observed,
+        print: &Fingerprint,
+    ) -> Result<Option<(Cow<'a, Observed>, Option<Known>)>> {
+        if let Some(known) = self.hosts.get(&host.name) {
+            let moved = self.is_doubtful(&host.name, &known, print)
+                && self.is_another(&host.name, print).await?;
+            return Ok((!moved).then_some((Cow::Borrowed(host), Some(known))));
+        }
+        let place = self.place(host, print).await?;
+        let host = if place.name == host.name {
+            Cow::Borrowed(host)
+        } else {
+            Cow::Owned(Observed { name: place.name, ..host.clone() })
+        };
+        Ok(Some((host, place.known)))
+    }
+
+    /// The turn for a machine that this source does not have yet.
+    async fn turn(&self, host: &Observed, print: &Fingerprint) -> Option<Turn> {
+        match self.hosts.get(&host.name) {
+            None => Some(self.hosts.fleet().turn(&host.name, print).await),
+            Some(_) => None,
+        }
+    }
+
     async fn put_now(&self, host: &Observed, now: Timestamp) -> Result<Outcome> {
-        let name = &host.name;
-        let mut known = self.hosts.get(name);
-        let mut desired = self.rules.desired(host, known.as_ref(), now);
+        let print = place::fingerprint(host);
+        let _turn = self.turn(host, &print).await;
+        let Some((host, mut known)) = self.seat(host, &print).await? else {
+            // the next pass finds a place for it
+            self.leave_now(&host.name).await?;
+            return Ok(Outcome::Changed);
+        };
+        let (host, name) = (&*host, &host.name);
+        let mut desired = self.desired(host, &print, known.as_ref(), now);
         let mut outcome = Outcome::Changed;
         let main_differs = known.as_ref().is_none_or(|k| k.main != digest(&desired.main));
-        if self.dry_run {
-            say(if known.is_some() { "change" } else { "create" }, name);
-            return Ok(if known.is_some() { Outcome::Changed } else { Outcome::Created });
-        }
         if main_differs {
             let body = envelope(name, &desired.main, None);
             let (stored, created) = match self.apply(Part::Main, name, &body, false).await {
                 Err(kube::Error::Api(status)) if status.is_conflict() => {
-                    match self.settle(host, now).await? {
+                    match self.settle(host, &print, now).await? {
                         Some(stored) => (stored, false),
                         None => return Ok(Outcome::Left),
                     }
@@ -151,33 +223,106 @@ impl Writer {
                 outcome = Outcome::Created;
             }
             let answered = self.hosts.put(&stored);
-            let same = |k: &Known| answered.as_ref().is_none_or(|a| a.uid == k.uid);
+            let same =
+                |k: &Known| answered.as_ref().is_none_or(|a| a.uid == k.uid && a.guest == k.guest);
             if !known.as_ref().is_some_and(same) {
-                // it existed without our knowledge: what stands there counts
+                // it existed without our knowledge, or has become ours: what stands there counts
                 known = answered;
-                desired = self.rules.desired(host, known.as_ref(), now);
+                desired = self.desired(host, &print, known.as_ref(), now);
             }
         }
-        if known.is_none_or(|k| k.status != digest(&desired.status)) {
-            let body = envelope(name, &desired.status, None);
+        if known.as_ref().is_none_or(|k| k.status != digest(&desired.status)) {
+            // what a provider calls ended is written over what it was when that was read
+            let judged = known.filter(|_| host.state == Phase::Gone);
+            return self.put_status(name, &desired.status, judged, outcome).await;
+        }
+        Ok(outcome)
+    }
+
+    /// Writes the status of a host. `judged`: the host must still be like this.
+    async fn put_status(
+        &self,
+        name: &str,
+        status: &Value,
+        judged: Option<Known>,
+        outcome: Outcome,
+    ) -> Result<Outcome> {
+        let what = format!("cannot write the status of host \"{name}\"");
+        let mut version = judged.as_ref().map(|known| known.resource_version.clone());
+        for _ in 0..TRIES {
+            let body = envelope(name, status, version.as_deref());
             match self.apply(Part::Status, name, &body, true).await {
                 Ok((stored, _)) => {
                     self.hosts.put(&stored);
+                    return Ok(outcome);
                 }
-                Err(kube::Error::Api(status)) if status.is_not_found() => self.hosts.forget(name),
-                Err(cause) => {
-                    let what = format!("cannot write the status of host \"{name}\"");
-                    return Err(explain(what, "patch hosts/status", cause));
+                Err(kube::Error::Api(status)) if status.is_not_found() => {
+                    self.hosts.forget(name);
+                    return Ok(outcome);
                 }
+                Err(kube::Error::Api(status)) if status.is_conflict() && judged.is_some() => {
+                    let Some(live) = self.get(name).await? else { return Ok(Outcome::Left) };
+                    let live = self.hosts.read(&live);
+                    if !judged.as_ref().is_some_and(|judged| live.is_seen_as(judged)) {
+                        return Ok(Outcome::Left);
+                    }
+                    version = Some(live.resource_version);
+                }
+                Err(cause) => return Err(explain(what, "patch hosts/status", cause)),
             }
         }
-        Ok(outcome)
+        Err(Error::new(format!("{what}: others change it all the time")))
+    }
+
+    /// What [`Self::put_now`] would write, the conflict and its end included.
+    async fn put_on_paper(
+        &self,
+        paper: &Paper,
+        host: &Observed,
+        now: Timestamp,
+    ) -> Result<Outcome> {
+        let print = place::fingerprint(host);
+        let _turn = self.turn(host, &print).await;
+        let Some((host, _)) = self.seat(host, &print).await? else {
+            self.leave_on_paper(paper, &host.name).await?;
+            return Ok(Outcome::Changed);
+        };
+        let (host, name) = (&*host, &host.name);
+        let selection = self.hosts.selection();
+        let live = self.get(name).await?;
+        if live.as_ref().is_some_and(|live| live.metadata.deletion_timestamp.is_some()) {
+            return Ok(Outcome::Left);
+        }
+        let known = live.as_ref().map(|live| {
+            let mut known = self.hosts.read(live);
+            if !known.is_guest(host.state) {
+                let full = self.desired(host, &print, Some(&known), now).main;
+                known.contested = live.contested(&selection.manager, Some(&full));
+            }
+            known
+        });
+        let desired = self.desired(host, &print, known.as_ref(), now);
+        let kind = match &known {
+            None => Kind::New,
+            Some(known) if lost::is_lost(desired.state) && !lost::is_lost(known.state) => {
+                Kind::Marked(desired.state)
+            }
+            Some(_) => Kind::Changed,
+        };
+        let bodies = (Some(&desired.main), Some(&desired.status));
+        paper.write(&selection.source, &selection.manager, kind, (name, live.as_ref()), bodies);
+        Ok(if known.is_some() { Outcome::Changed } else { Outcome::Created })
     }
 
     /// After a conflict: looks at who owns what, leaves to others what is theirs, and takes the
     /// facts. The version of the object goes with it, so that nothing that somebody changes in
     /// between is overridden.
-    async fn settle(&self, host: &Observed, now: Timestamp) -> Result<Option<StoredHost>> {
+    async fn settle(
+        &self,
+        host: &Observed,
+        print: &Fingerprint,
+        now: Timestamp,
+    ) -> Result<Option<StoredHost>> {
         let name = &host.name;
         let what = || format!("cannot write host \"{name}\"");
         let selection = self.hosts.selection();
@@ -192,14 +337,16 @@ impl Writer {
                     }
                     if let Some(other) = live.other_fetcher(&selection.manager, labels::SOURCE)
                         && label(live, labels::SOURCE) != Some(&selection.source)
+                        && !self.is_the_same(live, host, print)
                     {
-                        return Err(Error::new(format!("host \"{name}\" belongs to source \"{other}\""))
-                            .hint("two sources read the same machines; name different regions or accounts"));
+                        return Err(place::belongs(name, other));
                     }
                     let mut known = self.hosts.read(live);
-                    known.contested = Contested::default();
-                    let full = self.rules.desired(host, Some(&known), now).main;
-                    known.contested = live.contested(&selection.manager, Some(&full));
+                    if !known.is_guest(host.state) {
+                        known.contested = Contested::default();
+                        let full = self.rules.desired(host, Some(&known), now).main;
+                        known.contested = live.contested(&selection.manager, Some(&full));
+                    }
                     let main = self.rules.desired(host, Some(&known), now).main;
                     envelope(name, &main, live.metadata.resource_version.as_deref())
                 }
@@ -217,7 +364,8 @@ impl Writer {
         })
     }
 
-    /// Marks a host, which a listing of this scope lacks, as missing or gone.
+    /// Marks a host, which a listing of this scope lacks, as missing or gone, if it still is what
+    /// `judged` describes.
     ///
     /// # Errors
     /// The server refuses it, or does not answer.
@@ -225,17 +373,13 @@ impl Writer {
         &self,
         name: &str,
         scope: &str,
-        state: Phase,
-        missed: i32,
+        judged: &Known,
+        (state, missed): (Phase, i32),
         now: Timestamp,
     ) -> Result<Outcome> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
-            if self.dry_run {
-                say(&format!("mark {}", state.as_str()), name);
-                return Ok(Outcome::Changed);
-            }
-            self.mark_now(name, scope, state, missed, now).await
+            self.mark_now(name, scope, judged, (state, missed), now).await
         }
         .await;
         self.count(&outcome);
@@ -246,8 +390,8 @@ impl Writer {
         &self,
         name: &str,
         scope: &str,
-        state: Phase,
-        missed: i32,
+        judged: &Known,
+        (state, missed): (Phase, i32),
         now: Timestamp,
     ) -> Result<Outcome> {
         let manager = &self.hosts.selection().manager;
@@ -261,8 +405,18 @@ impl Writer {
                 return Ok(Outcome::Left);
             }
             let known = self.hosts.read(&live);
+            // a listing counts once: another fetcher, or a later pass, has had its say since
+            if !known.is_seen_as(judged) {
+                return Ok(Outcome::Left);
+            }
             let owned = live.owned(manager, Part::Status);
             let body = self.rules.lost(owned, &known, scope, (state, missed), now);
+            if let Some(paper) = &self.paper {
+                let source = &self.hosts.selection().source;
+                let kind = Kind::Marked(state);
+                paper.write(source, manager, kind, (name, Some(&live)), (None, Some(&body)));
+                return Ok(Outcome::Changed);
+            }
             let body = envelope(name, &body, live.metadata.resource_version.as_deref());
             match self.apply(Part::Status, name, &body, true).await {
                 Ok((stored, _)) => {
@@ -283,8 +437,8 @@ impl Writer {
     pub(super) async fn remove(&self, name: &str, known: &Known) -> Result<bool> {
         let outcome = async {
             let _permit = self.permits.acquire().await;
-            if self.dry_run {
-                say("remove", name);
+            if let Some(paper) = &self.paper {
+                paper.remove(&self.hosts.selection().source, name, self.get(name).await?.as_ref());
                 return Ok(true);
             }
             self.remove_now(name, known).await
@@ -343,6 +497,11 @@ impl Writer {
         &self,
         request: http::Request<Vec<u8>>,
     ) -> kube::Result<(T, bool)> {
+        if !self.term.lasts() {
+            return Err(kube::Error::Service(
+                "the lease is lost, so nothing more is written".into(),
+            ));
+        }
         let answer = self.sender.send(request).await;
         self.metrics.write(answer.is_ok());
         answer
@@ -356,11 +515,6 @@ impl Writer {
             }
         }
     }
-}
-
-/// What a dry run would do.
-fn say(verb: &str, name: &str) {
-    let _ = writeln!(std::io::stdout(), "would {verb} host \"{name}\"");
 }
 
 fn label<'a>(host: &'a StoredHost, key: &str) -> Option<&'a String> {

@@ -33,7 +33,7 @@ use crate::model::cluster::Cluster;
 use crate::model::diff::StoredHost;
 use crate::model::lifecycle::{self, rollup};
 use crate::model::region::Region;
-use crate::store::client::{LIFECYCLE, explain};
+use crate::store::client::{LIFECYCLE, explain, watch_failure};
 use crate::store::event::Events;
 use crate::tasks::jobs::Jobs;
 
@@ -85,6 +85,13 @@ struct Streams {
     requests: BoxStream<'static, watcher::Result<Event<CertificateSigningRequest>>>,
     clusters: BoxStream<'static, watcher::Result<Event<DeserializeGuard<Cluster>>>>,
     regions: BoxStream<'static, watcher::Result<Event<DeserializeGuard<Region>>>>,
+}
+
+/// Names that a list which is being read has brought so far.
+#[derive(Default)]
+struct Listed {
+    clusters: BTreeSet<String>,
+    regions: BTreeSet<String>,
 }
 
 /// Which lists were read completely.
@@ -140,6 +147,7 @@ struct Loop<'a> {
     places: Arc<Places>,
     streams: Streams,
     read: Read,
+    listed: Listed,
     /// A cluster chooses other hosts now: all are to be read again.
     choose: bool,
     table: Table,
@@ -156,6 +164,8 @@ struct Loop<'a> {
     warned: BTreeSet<(Timestamp, String, String)>,
     /// Since when heartbeats cannot be seen.
     broken: Option<Instant>,
+    /// Warnings that are on their way.
+    telling: usize,
     failed: usize,
 }
 
@@ -173,6 +183,7 @@ impl<'a> Loop<'a> {
             places: Arc::new(places),
             streams: control.streams(),
             read: Read::default(),
+            listed: Listed::default(),
             choose: false,
             table: Table::default(),
             beats: Beats::new(if control.once { Timestamp::MIN } else { now() }),
@@ -187,6 +198,7 @@ impl<'a> Loop<'a> {
             grants: Jobs::default(),
             warned: BTreeSet::new(),
             broken: None,
+            telling: 0,
             failed: 0,
         }
     }
@@ -198,7 +210,7 @@ impl<'a> Loop<'a> {
             if self.control.once && self.is_settled() {
                 break;
             }
-            let room = self.busy.len() < AT_ONCE;
+            let room = self.room() > 0;
             let Read { leases, requests, clusters, regions, .. } = self.read;
             // A host is judged by its Lease, and counted by its cluster's choice.
             let hosts_may = room && leases && requests && clusters && regions;
@@ -219,6 +231,11 @@ impl<'a> Loop<'a> {
         let rest = async { while self.work.next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN, rest).await;
         self.failed
+    }
+
+    /// How much more may be begun.
+    fn room(&self) -> usize {
+        AT_ONCE.saturating_sub(self.busy.len() + self.telling)
     }
 
     /// Everything is read and nothing is left to do now.
@@ -252,8 +269,7 @@ impl<'a> Loop<'a> {
         for (cluster, _) in self.grants.take(now, AT_ONCE) {
             self.table.touch(Place::Cluster(cluster.into()));
         }
-        let room = AT_ONCE.saturating_sub(self.busy.len());
-        for (host, failures) in self.jobs.take(now, room) {
+        for (host, failures) in self.jobs.take(now, self.room()) {
             self.begin(&host, From::Ask, failures);
         }
     }
@@ -294,7 +310,7 @@ impl<'a> Loop<'a> {
             }
             Err(problem) => {
                 self.broken.get_or_insert_with(Instant::now);
-                self.read.leases |= refused("leases", problem);
+                self.read.leases |= self.refused("leases", problem);
             }
         }
     }
@@ -313,32 +329,43 @@ impl<'a> Loop<'a> {
             }
             Ok(Event::Delete(request)) => self.requests.forget(&request.name_any()),
             Err(problem) => {
-                self.read.requests |= refused("certificatesigningrequests", problem);
+                self.read.requests |= self.refused("certificatesigningrequests", problem);
             }
         }
     }
 
     fn cluster(&mut self, event: watcher::Result<Event<DeserializeGuard<Cluster>>>) {
         match event {
-            Ok(Event::Init) => {}
-            Ok(Event::Apply(cluster) | Event::InitApply(cluster)) => match cluster.0 {
-                Ok(cluster) => self.take_cluster(cluster),
-                Err(problem) => {
-                    let name = problem.metadata.name.as_deref().unwrap_or_default();
-                    tracing::warn!(cluster = name, error = %problem.error, "cannot be read");
+            Ok(Event::Init) => self.listed.clusters.clear(),
+            Ok(Event::Apply(cluster) | Event::InitApply(cluster)) => {
+                self.listed.clusters.insert(cluster.name_any());
+                match cluster.0 {
+                    Ok(cluster) => self.take_cluster(cluster),
+                    Err(problem) => {
+                        let name = problem.metadata.name.as_deref().unwrap_or_default();
+                        tracing::warn!(cluster = name, error = %problem.error, "cannot be read");
+                    }
                 }
-            },
-            Ok(Event::InitDone) => self.read.clusters = true,
-            Ok(Event::Delete(cluster)) => {
-                let name = cluster.name_any();
-                if let Some(old) = self.clusters.remove(name.as_str()) {
-                    self.touch_region(&old);
-                }
-                self.choose |= self.table.select(&name, None);
-                self.grants.set(name, None, 0);
             }
-            Err(problem) => self.read.clusters |= refused("clusters", problem),
+            Ok(Event::InitDone) => {
+                // What was deleted while nothing could be followed has no event of its own.
+                let listed = std::mem::take(&mut self.listed.clusters);
+                let known = self.clusters.keys().filter(|name| !listed.contains(&***name));
+                let lost: Vec<Arc<str>> = known.cloned().collect();
+                lost.iter().for_each(|name| self.cluster_gone(name));
+                self.read.clusters = true;
+            }
+            Ok(Event::Delete(cluster)) => self.cluster_gone(&cluster.name_any()),
+            Err(problem) => self.read.clusters |= self.refused("clusters", problem),
         }
+    }
+
+    fn cluster_gone(&mut self, name: &str) {
+        if let Some(old) = self.clusters.remove(name) {
+            self.touch_region(&old);
+        }
+        self.choose |= self.table.select(name, None);
+        self.grants.set(name.to_owned(), None, 0);
     }
 
     /// The cluster is as given, unless we know a newer one.
@@ -377,19 +404,26 @@ impl<'a> Loop<'a> {
 
     fn region(&mut self, event: watcher::Result<Event<DeserializeGuard<Region>>>) {
         match event {
-            Ok(Event::Init) => {}
-            Ok(Event::Apply(region) | Event::InitApply(region)) => match region.0 {
-                Ok(region) => self.take_region(region),
-                Err(problem) => {
-                    let name = problem.metadata.name.as_deref().unwrap_or_default();
-                    tracing::warn!(region = name, error = %problem.error, "cannot be read");
+            Ok(Event::Init) => self.listed.regions.clear(),
+            Ok(Event::Apply(region) | Event::InitApply(region)) => {
+                self.listed.regions.insert(region.name_any());
+                match region.0 {
+                    Ok(region) => self.take_region(region),
+                    Err(problem) => {
+                        let name = problem.metadata.name.as_deref().unwrap_or_default();
+                        tracing::warn!(region = name, error = %problem.error, "cannot be read");
+                    }
                 }
-            },
-            Ok(Event::InitDone) => self.read.regions = true,
+            }
+            Ok(Event::InitDone) => {
+                let listed = std::mem::take(&mut self.listed.regions);
+                self.regions.retain(|name, _| listed.contains(&**name));
+                self.read.regions = true;
+            }
             Ok(Event::Delete(region)) => {
                 self.regions.remove(region.name_any().as_str());
             }
-            Err(problem) => self.read.regions |= refused("regions", problem),
+            Err(problem) => self.read.regions |= self.refused("regions", problem),
         }
     }
 
@@ -436,9 +470,15 @@ impl<'a> Loop<'a> {
                 }
             }
             Err(problem) => {
-                refused("hosts", problem);
+                self.refused("hosts", problem);
             }
         }
+    }
+
+    /// A watch broke off: whether the server will not have it.
+    fn refused(&self, resource: &'static str, problem: watcher::Error) -> bool {
+        self.control.metrics.watch_failed(resource);
+        refused(resource, problem)
     }
 
     fn forget(&mut self, host: &str) {
@@ -498,6 +538,7 @@ impl<'a> Loop<'a> {
             }
             let (hosts, holder) = (Arc::clone(&self.hosts), holder.to_owned());
             let host = host.clone();
+            self.telling += 1;
             self.work.push(
                 async move {
                     hosts.warn(&host, &holder, until).await;
@@ -510,7 +551,7 @@ impl<'a> Loop<'a> {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Told => {}
+            Done::Told => self.telling = self.telling.saturating_sub(1),
             Done::Host(name, result) => self.host_done(&name, result),
             Done::Place(place, result) => self.place_done(place, result),
         }
@@ -584,7 +625,12 @@ impl<'a> Loop<'a> {
     /// time, or anew, is not counted before its end.
     fn flush(&mut self) {
         let control = self.control;
-        control.metrics.fleet(self.table.len(), self.jobs.len());
+        control.metrics.fleet(self.table.phases(), self.jobs.len());
+        control.metrics.regions(self.table.regions());
+        let spent = |cluster: &&Cluster| {
+            cluster.status.as_ref().is_some_and(|status| status.disruptions_allowed == Some(0))
+        };
+        control.metrics.clusters(self.clusters.len(), self.clusters.values().filter(spent).count());
         if !self.read.hosts {
             return;
         }
@@ -644,22 +690,10 @@ impl<'a> Loop<'a> {
 /// Logs a failure of a watch, which tries again by itself. Whether the server says that we may not
 /// read this at all: then there is nothing to wait for.
 fn refused(resource: &str, problem: watcher::Error) -> bool {
+    let Some(cause) = watch_failure(problem) else { return false };
     let what = format!("cannot watch {resource}");
     let needs = format!("watch {resource}");
-    let (gone, cause) = match problem {
-        watcher::Error::InitialListFailed(cause)
-        | watcher::Error::WatchStartFailed(cause)
-        | watcher::Error::WatchFailed(cause) => (false, cause),
-        watcher::Error::WatchError(status) => (status.code == 410, kube::Error::Api(status)),
-        watcher::Error::NoResourceVersion => {
-            tracing::warn!(resource, "the server sent an object without a version");
-            return false;
-        }
-    };
     let refused = matches!(&cause, kube::Error::Api(status) if status.is_forbidden());
-    if gone {
-        return false; // too old: it is listed again
-    }
     let error = explain(what, &needs, cause);
     tracing::warn!(error = chain(&error), hint = error.next_step(), "the watch failed");
     refused
@@ -668,4 +702,90 @@ fn refused(resource: &str, problem: watcher::Error) -> bool {
 /// Whether the first is an older state of the same object.
 fn older<K: kube::Resource>(a: &K, b: &K) -> bool {
     a.meta().uid == b.meta().uid && version(a.meta()) < version(b.meta())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::lifecycle::WARNING;
+
+    /// A controller whose server is nowhere.
+    fn control() -> Control {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        Control {
+            client: Client::try_from(config).unwrap(),
+            namespace: "ns".to_owned(),
+            metrics: Metrics::new().0,
+            instance: "test".to_owned(),
+            once: false,
+        }
+    }
+
+    fn object<K: DeserializeOwned>(kind: &str, name: &str, spec: &Value) -> K {
+        let metadata =
+            json!({"name": name, "namespace": "ns", "uid": name, "resourceVersion": "1"});
+        serde_json::from_value(json!({
+            "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": kind,
+            "metadata": metadata, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn clusters_and_regions_that_went_unseen_are_forgotten() {
+        let control = control();
+        let mut work = Loop::new(&control);
+        let selector = json!({"matchLabels": {"a": "b"}});
+        let spec = json!({"region": "eu", "selector": selector});
+        let namespaced = json!({"namespace": "ns"});
+        work.cluster(Ok(Event::Init));
+        work.region(Ok(Event::Init));
+        for name in ["shop", "bank"] {
+            work.cluster(Ok(Event::InitApply(object("Cluster", name, &spec))));
+        }
+        for name in ["eu", "us"] {
+            work.region(Ok(Event::InitApply(object("Region", name, &namespaced))));
+        }
+        work.cluster(Ok(Event::InitDone));
+        work.region(Ok(Event::InitDone));
+        assert_eq!((work.clusters.len(), work.regions.len()), (2, 2));
+        while work.table.next_changed().is_some() {}
+
+        // The watch breaks; bank and us are deleted before it can be begun again.
+        work.choose = false;
+        work.cluster(Ok(Event::Init));
+        work.cluster(Ok(Event::InitApply(object("Cluster", "shop", &spec))));
+        work.cluster(Ok(Event::InitDone));
+        work.region(Ok(Event::Init));
+        work.region(Ok(Event::InitApply(object("Region", "eu", &namespaced))));
+        work.region(Ok(Event::InitDone));
+        let names = |all: Vec<&Arc<str>>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(work.clusters.keys().collect()), ["shop"]);
+        assert_eq!(names(work.regions.keys().collect()), ["eu"]);
+        assert!(work.choose, "its hosts are nobody's now, or another cluster's");
+        let mut changed = std::iter::from_fn(|| work.table.next_changed());
+        assert!(changed.any(|place| place == Place::Region("eu".into())), "it has one less");
+    }
+
+    #[tokio::test]
+    async fn warnings_take_their_place_among_what_is_begun() {
+        let control = control();
+        let mut work = Loop::new(&control);
+        let time = |seconds| {
+            let until = SignedDuration::from_secs(seconds) + WARNING;
+            now().saturating_add(until).unwrap()
+        };
+        // The warning has been due for a second.
+        let hold = json!({"reason": "disk", "since": time(-7_200), "until": time(-1)});
+        let spec = json!({"maintenance": {"ann": hold}});
+        for n in 0..AT_ONCE {
+            work.settled(&object("Host", &format!("h{n}"), &spec));
+        }
+        assert_eq!((work.telling, work.room()), (AT_ONCE, 0));
+        work.done(Done::Told);
+        assert_eq!(work.room(), 1);
+    }
 }

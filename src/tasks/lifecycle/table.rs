@@ -9,7 +9,7 @@ use kube::api::ObjectMeta;
 use kube::core::{Selector, SelectorExt};
 
 use crate::model::budget::Member;
-use crate::model::host::Host;
+use crate::model::host::{Host, Phase};
 use crate::model::labels;
 use crate::model::lifecycle::rollup::Counts;
 use crate::store::hosts::Interner;
@@ -24,6 +24,7 @@ pub(super) enum Place {
 /// What is kept of a host.
 struct Known {
     version: u64,
+    phase: Phase,
     places: Box<[Place]>,
     counts: Counts,
     held: bool,
@@ -50,6 +51,8 @@ pub(super) fn version(object: &ObjectMeta) -> u64 {
 #[derive(Default)]
 pub(super) struct Table {
     hosts: HashMap<Arc<str>, Known>,
+    /// How many of them are in each phase.
+    phases: BTreeMap<Phase, usize>,
     places: BTreeMap<Place, Sum>,
     changed: BTreeSet<Place>,
     /// Clusters that choose their hosts by labels.
@@ -59,9 +62,17 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Number of hosts.
-    pub(super) fn len(&self) -> usize {
-        self.hosts.len()
+    /// Number of hosts in each phase.
+    pub(super) fn phases(&self) -> &BTreeMap<Phase, usize> {
+        &self.phases
+    }
+
+    /// The counts of each region.
+    pub(super) fn regions(&self) -> impl Iterator<Item = (&Arc<str>, Counts)> {
+        self.places.iter().filter_map(|(place, sum)| match place {
+            Place::Region(name) => Some((name, sum.counts)),
+            Place::Cluster(_) => None,
+        })
     }
 
     /// Whether the host is known.
@@ -113,6 +124,7 @@ impl Table {
         let os = host.status.as_ref().and_then(|status| status.os.as_ref()?.version.as_deref());
         let known = Known {
             version: version(&host.metadata),
+            phase: host.status.as_ref().and_then(|status| status.phase).unwrap_or_default(),
             places: places.into_boxed_slice(),
             counts: Counts::of(host),
             held: member.held,
@@ -123,6 +135,7 @@ impl Table {
         let same = self.hosts.get_mut(name).is_some_and(|old| {
             old.version = known.version;
             old.places == known.places
+                && old.phase == known.phase
                 && old.counts == known.counts
                 && (old.held, old.unhealthy, old.left_out)
                     == (known.held, known.unhealthy, known.left_out)
@@ -141,12 +154,16 @@ impl Table {
             }
             self.changed.insert(place.clone());
         }
+        *self.phases.entry(known.phase).or_default() += 1;
         self.hosts.insert(name, known);
     }
 
     /// The host is gone.
     pub(super) fn remove(&mut self, host: &str) {
         let Some((name, known)) = self.hosts.remove_entry(host) else { return };
+        if let Some(number) = self.phases.get_mut(&known.phase) {
+            *number = number.saturating_sub(1);
+        }
         for place in &known.places {
             if let Some(sum) = self.places.get_mut(place) {
                 sum.counts -= known.counts;
@@ -253,11 +270,13 @@ mod tests {
             table.listed(&host.name_any());
         }
         assert_eq!(table.end().len(), 1);
-        assert_eq!((table.len(), sum(&table, is_region).hosts), (299, 299));
+        assert_eq!((table.hosts.len(), sum(&table, is_region).hosts), (299, 299));
+        assert_eq!(table.phases().values().sum::<usize>(), 299);
         for host in &hosts {
             table.remove(&host.name_any());
         }
-        assert!(table.places.is_empty() && table.len() == 0);
+        assert!(table.places.is_empty() && table.hosts.is_empty());
+        assert_eq!(table.phases().values().sum::<usize>(), 0);
     }
 
     #[test]

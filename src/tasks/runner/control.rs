@@ -196,6 +196,7 @@ impl Control {
             Err(cause) => {
                 let shown = text::clean(&cause.to_string()).into_owned();
                 tracing::warn!(error = shown, "cannot follow the hosts");
+                self.work.metrics.watch_failed();
             }
         }
     }

@@ -7,6 +7,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::model::host::RunState;
@@ -23,6 +24,7 @@ pub(super) struct Metrics {
     running: Gauge<i64, AtomicI64>,
     hosts: Gauge<i64, AtomicI64>,
     leads: Gauge<i64, AtomicI64>,
+    watch_errors: Counter,
     synced: Arc<AtomicBool>,
 }
 
@@ -31,10 +33,17 @@ impl Metrics {
     pub(super) fn new() -> (Self, Arc<Registry>) {
         let this = Self::default();
         let mut root = Registry::with_prefix("inv_tui_runner");
+        root.register(
+            "build",
+            "Which program this is",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
         root.register("ended", "Runs whose end was reported, by state", this.ended.clone());
         root.register("running", "Runs that go on", this.running.clone());
         root.register("hosts", "Hosts that want a run", this.hosts.clone());
         root.register("leads", "1 while this one of several begins runs", this.leads.clone());
+        let help = "Times that the watch on the hosts broke off";
+        root.register("watch_errors", help, this.watch_errors.clone());
         (this, Arc::new(root))
     }
 
@@ -48,6 +57,10 @@ impl Metrics {
 
     pub(super) fn leads(&self, is: bool) {
         self.leads.set(i64::from(is));
+    }
+
+    pub(super) fn watch_failed(&self) {
+        self.watch_errors.inc();
     }
 
     pub(super) fn synced(&self) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::input::Input;
 use super::views::{Listed, Spot, View};
@@ -10,8 +10,8 @@ use super::{Link, Model};
 use crate::model::source::{Source, State};
 use crate::store::objects::ObjectEvent;
 
-/// Seconds for which nothing is said to be stale after the watch has failed: it may be we who hear
-/// nothing. Longer than the longest pause between two attempts.
+/// Seconds for which nothing more is called stale after the server was lost or the watch has failed:
+/// it may be we who hear nothing. Longer than the longest pause between two attempts.
 const DEAF: i64 = 90;
 
 /// Namespace and name of a Source.
@@ -31,8 +31,8 @@ pub struct Sources {
     pub synced: bool,
     /// Why they cannot be followed.
     pub problem: Option<String>,
-    /// When the watch failed: first and last, since something was heard.
-    lost: Option<(Timestamp, Timestamp)>,
+    /// Since when nothing may be heard of them, and until when that is an excuse.
+    deaf: Option<(Timestamp, Timestamp)>,
 }
 
 impl Listed for &Sources {
@@ -89,15 +89,15 @@ impl Sources {
 
     /// Takes in what has happened.
     fn take(&mut self, event: ObjectEvent<Source>, now: Timestamp) {
-        if !matches!(event, ObjectEvent::Lost(_)) {
-            self.lost = None;
-        }
         match event {
             ObjectEvent::Begin => self.listed = Some(BTreeSet::new()),
             ObjectEvent::Apply(source) => {
                 let key = key(&source);
-                if let Some(listed) = &mut self.listed {
-                    listed.insert(key.clone());
+                match &mut self.listed {
+                    Some(listed) => {
+                        listed.insert(key.clone());
+                    }
+                    None => self.deaf = None,
                 }
                 self.known.insert(key, source);
             }
@@ -110,12 +110,20 @@ impl Sources {
                 }
                 self.synced = true;
                 self.problem = None;
+                self.deaf = None;
             }
             ObjectEvent::Lost(reason) => {
                 self.problem = Some(reason);
-                self.lost = Some((self.lost.map_or(now, |(first, _)| first), now));
+                self.hear_nothing(now, now);
             }
         }
+    }
+
+    /// Since then nothing may be heard.
+    fn hear_nothing(&mut self, since: Timestamp, now: Timestamp) {
+        let since = self.deaf.map_or(since, |(earlier, _)| earlier.min(since));
+        let until = now.saturating_add(SignedDuration::from_secs(DEAF)).unwrap_or(now);
+        self.deaf = Some((since, until));
     }
 
     /// Looks again how each one is; true if any of them is another way than before.
@@ -139,15 +147,11 @@ impl Model {
 
     /// Looks again how the sources are, as of when anything was last to be heard.
     pub(super) fn judge_sources(&mut self) {
-        let deaf = |&(_, last): &(Timestamp, Timestamp)| {
-            self.now.as_second().saturating_sub(last.as_second()) < DEAF
-        };
-        let as_of = match (&self.link, self.sources.lost.filter(deaf)) {
-            (Link::Lost { since, .. }, Some((first, _))) => first.min(*since),
-            (Link::Lost { since, .. }, None) => *since,
-            (_, Some((first, _))) => first,
-            (_, None) => self.now,
-        };
+        if let Link::Lost { since, .. } = &self.link {
+            self.sources.hear_nothing(*since, self.now);
+        }
+        let deaf = self.sources.deaf.filter(|(_, until)| self.now < *until);
+        let as_of = deaf.map_or(self.now, |(since, _)| since);
         self.dirty |= self.sources.judge(as_of);
     }
 

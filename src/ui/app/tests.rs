@@ -1,4 +1,5 @@
 mod acting;
+mod asking;
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -8,6 +8,7 @@ use ratatui::style::Style;
 
 use super::pen::{Pen, number, wrap};
 use super::tree::sign;
+use crate::model::condition::{self, IN_SERVICE};
 use crate::model::duration;
 use crate::model::host::Host;
 use crate::model::inventory::Counts;
@@ -18,6 +19,7 @@ use crate::model::row::{Health, HostRow};
 use crate::ui::app::{Model, Pane, View};
 use crate::ui::theme::{Role, Theme};
 
+mod decommission;
 mod run;
 
 /// Columns of the names on the left.
@@ -165,6 +167,9 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
     if let Some(problem) = row.problem() {
         rows.styled("unreadable", problem, Role::Bad);
     }
+    if let Some(host) = model.detail.of(row.uid()).filter(|_| row.is_deleting()) {
+        decommission::summary(host, rows);
+    }
     for hold in row.holds() {
         let until = hold
             .until
@@ -218,7 +223,19 @@ fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
         format!("{} ({age} ago)", at.strftime("%Y-%m-%d %H:%M"))
     };
     let status = host.status.clone().unwrap_or_default();
-    rows.add("service", format!("{:?}", host.spec.service_state));
+    let word = format!("{:?}", host.spec.service_state);
+    rows.add(
+        "service",
+        match condition::find(&status.conditions, IN_SERVICE) {
+            Some(said) if said.reason == word => {
+                format!("{word} since {}", ago(said.last_transition_time.0))
+            }
+            Some(said) => {
+                format!("{word}, {} since {}", said.reason, ago(said.last_transition_time.0))
+            }
+            None => word,
+        },
+    );
     for address in &status.addresses {
         rows.add(&format!("{:?}", address.type_), address.address.clone());
     }
@@ -247,6 +264,7 @@ fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
     if model.views.now != View::Runs {
         run::whole(model, host, rows);
     }
+    decommission::whole(model, host, rows);
     run::operations(model, &status.operations, rows);
     if !status.conditions.is_empty() {
         rows.heading("Conditions");

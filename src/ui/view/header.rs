@@ -108,7 +108,7 @@ fn view(model: &Model) -> Option<String> {
             if troubles == 0 {
                 number(all)
             } else {
-                format!("{} to look at of {}", number(troubles), number(all))
+                format!("{} of {} to look at", number(troubles), number(all))
             }
         }
         View::Journal => {

@@ -133,7 +133,7 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
         ("new", status.created),
         ("changed", status.changed),
         ("missing", status.missing),
-        ("gone, still kept", status.gone),
+        ("gone", status.gone),
         ("errors", status.errors),
     ];
     for (name, n) in counts {
@@ -149,8 +149,14 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
         rows.heading("Conditions");
         for c in &status.conditions {
             let since = when(model, c.last_transition_time.0);
-            let message =
-                if c.message.is_empty() { String::new() } else { format!(": {}", c.message) };
+            // What stands above is not said again.
+            let said = c.type_ == BREAKER_OPEN && c.status == TRUE
+                || c.type_ == HEALTHY && matches!(state, State::NotRead | State::Incomplete);
+            let message = if said || c.message.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", c.message)
+            };
             rows.add(&c.type_, format!("{} · {}{message}, since {since}", c.status, c.reason));
         }
     }
@@ -172,7 +178,7 @@ fn advice(model: &Model, state: State, source: &Source, rows: &mut Rows<'_>) {
         });
         rows.add("next", "look at the account, its permissions and filters");
         if !flags.is_empty() {
-            let text = format!("are they really gone: start its fetcher once with{flags}");
+            let text = format!("if they are really gone, start its fetcher once with{flags}");
             rows.add("", text);
         }
     }

@@ -43,6 +43,48 @@ fn no_hostile_character_reaches_the_screen() {
 }
 
 #[test]
+fn a_host_that_goes_shows_its_steps_and_what_it_waits_for() {
+    let at = |seconds: i64| jiff::Timestamp::from_second(NOW + seconds).unwrap().to_string();
+    let mut going = host(1, "web-1", "eu-west-1", "web");
+    going["metadata"]["deletionTimestamp"] = json!(at(-900));
+    going["metadata"]["annotations"]["pre-decommission.hook.inventory.inv-tui.dev/backup"] =
+        json!("x");
+    going["status"]["conditions"] = json!([
+        {"type": "Deleting", "status": "True", "reason": "OwnerKeepsIt", "lastTransitionTime": at(-900),
+            "message": "step 2 of 3, owners: \u{1b}backup"},
+        {"type": "InService", "status": "False", "reason": "Deleting", "lastTransitionTime": at(-900),
+            "message": ""},
+    ]);
+    going["status"]["decommission"] = json!({
+        "startedAt": at(-840),
+        "waiting": {"reason": "OwnerKeepsIt", "what": "its owner \"backup\"", "since": at(-600)},
+        "steps": [
+            {"name": "drain", "state": "Succeeded", "attempts": 2, "startedAt": at(-800),
+                "finishedAt": at(-720), "message": "drained"},
+            {"name": "owners", "state": "Pending", "startedAt": at(-600)},
+            {"name": "wipe", "state": "Pending"},
+        ],
+    });
+    let mut model = with_hosts(empty(160, 60), vec![going.clone()]);
+    press(&mut model, "zRG");
+    for generation in 0..5 {
+        send(&mut model, Msg::HostRead { generation, result: Ok(Some(object(going.clone()))) });
+    }
+    let shown = screen(&model);
+    for line in [
+        "deleting        step 2 of 3, owners: \u{fffd}backup",
+        "service         InService, Deleting since",
+        "kept by         backup",
+        "taken up        14m ago",
+        "waits           OwnerKeepsIt · for 10m: its owner",
+        "drain           Succeeded · attempt 2 · 12m ago · drained",
+        "wipe            Pending",
+    ] {
+        assert!(shown.contains(line), "no {line:?} in\n{shown}");
+    }
+}
+
+#[test]
 fn frames() {
     let mut full = fleet(120, 24);
     press(&mut full, "zRgg3j");

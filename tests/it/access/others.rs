@@ -99,7 +99,9 @@ async fn a_runner_reports_runs_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_leads_by_its_own_lease_only() {
     for world in worlds("access-leases").await {
-        for group in ["inv:lifecycle", "inv:runners", "inv:approvers"] {
+        for group in
+            ["inv:fetchers", "inv:lifecycle", "inv:runners", "inv:approvers", "inv:monitors"]
+        {
             let service = world.client_as("inv:svc:x", &[group]).await;
             let leases: Api<Lease> = Api::namespaced(service.clone(), &world.namespace);
             let name = format!("inv-tui-{}", group.trim_start_matches("inv:"));

@@ -110,14 +110,21 @@ async fn a_host_that_was_planned_by_hand_keeps_what_its_maker_said() {
 }
 
 #[tokio::test]
-async fn two_sources_do_not_fight_over_a_host() {
+async fn two_sources_of_the_same_machines_do_not_fight() {
     let Some(world) = World::begin("rivals").await else { return };
     let ec2 = Scripted::begin().await;
     ec2.hosts("eu-north-1", vec![instance(1)]);
     world.fetch(&ec2.url, &["--region", "eu-north-1", "--source", "first"]).await.with(0);
-    let before = world.versions().await;
     let second = ["--region", "eu-north-1", "--source", "second"];
-    world.fetch(&ec2.url, &second).await.with(1).says(&["belongs to source \"first\""]);
+    world.fetch(&ec2.url, &second).await.with(0).says(&["created=0 changed=1"]);
+    let live = world.json(&crate::support::scripted::name(1)).await;
+    assert_eq!(live["metadata"]["labels"][labels::SOURCE], "first");
+    assert_eq!(live["status"]["sources"].as_object().unwrap().len(), 2);
+    let before = world.versions().await;
+    for source in ["first", "second"] {
+        let words = ["--region", "eu-north-1", "--source", source];
+        world.fetch(&ec2.url, &words).await.with(0).says(&["writes=0"]);
+    }
     assert_eq!(world.versions().await, before);
     world.end().await;
 }

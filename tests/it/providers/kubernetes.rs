@@ -9,14 +9,14 @@ use super::replay::{Asked, Replay, Reply};
 use super::{is_not_believed, pass};
 use crate::support::World;
 
-struct Stock {
-    nodes: Vec<Value>,
-    machines: Vec<Value>,
+pub(super) struct Stock {
+    pub(super) nodes: Vec<Value>,
+    pub(super) machines: Vec<Value>,
     /// The token of a later page has expired.
     expired: bool,
 }
 
-fn node(n: usize) -> Value {
+pub(super) fn node(n: usize) -> Value {
     json!({
         "metadata": {"name": format!("worker-{n}"), "uid": format!("uid-{n:04}"),
             "resourceVersion": "1", "creationTimestamp": "2026-01-01T00:00:00Z",
@@ -29,7 +29,7 @@ fn node(n: usize) -> Value {
     })
 }
 
-fn machine(n: usize) -> Value {
+pub(super) fn machine(n: usize) -> Value {
     json!({
         "metadata": {"name": format!("shop-md-{n}"), "namespace": "fleet", "uid": format!("muid{n:05}-x")},
         "spec": {"clusterName": "shop"},
@@ -75,7 +75,7 @@ impl Stock {
     }
 }
 
-async fn begin(world: &World) -> (Arc<Mutex<Stock>>, String) {
+pub(super) async fn begin(world: &World) -> (Arc<Mutex<Stock>>, String) {
     let stock = Arc::new(Mutex::new(Stock {
         nodes: (0..10).map(node).collect(),
         machines: (0..3).map(machine).collect(),

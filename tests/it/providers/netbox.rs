@@ -11,16 +11,16 @@ use super::replay::{Asked, Replay, Reply};
 use super::{fetch, is_not_believed, pass, says, source};
 use crate::support::{World, wait_for};
 
-const TOKEN: &str = "nbt_abcdefghijkl.0123456789abcdef0123456789abcdef01234567";
+pub(super) const TOKEN: &str = "nbt_abcdefghijkl.0123456789abcdef0123456789abcdef01234567";
 
 /// What a NetBox has, and how it behaves.
-struct Stock {
-    devices: Vec<Value>,
-    machines: Vec<Value>,
+pub(super) struct Stock {
+    pub(super) devices: Vec<Value>,
+    pub(super) machines: Vec<Value>,
     /// Whether it knows `start`.
     cursors: bool,
     /// Its `MAX_PAGE_SIZE`.
-    page: usize,
+    pub(super) page: usize,
     authorization: String,
     /// Answers that come before those that are right.
     first: VecDeque<Reply>,
@@ -28,7 +28,7 @@ struct Stock {
     vanish: Vec<u64>,
 }
 
-fn device(id: u64) -> Value {
+pub(super) fn device(id: u64) -> Value {
     json!({
         "id": id, "url": format!("https://nb.example.com/api/dcim/devices/{id}/"),
         "name": format!("web-{id}"), "display": format!("web-{id}"),
@@ -43,7 +43,7 @@ fn device(id: u64) -> Value {
     })
 }
 
-fn stock() -> Stock {
+pub(super) fn stock() -> Stock {
     Stock {
         devices: (1..=7).map(device).collect(),
         machines: vec![
@@ -126,7 +126,7 @@ impl Stock {
     }
 }
 
-async fn begin(stock: Stock) -> (Arc<Mutex<Stock>>, Replay) {
+pub(super) async fn begin(stock: Stock) -> (Arc<Mutex<Stock>>, Replay) {
     let stock = Arc::new(Mutex::new(stock));
     let shared = Arc::clone(&stock);
     (stock, Replay::begin(move |asked| shared.lock().unwrap().answer(asked)).await)

@@ -44,6 +44,7 @@ impl Asked {
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     status: u16,
+    type_: &'static str,
     headers: Vec<(&'static str, String)>,
     body: String,
     /// The connection breaks after the body.
@@ -52,7 +53,32 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn json(body: &Value) -> Self {
-        Self { status: 200, headers: Vec::new(), body: body.to_string(), broken: false }
+        let body = body.to_string();
+        Self { status: 200, type_: "application/json", headers: Vec::new(), body, broken: false }
+    }
+
+    /// A page for people, as proxies and error handlers send it.
+    pub(super) fn html(status: u16) -> Self {
+        let body = "<!doctype html><html><body>It is not you, it is us.</body></html>".to_owned();
+        Self { status, type_: "text/html", body, ..Self::json(&Value::Null) }
+    }
+
+    /// Text of this type, whatever it is.
+    pub(super) fn text(status: u16, type_: &'static str, body: String) -> Self {
+        Self { status, type_, body, ..Self::json(&Value::Null) }
+    }
+
+    /// The same with another body.
+    pub(super) fn with(self, change: impl FnOnce(&mut Value)) -> Self {
+        let mut body = serde_json::from_str(&self.body).unwrap();
+        change(&mut body);
+        Self { body: body.to_string(), ..self }
+    }
+
+    /// The same without the headers of this name.
+    pub(super) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self
     }
 
     pub(super) fn error(status: u16, body: &Value) -> Self {
@@ -196,7 +222,7 @@ async fn answer(State(shared): State<Shared>, request: Request<Body>) -> Respons
     shared.asked.lock().unwrap().push(asked);
     let mut response = Response::builder()
         .status(StatusCode::from_u16(reply.status).unwrap())
-        .header("content-type", "application/json");
+        .header("content-type", reply.type_);
     for (name, value) in &reply.headers {
         response = response.header(*name, value);
     }

@@ -6,6 +6,8 @@
 
 pub(crate) mod control_plane;
 pub(crate) mod ec2;
+pub(crate) mod fleet;
+pub(crate) mod monitoring;
 pub(crate) mod roles;
 pub(crate) mod scripted;
 pub(crate) mod sshd;

@@ -10,12 +10,15 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::watch;
 
 /// One page of a region's listing, or the error code that comes in its place.
 #[derive(Clone, Debug)]
 pub(crate) enum Page {
     Hosts(Vec<Instance>),
     Error(u16, &'static str),
+    /// This text with this code.
+    Raw(u16, String),
 }
 
 /// An instance, as far as these tests care.
@@ -47,27 +50,37 @@ pub(crate) fn name(number: usize) -> String {
     format!("aws-{}", instance(number).id)
 }
 
-type Regions = Arc<Mutex<BTreeMap<String, Vec<Page>>>>;
+/// What it says, and from which page of a listing on it keeps its clients waiting.
+#[derive(Clone)]
+struct Says {
+    regions: Arc<Mutex<BTreeMap<String, Vec<Page>>>>,
+    gate: watch::Sender<usize>,
+}
 
 /// A running server; it ends with the test's runtime.
 pub(crate) struct Scripted {
     pub(crate) url: String,
-    regions: Regions,
+    says: Says,
 }
 
 impl Scripted {
     pub(crate) async fn begin() -> Self {
-        let regions = Regions::default();
+        let says = Says { regions: Arc::default(), gate: watch::Sender::new(usize::MAX) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&regions));
+        let router = Router::new().fallback(answer).with_state(says.clone());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, regions }
+        Self { url, says }
     }
 
     /// What the region lists from now on.
     pub(crate) fn list(&self, region: &str, pages: Vec<Page>) {
-        self.regions.lock().unwrap().insert(region.to_owned(), pages);
+        self.says.regions.lock().unwrap().insert(region.to_owned(), pages);
+    }
+
+    /// From this page of a listing on, counted from 0, nothing is answered until this is said anew.
+    pub(crate) fn wait_from(&self, page: usize) {
+        self.says.gate.send_replace(page);
     }
 
     /// One page with these hosts.
@@ -76,13 +89,17 @@ impl Scripted {
     }
 }
 
-async fn answer(State(regions): State<Regions>, headers: HeaderMap, form: String) -> Response {
+async fn answer(State(says): State<Says>, headers: HeaderMap, form: String) -> Response {
     let field = |key: &str| {
         form.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('=')).unwrap_or("")
     };
     let signature = headers[header::AUTHORIZATION].to_str().unwrap();
     let region = signature.split('/').nth(2).unwrap().to_owned();
-    let regions = regions.lock().unwrap();
+    let at: usize = field("NextToken").parse().unwrap_or(0);
+    if field("Action") == "DescribeInstances" {
+        says.gate.subscribe().wait_for(|from| at < *from).await.unwrap();
+    }
+    let regions = says.regions.lock().unwrap();
     match field("Action") {
         "DescribeRegions" => {
             let mut items = String::new();
@@ -94,16 +111,17 @@ async fn answer(State(regions): State<Regions>, headers: HeaderMap, form: String
         "DescribeInstanceStatus" => xml("DescribeInstanceStatus", "<instanceStatusSet/>"),
         "DescribeInstances" => {
             let pages = regions.get(&region).cloned().unwrap_or_default();
-            let at: usize = field("NextToken").parse().unwrap_or(0);
             match pages.get(at) {
                 None => xml("DescribeInstances", "<reservationSet/>"),
                 Some(Page::Error(code, name)) => error(*code, name),
+                Some(Page::Raw(code, text)) => {
+                    let code = StatusCode::from_u16(*code).unwrap();
+                    (code, [(header::CONTENT_TYPE, "text/xml")], text.clone()).into_response()
+                }
                 Some(Page::Hosts(hosts)) => {
-                    let mut body = reservations(hosts);
-                    if at + 1 < pages.len() {
-                        let _ = write!(body, "<nextToken>{}</nextToken>", at + 1);
-                    }
-                    xml("DescribeInstances", &body)
+                    let next = (at + 1 < pages.len()).then(|| (at + 1).to_string());
+                    let text = page(hosts, next.as_deref());
+                    ([(header::CONTENT_TYPE, "text/xml")], text).into_response()
                 }
             }
         }
@@ -133,12 +151,24 @@ fn reservations(hosts: &[Instance]) -> String {
     body
 }
 
-fn xml(action: &str, body: &str) -> Response {
-    let text = format!(
+/// A whole page of instances as EC2 writes it.
+pub(crate) fn page(hosts: &[Instance], next: Option<&str>) -> String {
+    let mut body = reservations(hosts);
+    if let Some(next) = next {
+        let _ = write!(body, "<nextToken>{next}</nextToken>");
+    }
+    document("DescribeInstances", &body)
+}
+
+fn document(action: &str, body: &str) -> String {
+    format!(
         "<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\">\
          <requestId>1</requestId>{body}</{action}Response>"
-    );
-    ([(header::CONTENT_TYPE, "text/xml")], text).into_response()
+    )
+}
+
+fn xml(action: &str, body: &str) -> Response {
+    ([(header::CONTENT_TYPE, "text/xml")], document(action, body)).into_response()
 }
 
 fn error(code: u16, name: &str) -> Response {

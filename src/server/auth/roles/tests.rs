@@ -77,6 +77,20 @@ fn every_role_and_what_it_may_and_may_not() {
         (RUNNERS,   "patch",  INVENTORY,    "hosts",          false),
         (RUNNERS,   "list",   CERTIFICATES, REQUESTS,         false),
         (RUNNERS,   "get",    "",           "secrets",        false),
+        (DECOMMISSIONERS, "patch", INVENTORY,  "hosts/status",   true),
+        (DECOMMISSIONERS, "patch", INVENTORY,  "hosts",          true),
+        (DECOMMISSIONERS, "delete", INVENTORY, "hosts",          false),
+        (DECOMMISSIONERS, "create", INVENTORY, "hosts",          false),
+        (DECOMMISSIONERS, "delete", LEASES,    "leases",         true),
+        (DECOMMISSIONERS, "patch", LEASES,     "leases",         false),
+        (DECOMMISSIONERS, "get",   "",         "secrets",        false),
+        (MONITORS,  "watch",  INVENTORY,    "hosts",          true),
+        (MONITORS,  "patch",  INVENTORY,    "hosts",          false),
+        (MONITORS,  "patch",  INVENTORY,    "hosts/status",   false),
+        (MONITORS,  "get",    "",           "namespaces",     true),
+        (MONITORS,  "list",   "",           "namespaces",     false),
+        (MONITORS,  "list",   "events.k8s.io", CORE_EVENTS,   false),
+        (MONITORS,  "get",    "",           "secrets",        false),
         (BOOTSTRAPPERS, "create", CERTIFICATES, REQUESTS,     true),
         (BOOTSTRAPPERS, "get",    INVENTORY, "hosts",         false),
         (ADMINS,    "delete", "apps",       "deployments",    true),
@@ -167,7 +181,7 @@ fn an_approver_approves_for_our_signers_only() {
 
 #[test]
 fn a_service_takes_only_leases_of_services() {
-    for group in [APPROVERS, LIFECYCLE, RUNNERS] {
+    for group in [APPROVERS, FETCHERS, LIFECYCLE, RUNNERS, MONITORS] {
         let may = |verb, name| {
             let user = User::new("inv:svc:x", &[group]);
             allows(&user, &action(verb, LEASES, "leases", "ns", name)).allowed

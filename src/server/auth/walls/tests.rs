@@ -172,7 +172,8 @@ fn an_event_is_about_the_agents_own_host_in_both_forms() {
 #[test]
 fn the_manifest_has_the_same_keys() {
     let manifest = include_str!("../../../../deploy/policies.yaml");
-    for key in [PROTECT, FINALIZER, DECOMMISSION, FETCHERS, HOSTS, LIFECYCLE, OPERATORS, RUNNERS] {
+    for key in [PROTECT, FINALIZER, DECOMMISSIONERS, FETCHERS, HOSTS, LIFECYCLE, OPERATORS, RUNNERS]
+    {
         assert!(manifest.contains(&format!("'{key}'")), "{key}");
     }
 }

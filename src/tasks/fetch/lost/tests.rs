@@ -35,7 +35,7 @@ fn missing_then_gone_then_removed() {
     assert_eq!(missing(2), Verdict::Mark(Phase::Gone, 3));
     assert_eq!(missing(i32::MAX), Verdict::Mark(Phase::Gone, i32::MAX), "no overflow");
     let gone = |since| absent(&host(Phase::Gone, 3, since), &policy(), now);
-    assert_eq!(gone(1_000 - 10 * MINUTE + 1), Verdict::Leave, "within the grace");
+    assert_eq!(gone(1_000 - 10 * MINUTE + 1), Verdict::Nothing, "within the grace");
     assert_eq!(gone(1_000 - 10 * MINUTE), Verdict::Remove);
 }
 
@@ -60,35 +60,39 @@ fn held_protected_paused_and_shared_hosts_stay() {
     assert_eq!(absent(&held, &policy(), now), Verdict::Keep(Reason::Held));
     let ended = Known { held_until: Some(now), ..gone() };
     assert_eq!(absent(&ended, &policy(), now), Verdict::Remove);
-    for why in [Kept::Protected, Kept::Paused, Kept::Shared] {
+    for why in [Kept::Protected, Kept::Paused] {
         let kept = Known { kept: Some(why), ..gone() };
         assert_eq!(absent(&kept, &policy(), now), Verdict::Keep(Reason::Object(why)));
         assert_eq!(terminated(&kept, &policy(), now), Verdict::Keep(Reason::Object(why)));
     }
+    let shared = Known { kept: Some(Kept::Shared), ..gone() };
+    assert_eq!(absent(&shared, &policy(), now), Verdict::Leave);
+    assert_eq!(terminated(&shared, &policy(), now), Verdict::Leave);
+    assert_eq!(absent(&shared, &policy(), at(1)), Verdict::Nothing, "within the grace");
 }
 
 #[test]
 fn a_host_that_is_being_deleted_is_left_alone() {
     let deleting = |state| Known { deleting: true, ..host(state, 1, 0) };
     for state in [Phase::Running, Phase::Missing, Phase::Gone] {
-        assert_eq!(absent(&deleting(state), &policy(), at(99_999)), Verdict::Leave);
-        assert_eq!(terminated(&deleting(state), &policy(), at(99_999)), Verdict::Leave);
+        assert_eq!(absent(&deleting(state), &policy(), at(99_999)), Verdict::Nothing);
+        assert_eq!(terminated(&deleting(state), &policy(), at(99_999)), Verdict::Nothing);
     }
 }
 
 #[test]
 fn a_terminated_host_is_removed_after_the_grace_though_it_is_still_listed() {
     assert_eq!(terminated(&host(Phase::Gone, 0, 0), &policy(), at(10 * MINUTE)), Verdict::Remove);
-    assert_eq!(terminated(&host(Phase::Gone, 0, 0), &policy(), at(1)), Verdict::Leave);
+    assert_eq!(terminated(&host(Phase::Gone, 0, 0), &policy(), at(1)), Verdict::Nothing);
     // not known as gone yet: it is written as any change is
-    assert_eq!(terminated(&host(Phase::Running, 0, 0), &policy(), at(99_999)), Verdict::Leave);
+    assert_eq!(terminated(&host(Phase::Running, 0, 0), &policy(), at(99_999)), Verdict::Nothing);
 }
 
 #[test]
 fn a_terminated_host_that_is_not_listed_any_more_is_told_once() {
     let seen = |seen| Known { seen: Some((seen, at(0))), ..host(Phase::Gone, 0, 0) };
     assert_eq!(absent(&seen(true), &policy(), at(1)), Verdict::Mark(Phase::Gone, 1));
-    assert_eq!(absent(&seen(false), &policy(), at(1)), Verdict::Leave);
+    assert_eq!(absent(&seen(false), &policy(), at(1)), Verdict::Nothing);
     assert_eq!(absent(&seen(true), &policy(), at(10 * MINUTE)), Verdict::Remove);
 }
 

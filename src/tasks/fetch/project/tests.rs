@@ -278,3 +278,59 @@ fn an_ordinary_host_stays_small() {
     let size = desired.main.to_string().len() + desired.status.to_string().len();
     assert!(size < 1_400, "{size} bytes without managedFields");
 }
+
+#[test]
+fn a_guest_adds_what_nobody_else_says_and_takes_over_what_is_given_up() {
+    let rules = rules(&[], &[]);
+    let mut host = observed();
+    host.hardware.serial = Some("ABC1234".into());
+    host.hardware.macs = vec!["02:42:ac:11:00:02".into(), "3C-EC-EF-12-34-56".into()];
+    let theirs: StoredHost = serde_json::from_value(json!({
+        "metadata": {"name": "dc-1", "labels": {labels::SOURCE: "dc", labels::ZONE: "theirs"}},
+        "spec": {"providerID": "netbox://n/d/1"},
+        "status": {"phase": "Running", "sources": {"dc": {"uid": "1", "state": "Running"}},
+            "hardware": {"serial": "abc1234"}},
+    }))
+    .unwrap();
+    let mut theirs = theirs;
+    theirs.metadata.managed_fields = serde_json::from_value(json!([
+        {"manager": "inv-tui-fetch-dc", "operation": "Apply", "fieldsV1": {
+            "f:metadata": {"f:labels": {
+                format!("f:{}", labels::SOURCE): {}, format!("f:{}", labels::ZONE): {}}},
+            "f:spec": {"f:providerID": {}}}},
+        {"manager": "inv-tui-fetch-dc", "operation": "Apply", "subresource": "status", "fieldsV1":
+            {"f:status": {"f:hardware": {"f:serial": {}}, "f:phase": {}}}},
+    ]))
+    .unwrap();
+    let known = read(&theirs);
+    assert_eq!(known.guest, Some(false));
+    let desired = rules.desired(&host, Some(&known), at_second(1_000));
+    let found = &desired.main["metadata"]["labels"];
+    for own in [labels::SOURCE, labels::PROVIDER, labels::ACCOUNT, labels::ZONE] {
+        assert!(found[own].is_null(), "{own}");
+    }
+    assert_eq!(found[labels::REGION], "eu-west-1");
+    assert!(desired.main["spec"]["providerID"].is_null());
+    let status = &desired.status["status"];
+    assert!(status["conditions"].is_null() && status["phase"].is_null());
+    assert_eq!(status["hardware"], json!({"macs": ["3c:ec:ef:12:34:56"]}));
+    let facts = &status["sources"]["aws"];
+    assert_eq!(facts["providerID"], "aws:///eu-west-1a/i-1");
+    assert_eq!(
+        (&facts["region"], &facts["account"]),
+        (&"eu-west-1".into(), &"123456789012".into())
+    );
+
+    theirs.status["sources"]["dc"]["state"] = "Gone".into();
+    let known = read(&theirs);
+    let desired = rules.desired(&host, Some(&known), at_second(1_000));
+    assert_eq!(desired.main["metadata"]["labels"][labels::SOURCE], "aws");
+    assert_eq!(desired.status["status"]["conditions"].as_array().unwrap().len(), 2);
+    assert!(desired.main["spec"]["providerID"].is_null(), "it cannot change");
+    host.state = Phase::Gone;
+    let desired = rules.desired(&host, Some(&known), at_second(1_000));
+    assert!(
+        desired.main["metadata"]["labels"][labels::SOURCE].is_null(),
+        "for it, too, it is gone"
+    );
+}

@@ -37,8 +37,12 @@ pub(crate) fn fine(name: &str, ago: i64) -> Box<Source> {
             said("Healthy", "True", "Complete", "every scope was read and written"),
         ],
     });
-    source(name, json!({"type": "AWS", "interval": "5m", "credentials": {"profile": "shop"},
-        "mapping": {"team": "Team", "environment": "Env"}}), status)
+    source(
+        name,
+        json!({"type": "AWS", "interval": "5m", "credentials": {"profile": "shop"},
+        "mapping": {"team": "Team", "environment": "Env"}}),
+        status,
+    )
 }
 
 /// One whose breaker is open.
@@ -53,9 +57,13 @@ pub(crate) fn open(name: &str) -> Box<Source> {
             said("Healthy", "False", "Incomplete", &format!("dal: {trip}")),
         ],
     });
-    source(name, json!({"type": "IBMCloudClassic", "interval": "5m",
+    source(
+        name,
+        json!({"type": "IBMCloudClassic", "interval": "5m",
         "credentials": {"environment": "IBM_KEY"},
-        "breaker": {"maxGonePercent": 10, "minHosts": 5}, "grace": "24h"}), status)
+        "breaker": {"maxGonePercent": 10, "minHosts": 5}, "grace": "24h"}),
+        status,
+    )
 }
 
 /// Of every state one, with text that nobody should trust.
@@ -114,7 +122,7 @@ fn what_to_look_at_stands_first_and_the_cursor_stays_on_its_source() {
     assert_eq!(model.sources.source().unwrap().0, State::Healthy);
     // What is gone gives its place to the next one.
     send(&mut model, Msg::Sources(ObjectEvent::Delete(fine("dc", 5))));
-    assert_eq!(under(&model), "new", "{:?}", names(&model));
+    assert_eq!(under(&model), "aws", "{:?}", names(&model));
     // A listing takes out what it does not bring.
     model = with_sources(model, vec![ObjectEvent::Begin, ObjectEvent::Apply(fine("aws", 5))]);
     assert_eq!(model.sources.len().0, 5);
@@ -133,7 +141,7 @@ fn the_main_screen_says_it_only_while_it_holds() {
     assert!(text.contains("9 ok") || text.contains("6 ok"), "its hosts are as they were\n{text}");
     press(&mut model, "vs");
     let text = screen(&model);
-    assert!(!text.contains("· vs") && text.contains("Sources 1 to look at of 2"), "{text}");
+    assert!(!text.contains("· vs") && text.contains("Sources 1 of 2 to look at"), "{text}");
     press(&mut model, "vf");
     send(&mut model, Msg::Sources(ObjectEvent::Apply(fine("ibm", 5))));
     assert!(!screen(&model).contains('▲'), "{}", screen(&model));
@@ -149,16 +157,23 @@ fn small_screens_keep_what_matters_most() {
     for (width, word) in [
         (120, "▲ ibm: breaker open +3 · vs"),
         (80, "▲ ibm: breaker open +3 · vs"),
-        (66, "▲ ibm: breaker open +3 "),
-        (60, "▲ breaker open +3 "),
+        (60, "▲ ibm: breaker open +3 "),
     ] {
         send(&mut model, Msg::Resize(width, 12));
         let text = screen(&model);
         let header = text.lines().next().unwrap();
         assert!(header.contains(word) && header.contains("9 hosts · live"), "{width}\n{text}");
-        assert!(header.starts_with(" inv-tui  test") || width < 66, "{width}\n{text}");
-        assert_eq!(header.contains("3 requests pending"), width == 120, "{width}\n{text}");
+        assert!(header.starts_with(" inv-tui test"), "{width}\n{text}");
+        assert_eq!(header.contains("4 requests pending"), width == 120, "{width}\n{text}");
+        assert_eq!(header.contains("vs"), width > 60, "{width}\n{text}");
     }
+    // A long name gives way to what it is about.
+    send(&mut model, Msg::Sources(ObjectEvent::Delete(open("ibm"))));
+    send(&mut model, Msg::Sources(ObjectEvent::Apply(open("ibm-classic-frankfurt"))));
+    let text = screen(&model);
+    assert!(text.lines().next().unwrap().contains("  ▲ breaker open +3  9 hosts"), "{text}");
+    send(&mut model, Msg::Sources(ObjectEvent::Delete(open("ibm-classic-frankfurt"))));
+    send(&mut model, Msg::Sources(ObjectEvent::Apply(open("ibm"))));
     // Narrower than that it has the line above the hints, if nothing else is to be said.
     send(&mut model, Msg::Resize(40, 10));
     let text = screen(&model);
@@ -175,11 +190,14 @@ fn nothing_is_stale_only_because_nobody_is_heard() {
     send(&mut model, Msg::Fleet(FleetEvent::Lost("no route".into())));
     send(&mut model, later(60));
     assert!(!stale(&model), "the server is lost");
-    send(&mut model, Msg::Sources(ObjectEvent::Lost("no route".into())));
     send(&mut model, Msg::Fleet(FleetEvent::Recovered));
     send(&mut model, later(61));
     assert!(!stale(&model), "the watch has not come back yet");
-    send(&mut model, later(63));
+    send(&mut model, Msg::Sources(ObjectEvent::Lost("no route".into())));
+    send(&mut model, later(62));
+    assert!(!stale(&model), "it has tried");
+    send(&mut model, Msg::Sources(ObjectEvent::Begin));
+    send(&mut model, later(64));
     assert!(stale(&model), "it had time enough");
     send(&mut model, Msg::Sources(ObjectEvent::Apply(fine("aws", -63 * 60))));
     assert!(!stale(&model));
@@ -245,7 +263,10 @@ fn a_picture_waits_for_them() {
     assert!(!model.settled());
     press(&mut model, "vs");
     assert!(screen(&model).contains("loading…"));
-    send(&mut model, Msg::Sources(ObjectEvent::Lost("cannot follow sources: refused (403)".into())));
+    send(
+        &mut model,
+        Msg::Sources(ObjectEvent::Lost("cannot follow sources: refused (403)".into())),
+    );
     assert!(model.settled());
     assert!(screen(&model).contains("refused (403)"), "{}", screen(&model));
     send(&mut model, Msg::Sources(ObjectEvent::Synced));

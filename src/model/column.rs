@@ -1,0 +1,348 @@
+//! Columns of a table of hosts: those of the explorer, labels, annotations, and any field by its path.
+
+use std::cmp::Ordering;
+use std::str::FromStr;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+
+use super::duration;
+use super::jsonpath::{Path, plain};
+use super::key::natural_cmp;
+use super::row::HostRow;
+use super::text;
+
+/// What a column shows. Written as its word, `label:KEY`, `annotation:KEY`, or `TITLE:.path`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    title: String,
+    what: What,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum What {
+    Field(Field),
+    Label(String),
+    Annotation(String),
+    Path(Path),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Name,
+    Namespace,
+    Display,
+    Region,
+    Zone,
+    Cluster,
+    Role,
+    Team,
+    Environment,
+    Provider,
+    ProviderId,
+    Address,
+    State,
+    Health,
+    Service,
+    Ready,
+    Reason,
+    Maintenance,
+    Until,
+    Run,
+    Age,
+    Created,
+    Launched,
+    Changed,
+}
+
+const FIELDS: [(&str, Field); 24] = [
+    ("name", Field::Name),
+    ("namespace", Field::Namespace),
+    ("display", Field::Display),
+    ("region", Field::Region),
+    ("zone", Field::Zone),
+    ("cluster", Field::Cluster),
+    ("role", Field::Role),
+    ("team", Field::Team),
+    ("env", Field::Environment),
+    ("provider", Field::Provider),
+    ("provider-id", Field::ProviderId),
+    ("address", Field::Address),
+    ("state", Field::State),
+    ("health", Field::Health),
+    ("service", Field::Service),
+    ("ready", Field::Ready),
+    ("reason", Field::Reason),
+    ("maintenance", Field::Maintenance),
+    ("until", Field::Until),
+    ("run", Field::Run),
+    ("age", Field::Age),
+    ("created", Field::Created),
+    ("launched", Field::Launched),
+    ("changed", Field::Changed),
+];
+
+/// The columns of a table.
+pub const TABLE: &str = "name,display,region,cluster,role,state,address,age";
+/// The columns of a wide table.
+pub const WIDE: &str = "name,display,region,cluster,role,state,address,age,health,service,maintenance,run,zone,team,env,provider,provider-id";
+
+/// A host as columns see it.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Its row.
+    pub row: &'a HostRow,
+    /// The whole object; `Null` where no column asks for it.
+    pub object: &'a Value,
+    /// The time of now.
+    pub now: Timestamp,
+}
+
+impl Column {
+    /// Reads columns with commas between them.
+    ///
+    /// # Errors
+    /// A word that names none.
+    pub fn list(text: &str) -> Result<Vec<Self>, String> {
+        text.split(',').map(str::parse).collect()
+    }
+
+    /// Reads columns as kubectl's `custom-columns` has them: `NAME:.metadata.name,IP:.path`.
+    ///
+    /// # Errors
+    /// A column without title or path.
+    pub fn custom(text: &str) -> Result<Vec<Self>, String> {
+        let mut parts: Vec<String> = Vec::new();
+        // A comma inside brackets belongs to the path.
+        for part in text.split(',') {
+            match parts
+                .last_mut()
+                .filter(|last| last.matches('[').count() > last.matches(']').count())
+            {
+                Some(last) => {
+                    last.push(',');
+                    last.push_str(part);
+                }
+                None => parts.push(part.to_owned()),
+            }
+        }
+        let one = |part: String| {
+            let (title, path) =
+                part.split_once(':').ok_or_else(|| format!("\"{part}\" is not TITLE:.path"))?;
+            Ok(Self { title: title.to_owned(), what: What::Path(Path::parse(path)?) })
+        };
+        parts.into_iter().map(one).collect()
+    }
+
+    /// What stands above it.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Whether it needs the whole object.
+    pub fn needs_object(&self) -> bool {
+        !matches!(self.what, What::Field(_))
+    }
+
+    /// What it shows of a host, as it stands there; the empty text for nothing.
+    pub fn text(&self, host: Subject<'_>) -> String {
+        let Subject { row, object, now } = host;
+        let entry = |map: &str, key: &str| {
+            object.pointer(map).and_then(|map| map.get(key)).map(plain).unwrap_or_default()
+        };
+        match &self.what {
+            What::Label(key) => entry("/metadata/labels", key),
+            What::Annotation(key) => entry("/metadata/annotations", key),
+            What::Path(path) => {
+                let found: Vec<String> = path.find(object).into_iter().map(plain).collect();
+                found.join(",")
+            }
+            What::Field(field) => of_field(*field, row, now),
+        }
+    }
+
+    /// The order of two hosts by this column: times by time, all else as people count.
+    pub fn compare(&self, a: Subject<'_>, b: Subject<'_>) -> Ordering {
+        let time = |host: Subject<'_>| match self.what {
+            What::Field(Field::Age | Field::Created) => host.row.created(),
+            What::Field(Field::Launched) => host.row.launched(),
+            What::Field(Field::Changed) => host.row.changed(),
+            What::Field(Field::Until) => host.row.held_until(),
+            _ => None,
+        };
+        match (&self.what, time(a), time(b)) {
+            // The youngest has the smallest age.
+            (What::Field(Field::Age), Some(a), Some(b)) => b.cmp(&a),
+            (_, Some(a), Some(b)) => a.cmp(&b),
+            _ => {
+                let (a, b) = (self.text(a), self.text(b));
+                match (a.parse::<f64>(), b.parse::<f64>()) {
+                    (Ok(a), Ok(b)) => a.total_cmp(&b),
+                    _ => natural_cmp(&a, &b),
+                }
+            }
+        }
+    }
+}
+
+fn of_field(field: Field, row: &HostRow, now: Timestamp) -> String {
+    let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+    let text = match field {
+        Field::Name => row.name(),
+        Field::Namespace => row.namespace(),
+        Field::Display => row.display(),
+        Field::Region => row.region(),
+        Field::Zone => row.zone(),
+        Field::Cluster => row.cluster(),
+        Field::Role => row.role(),
+        Field::Team => row.team(),
+        Field::Environment => row.environment(),
+        Field::Provider => row.provider(),
+        Field::ProviderId => row.provider_id().unwrap_or_default(),
+        Field::Address => row.address().unwrap_or_default(),
+        Field::State => row.phase().as_str(),
+        Field::Health => row.health().as_str(),
+        Field::Service => super::groups::service(row.service_state()),
+        Field::Ready => match row.ready() {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        },
+        Field::Reason => row.ready_reason(),
+        Field::Run => row.run_state().map_or("", super::host::RunState::as_str),
+        Field::Maintenance => {
+            let holds = row.holds().iter().filter(|hold| hold.is_current(now));
+            return holds.map(|hold| &*hold.holder).collect::<Vec<_>>().join(",");
+        }
+        Field::Until => return time(row.held_until()),
+        Field::Created => return time(row.created()),
+        Field::Launched => return time(row.launched()),
+        Field::Changed => return time(row.changed()),
+        Field::Age => {
+            let age = row.created().map(|created| now.as_second() - created.as_second());
+            return age.map(duration::short).unwrap_or_default();
+        }
+    };
+    text.to_owned()
+}
+
+impl FromStr for Column {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some((_, field)) = FIELDS.iter().find(|(word, _)| *word == text) {
+            return Ok(Self { title: text.to_uppercase(), what: What::Field(*field) });
+        }
+        let filled = |key: &str| (!key.is_empty()).then(|| key.to_owned());
+        match text.split_once(':') {
+            Some(("label", key)) if let Some(key) = filled(key) => {
+                Ok(Self { title: key.clone(), what: What::Label(key) })
+            }
+            Some(("annotation", key)) if let Some(key) = filled(key) => {
+                Ok(Self { title: key.clone(), what: What::Annotation(key) })
+            }
+            Some((title, path)) if !title.is_empty() && path.starts_with(['.', '{', '$']) => {
+                Ok(Self { title: title.to_owned(), what: What::Path(Path::parse(path)?) })
+            }
+            _ => {
+                let known: Vec<&str> = FIELDS.iter().map(|(word, _)| *word).collect();
+                let known = known.join(", ");
+                Err(format!(
+                    "\"{text}\" is no column: it may be {known}, label:KEY, annotation:KEY or TITLE:.path"
+                ))
+            }
+        }
+    }
+}
+
+/// A cell of a file of comma-separated values (RFC 4180). A cell that a spreadsheet would take for a
+/// formula (`=`, `+`, `-`, `@`, a tab or a line end in front) gets a `'` before it.
+pub fn csv_cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+    let guarded = if formula { format!("'{text}") } else { text.to_owned() };
+    let special = |c: char| matches!(c, ',' | '"' | '\r' | '\n' | ';');
+    if guarded.contains(special) || guarded.starts_with(' ') || guarded.ends_with(' ') {
+        format!("\"{}\"", guarded.replace('"', "\"\""))
+    } else {
+        guarded
+    }
+}
+
+/// A cell of a table for people: harmless, and `empty` for nothing.
+pub fn table_cell(text: &str, empty: &str) -> String {
+    if text.is_empty() { empty.to_owned() } else { text::clean(text).into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::filter::Filter;
+    use crate::model::selection::{Rules, Selection};
+    use serde_json::json;
+
+    #[test]
+    fn columns_show_fields_labels_and_paths() {
+        let object = json!({
+            "metadata": {"name": "aws-1", "namespace": "inventory", "labels": {"a.b/c": "x", "topology.kubernetes.io/region": "eu"},
+                "annotations": {"n": "note", "inventory.inv-tui.dev/display-name": "web-1"},
+                "creationTimestamp": "2026-11-20T10:00:00Z"},
+            "spec": {"cluster": "shop", "serviceState": "OutOfService", "maintenance":
+                {"me": {"reason": "disk", "since": "2026-11-20T11:00:00Z", "until": "2026-11-20T13:00:00Z"}}},
+            "status": {"phase": "Running", "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "h"}]},
+        });
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let mut selection = Selection::new(Filter::parse("").unwrap(), Rules::everything(), now);
+        let row =
+            selection.judge(serde_json::from_value(object.clone()).unwrap(), now).unwrap().row;
+        let host = Subject { row: &row, object: &object, now };
+        for (column, title, text) in [
+            ("name", "NAME", "aws-1"),
+            ("display", "DISPLAY", "web-1"),
+            ("region", "REGION", "eu"),
+            ("state", "STATE", "Maintenance"),
+            ("service", "SERVICE", "OutOfService"),
+            ("maintenance", "MAINTENANCE", "me"),
+            ("until", "UNTIL", "2026-11-20T13:00:00Z"),
+            ("address", "ADDRESS", "10.0.0.1"),
+            ("age", "AGE", "2h"),
+            ("created", "CREATED", "2026-11-20T10:00:00Z"),
+            ("team", "TEAM", ""),
+            ("label:a.b/c", "a.b/c", "x"),
+            ("annotation:n", "n", "note"),
+            ("annotation:none", "none", ""),
+            ("ALL:.status.addresses[*].address", "ALL", "10.0.0.1,h"),
+        ] {
+            let parsed: Column = column.parse().unwrap();
+            assert_eq!((parsed.title(), parsed.text(host).as_str()), (title, text), "{column}");
+        }
+        assert_eq!(Column::list(TABLE).unwrap().len(), 8);
+        assert_eq!(Column::list(WIDE).unwrap().len(), 17);
+        for wrong in ["nothing", "", "label:", ":.a", "A:b", "A:.a["] {
+            assert!(wrong.parse::<Column>().is_err(), "{wrong}");
+        }
+        let custom =
+            Column::custom("A:.metadata.name,B:.metadata.labels['a.b/c','x'],C:nope").unwrap();
+        let texts: Vec<String> = custom.iter().map(|column| column.text(host)).collect();
+        assert_eq!(texts, ["aws-1", "x", ""]);
+        assert!(Column::custom("A").is_err());
+    }
+
+    #[test]
+    fn a_spreadsheet_takes_no_cell_for_a_formula() {
+        for (text, cell) in [
+            ("plain", "plain"),
+            ("", ""),
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("@SUM(1,2)", "\"'@SUM(1,2)\""),
+            ("-1", "'-1"),
+            ("+1", "'+1"),
+            ("\tx", "'\tx"),
+            ("a,b", "\"a,b\""),
+            ("say \"hi\"\n", "\"say \"\"hi\"\"\n\""),
+        ] {
+            assert_eq!(csv_cell(text), cell, "{text}");
+        }
+        assert_eq!(table_cell("a\u{1b}[2J", "-"), "a\u{FFFD}[2J");
+        assert_eq!(table_cell("", "<none>"), "<none>");
+    }
+}
