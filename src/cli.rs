@@ -11,6 +11,8 @@ use crate::store::client::ConnectOptions;
 use crate::tasks;
 use crate::ui::snapshot;
 
+pub mod pages;
+
 /// Options that every way of starting the program knows.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Global {
@@ -71,6 +73,8 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   monitor    tell Prometheus of the hosts, and Alertmanager of their maintenance
   crds       print or install the resource definitions
   serve      run the embedded API server for others
+  doctor     find what is wrong with the set-up, and how to mend it
+  completions, man   for your shell, and the manual
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
 )]
 pub struct Explorer {
@@ -175,6 +179,12 @@ pub enum Task {
     Execute(tasks::execute::supervise::ExecuteArgs),
     /// Run the embedded API server for others, or take a backup of its store
     Serve(tasks::serve::ServeArgs),
+    /// Find what is wrong with the set-up, and how to mend it
+    Doctor(tasks::doctor::DoctorArgs),
+    /// Print what completes our words in your shell
+    Completions(pages::CompletionsArgs),
+    /// Print the manual, or write its pages into a folder
+    Man(pages::ManArgs),
 }
 
 /// What the command line asks for.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use inv_tui::cli::{self, Headless, Invocation, Task};
+use inv_tui::cli::{self, Headless, Invocation, Task, pages};
 use inv_tui::error::{self, Error};
 use inv_tui::store::embedded;
 use inv_tui::tasks;
@@ -62,6 +62,13 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                     tasks::crds::run(args, &global.connect_options(), global.namespace()).await
                 }
                 Task::Execute(args) => tasks::execute::supervise::run(args).await,
+                Task::Doctor(args) => {
+                    let named = global.namespace.as_deref();
+                    let config = global.config.clone();
+                    tasks::doctor::run(args, config, &global.connect_options(), named).await
+                }
+                Task::Completions(args) => pages::completions(&args),
+                Task::Man(args) => pages::man(&args),
                 Task::Serve(args) => tasks::serve::run(args, global.data_dir.as_deref()).await,
                 Task::Maintain(args) => {
                     tasks::maintain::run(*args, &global.connect_options(), global.namespace()).await

@@ -26,7 +26,7 @@ use k8s_openapi::api::certificates::v1::{
 use k8s_openapi::jiff::Timestamp;
 
 pub use self::checks::{Mismatch, mismatches, suspicions};
-pub use self::history::{History, Issued, issued, operation};
+pub use self::history::{History, Issued, issued, not_after, operation};
 pub use self::judge::{HostFacts, Verdict, judge};
 pub use self::policy::{BOOTSTRAPPERS, CLIENT_SIGNER, KeyKind, Policy};
 

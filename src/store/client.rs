@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::runtime::watcher;
 use kube::{Client, Config};
@@ -104,6 +105,25 @@ pub async fn connect_to_cluster(options: &ConnectOptions) -> Result<Connection> 
             .hint("name a kubeconfig with --kubeconfig FILE, or take the embedded server with --embedded")
     })?;
     client(configured)
+}
+
+/// The client certificate that the kubeconfig names or has, as it stands there, in PEM. None: it
+/// uses another kind of credentials, or there is no kubeconfig.
+///
+/// # Errors
+/// As [`connect`], for the kubeconfig; the file with the certificate cannot be read.
+pub async fn client_certificate(options: &ConnectOptions) -> Result<Option<Vec<u8>>> {
+    if options.embedded {
+        return Ok(None);
+    }
+    let Some((config, _)) = configuration(options).await? else { return Ok(None) };
+    if let Some(data) = &config.auth_info.client_certificate_data {
+        let decoded = base64::engine::general_purpose::STANDARD.decode(data.trim());
+        return Ok(Some(decoded.unwrap_or_default()));
+    }
+    let Some(path) = &config.auth_info.client_certificate else { return Ok(None) };
+    let what = format!("cannot read the client certificate \"{path}\"");
+    std::fs::read(path).map(Some).map_err(|cause| Error::usage(what).because(cause))
 }
 
 fn client((mut config, context): (Config, String)) -> Result<Connection> {

@@ -7,6 +7,7 @@ pub mod crds;
 pub mod csr;
 pub mod decommission;
 pub mod demo;
+pub mod doctor;
 pub mod execute;
 pub mod fetch;
 pub mod get;

@@ -75,8 +75,16 @@ impl History {
 
 /// The certificate that the signer put into a request's status, if it did and it can be read.
 pub fn issued(object: &CertificateSigningRequest) -> Option<Issued> {
-    let pem = object.status.as_ref()?.certificate.as_ref()?;
-    let (_, pem) = parse_x509_pem(&pem.0).ok()?;
+    read(&object.status.as_ref()?.certificate.as_ref()?.0)
+}
+
+/// Until when the first certificate of a PEM text is valid; none if it cannot be read.
+pub fn not_after(pem: &[u8]) -> Option<Timestamp> {
+    read(pem).map(|certificate| certificate.not_after)
+}
+
+fn read(pem: &[u8]) -> Option<Issued> {
+    let (_, pem) = parse_x509_pem(pem).ok()?;
     let certificate = pem.parse_x509().ok()?;
     let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
     let serial = super::der::hex(certificate.raw_serial());

@@ -1,6 +1,7 @@
-//! What reads the inventory: Ansible, scripts.
+//! What reads the inventory: Ansible, scripts, people who look for what is wrong.
 
 mod ansible;
+mod doctor;
 mod get;
 
 use std::path::{Path, PathBuf};
