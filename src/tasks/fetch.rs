@@ -437,7 +437,8 @@ async fn pass(context: &Arc<Context>) -> PassReport {
     let now = start::now();
     context.writer.begin();
     let mut report = PassReport::default();
-    let made = if context.paper.is_some() { Ok(()) } else { context.source.ensure().await.map(drop) };
+    let made =
+        if context.paper.is_some() { Ok(()) } else { context.source.ensure().await.map(drop) };
     let scopes = match made {
         Ok(()) => scopes(context).await,
         Err(problem) => Err(problem),

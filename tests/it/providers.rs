@@ -2,9 +2,9 @@
 //! that replay what the real ones send: their field names, their paging, their errors.
 
 mod file;
-mod identity;
 mod ibm_classic;
 mod ibm_vpc;
+mod identity;
 mod kubernetes;
 mod netbox;
 mod odd;

@@ -80,7 +80,7 @@ async fn the_service_keeps_to_its_own_and_others_keep_off_it() {
                 .unwrap();
         }
         let runner = world.seen_by("inv:svc:runner", &["inv:runners"]).await;
-        refused(runner.hosts().patch_status("web-1", &merge, &gone).await, "not decommission");
+        refused(runner.hosts().patch_status("web-1", &merge, &gone).await, "decommission");
 
         let leases: Api<Lease> = Api::namespaced(ours.client.clone(), &world.namespace);
         let make = |name: &str, holder: &str| {
