@@ -58,7 +58,7 @@ fn command(program: &str) -> Command {
 async fn ask(method: Method, url: &str, body: Option<Value>) -> Option<Answer> {
     let body = body.map(|body| ("application/json", body.to_string().into()));
     let ask = Ask { method, body, accept: &[404, 401, 503], ..Ask::get("cannot ask", url, None) };
-    Http::new(None).unwrap().once(&ask).await.ok()
+    Http::new(None).unwrap().ask_once(&ask).await.ok()
 }
 
 /// A Prometheus with a configuration of its own.
