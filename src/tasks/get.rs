@@ -63,7 +63,7 @@ pub struct GetArgs {
     /// Go on and print every change, until ctrl-c
     #[arg(long, short, conflicts_with_all = ["sort", "fail_empty"])]
     pub watch: bool,
-    /// End with exit code 3 if nothing is chosen
+    /// End with exit code 4 if nothing is chosen
     #[arg(long)]
     pub fail_empty: bool,
 }

@@ -188,7 +188,7 @@ async fn hosts_out_of_service_are_left_out_unless_asked_for() {
             (&["--list", "--filter", "role:nothing"], "there is no host in service"),
         ] {
             let ended = run(world.program(&[&["ansible-inventory"], words].concat())).await;
-            assert_eq!(ended.with(3).says(&[why]).stdout, "");
+            assert_eq!(ended.with(4).says(&[why]).stdout, "");
         }
         let all = ["ansible-inventory", "--list", "--filter", "role:nothing", "--allow-empty"];
         let empty = run(world.program(&all)).await.with(0).stdout;
