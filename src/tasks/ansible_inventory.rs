@@ -35,7 +35,7 @@ const BUFFER: usize = 64 * 1024;
 
 /// The inventory for Ansible: hosts in service, their groups and variables.
 ///
-/// Exit codes: 0 done, 1 the server cannot be read and nothing was kept, 2 wrong usage, 3 no host is
+/// Exit codes: 0 done, 1 the server cannot be read and nothing was kept, 2 wrong usage, 4 no host is
 /// chosen. Ansible goes on without an inventory that failed unless
 /// ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED=1 is set: set it.
 #[derive(Args, Clone, Debug)]

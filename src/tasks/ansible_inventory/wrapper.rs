@@ -41,8 +41,9 @@ pub(super) fn write(
     let program = std::env::current_exe().map_err(fail)?;
     let text = script(&program, &options(args, server, namespace, config).map_err(fail)?);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let fresh =
-        folder.unwrap_or(Path::new(".")).join(format!(".inv-tui-{:016x}", fastrand::u64(..)));
+    let fresh = folder
+        .unwrap_or_else(|| Path::new("."))
+        .join(format!(".inv-tui-{:016x}", fastrand::u64(..)));
     let mut file =
         OpenOptions::new().write(true).create_new(true).mode(0o755).open(&fresh).map_err(fail)?;
     let done = file.write_all(&text).and_then(|()| std::fs::rename(&fresh, path));

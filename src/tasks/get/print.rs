@@ -123,7 +123,11 @@ impl<'a> Printer<'a> {
 }
 
 fn list(objects: Vec<Value>) -> Value {
-    json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": objects})
+    let mut list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}});
+    if let Some(list) = list.as_object_mut() {
+        list.insert("items".to_owned(), Value::Array(objects));
+    }
+    list
 }
 
 /// The cells of a host: as they stand for programs, harmless for people.
@@ -153,7 +157,9 @@ pub(super) fn widths(titles: Option<&Vec<String>>, lines: &[Vec<String>]) -> Vec
             *width = (*width).max(cell.width());
         }
     }
-    widths.iter_mut().for_each(|width| *width = (*width + GAP).max(LEAST));
+    for width in &mut widths {
+        *width = (*width + GAP).max(LEAST);
+    }
     widths
 }
 

@@ -157,7 +157,7 @@ impl<W: Write> Watch<'_, W> {
     fn print(&mut self, word: &str, host: &Chosen) -> Result<()> {
         let form = &self.args.output;
         match form {
-            Form::Name if word == "DELETED" => Ok(()),
+            Form::Name | Form::JsonPath(_) if word == "DELETED" => Ok(()),
             Form::Name => writeln!(self.out, "{}", host.row.name()).map_err(unwritten),
             Form::Json => {
                 let line = json!({"type": word, "object": host.object});
@@ -167,7 +167,6 @@ impl<W: Write> Watch<'_, W> {
                 let text = yaml(&json!({"type": word, "object": host.object}))?;
                 writeln!(self.out, "---\n{}", text.trim_end()).map_err(unwritten)
             }
-            Form::JsonPath(_) if word == "DELETED" => Ok(()),
             Form::JsonPath(template) => {
                 let text = template.render(&host.object);
                 write!(self.out, "{text}").map_err(unwritten)

@@ -142,14 +142,14 @@ async fn hosts_out_of_service_are_left_out_unless_asked_for() {
     for world in worlds("leftout").await {
         let hosts = world.hosts();
         let running = json!({"phase": "Running"});
-        let hold = json!({"me": {"reason": "disk swap", "since": "2026-01-01T00:00:00Z",
+        let over = json!({"me": {"reason": "disk swap", "since": "2026-01-01T00:00:00Z",
             "until": "2026-01-02T00:00:00Z"}});
         let now = jiff::Timestamp::now();
         let soon = now + jiff::SignedDuration::from_hours(2);
         let held = json!({"me": {"reason": "disk swap", "since": now.to_string(),
             "until": soon.to_string()}});
         for (name, spec, status) in [
-            ("fine", json!({"role": "web", "maintenance": hold}), running.clone()),
+            ("fine", json!({"role": "web", "maintenance": over}), running.clone()),
             ("other", json!({"role": "db"}), running.clone()),
             ("held", json!({"role": "web", "maintenance": held}), running.clone()),
             ("out", json!({"role": "web", "serviceState": "OutOfService"}), running.clone()),
