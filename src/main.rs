@@ -53,7 +53,7 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 };
                 let keys = explorer.keys.unwrap_or_default();
                 let snapshot = explorer.snapshot.map(|size| (size, keys));
-                explore(config, options, Show { demo, snapshot }).await
+                Box::pin(explore(config, options, Show { demo, snapshot })).await
             })
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {

@@ -1,5 +1,6 @@
 //! Lengths of time as people write and read them: `90s`, `30m`, `2h30m`, `7d`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 const UNITS: [(char, u64); 5] = [('w', 604_800), ('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
@@ -38,8 +39,10 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 pub fn exact(length: Duration) -> String {
     let seconds = length.as_secs();
     let parts = [(seconds / 3_600, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
-    let some = parts.into_iter().filter(|(n, _)| *n > 0);
-    let text: String = some.map(|(n, unit)| format!("{n}{unit}")).collect();
+    let mut text = String::new();
+    for (n, unit) in parts.into_iter().filter(|(n, _)| *n > 0) {
+        let _ = write!(text, "{n}{unit}");
+    }
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 

@@ -283,6 +283,7 @@ mod tests {
         "2026-11-20T12:00:00Z".parse().unwrap()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "arguments are json! literals")]
     fn record(spec: Value, status: Value) -> HostRecord {
         let labels = json!({"env": "prod"});
         let meta = json!({"name": "web-1", "uid": "u", "labels": labels,
@@ -343,10 +344,10 @@ mod tests {
     #[test]
     fn it_says_when_time_alone_changes_the_verdict() {
         let hold = json!({"me": {"reason": "disk", "since": "2026-11-20T11:00:00Z", "until": "2026-11-20T13:00:00Z"}});
-        let held = record(json!({"maintenance": hold}), json!({}));
-        let judged = judge("", Rules::in_service(), held.clone());
+        let host = record(json!({"maintenance": hold}), json!({}));
+        let judged = judge("", Rules::in_service(), host.clone());
         assert_eq!(judged.next, Some("2026-11-20T13:00:00Z".parse().unwrap()));
-        let judged = judge("age>90m", Rules::in_service(), held);
+        let judged = judge("age>90m", Rules::in_service(), host);
         assert_eq!(judged.verdict, Verdict::Filtered);
         assert_eq!(judged.next, Some("2026-11-20T12:30:00Z".parse().unwrap()));
     }

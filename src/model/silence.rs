@@ -289,7 +289,7 @@ impl Rule {
                 _ if current.is_empty() => None,
                 _ => Some(Without::EndedByHand),
             };
-            plan.acts = live.into_iter().map(|silence| end(silence)).collect();
+            plan.acts = live.into_iter().map(end).collect();
             return plan;
         };
         let until = wanted.iter().map(|hold| hold.until).max().unwrap_or(now);

@@ -190,8 +190,8 @@ impl Server {
         move || {
             let store = &inner.upgrade()?.store;
             let shelves = store.resources().into_iter().filter_map(|resource| {
-                let shelf = store.shelf(&resource)?;
-                Some((resource.to_string(), shelf.objects().0.len(), shelf.watches()))
+                let kept = store.shelf(&resource)?;
+                Some((resource.to_string(), kept.objects().0.len(), kept.watches()))
             });
             Some(Census { revision: store.revision(), shelves: shelves.collect() })
         }

@@ -180,8 +180,8 @@ impl Selection {
             held_until: held_until(&host.spec),
             kept: self.kept(host),
             deleting: meta.deletion_timestamp.is_some(),
-            scope: intern.get(region.unwrap_or(label(labels::REGION))),
-            account: intern.get(account.unwrap_or(label(labels::ACCOUNT))),
+            scope: intern.get(region.unwrap_or_else(|| label(labels::REGION))),
+            account: intern.get(account.unwrap_or_else(|| label(labels::ACCOUNT))),
             appeared: Instant::now(),
         }
     }

@@ -65,9 +65,11 @@ pub async fn follow<K>(
         let event = match event {
             Ok(watcher::Event::Init) => ObjectEvent::Begin,
             Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
-                ObjectEvent::Apply(without_managers(object))
+                ObjectEvent::Apply(Box::new(without_managers(object)))
             }
-            Ok(watcher::Event::Delete(object)) => ObjectEvent::Delete(without_managers(object)),
+            Ok(watcher::Event::Delete(object)) => {
+                ObjectEvent::Delete(Box::new(without_managers(object)))
+            }
             Ok(watcher::Event::InitDone) => ObjectEvent::Synced,
             Err(cause) => match reason::<K>(cause) {
                 Some(reason) => ObjectEvent::Lost(reason),
@@ -81,9 +83,9 @@ pub async fn follow<K>(
 }
 
 /// The managed fields are half of an object, and nobody here asks for them.
-fn without_managers<K: Resource>(mut object: K) -> Box<K> {
+fn without_managers<K: Resource>(mut object: K) -> K {
     object.meta_mut().managed_fields = None;
-    Box::new(object)
+    object
 }
 
 /// Why they cannot be followed; none: the watcher only lists again.

@@ -61,7 +61,7 @@ const WAIT: (std::time::Duration, std::time::Duration) =
 
 /// Tell Prometheus of the hosts, and Alertmanager of their maintenance
 ///
-/// Serves /sd/JOB for http_sd and writes files for file_sd, each as soon as a host changes, and keeps a
+/// Serves /sd/JOB for `http_sd` and writes files for `file_sd`, each as soon as a host changes, and keeps a
 /// silence for each host that is in maintenance. Any number may run; of several, one makes silences: the
 /// holder of the Lease inv-tui-monitor.
 #[derive(Args, Clone, Debug)]

@@ -61,7 +61,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         if show.snapshot.is_some() {
             demo.fill().await?; // and then it stands still
         } else {
-            background.spawn(async move { demo.run().await });
+            background.spawn(async move { Box::pin(demo.run()).await });
         }
         connection
     } else {

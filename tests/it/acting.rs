@@ -175,7 +175,8 @@ async fn a_bulk_and_a_second_operator_never_take_more_than_the_budget() {
     let screen = pty.until("the results", |s| s.contains(" done") && s.contains(" denied"));
     let (mine, his) = (held_by(&world, "admin").await, held_by(&world, "bob@example.com").await);
     assert_eq!(mine.len() + his.len(), 50, "{} and {}", mine.len(), his.len());
-    assert_eq!(disrupted(&world).await, BTreeSet::from_iter(mine.iter().chain(&his).cloned()));
+    let both: BTreeSet<_> = mine.iter().chain(&his).cloned().collect();
+    assert_eq!(disrupted(&world).await, both);
     for told in [format!("● {} done", mine.len()), format!("▲ {} denied", 500 - mine.len())] {
         assert!(screen.contains(&told), "no {told:?} in:\n{screen}");
     }

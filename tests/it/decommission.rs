@@ -407,9 +407,9 @@ async fn what_keeps_a_host_is_waited_for() {
         let params = PatchParams::default();
         world.hosts().patch_status("web-1", &params, &Patch::Merge(going)).await.unwrap();
         site.delete("web-1").await;
-        let held = site.says("web-1", "Held").await;
+        let waits = site.says("web-1", "Held").await;
         assert!(
-            deleting(&held)["message"].as_str().unwrap().starts_with("it is held by ann, since")
+            deleting(&waits)["message"].as_str().unwrap().starts_with("it is held by ann, since")
         );
         world.edit("web-1", "t", annotation("inventory.inv-tui.dev/protect", json!("pay"))).await;
         site.says("web-1", "Protected").await;

@@ -19,6 +19,7 @@ fn rule() -> Rule {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "arguments are json! literals")]
 fn record(holds: Value) -> HostRecord {
     serde_json::from_value(json!({
         "metadata": {"name": "web-1", "namespace": "inventory", "uid": "u-1"},

@@ -117,6 +117,7 @@ mod tests {
         Timestamp::from_second(NOW - ago).unwrap()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "arguments are json! literals")]
     fn source(interval: Option<&str>, status: serde_json::Value) -> Source {
         let object = json!({
             "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Source",

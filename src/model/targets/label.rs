@@ -229,8 +229,8 @@ fn host_labels(record: &HostRecord) -> BTreeMap<String, &str> {
 /// The best address of a host, as it stands before a port.
 pub(super) fn address(record: &HostRecord, wanted: &[AddressType]) -> Option<String> {
     wanted.iter().find_map(|type_| {
-        let all = record.status.addresses.iter().filter(|a| a.type_ == Some(*type_));
-        all.filter_map(|a| before_port(a.address.as_deref()?)).next()
+        let mut all = record.status.addresses.iter().filter(|a| a.type_ == Some(*type_));
+        all.find_map(|a| before_port(a.address.as_deref()?))
     })
 }
 

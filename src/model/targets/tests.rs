@@ -22,6 +22,7 @@ fn job(filter: &str) -> Job {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "arguments are json! literals")]
 fn host(name: &str, created: i64, more: Value) -> Box<HostRecord> {
     let mut object = json!({
         "metadata": {

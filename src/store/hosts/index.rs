@@ -59,13 +59,12 @@ impl Index {
     }
 
     fn insert(&mut self, slot: Slot) {
-        let at = match self.free.pop() {
-            Some(at) => at,
-            None => {
-                let Ok(at) = u32::try_from(self.slots.len()) else { return };
-                self.slots.push(None);
-                at
-            }
+        let at = if let Some(at) = self.free.pop() {
+            at
+        } else {
+            let Ok(at) = u32::try_from(self.slots.len()) else { return };
+            self.slots.push(None);
+            at
         };
         for key in slot.print.keys() {
             if *self.first.entry(key).or_insert(at) != at {

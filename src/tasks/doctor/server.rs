@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::{Findings, Weight};
 use crate::error::{Error, Result};
 use crate::model::DEFAULT_NAMESPACE;
-use crate::model::diff::StoredHost;
+use crate::model::diff::{StoredHost, at};
 use crate::model::duration::short;
 use crate::model::source::{Source, State};
 use crate::store::client::{
@@ -139,7 +139,7 @@ async fn version(client: &Client) -> Result<Greeting> {
     let body = body.map_err(|cause| explain(what, "get /version", cause))?.to_bytes();
     let version: Value = serde_json::from_slice(&body).unwrap_or_default();
     Ok(Greeting {
-        version: version["gitVersion"].as_str().unwrap_or("of an unknown version").to_owned(),
+        version: at(&version, "gitVersion").as_str().unwrap_or("of an unknown version").to_owned(),
         took,
         apart: there.map(|there| there.duration_since(here)),
     })
@@ -252,8 +252,8 @@ pub(super) fn lacking(
         let mut found = BTreeSet::new();
         let versions = serde_json::to_value(&definition.spec.versions).unwrap_or_default();
         for version in versions.as_array().into_iter().flatten() {
-            let name = version["name"].as_str().unwrap_or_default();
-            collect(&version["schema"]["openAPIV3Schema"], name, &mut found);
+            let name = at(version, "name").as_str().unwrap_or_default();
+            collect(at(at(version, "schema"), "openAPIV3Schema"), name, &mut found);
         }
         found
     };
@@ -261,12 +261,12 @@ pub(super) fn lacking(
 }
 
 fn collect(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
-    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+    for (name, inner) in at(schema, "properties").as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
         collect(inner, &path, found);
         found.insert(path);
     }
-    for inner in [&schema["items"], &schema["additionalProperties"]] {
+    for inner in [at(schema, "items"), at(schema, "additionalProperties")] {
         if inner.is_object() {
             collect(inner, path, found);
         }

@@ -362,7 +362,7 @@ impl<'a> Pass<'a> {
                 Verdict::Nothing => {}
                 Verdict::Leave => {
                     self.write(async move {
-                        let done = context.writer.leave(&name).await.map(|_| Done::Left);
+                        let done = context.writer.leave(&name).await.map(|()| Done::Left);
                         (name, done)
                     })
                     .await;

@@ -90,10 +90,10 @@ impl SourceObject {
 
     /// Writes all that is ours of the spec.
     async fn apply(&self, what: &str) -> Result<Source> {
-        let mut spec = json!({"type": self.source_type});
-        if let Some(interval) = &self.interval {
-            spec["interval"] = json!(interval);
-        }
+        let spec = match &self.interval {
+            Some(interval) => json!({"type": self.source_type, "interval": interval}),
+            None => json!({"type": self.source_type}),
+        };
         let name = &self.name;
         let body = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),

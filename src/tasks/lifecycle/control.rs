@@ -352,7 +352,9 @@ impl<'a> Loop<'a> {
                 let listed = std::mem::take(&mut self.listed.clusters);
                 let known = self.clusters.keys().filter(|name| !listed.contains(&***name));
                 let lost: Vec<Arc<str>> = known.cloned().collect();
-                lost.iter().for_each(|name| self.cluster_gone(name));
+                for name in &lost {
+                    self.cluster_gone(name);
+                }
                 self.read.clusters = true;
             }
             Ok(Event::Delete(cluster)) => self.cluster_gone(&cluster.name_any()),

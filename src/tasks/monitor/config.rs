@@ -272,7 +272,8 @@ impl JobConfig {
         }
         if let Some(file) = &self.file {
             let named = file.file_name().and_then(|name| name.to_str());
-            let fine = named.is_some_and(|name| name.ends_with(".json") && !name.starts_with('.'));
+            let ends = file.extension().is_some_and(|ending| ending == "json");
+            let fine = ends && named.is_some_and(|name| !name.starts_with('.'));
             if !file.is_absolute() || !fine {
                 return Err("file is an absolute path that ends with .json".to_owned());
             }

@@ -88,7 +88,7 @@ fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<bool> {
         Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
         _ => {}
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // In the same folder, under a name that "*.json" does not find.
     let temporary = folder.join(format!(".{name}.new"));

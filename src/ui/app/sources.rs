@@ -128,8 +128,8 @@ impl Sources {
 
     /// Looks again how each one is; true if any of them is another way than before.
     fn judge(&mut self, now: Timestamp) -> bool {
-        let state = |(key, source): (&SourceKey, &Box<Source>)| (source.state(now), key.clone());
-        let mut order: Vec<_> = self.known.iter().map(state).collect();
+        let states = self.known.iter().map(|(key, source)| (source.state(now), key.clone()));
+        let mut order: Vec<_> = states.collect();
         order.sort_by(|(a, x), (b, y)| (a, &x.1, &x.0).cmp(&(b, &y.1, &y.0)));
         let changed = self.order != order;
         self.order = order;

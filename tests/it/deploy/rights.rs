@@ -1,4 +1,4 @@
-//! `deploy/kubernetes/` on a real control plane: it is accepted, and each ServiceAccount can do what
+//! `deploy/kubernetes/` on a real control plane: it is accepted, and each `ServiceAccount` can do what
 //! its task needs and nothing more.
 
 use std::collections::BTreeSet;
@@ -271,7 +271,8 @@ async fn they_work(server: &ControlPlane) {
     let path = fetch.dir.path().join("hosts.yaml");
     std::fs::write(&path, "hosts:\n  - {id: lab-1, region: eu}\n").unwrap();
     let sources = fetch.dir.path().join("sources.toml");
-    let text = format!("[[source]]\nname = \"lab\"\ntype = \"file\"\npath = {path:?}\n");
+    let text =
+        format!("[[source]]\nname = \"lab\"\ntype = \"file\"\npath = \"{}\"\n", path.display());
     std::fs::write(&sources, text).unwrap();
     let words = ["fetch", "--once", "--sources", sources.to_str().unwrap()];
     run(fetch.program(&words)).await.with(0).says(&["created=1"]);

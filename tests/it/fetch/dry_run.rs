@@ -60,13 +60,13 @@ async fn the_diff_is_what_the_pass_then_does() {
     let before = world.versions().await;
     let ended = dry(&world, &ec2, &[]).await.with(0);
     let label = format!("labels.{}", labels::TEAM);
-    let [zero, one, two, three] = [0, 1, 2, 3].map(name);
+    let [zero, first, two, three] = [0, 1, 2, 3].map(name);
     let expected = format!(
         "~ {zero}  host-0 (eu-north-1)\n\
          \x20 tags.Team: shop → infra\n\
          \x20 {label}: shop → infra\n\
          \x20 spec.team: shop → infra\n\
-         ~ {one}  host-1 (eu-north-1)\n\
+         ~ {first}  host-1 (eu-north-1)\n\
          \x20 tags.Team: shop → infra\n"
     );
     assert!(ended.stdout.starts_with(&expected), "{}", ended.stdout);
@@ -81,7 +81,7 @@ async fn the_diff_is_what_the_pass_then_does() {
     }
     assert_eq!(world.versions().await, before);
     world.fetch(&ec2.url, &once).await.with(0).says(&["changed=3 missing=1"]);
-    let found = world.json(&one).await;
+    let found = world.json(&first).await;
     assert_eq!(found["spec"]["team"], "bakery");
     // long enough gone: the object would be removed
     let ended = dry(&world, &ec2, &["--grace", "0s"]).await.with(0);

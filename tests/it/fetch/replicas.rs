@@ -1,5 +1,6 @@
 //! Several fetchers on one source: one works, and another takes over whatever becomes of it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use inv_tui::model::host::Phase;
@@ -263,7 +264,8 @@ fn two_files(dir: &Path) -> String {
     for name in ["a", "b"] {
         let path = dir.join(format!("{name}.yaml"));
         std::fs::write(&path, format!("hosts:\n  - {{id: {name}-1, region: eu}}\n")).unwrap();
-        text += &format!(
+        let _ = write!(
+            text,
             "[[source]]\nname = \"{name}\"\ntype = \"file\"\npath = \"{}\"\ninterval = \"1h\"\n",
             path.display()
         );

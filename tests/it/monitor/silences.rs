@@ -55,7 +55,7 @@ impl Scene {
     }
 }
 
-fn by<'a>(holders: &'a str) -> impl Fn(&Value) -> bool + 'a {
+fn by(holders: &str) -> impl Fn(&Value) -> bool + '_ {
     move |silence| silence["createdBy"] == holders
 }
 

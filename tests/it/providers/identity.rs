@@ -125,7 +125,7 @@ async fn an_instance_and_its_machine_by_provider_id_in_both_orders() {
             first.pass(&world).await.says(&["created=1"]);
             second.pass(&world).await.says(&["created=0 changed=1", "the machine is known"]);
             let host = if cloud_first { name(1) } else { "capi-fleet-shop-md-1".to_owned() };
-            assert_eq!(names(&world).await, [host.clone()]);
+            assert_eq!(names(&world).await, std::slice::from_ref(&host));
             let live = world.json(&host).await;
             assert_eq!(sources(&live), ["cloud", "mgmt"]);
             let all = &live["metadata"]["labels"];
@@ -206,7 +206,7 @@ async fn whose_host_it_was_leaves_and_the_other_takes_over() {
         stock.lock().unwrap().machines.clear();
         mgmt.pass(&world).await;
         mgmt.pass(&world).await;
-        assert_eq!(names(&world).await, [host.clone()], "another source has it");
+        assert_eq!(names(&world).await, std::slice::from_ref(&host), "another source has it");
         ec2.hosts("eu-north-1", Vec::new());
         cloud.pass(&world).await;
         cloud.pass(&world).await;
@@ -269,9 +269,9 @@ async fn a_device_and_a_line_of_a_file_by_serial_number_and_by_mac_in_both_order
             (false, _) => "lab-1",
         };
         assert_eq!(names(&world).await, [host]);
-        let live = world.json(host).await;
-        assert_eq!(sources(&live), ["dc", "lab"]);
-        let hardware = &live["status"]["hardware"];
+        let stored = world.json(host).await;
+        assert_eq!(sources(&stored), ["dc", "lab"]);
+        let hardware = &stored["status"]["hardware"];
         assert_eq!((&hardware["model"], &hardware["rack"]), (&"R650".into(), &"r7".into()));
         assert_eq!(hardware["vendor"], if netbox_first { "Dell" } else { "Dell Inc." });
         assert!(by_serial || hardware["macs"] == json!([MAC]), "{hardware}");

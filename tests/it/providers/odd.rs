@@ -330,7 +330,8 @@ fn no(status: u16) -> Reply {
 /// An answer that fails once, in the middle of a list.
 #[tokio::test]
 async fn what_fails_once_is_asked_for_again() {
-    const CASES: [(&str, fn(Reply) -> Reply); 8] = [
+    type Bend = fn(Reply) -> Reply;
+    const CASES: [(&str, Bend); 8] = [
         ("429 with Retry-After", |_| no(429).header("retry-after", 0)),
         ("429 without", |_| no(429)),
         ("500", |_| no(500)),

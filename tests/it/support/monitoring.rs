@@ -1,5 +1,6 @@
 //! A real Prometheus and a real Alertmanager, and the monitor between them and the inventory.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -26,7 +27,7 @@ async fn address(
         let Some(line) = lines.next_line().await.unwrap() else {
             panic!("it ended:\n{}", kept.lock().unwrap());
         };
-        kept.lock().unwrap().push_str(&format!("{line}\n"));
+        let _ = writeln!(kept.lock().unwrap(), "{line}");
         if !line.contains(sign) {
             continue;
         }

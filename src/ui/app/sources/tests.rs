@@ -9,6 +9,7 @@ fn at(ago: i64) -> String {
     Timestamp::from_second(NOW - ago).unwrap().to_string()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "arguments are json! literals")]
 fn source(name: &str, spec: Value, status: Value) -> Box<Source> {
     let object = json!({
         "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Source",
