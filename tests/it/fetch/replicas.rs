@@ -23,7 +23,7 @@ struct Replica {
 }
 
 impl Replica {
-    async fn start(world: &World, words: &[&str]) -> Self {
+    fn start(world: &World, words: &[&str]) -> Self {
         let mut all = vec!["fetch", "--listen", "127.0.0.1:0", "--log-format", "json"];
         all.extend(words);
         let mut child = world.program(&all).spawn().unwrap();
@@ -38,10 +38,10 @@ impl Replica {
         Self { child, said }
     }
 
-    async fn on_ec2(world: &World, ec2: &Scripted, words: &[&str]) -> Self {
+    fn on_ec2(world: &World, ec2: &Scripted, words: &[&str]) -> Self {
         let mut all = vec!["--endpoint-url", &ec2.url, "--region", REGION, "--interval", "1h"];
         all.extend(words);
-        Self::start(world, &all).await
+        Self::start(world, &all)
     }
 
     /// The first line with this message after `from` lines.
@@ -155,10 +155,10 @@ async fn a_leader_that_is_killed_in_the_middle_of_a_pass_is_followed_by_another(
     // Everything changes but the last host, which is not listed any more; the listing stops half way.
     ec2.list(REGION, pages(&with_role(0..number - 1, "db")));
     ec2.wait_from(3);
-    let mut first = Replica::on_ec2(&world, &ec2, &[]).await;
+    let mut first = Replica::on_ec2(&world, &ec2, &[]);
     let leader = first.line(0, "leads").await["identity"].as_str().unwrap().to_owned();
     assert_eq!(world.holder_of("aws").await, Some(leader.clone()));
-    let second = Replica::on_ec2(&world, &ec2, &[]).await;
+    let second = Replica::on_ec2(&world, &ec2, &[]);
     second.until_ready().await;
     wait_for("half of the pass", async || (world.in_role("db").await == 3 * PAGE).then_some(()))
         .await;
@@ -197,9 +197,9 @@ async fn of_two_fetchers_one_counts_what_is_missing() {
     ec2.hosts(REGION, instances(0..20));
     world.fetch(&ec2.url, &["--region", REGION]).await.with(0).says(&["created=20"]);
     ec2.hosts(REGION, instances(0..19));
-    let first = Replica::on_ec2(&world, &ec2, &[]).await;
+    let first = Replica::on_ec2(&world, &ec2, &[]);
     first.line(0, "pass").await;
-    let second = Replica::on_ec2(&world, &ec2, &[]).await;
+    let second = Replica::on_ec2(&world, &ec2, &[]);
     second.until_ready().await;
     second.shows("inv_tui_fetch_leads{source=\"aws\"} 0").await;
     first.shows("inv_tui_fetch_leads{source=\"aws\"} 1").await;
@@ -239,7 +239,7 @@ async fn a_lost_lease_ends_the_pass_and_nothing_more_is_written() {
     world.fetch(&ec2.url, &["--region", REGION]).await.with(0);
     ec2.list(REGION, pages(&with_role(0..number, "db")));
     ec2.wait_from(1);
-    let replica = Replica::on_ec2(&world, &ec2, &[]).await;
+    let replica = Replica::on_ec2(&world, &ec2, &[]);
     wait_for("the first page", async || (world.in_role("db").await == PAGE).then_some(())).await;
     world.give_lease("aws", "somebody-else").await;
     replica.line(0, "does not lead any more").await;
@@ -280,7 +280,7 @@ async fn each_source_has_a_lease_of_its_own() {
     std::fs::write(&file, two_files(world.dir.path())).unwrap();
     let sources = ["--sources", file.to_str().unwrap()];
     world.give_lease("b", "somebody-else").await;
-    let replica = Replica::start(&world, &sources).await;
+    let replica = Replica::start(&world, &sources);
     replica.until_ready().await;
     replica.shows("inv_tui_fetch_leads{source=\"a\"} 1").await;
     replica.shows("inv_tui_fetch_leads{source=\"b\"} 0").await;

@@ -1,23 +1,11 @@
 //! As a service: signals, health, readiness, metrics.
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
+pub(crate) use crate::support::http::get;
 use crate::support::scripted::{Scripted, instances};
 use crate::support::{World, ended, wait_for};
-
-/// The answer to a GET: code, head and body.
-pub(crate) async fn get(address: &str, path: &str) -> Option<(u16, String, String)> {
-    let mut stream = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let code = head.split(' ').nth(1)?.parse().ok()?;
-    Some((code, head.to_lowercase(), body.to_owned()))
-}
 
 /// Starts the program with JSON logs and reads the address from them. The rest of the log is read
 /// and dropped, so that the program never waits for us.

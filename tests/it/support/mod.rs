@@ -7,6 +7,7 @@
 pub(crate) mod control_plane;
 pub(crate) mod ec2;
 pub(crate) mod fleet;
+pub(crate) mod http;
 pub(crate) mod monitoring;
 pub(crate) mod roles;
 pub(crate) mod scripted;

@@ -36,7 +36,7 @@ async fn address(
         let more = Arc::clone(&kept);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                more.lock().unwrap().push_str(&format!("{line}\n"));
+                let _ = writeln!(more.lock().unwrap(), "{line}");
             }
         });
         return (address, kept);
@@ -216,7 +216,7 @@ impl Monitor {
     /// Code, headers and body of the answer to a GET.
     pub(crate) async fn get(&self, path: &str) -> (u16, String, String) {
         let what = format!("{path} of the monitor");
-        wait_for(&what, async || crate::fetch::service::get(&self.address, path).await).await
+        wait_for(&what, async || super::http::get(&self.address, path).await).await
     }
 
     /// Waits until all hosts are known.
