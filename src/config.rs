@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use directories::ProjectDirs;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
@@ -238,25 +239,50 @@ pub fn load(file: Option<&Path>) -> Result<Config> {
             .hint("check the path given to --config or INV_TUI_CONFIG"));
         }
     };
-    toml::from_str(&text).map_err(|cause: toml::de::Error| {
-        let place = cause.span().map_or_else(String::new, |span| {
-            let before = text.get(..span.start).unwrap_or(&text);
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            format!(":{line}:{column}")
-        });
-        Error::usage(format!(
-            "configuration file \"{}{place}\" is malformed: {}",
-            path.display(),
-            cause.message()
-        ))
-        .hint("README.md lists the settings with their defaults")
+    from_toml(&text).map_err(|Misread { line, column, what }| {
+        let place = format!("{}:{line}:{column}", path.display());
+        Error::usage(format!("configuration file \"{place}\" is malformed: {what}"))
+            .hint("README.md lists the settings with their defaults")
+    })
+}
+
+/// A text that is not the TOML that was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {what}")]
+pub struct Misread {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong there, on one line.
+    pub what: String,
+}
+
+/// Reads TOML.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, Misread> {
+    toml::from_str(text).map_err(|cause: toml::de::Error| {
+        let before = cause.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        Misread { line, column, what: cause.message().replace('\n', " ") }
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_misread_text_says_where_on_one_line() {
+        let why = from_toml::<Config>("\n  theme = 3\n").unwrap_err();
+        assert_eq!((why.line, why.column), (2, 11), "{why}");
+        let shown = why.to_string();
+        assert!(shown.starts_with("line 2, column 11: ") && !shown.contains('\n'), "{shown}");
+        assert!(from_toml::<Config>("[").unwrap_err().to_string().starts_with("line 1"));
+    }
 
     fn load_text(text: &str) -> Result<Config> {
         let dir = tempfile::tempdir().unwrap();

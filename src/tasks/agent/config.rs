@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::config::from_toml;
 use crate::error::{Error, Result};
 use crate::model::labels;
 use crate::tasks::execute::config::{Ansible, length};
@@ -65,7 +66,7 @@ impl AgentConfig {
                 .hint("deploy/agent.toml is an example with every setting")
         };
         let text = std::fs::read_to_string(path).map_err(|cause| fail(cause.into()))?;
-        let config: Self = toml::from_str(&text).map_err(|cause| fail(cause.into()))?;
+        let config: Self = from_toml(&text).map_err(|cause| fail(cause.into()))?;
         if let Some(ansible) = &config.ansible {
             ansible.check()?;
         }

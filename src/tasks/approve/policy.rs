@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::config::{Misread, from_toml};
 use crate::error::{Error, Result};
 use crate::model::csr::Policy;
 
@@ -17,14 +18,8 @@ pub(super) fn load(file: Option<&Path>) -> Result<Policy> {
             .because(cause)
             .hint("check the path given to --policy")
     })?;
-    let policy: Policy = toml::from_str(&text).map_err(|cause: toml::de::Error| {
-        let place = cause.span().map_or_else(String::new, |span| {
-            let before = text.get(..span.start).unwrap_or(&text);
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            format!(":{line}:{column}")
-        });
-        Error::usage(format!("the policy \"{shown}{place}\" is malformed: {}", cause.message()))
+    let policy: Policy = from_toml(&text).map_err(|Misread { line, column, what }| {
+        Error::usage(format!("the policy \"{shown}:{line}:{column}\" is malformed: {what}"))
             .hint("\"inv-tui --headless approve --help\" names what a policy may say")
     })?;
     policy.check().map_err(|why| Error::usage(format!("the policy \"{shown}\": {why}")))?;

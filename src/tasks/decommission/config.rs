@@ -9,6 +9,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use crate::config::from_toml;
 use crate::error::{Error, Result};
 use crate::model::decommission::{ANYBODY, MAX_STEPS, Step};
 use crate::model::filter::Filter;
@@ -192,7 +193,7 @@ impl Config {
                 .hint("deploy/decommission.toml is an example with every setting")
         };
         let text = std::fs::read_to_string(path).map_err(|cause| fail(cause.into()))?;
-        let file: File = toml::from_str(&text).map_err(|cause| fail(cause.into()))?;
+        let file: File = from_toml(&text).map_err(|cause| fail(cause.into()))?;
         Self::check(file).map_err(|why| fail(why.into()))
     }
 

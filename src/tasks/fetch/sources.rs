@@ -28,6 +28,7 @@ use super::lost::Policy;
 use super::mapping::Mapping;
 use super::options::{SourceOptions, legal_name};
 use super::setup::Setup;
+use crate::config::from_toml;
 use crate::error::{Error, Result};
 use crate::model::duration;
 use crate::providers::aws::{AwsOptions, Regions, Role};
@@ -179,8 +180,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<SourceOptions>> {
 }
 
 fn parse(text: &str) -> Result<Vec<SourceOptions>> {
-    let contents: Contents =
-        toml::from_str(text).map_err(|cause| Error::usage(cause.to_string().trim().to_owned()))?;
+    let contents: Contents = from_toml(text).map_err(|cause| Error::usage(cause.to_string()))?;
     if contents.source.is_empty() {
         return Err(Error::usage("it has no source").hint("begin each with a line [[source]]"));
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
 
+use crate::config::from_toml;
 use crate::error::{Error, Result};
 use crate::model::filter::Filter;
 use crate::model::host::AddressType;
@@ -197,7 +198,7 @@ impl MonitorConfig {
     }
 
     fn parse(text: &str) -> std::result::Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let config: Self = toml::from_str(text)?;
+        let config: Self = from_toml(text)?;
         config.check()?;
         Ok(config)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::config::from_toml;
 use crate::error::{Error, Result};
 use crate::model::host::{AddressType, Host};
 use crate::tasks::execute::Reach;
@@ -65,7 +66,7 @@ impl RunnerConfig {
                 .hint("deploy/runner.toml is an example with every setting")
         };
         let text = std::fs::read_to_string(path).map_err(|cause| fail(cause.into()))?;
-        let config: Self = toml::from_str(&text).map_err(|cause| fail(cause.into()))?;
+        let config: Self = from_toml(&text).map_err(|cause| fail(cause.into()))?;
         config.ansible.check()?;
         config.ssh.check().map_err(|why| fail(why.into()))?;
         if config.ansible.git.is_some() {
