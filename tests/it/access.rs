@@ -6,8 +6,6 @@ mod others;
 mod people;
 mod protection;
 
-use std::path::PathBuf;
-
 use inv_tui::model::cluster::Cluster;
 use inv_tui::model::host::Host;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -16,18 +14,7 @@ use kube::Client;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::{World, needed, roles, run_binary, wait_for};
-
-/// A world on each server that there is.
-async fn worlds(name: &str) -> Vec<World> {
-    let mut worlds: Vec<World> = World::begin(name).await.into_iter().collect();
-    if let Some(embedded) = needed("INV_TUI_TEST_EMBEDDED").map(PathBuf::from)
-        && worlds.iter().all(|world| world.kubeconfig != embedded)
-    {
-        worlds.push(World::on(embedded, name).await);
-    }
-    worlds
-}
+use crate::support::{World, needed, refused, roles, run_binary, wait_for, worlds};
 
 impl World {
     fn hosts_as(&self, client: &Client) -> Api<Host> {
@@ -39,18 +26,6 @@ impl World {
     fn says<T: std::fmt::Debug>(&self, done: kube::Result<T>, real: &str, embedded: &str) {
         let wanted = if self.is_real() { real } else { embedded };
         refused(done, wanted);
-    }
-}
-
-/// A refusal with these words in it.
-#[track_caller]
-fn refused<T: std::fmt::Debug>(done: kube::Result<T>, wanted: &str) {
-    match done {
-        Err(kube::Error::Api(status)) => {
-            assert_eq!(status.code, 403, "{status:?}");
-            assert!(status.message.contains(wanted), "no {wanted:?} in {:?}", status.message);
-        }
-        other => panic!("not refused ({wanted:?}): {other:?}"),
     }
 }
 

@@ -20,21 +20,10 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use crate::support::{Ended, World, ended, needed, run, wait_for};
+use crate::support::{Ended, World, ended, needed, run, wait_for, worlds};
 
 const FINALIZER: &str = "inventory.inv-tui.dev/decommission";
 const HOOK: &str = "pre-decommission.hook.inventory.inv-tui.dev/";
-
-/// A world on each server that there is.
-async fn worlds(name: &str) -> Vec<World> {
-    let mut worlds: Vec<World> = World::begin(name).await.into_iter().collect();
-    if let Some(embedded) = needed("INV_TUI_TEST_EMBEDDED").map(PathBuf::from)
-        && worlds.iter().all(|world| world.kubeconfig != embedded)
-    {
-        worlds.push(World::on(embedded, name).await);
-    }
-    worlds
-}
 
 /// What a server was asked, and what it says next.
 #[derive(Default)]

@@ -5,19 +5,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::{FINALIZER, HOOK, annotation, worlds};
-
-/// A refusal with these words in it.
-#[track_caller]
-fn refused<T: std::fmt::Debug>(done: kube::Result<T>, wanted: &str) {
-    match done {
-        Err(kube::Error::Api(status)) => {
-            assert_eq!(status.code, 403, "{status:?}");
-            assert!(status.message.contains(wanted), "no {wanted:?} in {:?}", status.message);
-        }
-        other => panic!("not refused ({wanted:?}): {other:?}"),
-    }
-}
+use super::{FINALIZER, HOOK, annotation};
+use crate::support::{refused, worlds};
 
 fn condition(type_: &str) -> Value {
     json!({"type": type_, "status": "True", "reason": "Test", "message": "",

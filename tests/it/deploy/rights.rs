@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::{deploy, files, output, words};
 use crate::support::control_plane::ControlPlane;
-use crate::support::{World, connection, needed, roles, run, wait_for};
+use crate::support::{World, connection, needed, refused, roles, run, wait_for};
 
 /// Namespace of the accounts, and of the inventory that they are for.
 const HOME: &str = "inv-tui";
@@ -225,15 +225,6 @@ async fn seen_by(server: &ControlPlane, account: &str) -> World {
     World { kubeconfig, namespace: INVENTORY.to_owned(), client, dir }
 }
 
-fn forbidden<T: std::fmt::Debug>(done: kube::Result<T>, wanted: &str) {
-    match done {
-        Err(kube::Error::Api(status)) if status.code == 403 => {
-            assert!(status.message.contains(wanted), "no {wanted:?} in {:?}", status.message);
-        }
-        other => panic!("not refused ({wanted:?}): {other:?}"),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_manifests_are_accepted_and_their_accounts_may_do_what_they_must() {
     let Some(program) = needed("INV_TUI_TEST_KUBECTL") else { return };
@@ -333,17 +324,14 @@ async fn the_rules_hold_for_them(server: &ControlPlane, admin: &kube::Client) {
     };
     let fetch = hosts("fetch").await;
     let held = Patch::Merge(json!({"spec": {"serviceState": "Retired"}}));
-    forbidden(
+    refused(
         fetch.patch("lab-1", &merge, &held).await,
         "a fetcher does not write what people decide",
     );
     let protect = |value: Value| {
         Patch::Merge(json!({"metadata": {"annotations": {"inventory.inv-tui.dev/protect": value}}}))
     };
-    forbidden(
-        fetch.patch("lab-1", &merge, &protect(json!("x"))).await,
-        "a fetcher neither protects",
-    );
+    refused(fetch.patch("lab-1", &merge, &protect(json!("x"))).await, "a fetcher neither protects");
     let all: Api<Host> = Api::namespaced(admin.clone(), INVENTORY);
     all.patch("lab-1", &merge, &protect(json!("x"))).await.unwrap();
     let moved = Patch::Merge(json!({"spec": {"cluster": "other"}}));
@@ -351,14 +339,14 @@ async fn the_rules_hold_for_them(server: &ControlPlane, admin: &kube::Client) {
 
     let runner = hosts("runner").await;
     let os = Patch::Merge(json!({"status": {"os": {"id": "x"}}}));
-    forbidden(runner.patch_status("lab-1", &merge, &os).await, "of the status a runner writes");
+    refused(runner.patch_status("lab-1", &merge, &os).await, "of the status a runner writes");
 
     let decommission = hosts("decommission").await;
     let retired = Patch::Merge(json!({"spec": {"role": "x"}}));
     let done = decommission.patch("lab-1", &merge, &retired).await;
-    forbidden(done, "changes its own finalizer and nothing else");
+    refused(done, "changes its own finalizer and nothing else");
     let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    forbidden(
+    refused(
         fetch.patch("lab-1", &merge, &free).await,
         "is removed by inv-tui --headless decommission",
     );
@@ -367,13 +355,13 @@ async fn the_rules_hold_for_them(server: &ControlPlane, admin: &kube::Client) {
     let lifecycle = hosts("lifecycle").await;
     let owned = json!([{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "y"}]);
     let owned = Patch::Merge(json!({"metadata": {"ownerReferences": owned}}));
-    forbidden(lifecycle.patch("lab-1", &merge, &owned).await, "cannot make it depend on another");
+    refused(lifecycle.patch("lab-1", &merge, &owned).await, "cannot make it depend on another");
 
     for account in ["fetch", "lifecycle", "approve", "runner", "decommission"] {
         let client = seen_by(server, account).await.client;
         let leases: Api<Lease> = Api::namespaced(client, INVENTORY);
         let metadata = ObjectMeta { name: Some("lab-1".to_owned()), ..ObjectMeta::default() };
         let made = leases.create(&PostParams::default(), &Lease { metadata, spec: None }).await;
-        forbidden(made, "a service writes only Leases whose name begins with inv-tui-");
+        refused(made, "a service writes only Leases whose name begins with inv-tui-");
     }
 }

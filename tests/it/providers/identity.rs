@@ -1,6 +1,5 @@
 //! One machine that several sources know is one Host, whoever comes first.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use inv_tui::model::labels;
@@ -11,21 +10,10 @@ use serde_json::{Value, json};
 use super::{kubernetes, netbox, pass};
 use crate::support::ec2::Moto;
 use crate::support::scripted::{Scripted, instance, name};
-use crate::support::{Ended, World, needed};
+use crate::support::{Ended, World, worlds};
 
 const UUID: &str = "4c4c4544-0034-5210-8054-b7c04f4c3132";
 const MAC: &str = "3c:ec:ef:12:34:56";
-
-/// A world on each server that there is.
-async fn worlds(name: &str) -> Vec<World> {
-    let mut worlds: Vec<World> = World::begin(name).await.into_iter().collect();
-    if let Some(embedded) = needed("INV_TUI_TEST_EMBEDDED").map(PathBuf::from)
-        && worlds.iter().all(|world| world.kubeconfig != embedded)
-    {
-        worlds.push(World::on(embedded, name).await);
-    }
-    worlds
-}
 
 /// A source of hosts, and what stands in the configuration for it.
 struct Source {

@@ -9,8 +9,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{clean, make, worlds};
-use crate::support::{BINARY, Ended, PATIENCE, World, connection, needed, run};
+use super::{clean, make};
+use crate::support::{BINARY, Ended, PATIENCE, World, connection, needed, run, worlds};
 
 /// A template that shows in the file PROOF that it was run.
 const EVIL: &str = "{{ lookup('pipe', 'touch $PROOF') }}";

@@ -7,8 +7,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
 use tokio::time::timeout;
 
-use super::{clean, make, worlds};
-use crate::support::{PATIENCE, World, needed, run};
+use super::{clean, make};
+use crate::support::{PATIENCE, World, needed, run, worlds};
 
 async fn fleet(world: &World) {
     for (name, display, labels, spec) in [

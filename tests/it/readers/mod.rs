@@ -4,23 +4,14 @@ mod ansible;
 mod doctor;
 mod get;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use inv_tui::model::host::Host;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Ended, World, ended, needed};
-
-/// A namespace on the real API server, and one on the embedded server, as far as they run.
-async fn worlds(name: &str) -> Vec<World> {
-    let mut worlds: Vec<World> = World::begin(name).await.into_iter().collect();
-    if let Some(kubeconfig) = needed("INV_TUI_TEST_EMBEDDED") {
-        worlds.push(World::on(PathBuf::from(kubeconfig), name).await);
-    }
-    worlds
-}
+use crate::support::{Ended, ended};
 
 /// Makes a host of these parts.
 async fn make(hosts: &Api<Host>, name: &str, meta: Value, spec: Value, status: Value) {

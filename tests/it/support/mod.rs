@@ -63,6 +63,29 @@ pub(crate) fn needed(variable: &str) -> Option<String> {
     value
 }
 
+/// A namespace on the real API server, and one on the embedded server, as far as they run.
+pub(crate) async fn worlds(name: &str) -> Vec<World> {
+    let mut worlds: Vec<World> = World::begin(name).await.into_iter().collect();
+    if let Some(embedded) = needed("INV_TUI_TEST_EMBEDDED").map(PathBuf::from)
+        && worlds.iter().all(|world| world.kubeconfig != embedded)
+    {
+        worlds.push(World::on(embedded, name).await);
+    }
+    worlds
+}
+
+/// A refusal (403) with these words in it.
+#[track_caller]
+pub(crate) fn refused<T: std::fmt::Debug>(done: kube::Result<T>, wanted: &str) {
+    match done {
+        Err(kube::Error::Api(status)) => {
+            assert_eq!(status.code, 403, "{status:?}");
+            assert!(status.message.contains(wanted), "no {wanted:?} in {:?}", status.message);
+        }
+        other => panic!("not refused ({wanted:?}): {other:?}"),
+    }
+}
+
 /// A namespace of one test.
 pub(crate) struct World {
     pub(crate) kubeconfig: PathBuf,
