@@ -100,9 +100,6 @@ pub async fn run(args: AgentArgs, server: &ConnectOptions, namespace: &str) -> R
     });
     if let Some(address) = args.listen {
         let (listener, ready) = (http::bind(address).await?, agent.ready());
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "health and metrics");
-        }
         let ready: http::Ready = Arc::new(move || ready.borrow().clone());
         tokio::spawn(http::serve(listener, registry, ready, stop.clone()));
     }

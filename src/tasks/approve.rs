@@ -80,10 +80,7 @@ pub async fn run(args: ApproveArgs, server: &ConnectOptions, namespace: &str) ->
     let policy = policy::load(args.policy.as_deref())?;
     crate::telemetry::start(args.log, "info")?;
     let stop = signals::signals("stopping: no further request is decided")?;
-    let listener = match args.listen {
-        Some(address) => Some(http::bind(address).await?),
-        None => None,
-    };
+    let listener = http::bind_if(args.listen).await?;
     let connection = connect(server).await?;
     let me = write::user(&connection).await.map_err(Error::as_usage)?;
     let client = connection.client.clone();
@@ -108,9 +105,6 @@ pub async fn run(args: ApproveArgs, server: &ConnectOptions, namespace: &str) ->
     }
     let state: State = Arc::new(Mutex::new(Some(STANDBY)));
     if let Some(listener) = listener {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "health and metrics");
-        }
         let (state, term) = (Arc::clone(&state), leadership.term());
         let ready: http::Ready = Arc::new(move || {
             let why = *state.lock().unwrap_or_else(PoisonError::into_inner);

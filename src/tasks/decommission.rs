@@ -93,15 +93,9 @@ pub async fn run(args: DecommissionArgs, server: &ConnectOptions, namespace: &st
     let stop = signals::signals("stopping: no further step is begun")?;
     let (metrics, registry) = Metrics::new();
     let address = args.listen.or_else(|| (!single).then_some(LISTEN));
-    let listener = match address {
-        Some(address) => Some(http::bind(address).await?),
-        None => None,
-    };
+    let listener = http::bind_if(address).await?;
     let connection = connect_to_cluster(server).await?;
     if let Some(listener) = listener {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "health and metrics");
-        }
         let counted = metrics.clone();
         let ready: http::Ready = Arc::new(move || counted.ready());
         tokio::spawn(http::serve(listener, registry, ready, stop.clone()));

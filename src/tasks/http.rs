@@ -44,7 +44,18 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Serves until `stop` becomes true. Requests that are under way are answered first.
+/// Takes the port, if there is to be one.
+///
+/// # Errors
+/// As [`bind`].
+pub async fn bind_if(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Serves until `stop` becomes true, and says where. Requests that are under way are answered first.
 pub async fn serve(
     listener: TcpListener,
     registry: Arc<Registry>,
@@ -65,6 +76,9 @@ pub fn router(registry: Arc<Registry>, ready: Ready) -> Router {
 
 /// Serves these paths, as [`serve`] does.
 pub async fn serve_router(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "health and metrics");
+    }
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };

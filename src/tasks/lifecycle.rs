@@ -74,15 +74,9 @@ pub async fn run(args: LifecycleArgs, server: &ConnectOptions, namespace: &str) 
     let stop = signals::signals("stopping: no further write is begun")?;
     let (metrics, registry) = Metrics::new();
     let address = args.listen.or_else(|| (!args.once).then_some(LISTEN));
-    let listener = match address {
-        Some(address) => Some(http::bind(address).await?),
-        None => None,
-    };
+    let listener = http::bind_if(address).await?;
     let connection = connect(server).await?;
     if let Some(listener) = listener {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "health and metrics");
-        }
         let counted = metrics.clone();
         let ready: http::Ready = Arc::new(move || counted.ready());
         tokio::spawn(http::serve(listener, registry, ready, stop.clone()));

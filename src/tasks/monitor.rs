@@ -124,9 +124,6 @@ pub async fn run(args: MonitorArgs, server: &ConnectOptions, namespace: &str) ->
     if let Some(token) = config.web.token.clone() {
         router = web::guarded(router, token);
     }
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "health, metrics and targets");
-    }
     tokio::spawn(http::serve_router(listener, router, stop.clone()));
 
     let boards: Vec<Arc<Board>> = config.alertmanagers.iter().map(|_| Arc::default()).collect();

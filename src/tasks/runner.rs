@@ -89,9 +89,6 @@ pub async fn run(args: RunnerArgs, server: &ConnectOptions, namespace: &str) -> 
         // a server that is out of reach is waited for by the watch
         reach::passes(problem)?;
     }
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "health and metrics");
-    }
     let counted = metrics.clone();
     let ready: http::Ready = Arc::new(move || counted.ready());
     tokio::spawn(http::serve(listener, registry, ready, stop.clone()));

@@ -140,10 +140,7 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
     };
     let listener = TcpListener::bind(args.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
-    let monitor = match args.metrics {
-        Some(address) => Some(http::bind(address).await?),
-        None => None,
-    };
+    let monitor = http::bind_if(args.metrics).await?;
     let mut stop = signals("stopping: requests may finish, watches end")?;
 
     let (server, authenticator) = embedded::serve(&folder, lock, tokens).await?;
@@ -157,9 +154,6 @@ pub async fn run(args: ServeArgs, folder: Option<&Path>) -> Result<u8> {
     let tls = listen::tls(Arc::new(certificate))?;
     let handler = embedded::handler(&server, &authenticator);
     if let Some(monitor) = monitor {
-        if let Ok(address) = monitor.local_addr() {
-            tracing::info!(%address, "health and metrics");
-        }
         // It serves before it is asked anything.
         let ready: http::Ready = Arc::new(|| Ok(()));
         tokio::spawn(http::serve(monitor, metrics::registry(&server), ready, stop.clone()));

@@ -58,10 +58,7 @@ pub(super) async fn contexts(
     namespace: &str,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<(Vec<Arc<Context>>, Background)>> {
-    let listener = match options.listen {
-        Some(address) => Some(http::bind(address).await?),
-        None => None,
-    };
+    let listener = http::bind_if(options.listen).await?;
     let connection = connect(server).await?;
     let (metrics, mut registry) = Metrics::new();
     let permits = Arc::new(Semaphore::new(options.writes));
@@ -78,9 +75,6 @@ pub(super) async fn contexts(
     }
     let mut background = Background::default();
     if let Some(listener) = listener {
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(%address, "health and metrics");
-        }
         let watches =
             |context: &Arc<Context>| (context.name.as_str().into(), context.writer.hosts().clone());
         let watches = Watches(contexts.iter().map(watches).collect());

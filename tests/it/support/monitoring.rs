@@ -205,7 +205,7 @@ impl Monitor {
         words.push(config.to_str().unwrap());
         let mut child = world.program(&words).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
-        let (address, log) = address(stderr, "health, metrics and targets").await;
+        let (address, log) = address(stderr, "health and metrics").await;
         Self { child, address, log }
     }
 
