@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::duration;
 use super::jsonpath::{Path, plain};
 use super::key::natural_cmp;
-use super::row::HostRow;
+use super::row::{HostRow, RowText};
 use super::text;
 
 /// What a column shows. Written as its word, `label:KEY`, `annotation:KEY`, or `TITLE:.path`.
@@ -29,21 +29,10 @@ enum What {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
-    Name,
-    Namespace,
-    Display,
-    Region,
-    Zone,
-    Cluster,
-    Role,
-    Team,
-    Environment,
-    Provider,
-    ProviderId,
+    Text(RowText),
     Address,
     State,
     Health,
-    Service,
     Ready,
     Reason,
     Maintenance,
@@ -56,21 +45,21 @@ enum Field {
 }
 
 const FIELDS: [(&str, Field); 24] = [
-    ("name", Field::Name),
-    ("namespace", Field::Namespace),
-    ("display", Field::Display),
-    ("region", Field::Region),
-    ("zone", Field::Zone),
-    ("cluster", Field::Cluster),
-    ("role", Field::Role),
-    ("team", Field::Team),
-    ("env", Field::Environment),
-    ("provider", Field::Provider),
-    ("provider-id", Field::ProviderId),
+    ("name", Field::Text(RowText::Name)),
+    ("namespace", Field::Text(RowText::Namespace)),
+    ("display", Field::Text(RowText::Display)),
+    ("region", Field::Text(RowText::Region)),
+    ("zone", Field::Text(RowText::Zone)),
+    ("cluster", Field::Text(RowText::Cluster)),
+    ("role", Field::Text(RowText::Role)),
+    ("team", Field::Text(RowText::Team)),
+    ("env", Field::Text(RowText::Environment)),
+    ("provider", Field::Text(RowText::Provider)),
+    ("provider-id", Field::Text(RowText::ProviderId)),
     ("address", Field::Address),
     ("state", Field::State),
     ("health", Field::Health),
-    ("service", Field::Service),
+    ("service", Field::Text(RowText::ServiceState)),
     ("ready", Field::Ready),
     ("reason", Field::Reason),
     ("maintenance", Field::Maintenance),
@@ -188,21 +177,10 @@ impl Column {
 fn of_field(field: Field, row: &HostRow, now: Timestamp) -> String {
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
     let text = match field {
-        Field::Name => row.name(),
-        Field::Namespace => row.namespace(),
-        Field::Display => row.display(),
-        Field::Region => row.region(),
-        Field::Zone => row.zone(),
-        Field::Cluster => row.cluster(),
-        Field::Role => row.role(),
-        Field::Team => row.team(),
-        Field::Environment => row.environment(),
-        Field::Provider => row.provider(),
-        Field::ProviderId => row.provider_id().unwrap_or_default(),
+        Field::Text(text) => text.of(row),
         Field::Address => row.address().unwrap_or_default(),
         Field::State => row.phase().as_str(),
         Field::Health => row.health().as_str(),
-        Field::Service => super::groups::service(row.service_state()),
         Field::Ready => match row.ready() {
             Some(true) => "True",
             Some(false) => "False",

@@ -11,7 +11,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::filter::TextField;
-use super::host::ServiceState;
 use super::labels::short_hash;
 use super::row::HostRow;
 
@@ -92,21 +91,11 @@ impl Grouping {
             Source::Environment => filled(field(TextField::Environment)),
             Source::Provider => filled(field(TextField::Provider)),
             Source::State => Some(row.phase().as_str()),
-            Source::Service => Some(service(row.service_state())),
+            Source::Service => Some(row.service_state().as_str()),
             Source::Maintenance => row.in_maintenance().then_some("on"),
             Source::Label(key) => label(key),
             Source::Annotation(key) => annotation(key),
         }
-    }
-}
-
-/// The word of a service state as it stands in the object.
-pub(super) fn service(state: ServiceState) -> &'static str {
-    match state {
-        ServiceState::InService => "InService",
-        ServiceState::OutOfService => "OutOfService",
-        ServiceState::Quarantined => "Quarantined",
-        ServiceState::Retired => "Retired",
     }
 }
 

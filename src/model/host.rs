@@ -116,6 +116,18 @@ pub enum ServiceState {
     Retired,
 }
 
+impl ServiceState {
+    /// Its word in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InService => "InService",
+            Self::OutOfService => "OutOfService",
+            Self::Quarantined => "Quarantined",
+            Self::Retired => "Retired",
+        }
+    }
+}
+
 /// One holder's hold: why, since when, and until when at the latest.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]

@@ -45,7 +45,7 @@ impl HostFacts {
             return Some("being deleted".to_owned());
         }
         if matches!(self.service_state, ServiceState::Retired | ServiceState::Quarantined) {
-            return Some(format!("{:?}", self.service_state));
+            return Some(self.service_state.as_str().to_owned());
         }
         match self.phase {
             Some(Phase::Running | Phase::Maintenance) => None,

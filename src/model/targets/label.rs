@@ -6,10 +6,10 @@ use std::net::IpAddr;
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::model::host::{AddressType, ServiceState};
+use crate::model::host::AddressType;
 use crate::model::labels::short_hash;
 use crate::model::record::HostRecord;
-use crate::model::row::HostRow;
+use crate::model::row::{HostRow, RowText};
 use crate::model::silence;
 use crate::model::text;
 
@@ -21,87 +21,29 @@ const MAX_VALUE: usize = 1_024;
 /// Where the value of a label comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A field of the host.
-    Field(Field),
+    /// A text of the host.
+    Text(RowText),
     /// A label of the object, by its whole key.
     Label(String),
 }
 
-/// A field of the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
-    /// Name of the object.
-    Name,
-    /// Name that people use.
-    Display,
-    /// Uid of the object.
-    Uid,
-    /// Namespace of the object.
-    Namespace,
-    /// Region.
-    Region,
-    /// Zone.
-    Zone,
-    /// Cluster.
-    Cluster,
-    /// Role.
-    Role,
-    /// Team.
-    Team,
-    /// Environment.
-    Environment,
-    /// Kind of the provider.
-    Provider,
-    /// The machine at its provider.
-    ProviderId,
-    /// The phase without regard to holds.
-    Phase,
-    /// Whether it takes part in service.
-    ServiceState,
-}
-
-impl Field {
-    const ALL: [(&str, Self); 14] = [
-        ("name", Self::Name),
-        ("display", Self::Display),
-        ("uid", Self::Uid),
-        ("namespace", Self::Namespace),
-        ("region", Self::Region),
-        ("zone", Self::Zone),
-        ("cluster", Self::Cluster),
-        ("role", Self::Role),
-        ("team", Self::Team),
-        ("environment", Self::Environment),
-        ("provider", Self::Provider),
-        ("provider_id", Self::ProviderId),
-        ("phase", Self::Phase),
-        ("service_state", Self::ServiceState),
-    ];
-
-    fn of(self, row: &HostRow) -> &str {
-        match self {
-            Self::Name => row.name(),
-            Self::Display => row.display(),
-            Self::Uid => row.uid().as_str(),
-            Self::Namespace => row.namespace(),
-            Self::Region => row.region(),
-            Self::Zone => row.zone(),
-            Self::Cluster => row.cluster(),
-            Self::Role => row.role(),
-            Self::Team => row.team(),
-            Self::Environment => row.environment(),
-            Self::Provider => row.provider(),
-            Self::ProviderId => row.provider_id().unwrap_or_default(),
-            Self::Phase => row.base_phase().as_str(),
-            Self::ServiceState => match row.service_state() {
-                ServiceState::InService => "InService",
-                ServiceState::OutOfService => "OutOfService",
-                ServiceState::Quarantined => "Quarantined",
-                ServiceState::Retired => "Retired",
-            },
-        }
-    }
-}
+/// What a label can be made of, by the word for it.
+const TEXTS: [(&str, RowText); 14] = [
+    ("name", RowText::Name),
+    ("display", RowText::Display),
+    ("uid", RowText::Uid),
+    ("namespace", RowText::Namespace),
+    ("region", RowText::Region),
+    ("zone", RowText::Zone),
+    ("cluster", RowText::Cluster),
+    ("role", RowText::Role),
+    ("team", RowText::Team),
+    ("environment", RowText::Environment),
+    ("provider", RowText::Provider),
+    ("provider_id", RowText::ProviderId),
+    ("phase", RowText::Phase),
+    ("service_state", RowText::ServiceState),
+];
 
 impl Origin {
     /// Reads `region` or `label:example.com/rack`.
@@ -112,9 +54,9 @@ impl Origin {
         if let Some(key) = text.strip_prefix("label:").filter(|key| !key.is_empty()) {
             return Ok(Self::Label(key.to_owned()));
         }
-        let known = Field::ALL.iter().find(|(name, _)| *name == text);
-        known.map(|(_, field)| Self::Field(*field)).ok_or_else(|| {
-            let names: Vec<&str> = Field::ALL.iter().map(|(name, _)| *name).collect();
+        let known = TEXTS.iter().find(|(name, _)| *name == text);
+        known.map(|(_, text)| Self::Text(*text)).ok_or_else(|| {
+            let names: Vec<&str> = TEXTS.iter().map(|(name, _)| *name).collect();
             format!("\"{text}\" is none of {}, label:KEY", names.join(", "))
         })
     }
@@ -122,7 +64,7 @@ impl Origin {
     /// The value for a host; empty where it has none.
     pub(super) fn of<'a>(&self, record: &'a HostRecord, row: &'a HostRow) -> Cow<'a, str> {
         match self {
-            Self::Field(field) => Cow::Borrowed(field.of(row)),
+            Self::Text(text) => Cow::Borrowed(text.of(row)),
             Self::Label(key) => {
                 let labels = record.metadata.labels.as_ref();
                 text::clean(labels.and_then(|all| all.get(key)).map_or("", String::as_str))
@@ -171,7 +113,7 @@ impl Labels {
 /// The meta labels that the groups of a host share.
 pub(super) fn shared(record: &HostRecord, row: &HostRow, now: Timestamp) -> String {
     let mut labels = Labels::default();
-    for (name, field) in Field::ALL {
+    for (name, field) in TEXTS {
         labels.meta(name, field.of(row));
     }
     for (type_, name) in [

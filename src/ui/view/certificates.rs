@@ -229,7 +229,7 @@ fn host(model: &Model, row: Option<&HostRow>, rows: &mut Rows<'_>) {
     };
     rows.add("  host", row.display());
     rows.add("  state", row.phase().as_str());
-    rows.add("  service", format!("{:?}", row.service_state()));
+    rows.add("  service", row.service_state().as_str());
     rows.add("  address", row.address().unwrap_or_default());
     rows.add("  cluster", row.cluster());
     rows.add("  first seen", row.created().map(|at| when(model, at)).unwrap_or_default());

@@ -223,7 +223,7 @@ fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
         format!("{} ({age} ago)", at.strftime("%Y-%m-%d %H:%M"))
     };
     let status = host.status.clone().unwrap_or_default();
-    let word = format!("{:?}", host.spec.service_state);
+    let word = host.spec.service_state.as_str().to_owned();
     rows.add(
         "service",
         match condition::find(&status.conditions, IN_SERVICE) {
