@@ -29,6 +29,19 @@ struct Served {
     registry: Arc<Registry>,
 }
 
+/// A count as gauges have it.
+pub fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Readiness where one of several works: it waits for its turn, or has read everything; if not, why.
+///
+/// # Errors
+/// The reason, in words.
+pub fn waits_or_has_read(leads: bool, synced: bool) -> std::result::Result<(), String> {
+    if !leads || synced { Ok(()) } else { Err("the hosts are not read yet".to_owned()) }
+}
+
 /// Takes the port.
 ///
 /// # Errors

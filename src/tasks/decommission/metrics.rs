@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::tasks::http::{number, waits_or_has_read};
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Attempt {
     step: String,
@@ -73,7 +75,6 @@ impl Metrics {
     }
 
     pub(super) fn hosts(&self, deleting: usize, waiting: usize) {
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.deleting.set(number(deleting));
         self.waiting.set(number(waiting));
     }
@@ -89,9 +90,6 @@ impl Metrics {
 
     /// Whether it waits for its turn, or has read everything; if not, why.
     pub(super) fn ready(&self) -> Result<(), String> {
-        if self.leads.get() == 0 || self.synced.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err("the hosts are not read yet".to_owned())
+        waits_or_has_read(self.leads.get() != 0, self.synced.load(Ordering::Relaxed))
     }
 }

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 
 use crate::model::host::Phase;
 use crate::model::lifecycle::rollup::Counts;
+use crate::tasks::http::{number, waits_or_has_read};
 
 /// Regions that have numbers of their own: more would be more than a dashboard shows.
 const REGIONS: usize = 50;
@@ -183,15 +184,8 @@ impl Metrics {
 
     /// Whether it waits for its turn, or has read everything; if not, why.
     pub(super) fn ready(&self) -> Result<(), String> {
-        if self.leads.get() == 0 || self.synced.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err("the hosts are not read yet".to_owned())
+        waits_or_has_read(self.leads.get() != 0, self.synced.load(Ordering::Relaxed))
     }
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

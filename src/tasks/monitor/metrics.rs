@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::model::targets::Counts;
+use crate::tasks::http::number;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Hosts {
@@ -48,10 +49,6 @@ pub(super) struct Metrics {
     silences: Family<Of, Gauge<i64, AtomicI64>>,
     without: Family<Of, Gauge<i64, AtomicI64>>,
     requests: Family<Request, Counter>,
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 impl Metrics {
