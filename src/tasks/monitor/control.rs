@@ -191,10 +191,9 @@ impl Control {
         for board in &self.boards {
             board.set_synced(synced);
         }
-        self.metrics.synced(synced);
     }
 
-    /// Shows what has changed.
+    /// Shows what has changed; the gauge last, so that who waits for it finds the lists as it says.
     fn publish(&self) {
         self.metrics.hosts(self.targets.len());
         if !self.complete {
@@ -211,5 +210,6 @@ impl Control {
                 !same
             });
         }
+        self.metrics.synced(!self.lost);
     }
 }
