@@ -110,8 +110,7 @@ fn built_in_links() -> BTreeMap<String, Link> {
         .filter_map(|setting| {
             let read: BTreeMap<String, WrittenLink> =
                 toml::from_str(&format!("link = {}", setting.value)).ok()?;
-            let link = read.into_values().next()?.read().ok()??;
-            Some((setting.key.to_owned(), link))
+            Some((setting.key.to_owned(), read.into_values().next()?.0?))
         })
         .collect()
 }
@@ -371,11 +370,7 @@ fn links<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<BTreeMap<String, Option<Link>>, D::Error> {
     let written = BTreeMap::<String, WrittenLink>::deserialize(deserializer)?;
-    let read = |(name, link): (String, WrittenLink)| match link.read() {
-        Ok(link) => Ok((name, link)),
-        Err(why) => Err(serde::de::Error::custom(format!("{name}: {why}"))),
-    };
-    written.into_iter().map(read).collect()
+    Ok(written.into_iter().map(|(name, link)| (name, link.0)).collect())
 }
 
 fn all_links<'de, D: Deserializer<'de>>(

@@ -294,32 +294,33 @@ fn matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// A link as it stands in the file; false takes one of the built-in ones away.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a link is an address, a table of for and url, or false")]
-pub(super) enum WrittenLink {
-    Url(String),
-    Table(LinkTable),
-    Off(bool),
-}
+/// A link as it stands in the file; false, which is none here, takes one of the built-in ones away.
+pub(super) struct WrittenLink(pub(super) Option<Link>);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct LinkTable {
-    #[serde(rename = "for")]
-    hosts: Option<String>,
-    url: String,
-}
-
-impl WrittenLink {
-    /// The link; none: it is taken away.
-    pub(super) fn read(self) -> Result<Option<Link>, String> {
-        match self {
-            Self::Url(url) => Link::of(&url, None).map(Some),
-            Self::Table(LinkTable { hosts, url }) => Link::of(&url, hosts).map(Some),
-            Self::Off(false) => Ok(None),
-            Self::Off(true) => Err("a link is an address; false takes one away".to_owned()),
+impl<'de> Deserialize<'de> for WrittenLink {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a link is an address, a table of for and url, or false")]
+        enum Written {
+            Url(String),
+            Table(Table),
+            Off(bool),
         }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            #[serde(rename = "for")]
+            hosts: Option<String>,
+            url: String,
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Url(url) => Link::of(&url, None).map(Some),
+            Written::Table(Table { hosts, url }) => Link::of(&url, hosts).map(Some),
+            Written::Off(false) => Ok(None),
+            Written::Off(true) => Err("a link is an address; false takes one away".to_owned()),
+        }
+        .map(Self)
+        .map_err(serde::de::Error::custom)
     }
 }
 

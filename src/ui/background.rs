@@ -15,6 +15,8 @@ pub struct Answer {
     pub dark: Option<bool>,
     /// The terminal may still answer.
     pub open: bool,
+    /// What has come of an answer that has not ended.
+    pub begun: Option<String>,
     /// Keys that were typed meanwhile.
     pub typed: Vec<KeyEvent>,
 }
@@ -32,36 +34,44 @@ const MOST: usize = 4_096;
 /// Asks the terminal, which must be in raw mode and read by nobody else.
 #[cfg(unix)]
 pub async fn ask() -> Answer {
+    // It waits for the terminal, but never longer than our patience.
+    tokio::task::spawn_blocking(ask_now).await.unwrap_or_default()
+}
+
+#[cfg(unix)]
+fn ask_now() -> Answer {
     use std::io::{Read, Write};
     use std::os::fd::AsFd;
-    use tokio::io::Interest;
-    use tokio::io::unix::AsyncFd;
+    use std::time::Instant;
 
-    let asked = || -> io::Result<AsyncFd<std::fs::File>> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    let asked = || -> io::Result<std::fs::File> {
         // A handle without a buffer, which would keep what is typed from the explorer.
         let tty = std::fs::File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let tty = AsyncFd::with_interest(tty, Interest::READABLE)?;
         let mut out = io::stdout().lock();
         out.write_all(QUESTION)?;
         out.flush()?;
         Ok(tty)
     };
-    let Ok(tty) = asked() else { return Answer::default() };
+    let Ok(mut tty) = asked() else { return Answer::default() };
     let mut bytes = Vec::new();
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let read = taken(&bytes);
         if read.dark.is_some() || read.attributes || bytes.len() >= MOST {
-            return Answer { dark: read.dark, open: false, typed: read.typed };
+            return Answer { dark: read.dark, typed: read.typed, ..Answer::default() };
         }
-        let Ok(Ok(mut ready)) = tokio::time::timeout_at(deadline, tty.readable()).await else {
-            return Answer { dark: None, open: true, typed: read.typed };
-        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let open = Answer { dark: None, open: true, begun: read.begun, typed: read.typed };
+        let Ok(left) = Timespec::try_from(left) else { return open };
+        match poll(&mut [PollFd::new(&tty, PollFlags::IN)], Some(&left)) {
+            Ok(1..) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            Ok(0) | Err(_) => return open,
+        }
         let mut piece = [0; MOST];
-        let Ok(count @ 1..) = (&mut &*tty.get_ref()).read(&mut piece) else {
-            return Answer { dark: None, open: true, typed: read.typed };
-        };
-        ready.clear_ready();
+        let Ok(count @ 1..) = tty.read(&mut piece) else { return open };
         bytes.extend(piece.iter().take(count));
     }
 }
@@ -78,6 +88,8 @@ struct Taken {
     dark: Option<bool>,
     /// The primary attributes have come.
     attributes: bool,
+    /// An answer has begun: what is there of it.
+    begun: Option<String>,
     typed: Vec<KeyEvent>,
 }
 
@@ -93,12 +105,18 @@ fn taken(bytes: &[u8]) -> Taken {
             0x1b => match after {
                 [b']', osc @ ..] => {
                     let end = osc.iter().position(|b| matches!(b, 0x07 | 0x1b | 0x9c));
-                    let (text, tail) = osc.split_at_checked(end.unwrap_or(osc.len())).unwrap_or((osc, &[]));
-                    out.dark = dark(&String::from_utf8_lossy(text)).or(out.dark);
-                    rest = match tail {
-                        [0x1b, b'\\', tail @ ..] | [0x07 | 0x9c, tail @ ..] => tail,
-                        other => other,
-                    };
+                    let (text, tail) = end.and_then(|at| osc.split_at_checked(at)).unwrap_or((osc, &[]));
+                    let text = String::from_utf8_lossy(text);
+                    match tail {
+                        [0x1b, b'\\', tail @ ..] | [0x07 | 0x9c, tail @ ..] => {
+                            out.dark = dark(&text).or(out.dark);
+                            rest = tail;
+                        }
+                        _ => {
+                            out.begun = Some(text.into_owned());
+                            break;
+                        }
+                    }
                 }
                 [b'[', csi @ ..] => {
                     let end = csi.iter().position(|b| (0x40..=0x7e).contains(b));
@@ -188,47 +206,53 @@ pub fn dark_by_variable(value: &str) -> Option<bool> {
 #[derive(Debug, Default)]
 pub struct Swallow {
     held: Vec<KeyEvent>,
-    text: String,
+    /// What has come of an answer, if one has begun.
+    text: Option<String>,
     /// The answer has come: nothing else is held back.
     done: bool,
 }
 
 impl Swallow {
+    /// Waits for the answer to a question that was given up, of which this has come already.
+    pub fn new(answer: &Answer) -> Self {
+        Self { held: Vec::new(), text: answer.begun.clone(), done: !answer.open }
+    }
+
     /// The events to go on with in place of this one.
     pub fn take(&mut self, event: Event) -> Vec<Event> {
         const BEGIN: &str = "11;rgb:";
         let Event::Key(key) = event else { return vec![event] };
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
-        if self.held.is_empty() {
+        let Some(text) = self.text.as_mut() else {
             if self.done || !alt || key.code != KeyCode::Char(']') {
                 return vec![Event::Key(key)];
             }
             self.held.push(key);
+            self.text = Some(String::new());
             return Vec::new();
-        }
+        };
         self.held.push(key);
         let KeyCode::Char(c) = key.code else { return self.let_go() };
-        let whole = self.text.starts_with(BEGIN);
+        let whole = text.starts_with(BEGIN);
         if whole && (ctrl && c == 'g' || alt && c == '\\') {
-            self.held.clear();
-            self.done = true;
+            *self = Self { done: true, ..Self::default() };
             return Vec::new();
         }
         if ctrl || alt {
             return self.let_go();
         }
-        self.text.push(c);
-        let fits = if self.text.len() <= BEGIN.len() {
-            BEGIN.starts_with(&self.text)
+        text.push(c);
+        let fits = if text.len() <= BEGIN.len() {
+            BEGIN.starts_with(text.as_str())
         } else {
-            self.text.len() < 40 && (c.is_ascii_hexdigit() || c == '/')
+            text.len() < 40 && (c.is_ascii_hexdigit() || c == '/')
         };
         if fits { Vec::new() } else { self.let_go() }
     }
 
     fn let_go(&mut self) -> Vec<Event> {
-        self.text.clear();
+        self.text = None;
         self.held.drain(..).map(Event::Key).collect()
     }
 }
@@ -252,7 +276,10 @@ mod tests {
         let read = taken("zR\r\t\u{7f}\x04é日\x1b[A\x1b[5~\x1bOB\x1b[Z\x1b[99x\x1b".as_bytes());
         let wanted = ["z", "R", "enter", "tab", "backspace", "ctrl-d", "é", "日", "up", "pageup", "down", "backtab", "esc"];
         assert_eq!(names(&read.typed), wanted);
-        assert_eq!(taken(b"\x1b]11;rgb:ff"), Taken::default());
+        for (cut, begun) in [("\x1b]11;rgb:ff", "11;rgb:ff"), ("\x1b]11;rgb:ff/ff/ff\x1b", "11;rgb:ff/ff/ff")] {
+            let wanted = Taken { begun: Some(begun.to_owned()), ..Taken::default() };
+            assert_eq!(taken(cut.as_bytes()), wanted);
+        }
         assert_eq!(taken(b"\x1b[?6"), Taken::default());
         assert_eq!(taken(b"a\xff\xe6").typed.len(), 1);
     }
@@ -289,7 +316,7 @@ mod tests {
             events.push(end);
             events
         };
-        for end in [bell, alt('\\')] {
+        for end in [bell.clone(), alt('\\')] {
             let mut swallow = Swallow::default();
             let mut left = Vec::new();
             for event in [vec![key('j')], answer(end), vec![key('r'), alt(']')]].concat() {
@@ -297,6 +324,15 @@ mod tests {
             }
             assert_eq!(left, [key('j'), key('r'), alt(']')]);
         }
+        // The rest of one that had begun when the question was given up.
+        let mut swallow = Swallow::new(&Answer {
+            open: true,
+            begun: Some("11;rgb:ffff/ff".into()),
+            ..Answer::default()
+        });
+        let rest = [key('f'), key('f'), key('/'), key('0'), bell.clone(), key('j'), alt(']')];
+        let left: Vec<Event> = rest.into_iter().flat_map(|event| swallow.take(event)).collect();
+        assert_eq!(left, [key('j'), alt(']')]);
         let mut swallow = Swallow::default();
         let typed = [alt(']'), key('1'), Event::Resize(3, 4), key('x'), key('j')];
         let left: Vec<Event> = typed.into_iter().flat_map(|event| swallow.take(event)).collect();

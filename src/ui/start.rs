@@ -142,15 +142,15 @@ async fn sessions(
     mut messages: mpsc::Receiver<Msg>,
     effects: &mut Effects,
 ) -> Result<()> {
-    let typed = answer.typed.into_iter().map(|key| Ok(Event::Key(key)));
+    let typed = answer.typed.iter().map(|key| Ok(Event::Key(*key)));
     let mut early = stream::iter(typed.collect::<Vec<io::Result<Event>>>());
-    let mut swallow = Swallow::default();
+    let mut swallow = Swallow::new(&answer);
     loop {
         // Made anew each time: while another program has the terminal nobody else may read it.
         let keys = EventStream::new().flat_map(|event| {
             stream::iter(match event {
-                Ok(event) if answer.open => swallow.take(event).into_iter().map(Ok).collect(),
-                other => vec![other],
+                Ok(event) => swallow.take(event).into_iter().map(Ok).collect(),
+                Err(cause) => vec![Err(cause)],
             })
         });
         let events = early.by_ref().chain(keys);

@@ -3,7 +3,8 @@ use crate::config::check;
 
 /// Whether a value is as a schema says, as far as our own schema uses JSON Schema.
 fn complaints(schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
-    if let Some(any) = schema.get("anyOf").and_then(Value::as_array) {
+    let any = schema.get("anyOf").or_else(|| schema.get("oneOf"));
+    if let Some(any) = any.and_then(Value::as_array) {
         let fits = any.iter().any(|one| {
             let mut out = Vec::new();
             complaints(one, value, at, &mut out);
