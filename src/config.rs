@@ -200,10 +200,7 @@ impl Config {
             (self.theme_dark != new.theme_dark, "theme-dark"),
             (self.theme_light != new.theme_light, "theme-light"),
             (self.read_only && !new.read_only, "read-only"),
-            (
-                self.is_production(context) && !new.is_production(context),
-                "production-contexts",
-            ),
+            (self.is_production(context) && !new.is_production(context), "production-contexts"),
         ] {
             if differs {
                 names.push(name);

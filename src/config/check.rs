@@ -61,11 +61,7 @@ fn is_section(path: &[String]) -> bool {
 }
 
 /// Hands out documents of one setting each.
-fn each_part<'a>(
-    table: &DeTable<'a>,
-    path: &mut Vec<String>,
-    take: &mut dyn FnMut(DeTable<'a>),
-) {
+fn each_part<'a>(table: &DeTable<'a>, path: &mut Vec<String>, take: &mut dyn FnMut(DeTable<'a>)) {
     for (key, value) in table {
         path.push(key.get_ref().to_string());
         match value.get_ref() {

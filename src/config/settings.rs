@@ -188,7 +188,13 @@ pub const SETTINGS: &[Setting] = &[
         Takes::Live,
         "for every host",
     ),
-    example("keys", "problems", "[\"P\", \"f2\"]", Takes::Live, "a space makes a sequence: \"g p\""),
+    example(
+        "keys",
+        "problems",
+        "[\"P\", \"f2\"]",
+        Takes::Live,
+        "a space makes a sequence: \"g p\"",
+    ),
     example("keys", "repeat", "[]", Takes::Live, "no key: only in the palette"),
     example("contexts.NAME", "theme", "\"dusk\"", Takes::Live, "a theme of its own"),
     example("contexts.NAME", "read-only", "true", Takes::Stricter, "begin with writing disarmed"),
@@ -272,7 +278,8 @@ pub fn schema() -> Value {
         let Some(property) = property.as_object_mut() else { continue };
         property.insert("description".to_owned(), json!(sentence(setting.help)));
         let value = toml::from_str::<Value>(&format!("value = {}", setting.value));
-        if let Some(value) = value.ok().and_then(|mut table| table.get_mut("value").map(Value::take))
+        if let Some(value) =
+            value.ok().and_then(|mut table| table.get_mut("value").map(Value::take))
         {
             let (name, value) =
                 if setting.set { ("default", value) } else { ("examples", json!([value])) };
@@ -284,10 +291,7 @@ pub fn schema() -> Value {
 }
 
 /// The schema of a section.
-fn at<'a>(
-    schema: &'a mut Value,
-    section: &str,
-) -> Option<&'a mut serde_json::Map<String, Value>> {
+fn at<'a>(schema: &'a mut Value, section: &str) -> Option<&'a mut serde_json::Map<String, Value>> {
     let mut place = schema;
     for word in section.split('.').filter(|word| !word.is_empty()) {
         place = if word == "NAME" {

@@ -95,7 +95,8 @@ impl Text {
             match piece {
                 Piece::Literal(text) => out.push_str(text),
                 Piece::Placeholder(name) => {
-                    let found = value(name).filter(|value| !value.is_empty()).ok_or(name.as_str())?;
+                    let found =
+                        value(name).filter(|value| !value.is_empty()).ok_or(name.as_str())?;
                     write(&found, &mut out);
                 }
             }
@@ -139,7 +140,8 @@ impl CommandLine {
     /// # Errors
     /// No program, or what is wrong with a placeholder.
     pub fn of(words: Vec<String>) -> Result<Self, String> {
-        let words: Vec<Text> = words.iter().map(|word| Text::parse(word)).collect::<Result<_, _>>()?;
+        let words: Vec<Text> =
+            words.iter().map(|word| Text::parse(word)).collect::<Result<_, _>>()?;
         match words.first().map(|word| word.pieces.as_slice()) {
             Some([Piece::Literal(_)]) => Ok(Self { words }),
             Some(_) => Err("the program is named, and not a placeholder".to_owned()),
@@ -372,7 +374,10 @@ mod tests {
     fn a_value_is_always_part_of_one_argument() {
         for (text, wanted) in [
             ("ssh {address}", vec!["ssh", "10.0.0.1"]),
-            ("ssh -l 'two words' admin@{address}", vec!["ssh", "-l", "two words", "admin@10.0.0.1"]),
+            (
+                "ssh -l 'two words' admin@{address}",
+                vec!["ssh", "-l", "two words", "admin@10.0.0.1"],
+            ),
             ("t \"\" {name}{{x}}", vec!["t", "", "a; rm -rf /{x}"]),
             ("t --rack={label:rack}", vec!["t", "--rack=r 7"]),
         ] {

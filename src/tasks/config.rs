@@ -19,7 +19,10 @@ use crate::ui::theme;
 /// Exit codes: 0 done, or nothing is wrong; 2 something is wrong, or wrong usage.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each thing to do, of which one is named")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "one for each thing to do, of which one is named"
+)]
 pub struct ConfigArgs {
     /// Write a file with every setting and its default; one that is there is never overwritten
     #[arg(long)]
@@ -90,7 +93,10 @@ fn init(file: Option<&Path>) -> Result<PathBuf> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let text = format!("# The configuration of inv-tui: every setting with its default.\n\n{}", settings::text(false));
+    let text = format!(
+        "# The configuration of inv-tui: every setting with its default.\n\n{}",
+        settings::text(false)
+    );
     let written = options.open(&path).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(fail)?;
     Ok(path)
@@ -171,12 +177,21 @@ mod tests {
     fn everything_that_is_wrong_has_a_line_and_a_hint() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml");
-        std::fs::write(&path, "theme = \"nope\"\n[keys]\nmaintenance = [\"space\"]\nhlep = [\"?\"]\n").unwrap();
+        std::fs::write(
+            &path,
+            "theme = \"nope\"\n[keys]\nmaintenance = [\"space\"]\nhlep = [\"?\"]\n",
+        )
+        .unwrap();
         let mut out = Vec::new();
         assert_eq!(check(Some(&path), &mut out).unwrap(), EXIT_USAGE);
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out.lines().count(), 6, "{out}");
-        for part in ["config.toml:1:9: there is no theme", "config.toml:3:15: \"space\"", "config.toml:4:8: there is no action \"hlep\"", "did you mean \"help\"?"] {
+        for part in [
+            "config.toml:1:9: there is no theme",
+            "config.toml:3:15: \"space\"",
+            "config.toml:4:8: there is no action \"hlep\"",
+            "did you mean \"help\"?",
+        ] {
             assert!(out.contains(part), "{part}\n{out}");
         }
     }

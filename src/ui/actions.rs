@@ -437,7 +437,9 @@ mod tests {
     #[test]
     fn every_key_of_the_table_has_a_name_that_is_understood() {
         let keys = ACTIONS.iter().flat_map(|row| row.keys.iter()).flat_map(|keys| keys.split(' '));
-        for name in keys.chain(["space", "ctrl-space", "delete", "é", "-", "ctrl--", "f1", "f12", "f"]) {
+        for name in
+            keys.chain(["space", "ctrl-space", "delete", "é", "-", "ctrl--", "f1", "f12", "f"])
+        {
             assert_eq!(parse_key(name).map(key_name).as_deref(), Some(name));
         }
         for name in ["", "entr", "ctrl-", "ctrl-enterr", "jj", "alt-x", "f0", "f13", "f01"] {

@@ -105,7 +105,8 @@ fn taken(bytes: &[u8]) -> Taken {
             0x1b => match after {
                 [b']', osc @ ..] => {
                     let end = osc.iter().position(|b| matches!(b, 0x07 | 0x1b | 0x9c));
-                    let (text, tail) = end.and_then(|at| osc.split_at_checked(at)).unwrap_or((osc, &[]));
+                    let (text, tail) =
+                        end.and_then(|at| osc.split_at_checked(at)).unwrap_or((osc, &[]));
                     let text = String::from_utf8_lossy(text);
                     match tail {
                         [0x1b, b'\\', tail @ ..] | [0x07 | 0x9c, tail @ ..] => {
@@ -274,9 +275,25 @@ mod tests {
         let read = taken(b"\x1b]11;rgb:14/18/1f\x07");
         assert_eq!((read.dark, read.attributes, read.typed.len()), (Some(true), false, 0));
         let read = taken("zR\r\t\u{7f}\x04é日\x1b[A\x1b[5~\x1bOB\x1b[Z\x1b[99x\x1b".as_bytes());
-        let wanted = ["z", "R", "enter", "tab", "backspace", "ctrl-d", "é", "日", "up", "pageup", "down", "backtab", "esc"];
+        let wanted = [
+            "z",
+            "R",
+            "enter",
+            "tab",
+            "backspace",
+            "ctrl-d",
+            "é",
+            "日",
+            "up",
+            "pageup",
+            "down",
+            "backtab",
+            "esc",
+        ];
         assert_eq!(names(&read.typed), wanted);
-        for (cut, begun) in [("\x1b]11;rgb:ff", "11;rgb:ff"), ("\x1b]11;rgb:ff/ff/ff\x1b", "11;rgb:ff/ff/ff")] {
+        for (cut, begun) in
+            [("\x1b]11;rgb:ff", "11;rgb:ff"), ("\x1b]11;rgb:ff/ff/ff\x1b", "11;rgb:ff/ff/ff")]
+        {
             let wanted = Taken { begun: Some(begun.to_owned()), ..Taken::default() };
             assert_eq!(taken(cut.as_bytes()), wanted);
         }
@@ -298,9 +315,13 @@ mod tests {
         ] {
             assert_eq!(dark(text), wanted, "{text}");
         }
-        for (value, wanted) in
-            [("15;0", Some(true)), ("0;default;15", Some(false)), ("0;7", Some(false)), ("", None), ("x", None)]
-        {
+        for (value, wanted) in [
+            ("15;0", Some(true)),
+            ("0;default;15", Some(false)),
+            ("0;7", Some(false)),
+            ("", None),
+            ("x", None),
+        ] {
             assert_eq!(dark_by_variable(value), wanted, "{value}");
         }
     }

@@ -80,9 +80,8 @@ impl Keymap {
         let mut problems = Vec::new();
         for (n, (row, key)) in all.iter().enumerate() {
             for (other, taken) in all.iter().skip(n + 1) {
-                let begins = |a: &str, b: &str| {
-                    b.strip_prefix(a).is_some_and(|rest| rest.starts_with(' '))
-                };
+                let begins =
+                    |a: &str, b: &str| b.strip_prefix(a).is_some_and(|rest| rest.starts_with(' '));
                 let what = if key == taken && row.action == other.action {
                     format!("\"{key}\" stands there twice")
                 } else if key == taken {
@@ -122,7 +121,9 @@ impl Keymap {
     pub fn shown(&self, action: Action) -> String {
         match self.keys(action).first() {
             Some(key) => shown(key),
-            None => super::actions::find(action).map_or_else(String::new, |r| format!(":{}", r.name)),
+            None => {
+                super::actions::find(action).map_or_else(String::new, |r| format!(":{}", r.name))
+            }
         }
     }
 
@@ -241,7 +242,10 @@ mod tests {
         assert_eq!(map.lookup("g g"), Lookup::Action(Action::Top));
         assert_eq!(map.lookup("."), Lookup::Nothing);
         assert_eq!(map.lookup("f2"), Lookup::Action(Action::Problems));
-        assert_eq!((map.shown(Action::Maintenance), map.shown(Action::Repeat)), ("M".into(), ":repeat".into()));
+        assert_eq!(
+            (map.shown(Action::Maintenance), map.shown(Action::Repeat)),
+            ("M".into(), ":repeat".into())
+        );
         assert_eq!(made("cancel = []").unwrap().keys(Action::Cancel), [CANCEL]);
     }
 

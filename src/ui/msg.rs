@@ -5,7 +5,6 @@ use ratatui::crossterm::event::KeyEvent;
 
 use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
-use crate::error;
 use crate::journal::Record;
 use crate::model::change::Target;
 use crate::model::cluster::Cluster;
@@ -96,7 +95,7 @@ pub enum Msg {
         /// The name that was asked for.
         name: String,
         /// The theme, or why there is none.
-        result: error::Result<Box<Theme>>,
+        result: Result<Box<Theme>, String>,
     },
     /// An answer to [`Command::Browse`].
     Browsed {

@@ -29,15 +29,14 @@ pub async fn run(
     clock: &impl Clock,
 ) -> Result<ExitStatus, String> {
     let (program, arguments) = words.split_first().ok_or("no program is named")?;
-    let mut child =
-        Process::new(program).args(arguments).kill_on_drop(true).spawn().map_err(|cause| {
-            match cause.kind() {
-                std::io::ErrorKind::NotFound => format!(
-                    "there is no program \"{program}\" here: \"ssh\" in the configuration names another"
-                ),
-                _ => format!("cannot run \"{program}\": {cause}"),
-            }
-        })?;
+    let mut child = Process::new(program).args(arguments).kill_on_drop(true).spawn().map_err(
+        |cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => format!(
+                "there is no program \"{program}\" here: \"ssh\" in the configuration names another"
+            ),
+            _ => format!("cannot run \"{program}\": {cause}"),
+        },
+    )?;
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch = Vec::with_capacity(BATCH);
@@ -153,17 +152,22 @@ mod tests {
 
     #[test]
     fn what_opens_an_address() {
-        let program = |words: &[&str]| {
-            Opener::Program(words.iter().map(|word| (*word).to_owned()).collect())
-        };
+        let program =
+            |words: &[&str]| Opener::Program(words.iter().map(|word| (*word).to_owned()).collect());
         let url = "https://x/%73";
         assert_eq!(found(&[("BROWSER", "firefox:w3m")]), program(&["firefox", url]));
         assert_eq!(found(&[("BROWSER", "b --new=%s")]), program(&["b", "--new=https://x/%73"]));
-        assert_eq!(found(&[("BROWSER", "helper"), ("SSH_TTY", "/dev/pts/1")]), program(&["helper", url]));
+        assert_eq!(
+            found(&[("BROWSER", "helper"), ("SSH_TTY", "/dev/pts/1")]),
+            program(&["helper", url])
+        );
         #[cfg(target_os = "linux")]
         {
             assert_eq!(found(&[("DISPLAY", ":0")]), program(&["xdg-open", url]));
-            assert_eq!(found(&[("SSH_CONNECTION", "a"), ("WAYLAND_DISPLAY", "w")]), program(&["xdg-open", url]));
+            assert_eq!(
+                found(&[("SSH_CONNECTION", "a"), ("WAYLAND_DISPLAY", "w")]),
+                program(&["xdg-open", url])
+            );
             assert_eq!(found(&[("BROWSER", ":")]), Opener::Nobody);
             assert_eq!(found(&[]), Opener::Nobody);
         }
@@ -171,7 +175,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_browser_that_fails_says_so() {
-        let by = |program: &'static str| move |name: &str| (name == "BROWSER").then(|| program.to_owned());
+        let by = |program: &'static str| {
+            move |name: &str| (name == "BROWSER").then(|| program.to_owned())
+        };
         assert_eq!(open("https://x/", by("true")).await, Ok(()));
         assert!(open("https://x/", by("false")).await.unwrap_err().contains("could not open it"));
         assert!(open("https://x/", by("/nowhere/b")).await.unwrap_err().contains("cannot run"));

@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::configured::{self, Configured, Given};
 use super::msg::Msg;
 use super::theme;
+use crate::config::check::Wrong;
 use crate::config::{self, Read};
 use crate::error;
 
@@ -45,11 +46,7 @@ impl Reload {
         Self::within(given, context, (config::default_file(), config::themes_folder()))
     }
 
-    fn within(
-        given: Given,
-        context: &str,
-        places: (Option<PathBuf>, Option<PathBuf>),
-    ) -> Self {
+    fn within(given: Given, context: &str, places: (Option<PathBuf>, Option<PathBuf>)) -> Self {
         let mut reload = Self {
             given,
             context: context.to_owned(),
@@ -112,25 +109,46 @@ impl Reload {
         let text = read.as_ref().map(|read| read.text.clone()).map_err(|why| error::chain(why));
         if text != self.text || other_themes && self.refused {
             self.text = text;
-            let configured = read.and_then(|read| self.configured(&read)).map_err(|why| {
-                let hint = why.next_step().map(|hint| format!(" · {hint}")).unwrap_or_default();
-                format!("{}{hint}", error::chain(&why))
-            });
+            let configured = match read {
+                Ok(read) => self.configured(&read),
+                Err(why) => Err(error::chain(&why)),
+            };
             self.refused = configured.is_err();
             messages.push(Msg::Configured(configured));
         }
         messages
     }
 
-    fn configured(&self, read: &Read) -> error::Result<Box<Configured>> {
-        let config = match configured::parse(read, self.places.1.as_deref()) {
-            Ok(config) => config,
-            Err(wrong) => {
-                read.refuse(&wrong)?;
-                crate::config::Config::default()
+    /// What the text means here; the error has the first mistake, which must fit on a line.
+    fn configured(&self, read: &Read) -> Result<Box<Configured>, String> {
+        let themes = self.places.1.as_deref();
+        match configured::parse(read, themes) {
+            Ok(config) => {
+                Ok(Box::new(Configured::new(config, &self.context, &self.given.overrides)))
             }
-        };
-        Ok(Box::new(Configured::new(config, &self.context, &self.given.overrides)))
+            Err(wrong) => {
+                let name = read.path.as_deref().and_then(Path::file_name).unwrap_or_default();
+                let more = match wrong.len() {
+                    0 | 1 => String::new(),
+                    n => format!(" · {} more: --headless config --check", n - 1),
+                };
+                Err(wrong.first().map_or_else(
+                    String::new,
+                    |Wrong { line, column, what, .. }| {
+                        let what = short(what, themes);
+                        format!("{}:{line}:{column}: {what}{more}", name.to_string_lossy())
+                    },
+                ))
+            }
+        }
+    }
+}
+
+/// A text with the files of a folder named without it.
+pub fn short(text: &str, folder: Option<&Path>) -> String {
+    match folder {
+        Some(folder) => text.replace(&format!("{}/", folder.display()), ""),
+        None => text.to_owned(),
     }
 }
 
@@ -213,7 +231,7 @@ mod tests {
         world.write("config.toml", "them = 1\nascii = 2\n");
         let told = world.told();
         let [Msg::Configured(Err(why))] = told.as_slice() else { panic!("{told:?}") };
-        assert!(why.contains("config.toml\" has 2 mistakes: 1:1: ") && why.contains("2:9: "), "{why}");
+        assert!(why.starts_with("config.toml:1:1: ") && why.contains(" · 1 more: "), "{why}");
 
         std::fs::remove_file(world.dir.path().join("config.toml")).unwrap();
         let told = world.told();

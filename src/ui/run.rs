@@ -258,8 +258,17 @@ impl Effects {
         follow(&mut tasks, from.clone(), &messages, Msg::Clusters);
         follow(&mut tasks, from, &messages, Msg::Sources);
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
-        let mut effects =
-            Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks, looks: None };
+        let mut effects = Self {
+            connection,
+            namespace,
+            messages,
+            reconnect,
+            stop,
+            journal,
+            actor: None,
+            tasks,
+            looks: None,
+        };
         effects.ask_who();
         effects
     }
@@ -350,11 +359,14 @@ impl Executor for Effects {
             Command::Theme(name) => {
                 let looks = self.looks.clone();
                 self.tasks.spawn_blocking(move || {
-                    let result = match looks {
+                    let folder = looks.as_ref().and_then(|looks| looks.folder.clone());
+                    let found = match looks {
                         Some(looks) => looks.find(&name),
                         None => Theme::load(&name, None),
                     };
-                    let _ = messages.blocking_send(Msg::Theme { name, result: result.map(Box::new) });
+                    let short = |why: &Error| reload::short(&error::chain(why), folder.as_deref());
+                    let result = found.map(Box::new).map_err(|why| short(&why));
+                    let _ = messages.blocking_send(Msg::Theme { name, result });
                 });
             }
             Command::Browse(url) => {

@@ -90,7 +90,9 @@ impl Screen {
         TAKEN.store(true, Ordering::SeqCst);
         LENT.store(false, Ordering::SeqCst);
         execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).map_err(fail)?;
-        self.terminal.clear().map_err(fail)
+        // A new one, and not a cleared one: to clear it, it would ask the terminal for its cursor.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout())).map_err(fail)?;
+        Ok(())
     }
 }
 
@@ -209,7 +211,11 @@ mod tests {
             ("", Depth::Indexed, false),
         ] {
             let read = read(&[("TERM", term)]);
-            assert_eq!((read.depth, read.answers, read.true_colour), (depth, answers, false), "{term}");
+            assert_eq!(
+                (read.depth, read.answers, read.true_colour),
+                (depth, answers, false),
+                "{term}"
+            );
         }
         assert_eq!(read(&[("COLORFGBG", "0;15")]).dark, Some(false));
         let plain = read(&[("NO_COLOR", "1"), ("LC_ALL", "C"), ("TERM", "xterm")]);

@@ -211,9 +211,8 @@ impl Theme {
     /// The same theme as a terminal with these colours can show it.
     #[must_use]
     pub fn at(mut self, depth: Depth) -> Self {
-        let rgb = |style: &Style| {
-            [style.fg, style.bg].iter().any(|c| matches!(c, Some(Color::Rgb(..))))
-        };
+        let rgb =
+            |style: &Style| [style.fg, style.bg].iter().any(|c| matches!(c, Some(Color::Rgb(..))));
         match depth {
             Depth::Rgb => {}
             Depth::Indexed => {
@@ -391,7 +390,9 @@ mod tests {
     fn shown(colour: Color) -> Color {
         let step = |n: u8| if n == 0 { 0 } else { 55 + 40 * n };
         match indexed(colour) {
-            Color::Indexed(n @ 232..) => Color::Rgb(8 + 10 * (n - 232), 8 + 10 * (n - 232), 8 + 10 * (n - 232)),
+            Color::Indexed(n @ 232..) => {
+                Color::Rgb(8 + 10 * (n - 232), 8 + 10 * (n - 232), 8 + 10 * (n - 232))
+            }
             Color::Indexed(n @ 16..) => {
                 let n = n - 16;
                 Color::Rgb(step(n / 36), step(n / 6 % 6), step(n % 6))
@@ -405,7 +406,8 @@ mod tests {
         for (name, _) in BUILT_IN {
             let theme = Theme::load(name, None).unwrap();
             for (who, contrast, screen) in pairs(&theme, shown) {
-                let wanted = if screen { wanted(name).min(6.5) } else { wanted(name).min(5.0) - 1.5 };
+                let wanted =
+                    if screen { wanted(name).min(6.5) } else { wanted(name).min(5.0) - 1.5 };
                 assert!(contrast >= wanted, "{name}: {who} has a contrast of {contrast:.2}");
             }
             let there = theme.at(Depth::Indexed);
@@ -434,8 +436,7 @@ mod tests {
             let c = f64::from(c) / 255.0;
             if c <= 0.04045 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
         });
-        let [r, g, b] =
-            matrix.map(|row| (row[0] * r + row[1] * g + row[2] * b).clamp(0.0, 1.0));
+        let [r, g, b] = matrix.map(|row| (row[0] * r + row[1] * g + row[2] * b).clamp(0.0, 1.0));
         let bend = |t: f64| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
         let x = bend((0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.950_47);
         let y = bend(0.2126 * r + 0.7152 * g + 0.0722 * b);
@@ -512,7 +513,10 @@ mod tests {
         let text = BUILT_IN[0].1;
         for (broken, wanted) in [
             (text.replace("ok          = { fg = \"#8fcf8f\" }", ""), "role \"ok\" is missing"),
-            (text.replace("#8fcf8f", "greenish"), "own.toml:14:15\" is malformed: role \"ok\": \"greenish\" is no colour"),
+            (
+                text.replace("#8fcf8f", "greenish"),
+                "own.toml:14:15\" is malformed: role \"ok\": \"greenish\" is no colour",
+            ),
             (text.replace("[roles]", "[roles"), "own.toml:4:"),
             (format!("{text}\nnope = {{}}"), "there is no role \"nope\""),
         ] {

@@ -50,7 +50,12 @@ fn complaints(schema: &Value, value: &Value, at: &str, out: &mut Vec<String>) {
     }
     if let Some(list) = value.as_array() {
         for (n, item) in list.iter().enumerate() {
-            complaints(schema.get("items").unwrap_or(&Value::Null), item, &format!("{at}[{n}]"), out);
+            complaints(
+                schema.get("items").unwrap_or(&Value::Null),
+                item,
+                &format!("{at}[{n}]"),
+                out,
+            );
         }
     }
     for (key, inner) in value.as_object().into_iter().flatten() {
@@ -138,7 +143,8 @@ fn types_and_table_have_the_same_settings() {
 
 #[test]
 fn the_readme_has_the_table() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let readme =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
     let block = format!("```toml\n{}```", text(false));
     assert!(readme.contains(&block), "put this into README.md:\n{block}");
 }

@@ -2,7 +2,6 @@
 
 use super::Model;
 use crate::config::AUTO;
-use crate::error::{self, Result};
 use crate::ui::configured::Configured;
 use crate::ui::msg::Command;
 use crate::ui::theme::Theme;
@@ -29,7 +28,7 @@ impl Model {
     }
 
     /// A theme was read; one that cannot be read leaves the old one in force.
-    pub(super) fn theme_read(&mut self, name: String, result: Result<Theme>) {
+    pub(super) fn theme_read(&mut self, name: String, result: Result<Theme, String>) {
         if self.theme_wanted.as_ref() == Some(&name) {
             self.theme_wanted = None;
         }
@@ -38,10 +37,7 @@ impl Model {
                 self.settings.theme = name;
                 self.new_theme = Some(theme);
             }
-            Err(why) => {
-                let hint = why.next_step().map(|hint| format!(" · {hint}")).unwrap_or_default();
-                self.fail(format!("theme not changed: {}{hint}", error::chain(&why)));
-            }
+            Err(why) => self.fail(format!("theme not changed: {why}")),
         }
     }
 
@@ -54,19 +50,19 @@ impl Model {
 
     /// The file has changed: what can is in force from now on, and the rest is named. A mistake
     /// leaves everything as it was.
-    pub(super) fn configured(&mut self, new: std::result::Result<Box<Configured>, String>) -> Vec<Command> {
+    pub(super) fn configured(&mut self, new: Result<Box<Configured>, String>) -> Vec<Command> {
         let mut new = match new {
             Ok(new) => *new,
             Err(why) => {
-                self.fail(format!("the configuration stays as it was: {why}"));
+                self.fail(format!("configuration not changed: {why}"));
                 return Vec::new();
             }
         };
         let old = &self.settings.config;
         let later = old.at_next_start(&new.config, &self.settings.context);
         let theme = (old.theme != new.config.theme).then(|| new.config.theme.clone());
-        let stricter = new.config.read_only && !old.read_only
-            || new.production && !self.settings.production;
+        let stricter =
+            new.config.read_only && !old.read_only || new.production && !self.settings.production;
         // What is on the screen goes on to be so.
         new.config.context.clone_from(&old.context);
         new.config.namespace.clone_from(&old.namespace);

@@ -75,7 +75,9 @@ impl Model {
         let mut pages = self.pages(row);
         match pages.len() {
             0 => {
-                self.fail("no page is known for this host: [browser] in the configuration names them");
+                self.fail(
+                    "no page is known for this host: [browser] in the configuration names them",
+                );
                 Vec::new()
             }
             1 => pages.pop().map(|(_, url)| Command::Browse(url)).into_iter().collect(),
@@ -102,9 +104,8 @@ impl Model {
 }
 
 /// The keys of the pages, in their order.
-pub const KEYS: [char; 18] = [
-    '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i',
-];
+pub const KEYS: [char; 18] =
+    ['1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'];
 
 /// The menu of pages.
 pub(super) fn in_menu(model: &mut Model, pages: Vec<Page>, key: KeyEvent) -> Vec<Command> {

@@ -65,11 +65,7 @@ impl Palette {
             .filter(|row| !self.changes || row.needs != Needs::Nothing)
             .map(|row| (Entry::Action(row.action), row.name.to_owned(), row.help.to_owned()));
         let themes = self.themes.iter().filter(|_| !self.changes).map(|name| {
-            (
-                Entry::Theme(name.clone()),
-                format!("theme {name}"),
-                "Switch to this theme".to_owned(),
-            )
+            (Entry::Theme(name.clone()), format!("theme {name}"), "Switch to this theme".to_owned())
         });
         let mut found: Vec<(i64, Found)> = actions
             .chain(themes)
