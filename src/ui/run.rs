@@ -100,7 +100,7 @@ where
     let (mut typing, mut resized) = (false, false);
     loop {
         if let Some(next) = model.new_theme.take() {
-            *theme = next;
+            *theme = *next;
         }
         let gap = match (typing, model.settings.config.reduced_motion) {
             (true, _) => KEY_FRAME,
