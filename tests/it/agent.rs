@@ -150,6 +150,25 @@ async fn begin(name: &str) -> Option<(World, String)> {
     Some((World::begin(name).await?, ansible))
 }
 
+#[tokio::test]
+async fn a_second_agent_of_one_folder_does_not_work() {
+    let Some(world) = World::begin("folder").await else { return };
+    let machine = Machine::new(&world, "/nowhere/ansible-playbook", "h1").await;
+    let mut first = machine.agent(None);
+    // It makes its ledger when it has the folder.
+    wait_for("the first one", async || machine.path("state/runs").exists().then_some(())).await;
+    let mut again = Command::new(BINARY);
+    again.args(["--headless", "agent", "--host", "h1", "-n", &world.namespace, "--kubeconfig"]);
+    again.arg(&machine.kubeconfig).arg("--state-dir").arg(machine.path("state"));
+    again.env_clear().env("HOME", machine.dir.path()).stderr(std::process::Stdio::piped());
+    again.stdout(std::process::Stdio::null()).kill_on_drop(true);
+    let second = ended(again.spawn().unwrap()).await.with(3);
+    second.says(&["another agent works in the folder", "--state-dir"]);
+    assert!(first.try_wait().unwrap().is_none(), "the first one goes on");
+    first.kill().await.unwrap();
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_carried_out_once_and_told_in_full() {
     let Some((world, ansible)) = begin("agent").await else { return };
