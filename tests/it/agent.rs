@@ -77,6 +77,10 @@ impl<'a> Machine<'a> {
 
     /// Starts the agent; with a step it dies after it.
     fn agent(&self, stop_at: Option<&str>) -> Child {
+        // One that was killed may still be about to die, and has the folder until then.
+        if let Ok(lock) = std::fs::File::open(self.path("state/lock")) {
+            lock.lock().unwrap();
+        }
         let mut command = Command::new(BINARY);
         command
             .args(["--headless", "agent", "--host", self.name, "-n", &self.world.namespace])
@@ -212,7 +216,8 @@ async fn a_run_is_carried_out_once_and_told_in_full() {
     // The heartbeat is there, under the agent's name.
     let leases: kube::api::Api<k8s_openapi::api::coordination::v1::Lease> =
         kube::api::Api::namespaced(world.client.clone(), &world.namespace);
-    let lease = leases.get("web-1").await.unwrap().spec.unwrap();
+    let lease = wait_for("the heartbeat", async || leases.get_opt("web-1").await.unwrap()).await;
+    let lease = lease.spec.unwrap();
     assert_eq!(lease.holder_identity, Some(format!("inv:host:{}:web-1", world.namespace)));
     drop(agent);
     world.end().await;
