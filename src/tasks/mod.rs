@@ -18,6 +18,7 @@ pub mod lifecycle;
 pub mod maintain;
 pub mod monitor;
 mod reach;
+pub mod render;
 mod replace;
 pub mod run;
 pub mod runner;

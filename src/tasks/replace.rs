@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Deserializer};
+
 /// Puts a new file in the place of the old one. False if the same stands there already.
 ///
 /// # Errors
@@ -27,6 +29,15 @@ pub(super) fn replace(path: &Path, text: &[u8], mode: u32) -> io::Result<bool> {
     fs::rename(&temporary, path)?;
     sync(path)?;
     Ok(true)
+}
+
+/// Reads the mode of a file in a configuration, in octal.
+pub(super) fn octal<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(from)?;
+    u32::from_str_radix(&text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| serde::de::Error::custom(format!("\"{text}\" is no mode such as 0644")))
 }
 
 /// Whether this text stands in the file; not if there is no file.
