@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use minijinja::syntax::SyntaxConfig;
 pub use minijinja::Value;
+use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, escape_formatter};
 use regex::{Regex, RegexBuilder};
@@ -234,7 +234,12 @@ mod tests {
             ("-oProxyCommand=x", "_-oProxyCommand_x", r#""-oProxyCommand=x""#, "-oProxyCommand=x"),
             (".hidden", "_.hidden", r#"".hidden""#, ".hidden"),
             ("a\"b\\", "a_b_", r#""a\"b\\""#, "a\"b\\"),
-            ("a\n10.0.0.1 bank\r\n", "a_10.0.0.1_bank__", r#""a\n10.0.0.1 bank\r\n""#, "a 10.0.0.1 bank"),
+            (
+                "a\n10.0.0.1 bank\r\n",
+                "a_10.0.0.1_bank__",
+                r#""a\n10.0.0.1 bank\r\n""#,
+                "a 10.0.0.1 bank",
+            ),
             ("a\u{85}b\u{2028}c\0", "a_b_c_", "\"a\u{FFFD}b\u{FFFD}c\u{FFFD}\"", "a b c"),
             ("\u{202E}é *?!", "______", "\"\u{FFFD}é *?!\"", "é *?!"),
         ] {

@@ -142,10 +142,7 @@ pub async fn follow<H: Followed>(
 
 /// The first page, so that there is something to see while the rest is on its way. `None` when the
 /// receiver is gone; a failure is left to the watcher, which meets it too.
-async fn first_page<H: Followed>(
-    api: &Api<H>,
-    events: &mpsc::Sender<FleetEvent<H>>,
-) -> Option<()> {
+async fn first_page<H: Followed>(api: &Api<H>, events: &mpsc::Sender<FleetEvent<H>>) -> Option<()> {
     let params = ListParams::default().limit(FIRST_PAGE);
     let Ok(Ok(page)) = tokio::time::timeout(DEADLINE, api.list(&params)).await else {
         return Some(());

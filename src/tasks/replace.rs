@@ -69,7 +69,7 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
 /// A new file beside this one, which is ours alone: who finds one that is locked leaves it alone, and one
@@ -88,9 +88,8 @@ fn begin(path: &Path) -> io::Result<(File, PathBuf)> {
         Err(cause) => return Err(cause),
     }
     let new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
-    let file = new.map_err(|cause| {
-        if cause.kind() == ErrorKind::AlreadyExists { busy() } else { cause }
-    })?;
+    let file =
+        new.map_err(|cause| if cause.kind() == ErrorKind::AlreadyExists { busy() } else { cause })?;
     file.try_lock().map_err(|_locked| busy())?;
     // Between its making and its lock another process may have taken it for one that was left.
     if fs::metadata(&temporary)?.ino() != file.metadata()?.ino() {

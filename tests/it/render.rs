@@ -45,7 +45,8 @@ impl Scene {
 
     fn configure(&self, template: &str, more: &str) {
         let path = self.file.display();
-        let text = format!("[[file]]\nname = \"hosts\"\npath = '{path}'\ntext = {template:?}\n{more}\n");
+        let text =
+            format!("[[file]]\nname = \"hosts\"\npath = '{path}'\ntext = {template:?}\n{more}\n");
         std::fs::write(&self.config, text).unwrap();
     }
 
@@ -105,17 +106,15 @@ impl Render {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
-        let (code, _, body) =
-            wait_for(path, async || http::get(&self.address, path).await).await;
+        let (code, _, body) = wait_for(path, async || http::get(&self.address, path).await).await;
         (code, body)
     }
 
     /// Waits for a line of the metrics.
     async fn counts(&self, line: &str) {
         let what = format!("{line} in the metrics");
-        let found = async || {
-            self.get("/metrics").await.1.lines().any(|have| have == line).then_some(())
-        };
+        let found =
+            async || self.get("/metrics").await.1.lines().any(|have| have == line).then_some(());
         wait_for(&what, found).await;
     }
 
@@ -155,11 +154,12 @@ impl World {
     }
 
     /// Puts a host into maintenance, or ends that.
-    async fn held(&self, name: &str, held: bool) {
+    async fn held(&self, name: &str, wanted: bool) {
         let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
         let until = now.checked_add(SignedDuration::from_hours(1)).unwrap();
-        let hold = json!({"reason": "disk swap", "since": now.to_string(), "until": until.to_string()});
-        let hold = if held { hold } else { Value::Null };
+        let hold =
+            json!({"reason": "disk swap", "since": now.to_string(), "until": until.to_string()});
+        let hold = if wanted { hold } else { Value::Null };
         self.edit(name, "kubectl-edit", json!({"spec": {"maintenance": {"ann": hold}}})).await;
     }
 
@@ -176,7 +176,8 @@ async fn a_file_follows_the_hosts_and_its_reader_is_told() {
         world.put("web-2", "10.0.0.2").await;
         let scene = Scene::begin(world.as_renderer().await, LINES, "");
         let told = scene.path("told");
-        let script = format!("cat \"$2\" >/dev/null && echo \"$1\" >> '{}'; echo reloaded", told.display());
+        let script =
+            format!("cat \"$2\" >/dev/null && echo \"$1\" >> '{}'; echo reloaded", told.display());
         scene.configure(LINES, &format!("{}\nmode = \"0640\"", scene.command(&script)));
         let render = scene.start().await;
         scene.until(&render, "10.0.0.2 web-2\n10.0.0.10 web-10\n").await;
@@ -233,7 +234,8 @@ async fn many_changes_are_few_writes() {
         }
         scene.until(&render, "10.0.1.59 web-0\n").await;
         let most = began.elapsed().as_secs() / 2 + 2;
-        let writes = render.count("inv_tui_render_writes_total{file=\"hosts\",outcome=\"done\"}").await;
+        let writes =
+            render.count("inv_tui_render_writes_total{file=\"hosts\",outcome=\"done\"}").await;
         assert!(writes - 1 <= most, "{writes} in {:?}", began.elapsed());
         render.end().await;
         world.end().await;
@@ -245,7 +247,8 @@ async fn once_writes_and_tells_and_says_how_it_went() {
     for world in worlds("render-once").await {
         let scene = Scene::begin(world.as_renderer().await, LINES, "");
         let told = scene.path("told");
-        let script = format!("echo $1 >> '{}'; test -e '{}'", told.display(), scene.path("ok").display());
+        let script =
+            format!("echo $1 >> '{}'; test -e '{}'", told.display(), scene.path("ok").display());
         scene.configure(LINES, &scene.command(&script));
         let empty = run(scene.render(&["--once"])).await.with(4);
         empty.says(&["no host is chosen for \"hosts\"", "--allow-empty makes it no error"]);
@@ -258,18 +261,25 @@ async fn once_writes_and_tells_and_says_how_it_went() {
         assert!(!scene.file.exists() && scene.told() == 0);
 
         // The command fails: that is a failure, and the next one tries it again, whatever the text is.
-        run(scene.render(&["--once"])).await.with(1).says(&["the command failed", "exit status: 1"]);
+        run(scene.render(&["--once"]))
+            .await
+            .with(1)
+            .says(&["the command failed", "exit status: 1"]);
         assert_eq!((read(&scene.file).as_str(), scene.told()), ("10.0.0.1 web-1\n", 1));
         assert!(scene.mark().exists());
         std::fs::write(scene.path("ok"), "").unwrap();
-        run(scene.render(&["--once"])).await.with(0).says(&["it stays as it is", "the command is done"]);
+        run(scene.render(&["--once"]))
+            .await
+            .with(0)
+            .says(&["it stays as it is", "the command is done"]);
         run(scene.render(&["--once"])).await.with(0);
         assert_eq!((scene.told(), scene.mark().exists()), (2, false));
         assert_eq!(run(scene.render(&["--dry-run"])).await.with(0).stdout, "");
 
         // One template, without a configuration.
         let template = scene.path("names.j2");
-        std::fs::write(&template, "{% for host in hosts %}{{ host.display }};{% endfor %}").unwrap();
+        std::fs::write(&template, "{% for host in hosts %}{{ host.display }};{% endfor %}")
+            .unwrap();
         let words = ["render", "--template", template.to_str().unwrap()];
         let with = |more: &[&str]| scene.world.program(&[&words, more].concat());
         assert_eq!(run(with(&[])).await.with(0).stdout, "web-1;");

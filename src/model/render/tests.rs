@@ -113,7 +113,10 @@ fn a_template_has_the_words_of_the_other_readers() {
         ("host.raw.name", "web-1"),
         ("host.holds | length", "0"),
     ] {
-        let text = filled(&views, &format!("{{% for host in hosts %}}{{{{ {expression} }}}}{{% endfor %}}"));
+        let text = filled(
+            &views,
+            &format!("{{% for host in hosts %}}{{{{ {expression} }}}}{{% endfor %}}"),
+        );
         assert!(text.eq_ignore_ascii_case(wanted), "{expression}: {text}");
     }
 }
@@ -136,14 +139,15 @@ fn no_text_of_a_host_begins_a_line() {
         {% endfor %}{{ [host.role, host.labels.evil] | join(',') }}{{ host.hardware.disks[0].name }}{% endfor %}\
         {% for c in clusters %}{{ c.name }}{% endfor %}";
     let text = filled(&views, all);
-    assert!(text.contains("49") == false && text.contains("{{ 7 * 7 }}"), "{text}");
+    assert!(!text.contains("49") && text.contains("{{ 7 * 7 }}"), "{text}");
     assert!(!text.chars().any(crate::model::text::is_hostile), "{text:?}");
     // What is no address is none.
     assert_eq!(filled(&views, "{% for h in hosts %}<{{ h.address }}>{% endfor %}"), "<>");
     // Who asks for it gets it as it stands there.
     let raw = filled(&views, "{% for h in hosts %}{{ h.raw.annotations.note }}{% endfor %}");
     assert_eq!(raw, evil);
-    let line = filled(&views, "{% for h in hosts %}{{ h.raw.annotations.note | line }}{% endfor %}");
+    let line =
+        filled(&views, "{% for h in hosts %}{{ h.raw.annotations.note | line }}{% endfor %}");
     assert_eq!(line, "x 10.0.0.66 bank [2J{{ 7 * 7 }}");
 }
 
@@ -160,7 +164,10 @@ fn only_what_a_file_shows_is_news_for_it() {
     // The same version again, another version with nothing that shows, a heartbeat.
     views.apply(host("a", "1", json!({"spec": {"role": "x"}})), at("12:00"));
     views.apply(host("a", "2", json!({})), at("12:00"));
-    views.apply(host("a", "3", json!({"metadata": {"managedFields": []}, "status": {"observed": 7}})), at("12:00"));
+    views.apply(
+        host("a", "3", json!({"metadata": {"managedFields": []}, "status": {"observed": 7}})),
+        at("12:00"),
+    );
     assert_eq!(numbers(&views), before);
     let kept = hosts(&views, 0);
     views.apply(host("a", "4", json!({"spec": {"team": "t"}})), at("12:00"));

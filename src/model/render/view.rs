@@ -20,12 +20,7 @@ use crate::model::template::{Value, value_of};
 use crate::model::text;
 
 /// The host as of `now`. Nothing in it changes by time alone but the holds.
-pub(super) fn of(
-    row: &HostRow,
-    carried: &Carried,
-    order: &[AddressType],
-    now: Timestamp,
-) -> Value {
+pub(super) fn of(row: &HostRow, carried: &Carried, order: &[AddressType], now: Timestamp) -> Value {
     let raw = words(row, carried, order, now);
     let mut is_clean = true;
     let clean: BTreeMap<String, Value> = raw
@@ -133,7 +128,8 @@ fn cleaned(value: &Json, depth: usize) -> Cow<'_, Json> {
             if clean.iter().all(same) {
                 return Cow::Borrowed(value);
             }
-            let owned = clean.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned()));
+            let owned =
+                clean.into_iter().map(|(key, value)| (key.into_owned(), value.into_owned()));
             Cow::Owned(Json::Object(owned.collect()))
         }
         _ => Cow::Borrowed(value),

@@ -212,8 +212,7 @@ impl FileConfig {
             if !program.is_absolute() {
                 return Err("the first word of command is the absolute path of a program".into());
             }
-            trusted(program)
-                .map_err(|why| format!("command \"{}\": {why}", program.display()))?;
+            trusted(program).map_err(|why| format!("command \"{}\": {why}", program.display()))?;
         }
         if self.command.len() > MAX_WORDS || self.command.iter().any(|word| word.contains('\0')) {
             return Err(format!("a command has up to {MAX_WORDS} words, and no zero bytes"));
@@ -318,9 +317,17 @@ mod tests {
             (format!("{file}text = \"\"\ncommand = \"/bin/true\""), "line 5"),
             (format!("{file}text = \"\"\ninterval = \"0s\""), "at least 1s"),
             (format!("{file}text = \"\"\n{file}text = \"\""), "two files \"a\""),
-            (format!("{file}text = \"\"\n[[file]]\nname = \"b\"\npath = \"/tmp/a\"\ntext = \"\""), "two files have"),
+            (
+                format!(
+                    "{file}text = \"\"\n[[file]]\nname = \"b\"\npath = \"/tmp/a\"\ntext = \"\""
+                ),
+                "two files have",
+            ),
             ("[[file]]\nname = \"a b\"\npath = \"/tmp/a\"\ntext = \"\"".to_owned(), "a name is"),
-            ("[[file]]\nname = \"a\"\npath = \"a\"\ntext = \"\"".to_owned(), "absolute path of a file"),
+            (
+                "[[file]]\nname = \"a\"\npath = \"a\"\ntext = \"\"".to_owned(),
+                "absolute path of a file",
+            ),
         ] {
             let why = pages(&text).unwrap_err();
             assert!(why.contains(wanted), "{text}: {why}");

@@ -74,7 +74,7 @@ fn back(rounds: &[Vec<usize>], middle: usize, (mut x, mut y): (usize, usize)) ->
         let comes = slot == middle - round || (slot != middle + round && below < above);
         let from = if comes { slot + 1 } else { slot - 1 };
         let before_x = *far.get(from)?;
-        let before_y = (before_x + middle).checked_sub(from).unwrap_or_default();
+        let before_y = (before_x + middle).saturating_sub(from);
         let (stop_x, stop_y) = if round == 0 { (0, 0) } else { (before_x, before_y) };
         while x > stop_x && y > stop_y {
             steps.push(Step::Same);
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_shown_with_what_is_around_it() {
-        let old: String = (1..=20).map(|n| format!("line {n}\n")).collect();
+        let old = (1..=20).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
         let new = old.replace("line 5\n", "line five\n").replace("line 18\n", "");
         let wanted = "@@ -2,7 +2,7 @@\n line 2\n line 3\n line 4\n-line 5\n+line five\n line 6\n line 7\n line 8\n\
             @@ -15,6 +15,5 @@\n line 15\n line 16\n line 17\n-line 18\n line 19\n line 20";
@@ -172,7 +172,9 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..500 {
             let mut text = |most| -> Vec<&str> {
-                (0..random.usize(0..most)).map(|_| *random.choice(&["a", "b", "c"]).unwrap()).collect()
+                (0..random.usize(0..most))
+                    .map(|_| *random.choice(&["a", "b", "c"]).unwrap())
+                    .collect()
             };
             let (old, new) = (text(12), text(12));
             let steps = shortest(&old, &new).unwrap();

@@ -72,7 +72,7 @@ pub(super) async fn tell(words: &[String], limit: Duration) -> Result<String, St
 
 /// The last of what a program printed, on one line.
 fn said(ran: &Ran) -> String {
-    let all = [&ran.stdout[..], &ran.stderr[..]].concat();
+    let all = [&ran.stdout[..], &ran.stderr[..]].join(&b' ');
     let all = String::from_utf8_lossy(&all);
     let line = all.split_whitespace().collect::<Vec<_>>().join(" ");
     let begin = line.char_indices().rev().nth(OUTPUT - 1).map_or(0, |(at, _)| at);
@@ -95,7 +95,8 @@ mod tests {
         let said = tell(&shell("printf 'a\\n\\033[2Jb'; echo c >&2"), LIMIT).await.unwrap();
         assert_eq!(said, "a \u{FFFD}[2Jb c");
         // More than a pipe holds, and more than is kept.
-        let noisy = shell("i=0; while [ $i -lt 30000 ]; do echo 0123456789; i=$((i+1)); done; exit 3");
+        let noisy =
+            shell("i=0; while [ $i -lt 30000 ]; do echo 0123456789; i=$((i+1)); done; exit 3");
         let why = tell(&noisy, LIMIT).await.unwrap_err();
         assert!(why.starts_with("exit status: 3: ") && why.len() < 400, "{why}");
     }

@@ -300,7 +300,8 @@ async fn they_work(server: &ControlPlane) {
     let render = seen_by(server, "render").await;
     let (config, names) = (render.dir.path().join("render.toml"), render.dir.path().join("names"));
     let text = "{% for host in hosts %}{{ host.name }}\n{% endfor %}";
-    let file = format!("[[file]]\nname = \"names\"\npath = '{}'\ntext = {text:?}\n", names.display());
+    let file =
+        format!("[[file]]\nname = \"names\"\npath = '{}'\ntext = {text:?}\n", names.display());
     std::fs::write(&config, file).unwrap();
     let words = ["render", "--once", "--render-config", config.to_str().unwrap()];
     run(render.program(&words)).await.with(0);
