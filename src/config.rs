@@ -158,7 +158,8 @@ fn word<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
-fn words<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
+/// Reads a list of words.
+pub(crate) fn words<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(
     deserializer: D,
 ) -> std::result::Result<Vec<T>, D::Error> {
     let words = Vec::<String>::deserialize(deserializer)?;

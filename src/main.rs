@@ -99,6 +99,9 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 Task::Monitor(args) => {
                     tasks::monitor::run(*args, &global.connect_options(), global.namespace()).await
                 }
+                Task::Render(args) => {
+                    tasks::render::run(*args, &global.connect_options(), global.namespace()).await
+                }
                 Task::Approve(args) => {
                     tasks::approve::run(*args, &global.connect_options(), global.namespace()).await
                 }

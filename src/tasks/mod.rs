@@ -20,6 +20,8 @@ pub mod maintain;
 pub mod monitor;
 mod pass;
 mod reach;
+pub mod render;
+mod replace;
 pub mod run;
 pub mod runner;
 pub mod select;

@@ -28,6 +28,7 @@ mod on_call;
 mod providers;
 mod pty;
 mod readers;
+mod render;
 mod runner;
 mod support;
 mod tui;
