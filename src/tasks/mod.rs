@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod ansible_inventory;
 pub mod approve;
+pub mod config;
 pub mod crds;
 pub mod csr;
 pub mod decommission;

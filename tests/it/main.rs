@@ -16,6 +16,7 @@ mod acting;
 mod agent;
 mod architecture;
 mod certificates;
+mod config;
 mod crds;
 mod decommission;
 mod demo;
