@@ -28,6 +28,7 @@ pub enum Action {
     PreviousPane,
     Palette,
     Filter,
+    Pin,
     Everything,
     Problems,
     CopyName,
@@ -201,6 +202,7 @@ pub const ACTIONS: &[ActionRow] = &[
         "Filter as you type; ? in it: grammar",
         "filter",
     ),
+    row(Action::Pin, "pin", &["ctrl-p"], Group::Find, "Pin the filter across views, or unpin", ""),
     row(
         Action::Everything,
         "everything",

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod clusters;
+pub mod complete;
 pub mod decide;
 pub mod detail;
 pub mod filter;
@@ -371,6 +372,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         Msg::MayDecide(missing) => {
             model.dirty = true;
             model.certificates.missing = missing;
+            Vec::new()
+        }
+        Msg::Filters(filters) => {
+            model.filters_read(filters);
             Vec::new()
         }
         Msg::Journal(result) => {

@@ -80,6 +80,8 @@ pub enum Msg {
     MayDecide(Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
+    /// An answer to [`Command::ReadFilters`]: the latest first.
+    Filters(Vec<String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
@@ -118,7 +120,7 @@ pub struct JournalRead {
 }
 
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (three), `Act` (one for each step), `Stop`, `Reconnect` and `Quit` (none).
+/// `AskWho` (three), `Act` (one for each step), `Stop`, `KeepFilter`, `Reconnect` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -152,6 +154,10 @@ pub enum Command {
     Decide(Box<Decision>),
     /// Read the journal.
     ReadJournal,
+    /// Read the filters that were typed before.
+    ReadFilters,
+    /// Remember a filter that was typed.
+    KeepFilter(String),
     /// Put text on the clipboard.
     Copy(String),
     /// Hand text to the terminal's clipboard.

@@ -23,7 +23,7 @@ use super::view;
 use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
 use crate::error::{self, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Journal, filters};
 use crate::store::certificates;
 use crate::store::client::Connection;
 use crate::store::objects::ObjectEvent;
@@ -299,6 +299,18 @@ impl Executor for Effects {
             Command::ReadJournal => {
                 self.tasks.spawn_blocking(move || {
                     let _ = messages.blocking_send(Msg::Journal(read_journal()));
+                });
+            }
+            Command::ReadFilters => {
+                self.tasks.spawn_blocking(move || {
+                    let read = filters::own().and_then(|file| filters::read(&file).ok());
+                    let _ = messages.blocking_send(Msg::Filters(read.unwrap_or_default()));
+                });
+            }
+            Command::KeepFilter(filter) => {
+                self.tasks.spawn_blocking(move || {
+                    // A filter that cannot be remembered is typed again.
+                    let _ = filters::own().map(|file| filters::keep(&file, &filter));
                 });
             }
             Command::Act { user, order } => {

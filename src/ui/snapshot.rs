@@ -82,8 +82,8 @@ impl FromStr for Keys {
     }
 }
 
-/// Passes commands on, but for the clipboard, which is none of a picture's business, and tells
-/// what each frame showed.
+/// Passes commands on, but for the clipboard and what is remembered, which are none of a picture's
+/// business, and tells what each frame showed.
 struct Watched<E> {
     inner: E,
     /// Whether the frame that was drawn last had everything.
@@ -92,7 +92,11 @@ struct Watched<E> {
 
 impl<E: Executor> Executor for Watched<E> {
     fn start(&mut self, command: Command) {
-        if !matches!(command, Command::Copy(_) | Command::CopyToTerminal(_)) {
+        let leaves_traces = matches!(
+            command,
+            Command::Copy(_) | Command::CopyToTerminal(_) | Command::KeepFilter(_)
+        );
+        if !leaves_traces {
             self.inner.start(command);
         }
     }

@@ -31,7 +31,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::model::inventory::List;
-use crate::ui::app::{Model, View};
+use crate::ui::app::{Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
 /// Draws the whole screen; returns where the text cursor is, if there is one.
@@ -52,6 +52,9 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);
     let in_overlay = overlay::draw(model, theme, areas.body, buffer);
+    if model.overlay == Overlay::Filter {
+        header::draw_candidates(model, theme, areas.filter, areas.body, buffer);
+    }
     if model.settings.ascii {
         to_ascii(buffer);
     }

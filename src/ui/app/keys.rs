@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane, views};
+use super::{Model, Overlay, Pane, filter, views};
 use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
@@ -42,7 +42,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     }
     match std::mem::replace(&mut model.overlay, Overlay::None) {
         Overlay::None => normal(model, key),
-        Overlay::Filter => filter(model, key),
+        Overlay::Filter => filter::key(model, key),
         Overlay::Grammar => {
             model.overlay = Overlay::Filter;
             Vec::new()
@@ -98,6 +98,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Filter => {
             model.filter.input.insert(text);
             model.apply_filter();
+            model.end_completion();
         }
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
@@ -117,7 +118,7 @@ fn cancel(model: &mut Model) -> Vec<Command> {
     }
     if model.overlay != Overlay::None {
         if model.overlay == Overlay::Filter {
-            leave_filter(model);
+            return model.leave_filter();
         }
         model.overlay = Overlay::None;
         return Vec::new();
@@ -202,10 +203,8 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             model.pane = if both && model.pane == Pane::Tree { Pane::Detail } else { Pane::Tree };
         }
         Action::Palette => model.overlay = Overlay::Palette(Palette::default()),
-        Action::Filter => {
-            model.filter.before = model.filter.input.text().to_owned();
-            model.overlay = Overlay::Filter;
-        }
+        Action::Filter => return model.edit_filter(),
+        Action::Pin => model.pin(),
         Action::Everything => model.clear_filter(),
         Action::Problems => {
             model.filter.problems = !model.filter.problems;
@@ -292,7 +291,7 @@ fn back(model: &mut Model) -> Vec<Command> {
         model.notice = None;
     } else if model.clear_marks() {
         model.say("no marks");
-    } else if model.filter.active() {
+    } else if model.filter.is_loose() {
         model.clear_filter();
     } else {
         model.say(":q quits, or ctrl-c twice");
@@ -323,39 +322,6 @@ fn in_results(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     }
     model.overlay = Overlay::Results;
     Vec::new()
-}
-
-fn filter(model: &mut Model, key: KeyEvent) -> Vec<Command> {
-    model.overlay = Overlay::Filter;
-    match key.code {
-        KeyCode::Enter => {
-            leave_filter(model);
-            model.overlay = Overlay::None;
-        }
-        KeyCode::Esc => {
-            model.filter.input = super::input::Input::new(model.filter.before.clone());
-            model.apply_filter();
-            model.overlay = Overlay::None;
-        }
-        KeyCode::Char('?') => model.overlay = Overlay::Grammar,
-        KeyCode::Down => model.step(1),
-        KeyCode::Up => model.step(-1),
-        _ => {
-            if model.filter.input.key(key) {
-                model.apply_filter();
-            }
-        }
-    }
-    Vec::new()
-}
-
-/// A filter that is wrong does not stay on the line: what is shown is what is in force.
-fn leave_filter(model: &mut Model) {
-    if let Some(error) = model.filter.error.take() {
-        model.fail(format!("filter not changed: {error}"));
-        model.filter.input = super::input::Input::new(model.filter.before.clone());
-        model.apply_filter();
-    }
 }
 
 fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Command> {

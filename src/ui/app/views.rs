@@ -300,7 +300,7 @@ impl Model {
             self.notice = None;
         } else if self.views.now.list().is_some() && self.clear_marks() {
             self.say("no marks");
-        } else if self.views.now.list().is_some() && self.filter.active() {
+        } else if self.views.now.list().is_some() && self.filter.is_loose() {
             self.clear_filter();
         } else if self.views.along(false) {
             self.arrived();

@@ -81,7 +81,7 @@ pub(super) fn draw(
             theme,
             area,
             buffer,
-            &[("enter", "keep"), ("esc", "undo"), ("?", "grammar"), ("↑↓", "move")],
+            &[("enter", "keep"), ("esc", "undo"), ("tab", "choose"), ("→", "take"), ("↑", "history"), ("?", "grammar")],
         ),
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
