@@ -29,6 +29,7 @@ pub mod region;
 pub mod row;
 pub mod sample;
 pub mod selection;
+pub mod shape;
 pub mod silence;
 pub mod source;
 pub mod targets;

@@ -14,6 +14,7 @@ pub mod marks;
 pub mod orders;
 pub mod palette;
 pub mod run_dialog;
+mod shaping;
 pub mod sources;
 pub mod strip;
 mod tree;
@@ -28,6 +29,7 @@ use crate::config::Config;
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
+use crate::model::shape::Shape;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
 use crate::ui::msg::{Command, Msg};
@@ -150,6 +152,8 @@ pub struct Model {
     pub inventory: Inventory,
     /// Which nodes of the tree are open.
     pub folds: Folds,
+    /// How hosts are shown.
+    shape: Shape,
     /// The node under the cursor.
     pub cursor: Option<NodeKey>,
     /// The node on the first line of the tree pane.
@@ -212,6 +216,7 @@ impl Model {
             size,
             inventory: Inventory::new(),
             folds: Folds::default(),
+            shape: Shape::default(),
             cursor: None,
             top: None,
             link: Link::Connecting,
