@@ -222,7 +222,10 @@ impl Inventory {
             // `note` takes it out, but only if it is still that host's.
             self.due.remove(&(time, slot));
             let Some(old) = self.rows.health(slot) else { continue };
-            if self.rows.update(slot, |row| row.tick(now)) {
+            self.lists.remove(slot, self.search.bits(), &self.rows);
+            let moved = self.rows.update(slot, |row| row.tick(now));
+            self.lists.add(slot, self.search.bits(), &self.rows);
+            if moved {
                 self.groups.set_health(slot, old, self.search.bits(), &self.rows);
                 self.retest(slot);
                 changed = true;

@@ -44,6 +44,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         View::Fleet => tree::draw(model, theme, &areas, buffer),
         View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
         View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+        View::Problems => list::draw(model, List::Problems, theme, &areas, buffer),
         View::Certificates => certificates::draw(model, theme, &areas, buffer),
         View::Sources => sources::draw(model, theme, &areas, buffer),
         View::Journal => journal::draw(model, theme, &areas, buffer),

@@ -34,7 +34,8 @@ const OTHERS: [(&str, char); 4] = [("state", ':'), ("run", ':'), ("maintenance",
 /// The name of every field, with the sign that follows it.
 pub fn fields() -> impl Iterator<Item = (&'static str, char)> {
     let texts = TextField::ALL.iter().map(|(name, _)| (*name, ':'));
-    let times = TimeField::ALL.iter().map(|(name, _)| (*name, if *name == "age" { '<' } else { '>' }));
+    let times =
+        TimeField::ALL.iter().map(|(name, _)| (*name, if *name == "age" { '<' } else { '>' }));
     texts.chain(OTHERS).chain(times)
 }
 

@@ -178,7 +178,9 @@ impl Completion {
             counted.all.iter().filter_map(|one| Some((rank(one)?, one))).collect();
         // Hosts without a value to show for it stand last.
         found.sort_by(|(a, one), (b, other)| {
-            a.cmp(b).then_with(|| other.count.cmp(&one.count)).then_with(|| one.text.cmp(&other.text))
+            a.cmp(b)
+                .then_with(|| other.count.cmp(&one.count))
+                .then_with(|| one.text.cmp(&other.text))
         });
         self.more = found.len().saturating_sub(MAX);
         let fits = found.into_iter().take(MAX).map(|(_, one)| one.clone());
@@ -198,7 +200,13 @@ impl Completion {
         let next = match (self.chosen, forward) {
             (None, true) => 0,
             (None, false) => last,
-            (Some(at), true) => if at >= last { 0 } else { at + 1 },
+            (Some(at), true) => {
+                if at >= last {
+                    0
+                } else {
+                    at + 1
+                }
+            }
             (Some(at), false) => at.checked_sub(1).unwrap_or(last),
         };
         self.chosen = Some(next);

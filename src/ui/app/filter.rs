@@ -3,9 +3,9 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::Model;
+use super::Overlay;
 use super::complete::Completion;
 use super::input::Input;
-use super::Overlay;
 use crate::journal::filters;
 use crate::model::filter::{Filter, ParseError};
 use crate::ui::msg::Command;
@@ -62,11 +62,8 @@ impl Model {
     /// Reads what is typed and begins a pass over the fleet.
     pub(super) fn apply_filter(&mut self) {
         let typed = self.filter.input.text().trim();
-        let parts = [
-            self.filter.pinned.as_str(),
-            typed,
-            if self.filter.problems { PROBLEMS } else { "" },
-        ];
+        let parts =
+            [self.filter.pinned.as_str(), typed, if self.filter.problems { PROBLEMS } else { "" }];
         let text = all_of(parts);
         // An error is shown where it stands in what was typed, without the part added here.
         self.filter.error = if typed.is_empty() { None } else { Filter::parse(typed).err() };

@@ -251,6 +251,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::ViewFleet
         | Action::ViewMaintenance
         | Action::ViewRuns
+        | Action::ViewProblems
         | Action::ViewCertificates
         | Action::ViewSources
         | Action::ViewJournal

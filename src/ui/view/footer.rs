@@ -81,7 +81,14 @@ pub(super) fn draw(
             theme,
             area,
             buffer,
-            &[("enter", "keep"), ("esc", "undo"), ("tab", "choose"), ("→", "take"), ("↑", "history"), ("?", "grammar")],
+            &[
+                ("enter", "keep"),
+                ("esc", "undo"),
+                ("tab", "choose"),
+                ("→", "take"),
+                ("↑", "history"),
+                ("?", "grammar"),
+            ],
         ),
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
