@@ -16,6 +16,8 @@ use crate::model::host::AddressType;
 use crate::model::hostvars::ADDRESSES;
 use crate::model::selection::Include;
 
+pub mod views;
+
 /// The configuration, every value checked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -34,6 +36,10 @@ pub struct Config {
     pub production_contexts: Vec<String>,
     /// Draw with ASCII characters only.
     pub ascii: bool,
+    /// Files with saved views that are shared, beside one's own.
+    pub views: Vec<String>,
+    /// Keep the last known fleet on disk, to be shown at the next start.
+    pub last_fleet: bool,
     /// What a maintenance begins with.
     pub maintenance: Maintenance,
     /// What an Ansible run is chosen from.
@@ -55,6 +61,8 @@ impl Default for Config {
             read_only: false,
             production_contexts: Vec::new(),
             ascii: false,
+            views: Vec::new(),
+            last_fleet: true,
             maintenance: Maintenance::default(),
             ansible: Ansible::default(),
             arm_for: Duration::from_mins(15),

@@ -6,6 +6,7 @@ pub mod complete;
 pub mod decide;
 pub mod detail;
 pub mod filter;
+pub mod freeze;
 pub mod ids;
 pub mod input;
 pub mod journal;
@@ -14,6 +15,7 @@ pub mod marks;
 pub mod orders;
 pub mod palette;
 pub mod run_dialog;
+pub mod saved;
 mod shaping;
 pub mod sources;
 pub mod strip;
@@ -26,6 +28,7 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::config::Config;
+use crate::config::views::{KnownView, SavedView};
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
@@ -40,10 +43,12 @@ pub use clusters::Clusters;
 pub use decide::Decide;
 pub use detail::Detail;
 pub use filter::FilterLine;
+pub use freeze::Frozen;
 pub use journal::Journal;
 pub use keys::copy_choices;
 pub use palette::Palette;
 pub use run_dialog::RunDialog;
+pub use saved::{SaveDialog, Saved, SavedList};
 pub use sources::Sources;
 pub use strip::Strip;
 pub use views::{View, Views};
@@ -71,6 +76,10 @@ pub struct Settings {
     pub time_zone: TimeZone,
     /// What names of orders are made from; no other program has it.
     pub seed: u128,
+    /// The saved views that there are.
+    pub saved: Vec<KnownView>,
+    /// The one to begin with.
+    pub view: Option<SavedView>,
 }
 
 /// How the connection is.
@@ -112,6 +121,10 @@ pub enum Overlay {
     Results,
     /// The palette.
     Palette(Palette),
+    /// The list of saved views.
+    Saved(SavedList),
+    /// The dialog that saves a view.
+    SaveView(SaveDialog),
     /// The copy menu.
     Copy,
     /// The help, scrolled down by lines.
@@ -178,6 +191,10 @@ pub struct Model {
     pub pane: Pane,
     /// The filter line.
     pub filter: FilterLine,
+    /// The saved views.
+    pub saved: Saved,
+    /// The frozen display.
+    pub frozen: Frozen,
     /// The detail pane.
     pub detail: Detail,
     /// The line for the person.
@@ -229,6 +246,8 @@ impl Model {
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
+            saved: Saved::default(),
+            frozen: Frozen::default(),
             detail: Detail::default(),
             notice: None,
             writing: Writing::new(armed),
@@ -244,7 +263,14 @@ impl Model {
             dirty: true,
             settings,
         };
-        model.apply_filter();
+        model.saved.known = std::mem::take(&mut model.settings.saved);
+        match model.settings.view.take() {
+            Some(view) => model.show_saved(&view),
+            None => model.apply_filter(),
+        }
+        if !text.is_empty() && text != model.filter.input.text() {
+            model.set_filter_text(&text);
+        }
         model
     }
 
@@ -325,7 +351,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Fleet(event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
-            fleet(model, event);
+            if let Some(event) = model.hold_back(event) {
+                fleet(model, event);
+            }
             let unknown = model.writing.holder.is_none() || model.writing.may.is_empty();
             if recovered && unknown { vec![Command::AskWho] } else { Vec::new() }
         }
@@ -379,6 +407,15 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.certificates.missing = missing;
             Vec::new()
         }
+        Msg::Pause => {
+            model.dirty |= model.show_pending();
+            Vec::new()
+        }
+        Msg::ViewsEdited(result) => {
+            model.dirty = true;
+            model.views_edited(result);
+            Vec::new()
+        }
         Msg::Filters(filters) => {
             model.filters_read(filters);
             Vec::new()
@@ -420,13 +457,16 @@ const LOOK_AGAIN: usize = 10_000;
 fn tick(model: &mut Model, now: Timestamp) {
     let before = model.now;
     model.now = now;
-    model.dirty |= model.inventory.tick(now);
+    if model.frozen.since.is_none() {
+        model.dirty |= model.inventory.tick(now);
+    }
     model.judge_sources();
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = matches!(model.link, Link::Lost { .. })
         || matches!(model.overlay, Overlay::Strip(_))
         || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
-        || model.writing.armed_until.is_some();
+        || model.writing.armed_until.is_some()
+        || model.frozen.since.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
         .notice

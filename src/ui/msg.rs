@@ -5,6 +5,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
+use crate::config::views::{Edit, SavedView};
 use crate::journal::Record;
 use crate::model::change::Target;
 use crate::model::cluster::Cluster;
@@ -80,6 +81,10 @@ pub enum Msg {
     MayDecide(Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
+    /// No key has come for a moment after a digit.
+    Pause,
+    /// An answer to [`Command::EditViews`]: one's own views as they are now.
+    ViewsEdited(Result<Vec<SavedView>, String>),
     /// An answer to [`Command::ReadFilters`]: the latest first.
     Filters(Vec<String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
@@ -154,6 +159,8 @@ pub enum Command {
     Decide(Box<Decision>),
     /// Read the journal.
     ReadJournal,
+    /// Change one's own saved views.
+    EditViews(Edit),
     /// Read the filters that were typed before.
     ReadFilters,
     /// Remember a filter that was typed.

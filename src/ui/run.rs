@@ -22,6 +22,7 @@ use super::theme::Theme;
 use super::view;
 use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
+use crate::config::views::{self, SavedView};
 use crate::error::{self, Error, Result};
 use crate::journal::{Journal, filters};
 use crate::store::certificates;
@@ -34,6 +35,8 @@ use crate::store::{objects, read, write};
 const FRAME: Duration = Duration::from_millis(33);
 /// Time between two frames after a key: 60 a second.
 const KEY_FRAME: Duration = Duration::from_millis(16);
+/// Without another key for this long after it, a digit was no count.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Messages taken together before the keyboard gets its turn. Each can hold a batch of 512 hosts,
 /// at about 2 µs each.
 const BATCH: usize = 8;
@@ -103,6 +106,7 @@ where
     let mut batch = Vec::with_capacity(BATCH);
     let mut last_frame = Instant::now() - FRAME;
     let (mut typing, mut resized) = (false, false);
+    let mut last_key = Instant::now();
     loop {
         if model.settings.theme != look.theme.name
             && let Some(next) = (look.find)(&model.settings.theme)
@@ -138,7 +142,9 @@ where
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     let Some(msg) = terminal_event(event) else { continue };
-                    typing |= matches!(msg, Msg::Key(_) | Msg::Paste(_));
+                    if matches!(msg, Msg::Key(_) | Msg::Paste(_)) {
+                        (typing, last_key) = (true, Instant::now());
+                    }
                     resized |= matches!(msg, Msg::Resize(..));
                     update(&mut model, msg)
                 }
@@ -146,6 +152,9 @@ where
                 None => return Ok(model),
             },
             () = tokio::time::sleep_until(due), if model.dirty && !model.filtering() => continue,
+            () = tokio::time::sleep_until(last_key + PAUSE), if model.pending_view().is_some() => {
+                update(&mut model, Msg::Pause)
+            }
             _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             () = std::future::ready(()), if model.filtering() => model.filter_step(),
             count = messages.recv_many(&mut batch, BATCH) => {
@@ -301,6 +310,11 @@ impl Executor for Effects {
                     let _ = messages.blocking_send(Msg::Journal(read_journal()));
                 });
             }
+            Command::EditViews(edit) => {
+                self.tasks.spawn_blocking(move || {
+                    let _ = messages.blocking_send(Msg::ViewsEdited(edit_views(edit)));
+                });
+            }
             Command::ReadFilters => {
                 self.tasks.spawn_blocking(move || {
                     let read = filters::own().and_then(|file| filters::read(&file).ok());
@@ -398,6 +412,12 @@ async fn decide(
         certificates::Outcome::Gone => Decided::Gone,
         certificates::Outcome::Failed(_) => Decided::Failed(detail),
     }
+}
+
+/// Changes one's own saved views.
+fn edit_views(edit: views::Edit) -> std::result::Result<Vec<SavedView>, String> {
+    let file = views::own_file().ok_or("there is no home folder to keep views in")?;
+    views::edit(&file, edit).map_err(|error| error::chain(&error))
 }
 
 /// The newest part of this person's journal.

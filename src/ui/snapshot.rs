@@ -95,6 +95,7 @@ impl<E: Executor> Executor for Watched<E> {
         let leaves_traces = matches!(
             command,
             Command::Copy(_) | Command::CopyToTerminal(_) | Command::KeepFilter(_)
+                | Command::EditViews(_)
         );
         if !leaves_traces {
             self.inner.start(command);

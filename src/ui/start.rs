@@ -11,7 +11,7 @@ use super::run::{Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, r
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::Theme;
-use crate::config::{self, Config};
+use crate::config::{self, Config, views};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
 use crate::store::client::{ConnectOptions, connect};
@@ -23,6 +23,8 @@ use crate::tasks::demo::Demo;
 pub struct Show {
     /// The demo fleet instead of the one that the options lead to.
     pub demo: Option<Demo>,
+    /// The saved view to begin with.
+    pub view: Option<String>,
     /// A picture on standard output instead of the terminal, after these keys.
     pub snapshot: Option<(Size, Keys)>,
 }
@@ -53,6 +55,13 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
             .hint("in the explorer, ? while filtering shows the grammar")
         })?;
     }
+    let shared = views::shared_files(&config.views);
+    let (saved, problems) = views::load(views::own_file().as_deref(), &shared);
+    let wrong_views = problems.first().map(ToString::to_string);
+    let view = match &show.view {
+        Some(name) => Some(views::find(&saved, problems, name)?),
+        None => None,
+    };
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
     let connection = if let Some(demo) = show.demo {
@@ -80,6 +89,8 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         ascii: config.ascii || abilities.ascii,
         time_zone: TimeZone::system(),
         seed: uuid::Uuid::new_v4().as_u128(),
+        saved,
+        view,
         config,
     };
     let look = Look { theme, find: Box::new(move |name| load(name).ok()) };
@@ -99,7 +110,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         .size()
         .map_err(|cause| Error::usage("cannot read the terminal's size").because(cause))?;
     let mut model = Model::new(settings, SystemClock.now(), (size.width, size.height));
-    if let Some(note) = note {
+    if let Some(note) = note.or(wrong_views) {
         model.fail(note);
     }
     let mut effects = Effects::start(connection, namespace, sender);

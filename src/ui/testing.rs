@@ -35,6 +35,8 @@ pub(crate) fn settings(config: Config) -> Settings {
         ascii: false,
         time_zone: TimeZone::UTC,
         seed: 7,
+        saved: Vec::new(),
+        view: None,
     }
 }
 

@@ -23,6 +23,7 @@ mod overlay;
 mod pen;
 mod results;
 mod run_dialog;
+mod saved;
 mod sources;
 mod strip;
 mod tree;

@@ -76,6 +76,8 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         }
         Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
+        Overlay::Saved(list) => model.in_saved_list(list, key),
+        Overlay::SaveView(dialog) => model.in_save_dialog(dialog, key),
         Overlay::Copy => copy_menu(model, key),
         Overlay::Help(scroll) => {
             match key.code {
@@ -103,9 +105,11 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
+        Overlay::SaveView(dialog) => dialog.name.insert(text),
         Overlay::None
         | Overlay::Grammar
         | Overlay::Copy
+        | Overlay::Saved(_)
         | Overlay::Run(_)
         | Overlay::Results
         | Overlay::Help(_) => {}
@@ -141,6 +145,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     {
         let count = model.pending.count.unwrap_or(0).saturating_mul(10).saturating_add(value);
         model.pending.count = Some(count.min(MAX_COUNT));
+        return Vec::new();
+    }
+    if key.code == KeyCode::Enter && model.show_pending() {
         return Vec::new();
     }
     let name = actions::key_name(key);
@@ -205,7 +212,10 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Palette => model.overlay = Overlay::Palette(Palette::default()),
         Action::Filter => return model.edit_filter(),
         Action::Pin => model.pin(),
-        Action::Everything => model.clear_filter(),
+        Action::Freeze => model.freeze(),
+        Action::Everything => model.show_everything(),
+        Action::SavedViews => model.list_saved(),
+        Action::SaveView => model.save_view(),
         Action::Problems => {
             model.filter.problems = !model.filter.problems;
             model.apply_filter();

@@ -93,6 +93,15 @@ pub(super) fn draw(
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
         }
+        Overlay::Saved(_) => keys(
+            theme,
+            area,
+            buffer,
+            &[("enter", "show"), ("s", "save this"), ("tab", "next key"), ("d", "remove"), ("esc", "close")],
+        ),
+        Overlay::SaveView(_) => {
+            keys(theme, area, buffer, &[("enter", "save"), ("tab", "next key"), ("esc", "leave")]);
+        }
         Overlay::Help(_) => keys(theme, area, buffer, &[("j k", "scroll"), ("esc", "close")]),
         Overlay::Grammar => keys(theme, area, buffer, &[("any key", "back to the filter")]),
         Overlay::None => hints(model, theme, area, buffer),
@@ -108,6 +117,12 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         &format!("{count}{} ", model.pending.sequence.replace(' ', "")),
         theme.style(Role::Key),
     );
+    if let Some(view) = model.pending_view() {
+        let motion = format!("{count}j");
+        let text = format!("view {}, or a count: {motion}", view.name);
+        pen.put(" enter ", theme.style(Role::Key)).put(&text, theme.style(Role::Muted));
+        return;
+    }
     let host = model.host().is_some() || model.views.now == View::Fleet;
     let requests = model.views.now == View::Certificates;
     for row in ACTIONS.iter().filter(|row| !row.hint.is_empty()) {

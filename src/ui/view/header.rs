@@ -34,6 +34,13 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         let left = until.as_second() - model.now.as_second();
         pen.right(&format!(" armed {} ", duration::short(left)), alert);
     }
+    if let Some(since) = model.frozen.since {
+        let at = since.to_zoned(model.settings.time_zone.clone()).strftime("%H:%M:%S").to_string();
+        let hosts = model.frozen.hosts();
+        let waits = if hosts > 0 { format!(" · {} changed", number(hosts)) } else { String::new() };
+        let forms = [format!("FROZEN since {at}{waits}"), format!("FROZEN {at}"), "FROZEN".to_owned()];
+        fitting(&mut pen, &forms, alert);
+    }
     if area.width >= BADGES_FROM {
         if model.views.now != View::Sources
             && let Some(words) = sources::word(model)
@@ -48,6 +55,9 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     pen.put(" inv-tui ", base.patch(theme.style(Role::Title)));
     if let Some(view) = view(model) {
         pen.put(&format!(" {view} "), theme.style(Role::Selected)).put(" ", base);
+    }
+    if let Some(view) = model.shown_view().filter(|_| model.views.now == View::Fleet) {
+        pen.put(&format!(" {} ", view.name), theme.style(Role::Selected)).put(" ", base);
     }
     if model.settings.production {
         pen.put(" PROD ", alert).put(" ", base);
