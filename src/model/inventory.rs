@@ -22,6 +22,7 @@ mod bits;
 mod counts;
 mod folds;
 mod groups;
+mod keep;
 mod lists;
 mod marks;
 mod roster;

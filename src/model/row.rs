@@ -13,6 +13,7 @@ use super::key::{HostKey, Place, Uid};
 
 mod build;
 mod health;
+mod keep;
 mod run;
 mod text;
 mod trouble;

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod input;
 pub mod journal;
 mod keys;
+pub mod last;
 pub mod marks;
 pub mod orders;
 pub mod palette;
@@ -46,6 +47,7 @@ pub use filter::FilterLine;
 pub use freeze::Frozen;
 pub use journal::Journal;
 pub use keys::copy_choices;
+pub use last::LastFleet;
 pub use palette::Palette;
 pub use run_dialog::RunDialog;
 pub use saved::{SaveDialog, Saved, SavedList};
@@ -78,6 +80,8 @@ pub struct Settings {
     pub seed: u128,
     /// The saved views that there are.
     pub saved: Vec<KnownView>,
+    /// The fleet is kept on disk for the next start.
+    pub keeps: bool,
     /// The one to begin with.
     pub view: Option<SavedView>,
 }
@@ -191,6 +195,8 @@ pub struct Model {
     pub pane: Pane,
     /// The filter line.
     pub filter: FilterLine,
+    /// The last known fleet.
+    pub last: LastFleet,
     /// The saved views.
     pub saved: Saved,
     /// The frozen display.
@@ -246,6 +252,7 @@ impl Model {
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
+            last: LastFleet::default(),
             saved: Saved::default(),
             frozen: Frozen::default(),
             detail: Detail::default(),
@@ -347,8 +354,13 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Tick(now) => {
             tick(model, now);
+            model.wanted_keep()
+        }
+        Msg::Last(event) => {
+            model.last_read(event);
             Vec::new()
         }
+        Msg::Kept(result) => model.part_kept(result),
         Msg::Fleet(event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
             if let Some(event) = model.hold_back(event) {
@@ -463,6 +475,7 @@ fn tick(model: &mut Model, now: Timestamp) {
     model.judge_sources();
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = matches!(model.link, Link::Lost { .. })
+        || model.last.shown.is_some()
         || matches!(model.overlay, Overlay::Strip(_))
         || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
         || model.writing.armed_until.is_some()
@@ -489,6 +502,7 @@ fn tick(model: &mut Model, now: Timestamp) {
 fn fleet(model: &mut Model, event: FleetEvent) {
     match event {
         FleetEvent::Begin { expected } => {
+            model.list_begins();
             model.inventory.begin_resync();
             model.expected = expected.or(model.expected);
             model.link = Link::Listing;
@@ -512,6 +526,7 @@ fn fleet(model: &mut Model, event: FleetEvent) {
                 targets_gone(model);
             }
             model.expected = None;
+            model.list_is_whole();
             model.synced = true;
             model.link = Link::Live;
             model.dirty = true;
@@ -535,6 +550,7 @@ fn fleet(model: &mut Model, event: FleetEvent) {
 }
 
 fn host_changed(model: &mut Model, change: HostChange) -> bool {
+    model.last.changed = true;
     match change {
         HostChange::Apply(record) => {
             let Some(uid) = record.uid() else {

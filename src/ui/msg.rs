@@ -13,9 +13,11 @@ use crate::model::host::Host;
 use crate::model::key::Uid;
 use crate::model::source::Source;
 use crate::store::certificates::CsrEvent;
+use crate::store::last::LastEvent;
 use crate::store::objects::ObjectEvent;
 use crate::store::read::Known;
 use crate::store::watch::FleetEvent;
+use crate::ui::app::last::Keep;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
 #[derive(Debug)]
@@ -81,6 +83,10 @@ pub enum Msg {
     MayDecide(Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
+    /// Something of the fleet that was kept on disk.
+    Last(LastEvent),
+    /// An answer to [`Command::Keep`].
+    Kept(Result<(), String>),
     /// No key has come for a moment after a digit.
     Pause,
     /// An answer to [`Command::EditViews`]: one's own views as they are now.
@@ -159,6 +165,8 @@ pub enum Command {
     Decide(Box<Decision>),
     /// Read the journal.
     ReadJournal,
+    /// Keep a part of the fleet on disk.
+    Keep(Keep),
     /// Change one's own saved views.
     EditViews(Edit),
     /// Read the filters that were typed before.

@@ -2,7 +2,7 @@
 //! and runs the commands outside.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::app::last::Keep;
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
 use super::msg::{Command, Decided, JournalRead, Msg};
@@ -27,6 +28,7 @@ use crate::error::{self, Error, Result};
 use crate::journal::{Journal, filters};
 use crate::store::certificates;
 use crate::store::client::Connection;
+use crate::store::last::{self, Writer};
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::FleetEvent;
 use crate::store::{objects, read, write};
@@ -197,6 +199,9 @@ pub struct Effects {
     /// Stops the order that is on its way.
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
+    /// Where the fleet is kept, and what of it is on its way there.
+    place: Option<last::Place>,
+    writer: Arc<Mutex<Option<Writer>>>,
     /// Who acted last: it remembers which slots of budgets it was granted.
     actor: Option<Actor>,
     tasks: JoinSet<()>,
@@ -204,14 +209,21 @@ pub struct Effects {
 
 impl Effects {
     /// Starts what runs behind the screen: the watch, and the questions who we are and what we
-    /// may do.
+    /// may do. With a place the fleet that is kept there comes first.
     pub fn start(
         connection: Connection,
         namespace: Option<String>,
         messages: mpsc::Sender<Msg>,
+        place: Option<last::Place>,
     ) -> Self {
         let (reconnect, retry) = watch::channel(0);
         let mut tasks = JoinSet::new();
+        if let Some(place) = place.clone().filter(last::Place::is_kept) {
+            let messages = messages.clone();
+            tasks.spawn_blocking(move || {
+                place.read(|event| messages.blocking_send(Msg::Last(event)).is_ok());
+            });
+        }
         let (fleet, mut events) = mpsc::channel::<FleetEvent>(QUEUE);
         let watching = tokio::spawn(crate::store::watch::follow(
             connection.clone(),
@@ -252,8 +264,18 @@ impl Effects {
         follow(&mut tasks, from.clone(), &messages, Msg::Clusters);
         follow(&mut tasks, from, &messages, Msg::Sources);
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
-        let mut effects =
-            Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks };
+        let mut effects = Self {
+            connection,
+            namespace,
+            messages,
+            reconnect,
+            stop,
+            journal,
+            place,
+            writer: Arc::default(),
+            actor: None,
+            tasks,
+        };
         effects.ask_who();
         effects
     }
@@ -308,6 +330,13 @@ impl Executor for Effects {
             Command::ReadJournal => {
                 self.tasks.spawn_blocking(move || {
                     let _ = messages.blocking_send(Msg::Journal(read_journal()));
+                });
+            }
+            Command::Keep(part) => {
+                let (place, writer) = (self.place.clone(), Arc::clone(&self.writer));
+                self.tasks.spawn_blocking(move || {
+                    let result = keep(place, &writer, part).map_err(|cause| cause.to_string());
+                    let _ = messages.blocking_send(Msg::Kept(result));
                 });
             }
             Command::EditViews(edit) => {
@@ -412,6 +441,37 @@ async fn decide(
         certificates::Outcome::Gone => Decided::Gone,
         certificates::Outcome::Failed(_) => Decided::Failed(detail),
     }
+}
+
+/// Keeps a part of the fleet. Parts come one after the other.
+fn keep(place: Option<last::Place>, writer: &Mutex<Option<Writer>>, part: Keep) -> io::Result<()> {
+    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let none = || io::Error::other("there is no place for it");
+    let done = match part {
+        Keep::Begin(made) => place.ok_or_else(none)?.begin(made).map(|new| *writer = Some(new)),
+        Keep::Lines(lines) => writer.as_mut().ok_or_else(none)?.write(&lines),
+        Keep::End(hosts) => writer.take().ok_or_else(none)?.keep(hosts),
+    };
+    if done.is_err() {
+        *writer = None;
+    }
+    done
+}
+
+/// Keeps the whole fleet as it is at the end, if that is worth while.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep_at_end(model: &Model, place: &last::Place) -> io::Result<()> {
+    let Some(made) = model.keeps_at_end() else { return Ok(()) };
+    let mut writer = place.begin(made)?;
+    let (mut slot, mut hosts, mut lines) = (0, 0, Vec::new());
+    while let Some(written) = model.inventory.keep_step(&mut slot, 4_096, &mut lines) {
+        writer.write(&lines)?;
+        lines.clear();
+        hosts += written;
+    }
+    writer.keep(hosts)
 }
 
 /// Changes one's own saved views.

@@ -7,14 +7,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::app::{Model, Settings};
-use super::run::{Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, run};
+use super::run::{
+    Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, keep_at_end, run,
+};
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::Theme;
 use crate::config::{self, Config, views};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
-use crate::store::client::{ConnectOptions, connect};
+use crate::store::client::{ConnectOptions, Connection, connect, connect_unasked};
+use crate::store::last::Place;
 use crate::store::watch;
 use crate::tasks::demo::Demo;
 
@@ -64,6 +67,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     };
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
+    let is_demo = show.demo.is_some();
     let connection = if let Some(demo) = show.demo {
         demo.install().await?;
         let connection = demo.connection();
@@ -75,11 +79,19 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         connection
     } else {
         options.context = options.context.or_else(|| config.context.clone());
-        connect(&options).await?
+        match known(&config, &options, show.snapshot.is_some()).await? {
+            Some(connection) => connection,
+            None => connect(&options).await?,
+        }
     };
     let note = connection.note.clone();
     let namespace = config.namespace.clone();
-    watch::check(&connection, namespace.as_deref()).await?;
+    let keeps = config.last_fleet && !is_demo && show.snapshot.is_none();
+    let place = keeps.then(|| Place::own(&connection, namespace.as_deref())).flatten();
+    // Where a fleet is known it is shown, and what is wrong with the server is said beside it.
+    if !place.as_ref().is_some_and(Place::is_kept) {
+        watch::check(&connection, namespace.as_deref()).await?;
+    }
 
     let settings = Settings {
         production: config.production_contexts.contains(&connection.context),
@@ -90,6 +102,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         time_zone: TimeZone::system(),
         seed: uuid::Uuid::new_v4().as_u128(),
         saved,
+        keeps: place.is_some(),
         view,
         config,
     };
@@ -97,7 +110,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     let (sender, mut messages) = mpsc::channel(QUEUE);
     if let Some((Size { width, height }, keys)) = show.snapshot {
         let model = Model::new(settings, SystemClock.now(), (width, height));
-        let effects = Effects::start(connection, namespace, sender);
+        let effects = Effects::start(connection, namespace, sender, None);
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, look, keys);
@@ -113,17 +126,43 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     if let Some(note) = note.or(wrong_views) {
         model.fail(note);
     }
-    let mut effects = Effects::start(connection, namespace, sender);
+    let mut effects = Effects::start(connection, namespace, sender, place.clone());
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
     let result = tokio::select! {
         result = run(&mut screen.terminal, model, look, EventStream::new(), &mut messages, &mut effects, &SystemClock) => {
-            result.map(|_| EXIT_DONE)
+            result
         }
-        signal = ended => Ok(128 + signal),
+        signal = ended => {
+            give_back();
+            return Ok(128 + signal);
+        }
     };
     give_back();
-    result
+    if let (Ok(model), Some(place)) = (&result, &place) {
+        keep_at_end(model, place).map_err(|cause| {
+            Error::new("cannot keep the fleet for the next start")
+                .because(cause)
+                .hint("last-fleet = false in the configuration leaves it")
+        })?;
+    }
+    result.map(|_| EXIT_DONE)
+}
+
+/// The server whose fleet was kept, without asking it anything: it may be away, and what is known
+/// is to be on the screen at once.
+async fn known(
+    config: &Config,
+    options: &ConnectOptions,
+    picture: bool,
+) -> Result<Option<Connection>> {
+    if !config.last_fleet || picture {
+        return Ok(None);
+    }
+    let connection = connect_unasked(options).await?;
+    Ok(connection.filter(|connection| {
+        Place::own(connection, config.namespace.as_deref()).is_some_and(|place| place.is_kept())
+    }))
 }
 
 fn column(text: &str, at: usize) -> usize {

@@ -36,6 +36,7 @@ pub(crate) fn settings(config: Config) -> Settings {
         time_zone: TimeZone::UTC,
         seed: 7,
         saved: Vec::new(),
+        keeps: false,
         view: None,
     }
 }

@@ -30,6 +30,7 @@ mod tree;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::style::Modifier;
 
 use crate::model::inventory::List;
 use crate::ui::app::{Model, Overlay, View};
@@ -49,6 +50,9 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         View::Certificates => certificates::draw(model, theme, &areas, buffer),
         View::Sources => sources::draw(model, theme, &areas, buffer),
         View::Journal => journal::draw(model, theme, &areas, buffer),
+    }
+    if model.last.shown.is_some() {
+        buffer.set_style(areas.rows, Modifier::DIM);
     }
     detail::draw(model, theme, areas.detail, buffer);
     footer::draw_notice(model, theme, areas.notice, buffer);

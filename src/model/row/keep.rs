@@ -79,7 +79,7 @@ impl HostRow {
 
     fn kept_conditions(&self) -> Vec<Value> {
         let since = self.changed().map(|time| time.to_string());
-        let reason = |type_| if type_ == condition::READY { self.ready_reason() } else { "" };
+        let reason = |type_: &str| if type_ == condition::READY { self.ready_reason() } else { "" };
         [
             (condition::READY, self.ready),
             (condition::SEEN, self.seen),
@@ -120,7 +120,7 @@ mod tests {
     fn what_is_kept_looks_the_same() {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let (mut fleet, mut again) = (Inventory::new(), Inventory::new());
-        for host in sample::fleet(2_000, 3, now) {
+        for host in sample::fleet(2_000, now) {
             fleet.apply(HostRecord::from(&host), now);
         }
         for row in fleet.rows() {

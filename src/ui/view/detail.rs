@@ -210,7 +210,8 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
         (None, None) => {
             rows.maybe("address", row.address());
             rows.maybe("provider id", row.provider_id());
-            rows.styled("details", "loading…", Role::Muted);
+            let word = if model.last.shown.is_some() { "not kept" } else { "loading…" };
+            rows.styled("details", word, Role::Muted);
         }
     }
 }

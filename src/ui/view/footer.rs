@@ -37,6 +37,10 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         (None, Link::Lost { reason, attempts, .. }) => {
             let style = theme.style(Role::Warning);
             pen.put(" ! ", style).put(&format!("attempt {attempts}: {reason}"), style);
+            if model.last.shown.is_some() {
+                let muted = theme.style(Role::Muted);
+                pen.put(" · inv-tui --headless doctor tells what is in the way", muted);
+            }
         }
         (None, _) => {
             let problems = model.inventory.problems();

@@ -137,6 +137,15 @@ fn view(model: &Model) -> Option<String> {
 /// How the connection is, and whether it is lost.
 fn link_text(model: &Model) -> (String, bool) {
     let hosts = model.inventory.len();
+    if let Some(made) = model.last.shown {
+        let age = duration::short(model.now.as_second() - made.as_second());
+        let (word, lost) = match &model.link {
+            Link::Lost { .. } => ("LOST", true),
+            Link::Connecting => ("connecting", false),
+            Link::Listing | Link::Live => ("loading", false),
+        };
+        return (format!("{word} · as of {age} ago, {}", model.clock(made)), lost);
+    }
     match &model.link {
         Link::Connecting => ("connecting".to_owned(), false),
         Link::Listing => {
