@@ -28,6 +28,7 @@ mod marks;
 mod roster;
 mod rows;
 mod search;
+mod tally;
 mod tree;
 mod walk;
 
@@ -35,6 +36,7 @@ pub use counts::Counts;
 pub use folds::Folds;
 pub use lists::List;
 pub use marks::Marked;
+pub use tally::{FacetCounts, Tally};
 pub use tree::{Anchor, Line};
 
 use bits::Bits;

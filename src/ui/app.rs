@@ -5,6 +5,7 @@ pub mod clusters;
 pub mod complete;
 pub mod decide;
 pub mod detail;
+pub mod facets;
 pub mod filter;
 pub mod freeze;
 pub mod ids;
@@ -43,6 +44,7 @@ pub use certificates::Certificates;
 pub use clusters::Clusters;
 pub use decide::Decide;
 pub use detail::Detail;
+pub use facets::Facets;
 pub use filter::FilterLine;
 pub use freeze::Frozen;
 pub use journal::Journal;
@@ -142,6 +144,8 @@ pub enum Pane {
     Tree,
     /// The detail pane.
     Detail,
+    /// The facets.
+    Facets,
 }
 
 /// A line for the person. An error stays until it is dismissed or replaced.
@@ -195,6 +199,8 @@ pub struct Model {
     pub pane: Pane,
     /// The filter line.
     pub filter: FilterLine,
+    /// The facets.
+    pub facets: Facets,
     /// The last known fleet.
     pub last: LastFleet,
     /// The saved views.
@@ -252,6 +258,7 @@ impl Model {
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
+            facets: Facets::default(),
             last: LastFleet::default(),
             saved: Saved::default(),
             frozen: Frozen::default(),
@@ -309,6 +316,7 @@ impl Model {
             && self.link == Link::Live
             && known
             && !self.filter.running
+            && !self.counting()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
             && !self.certificates.sending
@@ -327,6 +335,8 @@ impl Model {
         if self.filter.running && self.inventory.filter_step(FILTER_STEP) {
             self.filter.running = false;
             self.dirty = true;
+            self.facets_are_stale();
+            self.begin_count();
             self.settle();
             self.settle_view();
             return self.wanted_detail();
@@ -354,6 +364,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Tick(now) => {
             tick(model, now);
+            if !model.counting() {
+                model.begin_count();
+            }
             model.wanted_keep()
         }
         Msg::Last(event) => {
@@ -451,6 +464,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
     };
     if model.dirty {
+        model.facets_are_stale();
         model.settle();
         model.settle_view();
         commands.extend(model.wanted_detail());

@@ -159,6 +159,10 @@ where
             }
             _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             () = std::future::ready(()), if model.filtering() => model.filter_step(),
+            () = std::future::ready(()), if model.counting() => {
+                model.count_step();
+                Vec::new()
+            }
             count = messages.recv_many(&mut batch, BATCH) => {
                 if count == 0 {
                     return Ok(model);

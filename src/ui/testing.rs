@@ -107,6 +107,9 @@ pub(crate) fn send(model: &mut Model, msg: Msg) -> Vec<Command> {
     while model.filtering() {
         commands.extend(model.filter_step());
     }
+    while model.counting() {
+        model.count_step();
+    }
     commands
 }
 

@@ -15,6 +15,7 @@ pub mod layout;
 mod certificates;
 mod decide;
 mod detail;
+mod facets;
 mod footer;
 mod header;
 mod journal;
@@ -55,6 +56,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         buffer.set_style(areas.rows, Modifier::DIM);
     }
     detail::draw(model, theme, areas.detail, buffer);
+    facets::draw(model, theme, areas.facets, buffer);
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);
     let in_overlay = overlay::draw(model, theme, areas.body, buffer);

@@ -1,15 +1,15 @@
 //! Values of one label, or states, put into a filter and taken out of it: what a facet does. The
 //! rest of the filter stays as it is.
 
-use super::Filter;
 use super::ast::{Expr, LabelTest, Term};
+use super::{Filter, is_meant};
 
 /// What the values of a facet are values of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Facet {
     /// What `state:` asks for.
     State,
-    /// A label, by the key that stands in the filter.
+    /// A label, by its whole key.
     Label(String),
 }
 
@@ -19,7 +19,7 @@ impl Facet {
         match (self, part) {
             (Self::State, Expr::Term(Term::State(words))) => Some(words.clone()),
             (Self::Label(wanted), Expr::Term(Term::Label { key, test: LabelTest::In(values) }))
-                if wanted == key =>
+                if is_meant(key, wanted) =>
             {
                 Some(values.clone())
             }
@@ -27,10 +27,17 @@ impl Facet {
         }
     }
 
-    fn term(&self, values: Vec<String>) -> Expr {
+    /// A part that asks for these values; the key is written as in `before`, else like this.
+    fn term(&self, values: Vec<String>, before: Option<&Expr>, written: &str) -> Expr {
+        let key = match before {
+            Some(Expr::Term(Term::Label { key, .. })) => key,
+            _ => written,
+        };
         Expr::Term(match self {
             Self::State => Term::State(values),
-            Self::Label(key) => Term::Label { key: key.clone(), test: LabelTest::In(values) },
+            Self::Label(_) => {
+                Term::Label { key: key.to_owned(), test: LabelTest::In(values) }
+            }
         })
     }
 }
@@ -68,16 +75,17 @@ impl Filter {
         )
     }
 
-    /// The same with this value of a facet asked for as well, or not any more.
+    /// The same with this value of a facet asked for as well, or not any more. A label that is not
+    /// asked for yet is written as `written`.
     #[must_use]
-    pub fn toggled(&self, facet: &Facet, value: &str) -> Self {
+    pub fn toggled(&self, facet: &Facet, written: &str, value: &str) -> Self {
         let mut parts = self.parts();
         let Some((at, mut values)) = parts
             .iter()
             .enumerate()
             .find_map(|(at, part)| facet.values(part).map(|values| (at, values)))
         else {
-            parts.push(facet.term(vec![value.to_owned()]));
+            parts.push(facet.term(vec![value.to_owned()], None, written));
             return Self::of_parts(parts);
         };
         match values.iter().position(|known| known == value) {
@@ -89,7 +97,7 @@ impl Filter {
         if values.is_empty() {
             parts.remove(at);
         } else if let Some(part) = parts.get_mut(at) {
-            *part = facet.term(values);
+            *part = facet.term(values, Some(&*part), written);
         }
         Self::of_parts(parts)
     }
@@ -101,7 +109,7 @@ mod tests {
 
     #[test]
     fn values_go_in_and_out_and_the_rest_stays() {
-        let env = Facet::Label("env".to_owned());
+        let env = Facet::Label("inventory.inv-tui.dev/environment".to_owned());
         for (before, facet, value, after) in [
             ("", &env, "prod", "env=prod"),
             ("web", &env, "prod", "web env=prod"),
@@ -110,13 +118,14 @@ mod tests {
             ("env=prod", &env, "prod", ""),
             ("a || b", &env, "prod", "(a || b) env=prod"),
             ("!env=prod", &env, "prod", "env!=prod env=prod"),
+            ("environment=prod", &env, "test", "environment in (prod,test)"),
             ("env=*", &env, "prod", "env=* env=prod"),
             ("", &env, "a b", "env=\"a b\""),
             ("web", &Facet::State, "running", "web state:running"),
             ("state:running", &Facet::State, "stopped", "state:running,stopped"),
         ] {
             let filter = Filter::parse(before).unwrap();
-            let toggled = filter.toggled(facet, value);
+            let toggled = filter.toggled(facet, "env", value);
             assert_eq!(toggled.to_string(), after, "{before}");
             assert_eq!(Filter::parse(after).unwrap(), toggled, "{after}");
             let chosen = toggled.chosen(facet).contains(&value.to_owned());

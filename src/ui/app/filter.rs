@@ -62,9 +62,7 @@ impl Model {
     /// Reads what is typed and begins a pass over the fleet.
     pub(super) fn apply_filter(&mut self) {
         let typed = self.filter.input.text().trim();
-        let parts =
-            [self.filter.pinned.as_str(), typed, if self.filter.problems { PROBLEMS } else { "" }];
-        let text = all_of(parts);
+        let text = self.whole_filter(typed);
         // An error is shown where it stands in what was typed, without the part added here.
         self.filter.error = if typed.is_empty() { None } else { Filter::parse(typed).err() };
         if self.filter.error.is_some() {
@@ -74,6 +72,12 @@ impl Model {
         self.inventory.set_filter(filter.clone(), self.now);
         self.filter.filter = filter;
         self.filter.running = true;
+    }
+
+    /// The filter that is in force with this text on the line.
+    pub(super) fn whole_filter(&self, typed: &str) -> String {
+        let problems = if self.filter.problems { PROBLEMS } else { "" };
+        all_of([&self.filter.pinned, typed, problems])
     }
 
     /// Clears everything but what is pinned.

@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane, filter, views};
+use super::{Model, Overlay, Pane, facets, filter, views};
 use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
@@ -178,6 +178,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Runs an action, whether a key or the palette asked for it.
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    if let Some(commands) = facets::run(model, action, times) {
+        return commands;
+    }
     if let Some(commands) = views::run(model, action, times) {
         return commands;
     }
@@ -205,10 +208,9 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::MarkRange => model.mark_range(),
         Action::MarkAll => model.mark_all(),
         Action::InvertMarks => model.inventory.invert_marks(),
-        Action::NextPane | Action::PreviousPane => {
-            let both = !model.areas().detail.is_empty() && !model.detail.over;
-            model.pane = if both && model.pane == Pane::Tree { Pane::Detail } else { Pane::Tree };
-        }
+        Action::NextPane => model.next_pane(true),
+        Action::PreviousPane => model.next_pane(false),
+        Action::Facets => model.toggle_facets(),
         Action::Palette => model.overlay = Overlay::Palette(Palette::default()),
         Action::Filter => return model.edit_filter(),
         Action::Pin => model.pin(),

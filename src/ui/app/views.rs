@@ -282,10 +282,10 @@ impl Model {
 
     /// Gives the detail pane the keys; where both do not fit it lies over the list.
     pub(super) fn show_detail(&mut self) {
+        self.pane = Pane::Detail;
         if self.areas().detail.is_empty() {
             self.detail.over = true;
         }
-        self.pane = Pane::Detail;
     }
 
     /// The host under the list's cursor, in the tree, with its details.
