@@ -71,6 +71,7 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   get        print hosts for scripts: table, json, yaml, csv, jsonpath
   ansible-inventory  the hosts as Ansible's dynamic inventory
   monitor    tell Prometheus of the hosts, and Alertmanager of their maintenance
+  render     keep files of other programs as the hosts are, by templates
   crds       print or install the resource definitions
   serve      run the embedded API server for others
   config     write, describe or check the configuration file; --paths: what is where
@@ -85,6 +86,9 @@ pub struct Explorer {
     /// Filter to begin with, for example 'env=prod web'
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,
+    /// Saved view to begin with; --filter takes the place of its filter
+    #[arg(long, value_name = "NAME")]
+    pub view: Option<String>,
     /// Theme: auto, one of the built-in ones, or a file in your themes folder
     #[arg(long, value_name = "NAME")]
     pub theme: Option<String>,
@@ -157,6 +161,8 @@ pub enum Task {
     Agent(Box<tasks::agent::AgentArgs>),
     /// Tell Prometheus of the hosts, and Alertmanager of their maintenance
     Monitor(Box<tasks::monitor::MonitorArgs>),
+    /// Keep files of other programs as the hosts are, by templates
+    Render(Box<tasks::render::RenderArgs>),
     /// Run Ansible over ssh for hosts without an agent
     Runner(Box<tasks::runner::RunnerArgs>),
     /// Approve certificate requests of hosts by a written policy
