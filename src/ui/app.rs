@@ -41,7 +41,7 @@ use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
 use crate::ui::keymap::Keymap;
 use crate::ui::msg::{Command, Msg};
-use crate::ui::theme::Theme;
+use crate::ui::theme::{self, Theme};
 use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
@@ -97,6 +97,28 @@ pub struct Settings {
     pub keeps: bool,
     /// The one to begin with.
     pub view: Option<SavedView>,
+}
+
+impl Settings {
+    /// For a server that a context names: the default theme, keys and zone (UTC), and nothing kept.
+    pub fn new(config: Config, context: &str, server: &str) -> Self {
+        Self {
+            config,
+            context: context.to_owned(),
+            server: server.to_owned(),
+            production: false,
+            theme: "night".to_owned(),
+            ascii: false,
+            only_ascii: false,
+            keymap: Keymap::default(),
+            themes: with_auto(theme::names(None)),
+            time_zone: TimeZone::UTC,
+            seed: 7,
+            saved: Vec::new(),
+            keeps: false,
+            view: None,
+        }
+    }
 }
 
 /// How the connection is.
