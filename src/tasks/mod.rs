@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod ansible_inventory;
 pub mod approve;
+pub mod config;
 pub mod crds;
 pub mod csr;
 pub mod decommission;
@@ -20,6 +21,8 @@ pub mod maintain;
 pub mod monitor;
 mod pass;
 mod reach;
+pub mod render;
+mod replace;
 pub mod run;
 pub mod runner;
 pub mod select;
