@@ -32,7 +32,7 @@ impl Output {
     /// Keeps the file as the list is, until `stop` becomes true. Nothing is written before all hosts are
     /// known; what is there stays as long.
     pub(super) async fn keep(
-        self,
+        &self,
         mut published: watch::Receiver<Published>,
         mut stop: watch::Receiver<bool>,
     ) {
