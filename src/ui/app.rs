@@ -2,7 +2,11 @@
 
 pub mod certificates;
 pub mod clusters;
+<<<<<<< HEAD
 pub mod complete;
+=======
+mod configure;
+>>>>>>> h-config
 pub mod decide;
 pub mod detail;
 pub mod facets;
@@ -11,7 +15,6 @@ pub mod freeze;
 pub mod ids;
 pub mod input;
 pub mod journal;
-mod configure;
 pub mod jump;
 mod keys;
 pub mod last;
@@ -267,7 +270,7 @@ pub struct Model {
     /// A theme that was asked for.
     theme_wanted: Option<String>,
     /// A theme that was read, to draw with from now on.
-    pub new_theme: Option<Theme>,
+    pub new_theme: Option<Box<Theme>>,
     /// A page that could not be opened and is being copied: the page, and why.
     copied_instead: Option<String>,
     /// A program to give the terminal to, word by word.
@@ -397,6 +400,7 @@ impl Model {
 }
 
 /// Takes a message, changes the state, and returns what is to be done outside.
+#[expect(clippy::too_many_lines, reason = "one arm for each message")]
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     let mut commands = match msg {
         Msg::Key(key) => {
@@ -521,7 +525,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Theme { name, result } => {
             model.dirty = true;
-            model.theme_read(name, result.map(|theme| *theme));
+            model.theme_read(name, result);
             Vec::new()
         }
         Msg::Browsed { url, result } => {

@@ -8,8 +8,8 @@ use super::header::BADGES_FROM;
 use super::pen::Pen;
 use super::{decide, results, run_dialog, sources, strip};
 use crate::ui::actions::Needs;
-use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::app::jump;
+use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
