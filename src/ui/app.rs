@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod clusters;
+pub mod columns;
 pub mod decide;
 pub mod detail;
 pub mod filter;
@@ -12,8 +13,9 @@ mod keys;
 pub mod marks;
 pub mod orders;
 pub mod palette;
+pub mod picker;
 pub mod run_dialog;
-mod shaping;
+pub mod shaping;
 pub mod sources;
 pub mod strip;
 mod tree;
@@ -36,12 +38,14 @@ use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
 pub use clusters::Clusters;
+pub use columns::Columns;
 pub use decide::Decide;
 pub use detail::Detail;
 pub use filter::FilterLine;
 pub use journal::Journal;
 pub use keys::copy_choices;
 pub use palette::Palette;
+pub use picker::Picker;
 pub use run_dialog::RunDialog;
 pub use sources::Sources;
 pub use strip::Strip;
@@ -111,6 +115,8 @@ pub enum Overlay {
     Results,
     /// The palette.
     Palette(Palette),
+    /// The choice of columns, or of what the tree is grouped by.
+    Pick(Box<Picker>),
     /// The copy menu.
     Copy,
     /// The help, scrolled down by lines.
@@ -153,6 +159,10 @@ pub struct Model {
     pub folds: Folds,
     /// How hosts are shown.
     shape: Shape,
+    /// The columns behind the name.
+    columns: Columns,
+    /// What was open under other groupings.
+    memory: shaping::Memory,
     /// The node under the cursor.
     pub cursor: Option<NodeKey>,
     /// The node on the first line of the tree pane.
@@ -215,7 +225,9 @@ impl Model {
             size,
             inventory: Inventory::new(),
             folds: Folds::default(),
+            memory: shaping::Memory::new(&Shape::default().group),
             shape: Shape::default(),
+            columns: Columns::default(),
             cursor: None,
             top: None,
             link: Link::Connecting,
@@ -244,6 +256,7 @@ impl Model {
             settings,
         };
         model.apply_filter();
+        model.reset_columns();
         model
     }
 
@@ -274,7 +287,7 @@ impl Model {
         self.synced
             && self.link == Link::Live
             && known
-            && !self.filter.running
+            && !self.filtering()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
             && !self.certificates.sending
@@ -283,21 +296,27 @@ impl Model {
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
     }
 
-    /// Whether a filter pass has to go on ([`Model::filter_step`]).
+    /// Whether a filter pass, another grouping or another order has to go on
+    /// ([`Model::filter_step`]).
     pub fn filtering(&self) -> bool {
-        self.filter.running
+        self.filter.running || self.shaping()
     }
 
-    /// Goes on with the filter pass; the frame is due when it is done.
+    /// Goes on with the filter pass, then with what else is to be made in steps; the frame is due
+    /// when it is done.
     pub fn filter_step(&mut self) -> Vec<Command> {
-        if self.filter.running && self.inventory.filter_step(FILTER_STEP) {
+        if self.filter.running {
+            if !self.inventory.filter_step(FILTER_STEP) {
+                return Vec::new();
+            }
             self.filter.running = false;
             self.dirty = true;
             self.settle();
             self.settle_view();
-            return self.wanted_detail();
+        } else {
+            self.shape_step();
         }
-        Vec::new()
+        if self.dirty { self.wanted_detail() } else { Vec::new() }
     }
 }
 
