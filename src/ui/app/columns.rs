@@ -8,7 +8,6 @@ use std::borrow::Cow;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::shaping::DISPLAY;
 use super::{Model, View};
 use crate::model::column::{Column, WIDE};
 use crate::model::inventory::Line;
@@ -18,6 +17,8 @@ use crate::model::shape::{Form, Level, Shape};
 /// What is shown where nobody chose: what `get` shows, the state first, since on a narrow screen
 /// the last ones do not fit.
 const DEFAULT: &str = "state,region,cluster,role,address,age";
+/// The column of the name that people see, which stands before the others in any case.
+pub const DISPLAY: &str = "display";
 /// Columns of the screen between two columns.
 pub const GAP: usize = 2;
 /// The name is at least this wide.
@@ -69,13 +70,22 @@ impl Columns {
         let seen = |number: usize| self.seen.get(number).copied().unwrap_or(0);
         let all: usize = (1..=self.shown.len()).map(|number| seen(number) + GAP).sum();
         let name = seen(0).max(NAME_MIN).next_multiple_of(NAME_STEP);
-        // Of a name that takes too much the end goes, before a column does.
-        let most = if name + all <= width { width } else { (width * 9 / 20).max(NAME_MIN) };
-        let name = name.min(most).min(width);
+        let rest = width.saturating_sub(all);
+        let name = if rest >= seen(0).max(NAME_MIN) {
+            // Everything fits, though perhaps without the room for longer names.
+            name.min(rest)
+        } else {
+            // Of a name that takes too much the end goes, before a column does.
+            name.min((width * 9 / 20).max(NAME_MIN)).min(width)
+        };
         let (mut used, mut cells) = (name, Vec::new());
         for number in self.first..self.shown.len() {
-            let wide = seen(number + 1);
-            if used + GAP + wide > width {
+            let mut wide = seen(number + 1);
+            if cells.is_empty() {
+                // One is always there, cut if it must be.
+                wide = wide.min(width.saturating_sub(used + GAP));
+            }
+            if used + GAP + wide > width || wide == 0 {
                 break;
             }
             used += GAP + wide;
@@ -245,9 +255,7 @@ impl Model {
     /// Chooses the column this many to the right.
     pub(super) fn choose_column(&mut self, by: isize) {
         let last = self.columns.shown.len();
-        let now = self.columns.chosen.map_or(0, |chosen| chosen.saturating_add_signed(by));
-        // The first press chooses the one that would be next to the name.
-        let now = if self.columns.chosen.is_none() { usize::from(by > 0) } else { now };
+        let now = self.columns.chosen.unwrap_or(0).saturating_add_signed(by);
         self.columns.chosen = Some(now.min(last));
     }
 }

@@ -5,8 +5,9 @@ use fuzzy_matcher::FuzzyMatcher;
 use fuzzy_matcher::skim::SkimMatcherV2;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::columns::DISPLAY;
 use super::input::Input;
-use super::shaping::{DISPLAY, not_kept};
+use super::shaping::not_kept;
 use crate::model::column::{self, Column};
 use crate::model::inventory::Inventory;
 use crate::model::shape::{Level, Shape};
@@ -139,7 +140,7 @@ impl Picker {
     }
 
     /// Switches the entry under the cursor, or takes what is typed. It goes to the end of those
-    /// that are on, or behind them.
+    /// that are on, or right behind them.
     fn switch(&mut self) {
         let number = self.found().get(self.chosen).map(|(number, ..)| *number);
         let item = match number {
@@ -149,12 +150,14 @@ impl Picker {
                 Err(_) => return,
             },
         };
-        let item = Item { on: !item.on, ..item };
+        let on = !item.on;
+        let item = Item { on, ..item };
         let end = self.items.iter().filter(|item| item.on).count();
         self.items.insert(end, item);
         self.touched = true;
         self.input = Input::default();
-        self.chosen = end;
+        // What is on can be moved at once; from what is off one goes on to the next.
+        self.chosen = if on { end } else { number.unwrap_or(end) };
     }
 
     /// Moves the entry under the cursor among those that are on.

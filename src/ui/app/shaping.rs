@@ -1,6 +1,7 @@
 //! The shape in which hosts are shown: from tree to table and back, another grouping, another
 //! order. The cursor stays on its host through all of them.
 
+use super::columns::DISPLAY;
 use super::picker::{Picker, What};
 use super::{Model, Overlay, Pane};
 use crate::model::column::Column;
@@ -170,7 +171,7 @@ impl Model {
         self.set_shape(Shape { sort, ..self.shape.clone() });
     }
 
-    /// What a host shows in the first column, and how it is ordered by it.
+    /// Runs what changes the shape; false for any other action.
     pub(super) fn in_shape(&mut self, action: Action, times: isize) -> bool {
         let one = |level: Level| vec![level];
         match action {
@@ -229,15 +230,12 @@ impl Model {
         }
     }
 
-    /// The host of a row of the table that is shown; for tests and the screen.
+    /// The hosts on the lines of the table.
     pub fn table_rows(&self, height: usize) -> Vec<&HostRow> {
         let top = self.views.table.top.as_ref();
         top.map(|top| self.inventory.list_window(List::Table, top, height)).unwrap_or_default()
     }
 }
-
-/// The column of the name that people see.
-pub(super) const DISPLAY: &str = "display";
 
 /// What a text that was typed in the palette chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -128,7 +128,8 @@ fn view(model: &Model) -> Option<String> {
 /// being made.
 fn shape(model: &Model) -> Option<String> {
     if model.shaping() {
-        return Some("…".to_owned());
+        let regroups = model.shape().group != model.inventory.grouping();
+        return Some(if regroups { "grouping…" } else { "sorting…" }.to_owned());
     }
     if model.in_table() {
         return Some("Table".to_owned());

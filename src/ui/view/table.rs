@@ -12,7 +12,7 @@ use super::pen::Pen;
 use super::tree::{empty, sign};
 use crate::model::column::Column;
 use crate::model::row::HostRow;
-use crate::ui::app::columns::{Fit, GAP, host_indent, title};
+use crate::ui::app::columns::{DISPLAY, Fit, GAP, host_indent, title};
 use crate::ui::app::{Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
@@ -53,20 +53,16 @@ pub(super) fn titles(
 ) {
     let muted = theme.style(Role::Muted);
     let sort = model.shape().sort.as_ref().filter(|_| model.in_table());
-    let arrow = |column: Option<&Column>| match sort {
-        Some(sort)
-            if column
-                .map_or("display", Column::title)
-                .eq_ignore_ascii_case(sort.column.title()) =>
-        {
-            if sort.descending {
-                "↓"
-            } else {
-                "↑"
-            }
-        }
-        None if column.is_none() && model.in_table() => "↑",
-        _ => "",
+    let by = |column: Option<&Column>| match (sort, column) {
+        (Some(sort), Some(column)) => sort.column == *column,
+        (Some(sort), None) => sort.column.to_string() == DISPLAY,
+        (None, column) => column.is_none() && model.in_table(),
+    };
+    let down = sort.is_some_and(|sort| sort.descending);
+    let arrow = |column| match (by(column), down) {
+        (false, _) => "",
+        (true, false) => "↑",
+        (true, true) => "↓",
     };
     let style = |number: usize, arrow: &str| {
         let style = if arrow.is_empty() { muted } else { theme.style(Role::Key) };
@@ -127,7 +123,7 @@ pub(super) fn host(
     for (number, width) in &fit.cells {
         let Some(column) = model.columns().shown().get(*number) else { continue };
         let style = match column.title() {
-            "STATE" | "HEALTH" => health,
+            "STATE" | "HEALTH" if column.label_key().is_none() => health,
             _ if is_sorted(model, column) => theme.style(Role::Text),
             _ => muted,
         };

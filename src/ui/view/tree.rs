@@ -127,15 +127,16 @@ fn group(
     let parts: Vec<(Health, String)> = Health::ALL
         .into_iter()
         .filter(|health| of(*health) > 0)
-        .map(|health| (health, format!("  {} {}", sign(health).1, number(of(health) as usize))))
+        .map(|health| (health, format!(" {} {}", sign(health).1, number(of(health) as usize))))
         .collect();
-    let short: usize = parts.iter().map(|(_, text)| text.width()).sum();
+    let tight: usize = parts.iter().map(|(_, text)| text.width()).sum();
+    let short = tight + parts.len();
     let bar_width = match area.width {
         0..60 => 0,
         60..140 => 8,
         _ => 16,
     };
-    if pen.left() > short + bar_width + 2 && bar_width > 0 {
+    if pen.left() >= tight + bar_width + 2 && bar_width > 0 {
         pen.skip(2);
         for health in bar(Health::ALL.map(of), bar_width) {
             // What needs nobody is a line; the rest is told by its sign, without colours too.
@@ -144,9 +145,12 @@ fn group(
         }
     }
     let long: usize = parts.iter().map(|(health, _)| 1 + health.as_str().len()).sum();
-    let words = short + long <= pen.left();
+    let (words, roomy) = (short + long <= pen.left(), short <= pen.left());
     for (health, text) in &parts {
         let style = theme.style(sign(*health).0);
+        if roomy {
+            pen.put(" ", style);
+        }
         // A number that is cut is a wrong number: what does not fit is left out.
         if pen.left() < text.width() {
             break;
