@@ -32,8 +32,8 @@ use crate::store::{objects, read, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
-/// Time between two frames after a key: 60 a second.
-const KEY_FRAME: Duration = Duration::from_millis(16);
+/// Time between two frames after a key: nobody waits for the frame that a change has just had.
+const KEY_FRAME: Duration = Duration::from_millis(8);
 /// Messages taken together before the keyboard gets its turn. Each can hold a batch of 512 hosts,
 /// at about 2 µs each.
 const BATCH: usize = 8;
