@@ -185,6 +185,13 @@ impl Model {
         }
     }
 
+    /// Forgets how wide names were: they stand elsewhere now.
+    pub(super) fn forget_name(&mut self) {
+        if let Some(name) = self.columns.seen.first_mut() {
+            *name = 0;
+        }
+    }
+
     /// Begins anew with the columns of the shape. The one that was chosen stays chosen.
     pub(super) fn reset_columns(&mut self) {
         let shown = of_shape(&self.shape);

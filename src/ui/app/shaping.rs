@@ -65,6 +65,9 @@ impl Model {
             self.inventory.set_sort(shape.sort.as_ref());
         }
         self.shape = shape;
+        if turns {
+            self.forget_name();
+        }
         self.reset_columns();
         self.dirty = true;
         // A small fleet is there at once.
@@ -114,6 +117,7 @@ impl Model {
             self.cursor = Some(NodeKey::Host(uid));
         }
         self.top = None;
+        self.forget_name();
         self.reset_columns();
     }
 

@@ -73,7 +73,7 @@ fn every_cell_stands_under_its_title_whatever_the_name() {
 fn ascii_shows_the_same_without_another_sign() {
     let mut model = with_hosts(empty(60, 20), busy());
     model.settings.ascii = true;
-    for keys in ["", "zR", "t<ctrl-w>4<shift-right>OI", "C"] {
+    for keys in ["", "zR", "t<ctrl-w>8<shift-right>OI", "C"] {
         press(&mut model, keys);
         let text = screen(&model);
         let odd: String = text.chars().filter(|c| !c.is_ascii()).collect();
