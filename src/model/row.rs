@@ -13,16 +13,23 @@ use super::key::{HostKey, Place, Uid};
 
 mod build;
 mod health;
+mod keep;
 mod run;
 mod text;
+mod trouble;
 
 pub use health::Health;
 pub use run::{RowRun, Tasks};
 pub use text::RowText;
+pub use trouble::Trouble;
 
 /// A hold that begins this much in the future counts as begun: whoever wrote it may have a clock
 /// that is a little ahead of ours, and a host just put into maintenance must show it.
 pub const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(2);
+
+/// Under this key stand the sources of a host beside its labels, see [`Built`]. No label has it: it ends
+/// with a slash.
+pub(crate) const KNOWN_BY: &str = "status.sources/";
 
 /// Most characters of a display name that are kept; the rest becomes one `…`.
 pub const MAX_DISPLAY: usize = 128;
@@ -70,7 +77,7 @@ pub(crate) struct Built {
     /// The row.
     pub(crate) row: HostRow,
     /// Labels as numbers of the interner, in the order of their keys; behind them what the spec
-    /// says and no label mirrors, as if it were a label.
+    /// says and no label mirrors, as if it were a label, and the sources that the label does not name.
     pub(crate) pairs: Vec<(Symbol, Symbol)>,
 }
 

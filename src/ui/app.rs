@@ -3,18 +3,25 @@
 pub mod certificates;
 pub mod clusters;
 pub mod columns;
+pub mod complete;
 pub mod decide;
 pub mod detail;
+pub mod facets;
 pub mod filter;
+pub mod freeze;
 pub mod ids;
 pub mod input;
 pub mod journal;
+mod configure;
+pub mod jump;
 mod keys;
+pub mod last;
 pub mod marks;
 pub mod orders;
 pub mod palette;
 pub mod picker;
 pub mod run_dialog;
+pub mod saved;
 pub mod shaping;
 pub mod sources;
 pub mod strip;
@@ -27,26 +34,34 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::config::Config;
+use crate::config::views::{KnownView, SavedView};
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
 use crate::model::shape::Shape;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
+use crate::ui::keymap::Keymap;
 use crate::ui::msg::{Command, Msg};
+use crate::ui::theme::Theme;
 use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
 pub use clusters::Clusters;
 pub use columns::Columns;
+pub use configure::with_auto;
 pub use decide::Decide;
 pub use detail::Detail;
+pub use facets::Facets;
 pub use filter::FilterLine;
+pub use freeze::Frozen;
 pub use journal::Journal;
 pub use keys::copy_choices;
+pub use last::LastFleet;
 pub use palette::Palette;
 pub use picker::Picker;
 pub use run_dialog::RunDialog;
+pub use saved::{SaveDialog, Saved, SavedList};
 pub use sources::Sources;
 pub use strip::Strip;
 pub use views::{View, Views};
@@ -70,10 +85,22 @@ pub struct Settings {
     pub theme: String,
     /// Draw with ASCII characters only.
     pub ascii: bool,
+    /// The terminal can show nothing but ASCII, whatever the configuration says.
+    pub only_ascii: bool,
+    /// The keys in force.
+    pub keymap: Keymap,
+    /// Names of all themes, a person's own ones too.
+    pub themes: Vec<String>,
     /// Zone of the times on the screen.
     pub time_zone: TimeZone,
     /// What names of orders are made from; no other program has it.
     pub seed: u128,
+    /// The saved views that there are.
+    pub saved: Vec<KnownView>,
+    /// The fleet is kept on disk for the next start.
+    pub keeps: bool,
+    /// The one to begin with.
+    pub view: Option<SavedView>,
 }
 
 /// How the connection is.
@@ -117,8 +144,14 @@ pub enum Overlay {
     Palette(Palette),
     /// The choice of columns, or of what the tree is grouped by.
     Pick(Box<Picker>),
+    /// The list of saved views.
+    Saved(SavedList),
+    /// The dialog that saves a view.
+    SaveView(SaveDialog),
     /// The copy menu.
     Copy,
+    /// The pages of a host, to choose from.
+    Browse(Vec<jump::Page>),
     /// The help, scrolled down by lines.
     Help(usize),
 }
@@ -130,6 +163,8 @@ pub enum Pane {
     Tree,
     /// The detail pane.
     Detail,
+    /// The facets.
+    Facets,
 }
 
 /// A line for the person. An error stays until it is dismissed or replaced.
@@ -187,6 +222,14 @@ pub struct Model {
     pub pane: Pane,
     /// The filter line.
     pub filter: FilterLine,
+    /// The facets.
+    pub facets: Facets,
+    /// The last known fleet.
+    pub last: LastFleet,
+    /// The saved views.
+    pub saved: Saved,
+    /// The frozen display.
+    pub frozen: Frozen,
     /// The detail pane.
     pub detail: Detail,
     /// The line for the person.
@@ -209,6 +252,16 @@ pub struct Model {
     pub wanted: Option<Action>,
     /// When `ctrl-c` was pressed; again within three seconds quits.
     quit_armed: Option<Timestamp>,
+    /// A theme that was asked for.
+    theme_wanted: Option<String>,
+    /// A theme that was read, to draw with from now on.
+    pub new_theme: Option<Theme>,
+    /// A page that could not be opened and is being copied: the page, and why.
+    copied_instead: Option<String>,
+    /// A program to give the terminal to, word by word.
+    pub outside: Option<Vec<String>>,
+    /// It is over as soon as the terminal is ours again.
+    pub leaving: bool,
     /// Something behind the screen broke: the reason to end with.
     pub broken: Option<String>,
     /// Something visible has changed since the last frame.
@@ -240,6 +293,10 @@ impl Model {
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
+            facets: Facets::default(),
+            last: LastFleet::default(),
+            saved: Saved::default(),
+            frozen: Frozen::default(),
             detail: Detail::default(),
             notice: None,
             writing: Writing::new(armed),
@@ -251,11 +308,23 @@ impl Model {
             pending: keys::Pending::default(),
             wanted: None,
             quit_armed: None,
+            theme_wanted: None,
+            new_theme: None,
+            copied_instead: None,
+            outside: None,
+            leaving: false,
             broken: None,
             dirty: true,
             settings,
         };
-        model.apply_filter();
+        model.saved.known = std::mem::take(&mut model.settings.saved);
+        match model.settings.view.take() {
+            Some(view) => model.show_saved(&view),
+            None => model.apply_filter(),
+        }
+        if !text.is_empty() && text != model.filter.input.text() {
+            model.set_filter_text(&text);
+        }
         model.reset_columns();
         model
     }
@@ -288,8 +357,10 @@ impl Model {
             && self.link == Link::Live
             && known
             && !self.filtering()
+            && !self.counting()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
+            && self.theme_wanted.is_none()
             && !self.certificates.sending
             && self.sources.told()
             && self.writing.going.is_none()
@@ -311,6 +382,8 @@ impl Model {
             }
             self.filter.running = false;
             self.dirty = true;
+            self.facets_are_stale();
+            self.begin_count();
             self.settle();
             self.settle_view();
         } else {
@@ -339,11 +412,21 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Tick(now) => {
             tick(model, now);
+            if !model.counting() {
+                model.begin_count();
+            }
+            model.wanted_keep()
+        }
+        Msg::Last(event) => {
+            model.last_read(event);
             Vec::new()
         }
+        Msg::Kept(result) => model.part_kept(result),
         Msg::Fleet(event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
-            fleet(model, event);
+            if let Some(event) = model.hold_back(event) {
+                fleet(model, event);
+            }
             let unknown = model.writing.holder.is_none() || model.writing.may.is_empty();
             if recovered && unknown { vec![Command::AskWho] } else { Vec::new() }
         }
@@ -397,17 +480,57 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.certificates.missing = missing;
             Vec::new()
         }
+        Msg::Pause => {
+            model.dirty |= model.show_pending();
+            Vec::new()
+        }
+        Msg::ViewsEdited(result) => {
+            model.dirty = true;
+            model.views_edited(result);
+            Vec::new()
+        }
+        Msg::Filters(filters) => {
+            model.filters_read(filters);
+            Vec::new()
+        }
         Msg::Journal(result) => {
             model.dirty |= model.journal.take(result, model.now);
             Vec::new()
         }
         Msg::NoDesktop(text) => vec![Command::CopyToTerminal(text)],
         Msg::Copied(result) => {
+            let instead = model.copied_instead.take().map(|text| format!("{text} · "));
+            let instead = instead.unwrap_or_default();
             match result {
-                Ok(place) => model.say(format!("copied to {place}")),
-                Err(problem) => model.fail(format!("cannot copy: {problem}")),
+                Ok(place) => model.say(format!("{instead}copied to {place}")),
+                Err(problem) => model.fail(format!("{instead}cannot copy: {problem}")),
             }
             model.dirty = true;
+            Vec::new()
+        }
+        Msg::Configured(result) => {
+            model.dirty = true;
+            model.configured(result)
+        }
+        Msg::Themes(names) => {
+            model.dirty = true;
+            model.themes_changed(names)
+        }
+        Msg::Theme { name, result } => {
+            model.dirty = true;
+            model.theme_read(name, result.map(|theme| *theme));
+            Vec::new()
+        }
+        Msg::Browsed { url, result } => {
+            model.dirty = true;
+            model.browsed(url, result)
+        }
+        Msg::Returned(result) => {
+            model.dirty = true;
+            match result {
+                Ok(text) => model.say(text),
+                Err(text) => model.fail(text),
+            }
             Vec::new()
         }
         Msg::TaskEnded { name, problem } => {
@@ -416,6 +539,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
     };
     if model.dirty {
+        model.facets_are_stale();
         model.settle();
         model.settle_view();
         commands.extend(model.wanted_detail());
@@ -434,13 +558,17 @@ const LOOK_AGAIN: usize = 10_000;
 fn tick(model: &mut Model, now: Timestamp) {
     let before = model.now;
     model.now = now;
-    model.dirty |= model.inventory.tick(now);
+    if model.frozen.since.is_none() {
+        model.dirty |= model.inventory.tick(now);
+    }
     model.judge_sources();
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = matches!(model.link, Link::Lost { .. })
+        || model.last.shown.is_some()
         || matches!(model.overlay, Overlay::Strip(_))
         || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
-        || model.writing.armed_until.is_some();
+        || model.writing.armed_until.is_some()
+        || model.frozen.since.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
         .notice
@@ -463,6 +591,7 @@ fn tick(model: &mut Model, now: Timestamp) {
 fn fleet(model: &mut Model, event: FleetEvent) {
     match event {
         FleetEvent::Begin { expected } => {
+            model.list_begins();
             model.inventory.begin_resync();
             model.expected = expected.or(model.expected);
             model.link = Link::Listing;
@@ -486,6 +615,7 @@ fn fleet(model: &mut Model, event: FleetEvent) {
                 targets_gone(model);
             }
             model.expected = None;
+            model.list_is_whole();
             model.synced = true;
             model.link = Link::Live;
             model.dirty = true;
@@ -509,6 +639,7 @@ fn fleet(model: &mut Model, event: FleetEvent) {
 }
 
 fn host_changed(model: &mut Model, change: HostChange) -> bool {
+    model.last.changed = true;
     match change {
         HostChange::Apply(record) => {
             let Some(uid) = record.uid() else {

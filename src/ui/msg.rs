@@ -5,6 +5,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
+use crate::config::views::{Edit, SavedView};
 use crate::journal::Record;
 use crate::model::change::Target;
 use crate::model::cluster::Cluster;
@@ -12,9 +13,13 @@ use crate::model::host::Host;
 use crate::model::key::Uid;
 use crate::model::source::Source;
 use crate::store::certificates::CsrEvent;
+use crate::store::last::LastEvent;
 use crate::store::objects::ObjectEvent;
 use crate::store::read::Known;
 use crate::store::watch::FleetEvent;
+use crate::ui::app::last::Keep;
+use crate::ui::configured::Configured;
+use crate::ui::theme::Theme;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
 #[derive(Debug)]
@@ -80,10 +85,41 @@ pub enum Msg {
     MayDecide(Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
+    /// Something of the fleet that was kept on disk.
+    Last(LastEvent),
+    /// An answer to [`Command::Keep`].
+    Kept(Result<(), String>),
+    /// No key has come for a moment after a digit.
+    Pause,
+    /// An answer to [`Command::EditViews`]: one's own views as they are now.
+    ViewsEdited(Result<Vec<SavedView>, String>),
+    /// An answer to [`Command::ReadFilters`]: the latest first.
+    Filters(Vec<String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
     Copied(Result<&'static str, String>),
+    /// The configuration file has changed: what it says now, or everything that is wrong with it.
+    Configured(Result<Box<Configured>, String>),
+    /// A person's own themes have changed: the names of all themes.
+    Themes(Vec<String>),
+    /// An answer to [`Command::Theme`].
+    Theme {
+        /// The name that was asked for.
+        name: String,
+        /// The theme, or why there is none.
+        result: Result<Box<Theme>, String>,
+    },
+    /// An answer to [`Command::Browse`].
+    Browsed {
+        /// The address.
+        url: String,
+        /// Whether it was opened.
+        result: Result<(), String>,
+    },
+    /// An answer to [`Command::Outside`]: the terminal is ours again, and what the program ended
+    /// with; the error is one to look at.
+    Returned(Result<String, String>),
     /// A task behind the screen has ended that never should.
     TaskEnded {
         /// Which one.
@@ -118,7 +154,7 @@ pub struct JournalRead {
 }
 
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (three), `Act` (one for each step), `Stop`, `Reconnect` and `Quit` (none).
+/// `AskWho` (three), `Act` (one for each step), `Stop`, `KeepFilter`, `Reconnect` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -152,10 +188,24 @@ pub enum Command {
     Decide(Box<Decision>),
     /// Read the journal.
     ReadJournal,
+    /// Keep a part of the fleet on disk.
+    Keep(Keep),
+    /// Change one's own saved views.
+    EditViews(Edit),
+    /// Read the filters that were typed before.
+    ReadFilters,
+    /// Remember a filter that was typed.
+    KeepFilter(String),
     /// Put text on the clipboard.
     Copy(String),
     /// Hand text to the terminal's clipboard.
     CopyToTerminal(String),
+    /// Read a theme.
+    Theme(String),
+    /// Open an address in a browser.
+    Browse(String),
+    /// Give the terminal to a program, named word by word, until it ends.
+    Outside(Vec<String>),
     /// Ask the server who we are and what we may do.
     AskWho,
     /// Try to reach the server now.

@@ -2,7 +2,7 @@
 //! and runs the commands outside.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -15,17 +15,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::app::last::Keep;
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
+use super::configured::Looks;
 use super::msg::{Command, Decided, JournalRead, Msg};
+use super::reload::{self, Reload};
 use super::theme::Theme;
-use super::view;
+use super::{outside, terminal, view};
 use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
+use crate::config::views::{self, SavedView};
 use crate::error::{self, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Journal, filters};
 use crate::store::certificates;
 use crate::store::client::Connection;
+use crate::store::last::{self, Writer};
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::FleetEvent;
 use crate::store::{objects, read, write};
@@ -34,6 +39,8 @@ use crate::store::{objects, read, write};
 const FRAME: Duration = Duration::from_millis(33);
 /// Time between two frames after a key: nobody waits for the frame that a change has just had.
 const KEY_FRAME: Duration = Duration::from_millis(8);
+/// Without another key for this long after it, a digit was no count.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Messages taken together before the keyboard gets its turn. Each can hold a batch of 512 hosts,
 /// at about 2 µs each.
 const BATCH: usize = 8;
@@ -69,25 +76,18 @@ impl Clock for SystemClock {
     }
 }
 
-/// Finds a theme by name.
-pub type FindTheme = Box<dyn Fn(&str) -> Option<Theme> + Send>;
+/// Time between two frames while nobody types and nothing is to move.
+const STILL_FRAME: Duration = Duration::from_millis(500);
 
-/// The theme in use, and how another one is found.
-pub struct Look {
-    /// The theme in use.
-    pub theme: Theme,
-    /// Finds a theme by name.
-    pub find: FindTheme,
-}
-
-/// Runs the explorer until it is left. Returns the state that it ended with.
+/// Runs the explorer until it is left, or has to give the terminal to another program
+/// ([`Model::outside`]). Returns the state that it ended with.
 ///
 /// # Errors
 /// The terminal cannot be read or written, or a task behind the screen has ended.
 pub async fn run<B: Backend>(
-    terminal: &mut Terminal<B>,
+    screen: &mut Terminal<B>,
     mut model: Model,
-    mut look: Look,
+    theme: &mut Theme,
     events: impl Stream<Item = io::Result<Event>>,
     messages: &mut mpsc::Receiver<Msg>,
     executor: &mut impl Executor,
@@ -103,26 +103,29 @@ where
     let mut batch = Vec::with_capacity(BATCH);
     let mut last_frame = Instant::now() - FRAME;
     let (mut typing, mut resized) = (false, false);
+    let mut last_key = Instant::now();
     loop {
-        if model.settings.theme != look.theme.name
-            && let Some(next) = (look.find)(&model.settings.theme)
-        {
-            look.theme = next;
+        if let Some(next) = model.new_theme.take() {
+            *theme = next;
         }
-        let gap = if typing { KEY_FRAME } else { FRAME };
+        let gap = match (typing, model.settings.config.reduced_motion) {
+            (true, _) => KEY_FRAME,
+            (false, true) => STILL_FRAME,
+            (false, false) => FRAME,
+        };
         let due = last_frame + gap;
         if model.dirty && !model.filter.running && Instant::now() >= due {
             if std::mem::take(&mut resized) {
                 // Even to the size that it had: sizes in between may have cut the picture, and of
                 // several that come quickly only the last one is seen.
-                let size = terminal.size().map_err(fail)?;
-                terminal.resize(size.into()).map_err(fail)?;
+                let size = screen.size().map_err(fail)?;
+                screen.resize(size.into()).map_err(fail)?;
             }
             let mut cursor = None;
-            terminal
+            screen
                 .draw(|frame| {
                     let area = frame.area();
-                    cursor = view::draw(&model, &look.theme, area, frame.buffer_mut());
+                    cursor = view::draw(&model, theme, area, frame.buffer_mut());
                     if let Some(position) = cursor {
                         frame.set_cursor_position(position);
                     }
@@ -138,7 +141,9 @@ where
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     let Some(msg) = terminal_event(event) else { continue };
-                    typing |= matches!(msg, Msg::Key(_) | Msg::Paste(_));
+                    if matches!(msg, Msg::Key(_) | Msg::Paste(_)) {
+                        (typing, last_key) = (true, Instant::now());
+                    }
                     resized |= matches!(msg, Msg::Resize(..));
                     update(&mut model, msg)
                 }
@@ -146,8 +151,15 @@ where
                 None => return Ok(model),
             },
             () = tokio::time::sleep_until(due), if model.dirty && !model.filter.running => continue,
+            () = tokio::time::sleep_until(last_key + PAUSE), if model.pending_view().is_some() => {
+                update(&mut model, Msg::Pause)
+            }
             _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             () = std::future::ready(()), if model.filtering() => model.filter_step(),
+            () = std::future::ready(()), if model.counting() => {
+                model.count_step();
+                Vec::new()
+            }
             count = messages.recv_many(&mut batch, BATCH) => {
                 if count == 0 {
                     return Ok(model);
@@ -163,8 +175,12 @@ where
                         None => Ok(model),
                     };
                 }
+                Command::Outside(words) => model.outside = Some(words),
                 other => executor.start(other),
             }
+        }
+        if model.outside.is_some() {
+            return Ok(model);
         }
     }
 }
@@ -188,21 +204,45 @@ pub struct Effects {
     /// Stops the order that is on its way.
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
+    /// Where the fleet is kept, and what of it is on its way there.
+    place: Option<last::Place>,
+    writer: Arc<Mutex<Option<Writer>>>,
     /// Who acted last: it remembers which slots of budgets it was granted.
     actor: Option<Actor>,
     tasks: JoinSet<()>,
+    /// How themes are found.
+    looks: Option<Looks>,
 }
 
 impl Effects {
+    /// The same, and it finds themes.
+    #[must_use]
+    pub fn with_looks(mut self, looks: Looks) -> Self {
+        self.looks = Some(looks);
+        self
+    }
+
+    /// Looks for changes of the files of the configuration from now on.
+    pub fn look_at_files(&mut self, reload: Reload) {
+        self.tasks.spawn(reload::follow(reload, self.messages.clone()));
+    }
+
     /// Starts what runs behind the screen: the watch, and the questions who we are and what we
-    /// may do.
+    /// may do. With a place the fleet that is kept there comes first.
     pub fn start(
         connection: Connection,
         namespace: Option<String>,
         messages: mpsc::Sender<Msg>,
+        place: Option<last::Place>,
     ) -> Self {
         let (reconnect, retry) = watch::channel(0);
         let mut tasks = JoinSet::new();
+        if let Some(place) = place.clone().filter(last::Place::is_kept) {
+            let messages = messages.clone();
+            tasks.spawn_blocking(move || {
+                place.read(|event| messages.blocking_send(Msg::Last(event)).is_ok());
+            });
+        }
         let (fleet, mut events) = mpsc::channel::<FleetEvent>(QUEUE);
         let watching = tokio::spawn(crate::store::watch::follow(
             connection.clone(),
@@ -243,8 +283,19 @@ impl Effects {
         follow(&mut tasks, from.clone(), &messages, Msg::Clusters);
         follow(&mut tasks, from, &messages, Msg::Sources);
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
-        let mut effects =
-            Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks };
+        let mut effects = Self {
+            connection,
+            namespace,
+            messages,
+            reconnect,
+            stop,
+            journal,
+            place,
+            writer: Arc::default(),
+            actor: None,
+            tasks,
+            looks: None,
+        };
         effects.ask_who();
         effects
     }
@@ -301,6 +352,30 @@ impl Executor for Effects {
                     let _ = messages.blocking_send(Msg::Journal(read_journal()));
                 });
             }
+            Command::Keep(part) => {
+                let (place, writer) = (self.place.clone(), Arc::clone(&self.writer));
+                self.tasks.spawn_blocking(move || {
+                    let result = keep(place, &writer, part).map_err(|cause| cause.to_string());
+                    let _ = messages.blocking_send(Msg::Kept(result));
+                });
+            }
+            Command::EditViews(edit) => {
+                self.tasks.spawn_blocking(move || {
+                    let _ = messages.blocking_send(Msg::ViewsEdited(edit_views(edit)));
+                });
+            }
+            Command::ReadFilters => {
+                self.tasks.spawn_blocking(move || {
+                    let read = filters::own().and_then(|file| filters::read(&file).ok());
+                    let _ = messages.blocking_send(Msg::Filters(read.unwrap_or_default()));
+                });
+            }
+            Command::KeepFilter(filter) => {
+                self.tasks.spawn_blocking(move || {
+                    // A filter that cannot be remembered is typed again.
+                    let _ = filters::own().map(|file| filters::keep(&file, &filter));
+                });
+            }
             Command::Act { user, order } => {
                 self.stop.send_replace(false);
                 let actor = self.actor.take().filter(|actor| actor.user == user);
@@ -332,9 +407,29 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::Copied(result)).await;
                 });
             }
+            Command::Theme(name) => {
+                let looks = self.looks.clone();
+                self.tasks.spawn_blocking(move || {
+                    let folder = looks.as_ref().and_then(|looks| looks.folder.clone());
+                    let found = match looks {
+                        Some(looks) => looks.find(&name),
+                        None => Theme::load(&name, None),
+                    };
+                    let short = |why: &Error| reload::short(&error::chain(why), folder.as_deref());
+                    let result = found.map(Box::new).map_err(|why| short(&why));
+                    let _ = messages.blocking_send(Msg::Theme { name, result });
+                });
+            }
+            Command::Browse(url) => {
+                self.tasks.spawn(async move {
+                    let result = outside::open(&url, |name| std::env::var(name).ok()).await;
+                    let _ = messages.send(Msg::Browsed { url, result }).await;
+                });
+            }
             Command::AskWho => self.ask_who(),
             Command::Reconnect => self.reconnect.send_modify(|times| *times += 1),
-            Command::Quit => {}
+            // The loop itself does these.
+            Command::Quit | Command::Outside(_) => {}
         }
     }
 }
@@ -388,6 +483,43 @@ async fn decide(
     }
 }
 
+/// Keeps a part of the fleet. Parts come one after the other.
+fn keep(place: Option<last::Place>, writer: &Mutex<Option<Writer>>, part: Keep) -> io::Result<()> {
+    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let none = || io::Error::other("there is no place for it");
+    let done = match part {
+        Keep::Begin(made) => place.ok_or_else(none)?.begin(made).map(|new| *writer = Some(new)),
+        Keep::Lines(lines) => writer.as_mut().ok_or_else(none)?.write(&lines),
+        Keep::End(hosts) => writer.take().ok_or_else(none)?.keep(hosts),
+    };
+    if done.is_err() {
+        *writer = None;
+    }
+    done
+}
+
+/// Keeps the whole fleet as it is at the end, if that is worth while.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep_at_end(model: &Model, place: &last::Place) -> io::Result<()> {
+    let Some(made) = model.keeps_at_end() else { return Ok(()) };
+    let mut writer = place.begin(made)?;
+    let (mut slot, mut hosts, mut lines) = (0, 0, Vec::new());
+    while let Some(written) = model.inventory.keep_step(&mut slot, 4_096, &mut lines) {
+        writer.write(&lines)?;
+        lines.clear();
+        hosts += written;
+    }
+    writer.keep(hosts)
+}
+
+/// Changes one's own saved views.
+fn edit_views(edit: views::Edit) -> std::result::Result<Vec<SavedView>, String> {
+    let file = views::own_file().ok_or("there is no home folder to keep views in")?;
+    views::edit(&file, edit).map_err(|error| error::chain(&error))
+}
+
 /// The newest part of this person's journal.
 fn read_journal() -> std::result::Result<JournalRead, String> {
     let journal = Journal::own().ok_or("there is no home folder to keep a journal in")?;
@@ -433,11 +565,17 @@ pub fn ended_from_outside() -> io::Result<impl Future<Output = u8>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => 15,
-            _ = hangup.recv() => 1,
-            _ = interrupt.recv() => 2,
-            _ = quit.recv() => 3,
+        loop {
+            let number = tokio::select! {
+                _ = terminate.recv() => 15,
+                _ = hangup.recv() => 1,
+                _ = interrupt.recv() => 2,
+                _ = quit.recv() => 3,
+            };
+            // Keys of another program that has the terminal reach all that runs in it.
+            if !(terminal::is_lent() && matches!(number, 2 | 3)) {
+                return number;
+            }
         }
     })
 }

@@ -8,10 +8,11 @@ use ratatui::layout::Rect;
 use serde_json::{Value, json};
 
 use super::actions::parse_key;
-use super::app::{Model, Settings, update};
+use super::app::{Model, Settings, update, with_auto};
+use super::keymap::Keymap;
 use super::msg::{Command, Msg};
 use super::snapshot::plain;
-use super::theme::Theme;
+use super::theme::{self, Theme};
 use super::view;
 use crate::config::Config;
 use crate::model::host::Host;
@@ -33,8 +34,14 @@ pub(crate) fn settings(config: Config) -> Settings {
         production: false,
         theme: "night".into(),
         ascii: false,
+        only_ascii: false,
+        keymap: Keymap::default(),
+        themes: with_auto(theme::names(None)),
         time_zone: TimeZone::UTC,
         seed: 7,
+        saved: Vec::new(),
+        keeps: false,
+        view: None,
     }
 }
 
@@ -103,6 +110,9 @@ pub(crate) fn send(model: &mut Model, msg: Msg) -> Vec<Command> {
     let mut commands = update(model, msg);
     while model.filtering() {
         commands.extend(model.filter_step());
+    }
+    while model.counting() {
+        model.count_step();
     }
     commands
 }

@@ -6,11 +6,10 @@ use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::picker::{Picker, Reply as Picked};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane, views};
+use super::{Model, Overlay, Pane, facets, filter, views};
 use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
-use crate::ui::theme;
 
 /// Seconds within which a second `ctrl-c` quits.
 const QUIT_SECONDS: i64 = 3;
@@ -43,7 +42,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     }
     match std::mem::replace(&mut model.overlay, Overlay::None) {
         Overlay::None => normal(model, key),
-        Overlay::Filter => filter(model, key),
+        Overlay::Filter => filter::key(model, key),
         Overlay::Grammar => {
             model.overlay = Overlay::Filter;
             Vec::new()
@@ -81,7 +80,10 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             in_picker(model, picker, key);
             Vec::new()
         }
+        Overlay::Saved(list) => model.in_saved_list(list, key),
+        Overlay::SaveView(dialog) => model.in_save_dialog(dialog, key),
         Overlay::Copy => copy_menu(model, key),
+        Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
             match key.code {
                 KeyCode::Char('j') | KeyCode::Down => model.overlay = Overlay::Help(scroll + 1),
@@ -103,14 +105,18 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Filter => {
             model.filter.input.insert(text);
             model.apply_filter();
+            model.end_completion();
         }
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
         Overlay::Pick(picker) => picker.input.insert(text),
+        Overlay::SaveView(dialog) => dialog.name.insert(text),
         Overlay::None
         | Overlay::Grammar
         | Overlay::Copy
+        | Overlay::Browse(_)
+        | Overlay::Saved(_)
         | Overlay::Run(_)
         | Overlay::Results
         | Overlay::Help(_) => {}
@@ -123,7 +129,7 @@ fn cancel(model: &mut Model) -> Vec<Command> {
     }
     if model.overlay != Overlay::None {
         if model.overlay == Overlay::Filter {
-            leave_filter(model);
+            return model.leave_filter();
         }
         model.overlay = Overlay::None;
         return Vec::new();
@@ -148,6 +154,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         model.pending.count = Some(count.min(MAX_COUNT));
         return Vec::new();
     }
+    if key.code == KeyCode::Enter && model.show_pending() {
+        return Vec::new();
+    }
     let name = actions::key_name(key);
     if name == "esc" && model.pending != Pending::default() {
         model.pending = Pending::default();
@@ -157,7 +166,7 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         "" => name,
         before => format!("{before} {name}"),
     };
-    match actions::lookup(&sequence) {
+    match model.settings.keymap.lookup(&sequence) {
         Lookup::Action(action) => {
             let count = std::mem::take(&mut model.pending).count;
             run(model, action, count)
@@ -176,10 +185,19 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Runs an action, whether a key or the palette asked for it.
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    if let Some(commands) = facets::run(model, action, times) {
+        return commands;
+    }
     if let Some(commands) = views::run(model, action, times) {
         return commands;
     }
-    if model.in_shape(action, times) || model.must_ask(action) {
+    if model.in_shape(action, times) {
+        return Vec::new();
+    }
+    if let Some(commands) = super::jump::run(model, action) {
+        return commands;
+    }
+    if model.must_ask(action) {
         return Vec::new();
     }
     let page = model.page();
@@ -203,16 +221,16 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::MarkRange => model.mark_range(),
         Action::MarkAll => model.mark_all(),
         Action::InvertMarks => model.inventory.invert_marks(),
-        Action::NextPane | Action::PreviousPane => {
-            let both = !model.areas().detail.is_empty() && !model.detail.over;
-            model.pane = if both && model.pane == Pane::Tree { Pane::Detail } else { Pane::Tree };
-        }
-        Action::Palette => model.overlay = Overlay::Palette(Palette::default()),
-        Action::Filter => {
-            model.filter.before = model.filter.input.text().to_owned();
-            model.overlay = Overlay::Filter;
-        }
-        Action::Everything => model.clear_filter(),
+        Action::NextPane => model.next_pane(true),
+        Action::PreviousPane => model.next_pane(false),
+        Action::Facets => model.toggle_facets(),
+        Action::Palette => model.overlay = Overlay::Palette(Palette::new(&model.settings.themes)),
+        Action::Filter => return model.edit_filter(),
+        Action::Pin => model.pin(),
+        Action::Freeze => model.freeze(),
+        Action::Everything => model.show_everything(),
+        Action::SavedViews => model.list_saved(),
+        Action::SaveView => model.save_view(),
         Action::Problems => {
             model.filter.problems = !model.filter.problems;
             model.apply_filter();
@@ -241,13 +259,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             }
         }
         Action::Arm => model.arm(),
-        Action::Theme => {
-            let names = theme::BUILT_IN.map(|(name, _)| name);
-            let at = names.iter().position(|n| *n == model.settings.theme).map_or(0, |i| i + 1);
-            let name = names.get(at % names.len()).copied().unwrap_or("night");
-            name.clone_into(&mut model.settings.theme);
-            model.say(format!("theme {name}"));
-        }
+        Action::Theme => return model.next_theme(),
         Action::Reconnect => {
             model.say("trying to reach the server");
             return vec![Command::Reconnect];
@@ -255,9 +267,12 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Help => model.overlay = Overlay::Help(0),
         Action::Cancel => return cancel(model),
         Action::Quit => return vec![Command::Quit],
-        Action::ViewFleet
+        Action::Ssh
+        | Action::Browser
+        | Action::ViewFleet
         | Action::ViewMaintenance
         | Action::ViewRuns
+        | Action::ViewProblems
         | Action::ViewCertificates
         | Action::ViewSources
         | Action::ViewJournal
@@ -315,7 +330,7 @@ fn back(model: &mut Model) -> Vec<Command> {
         model.notice = None;
     } else if model.clear_marks() {
         model.say("no marks");
-    } else if model.filter.active() {
+    } else if model.filter.is_loose() {
         model.clear_filter();
     } else {
         model.say(":q quits, or ctrl-c twice");
@@ -348,39 +363,6 @@ fn in_results(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     Vec::new()
 }
 
-fn filter(model: &mut Model, key: KeyEvent) -> Vec<Command> {
-    model.overlay = Overlay::Filter;
-    match key.code {
-        KeyCode::Enter => {
-            leave_filter(model);
-            model.overlay = Overlay::None;
-        }
-        KeyCode::Esc => {
-            model.filter.input = super::input::Input::new(model.filter.before.clone());
-            model.apply_filter();
-            model.overlay = Overlay::None;
-        }
-        KeyCode::Char('?') => model.overlay = Overlay::Grammar,
-        KeyCode::Down => model.step(1),
-        KeyCode::Up => model.step(-1),
-        _ => {
-            if model.filter.input.key(key) {
-                model.apply_filter();
-            }
-        }
-    }
-    Vec::new()
-}
-
-/// A filter that is wrong does not stay on the line: what is shown is what is in force.
-fn leave_filter(model: &mut Model) {
-    if let Some(error) = model.filter.error.take() {
-        model.fail(format!("filter not changed: {error}"));
-        model.filter.input = super::input::Input::new(model.filter.before.clone());
-        model.apply_filter();
-    }
-}
-
 fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Command> {
     match key.code {
         KeyCode::Esc => return Vec::new(),
@@ -395,10 +377,7 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
                     model.shape_by_text(what, &text);
                     Vec::new()
                 }
-                Entry::Theme(name) => {
-                    model.settings.theme = name;
-                    Vec::new()
-                }
+                Entry::Theme(name) => model.want_theme(&name),
             };
         }
         KeyCode::Down | KeyCode::Tab => {
@@ -439,15 +418,9 @@ fn copy_name(model: &mut Model) -> Vec<Command> {
 pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> {
     let Some(row) = model.host() else { return Vec::new() };
     let address = row.address().map(ToOwned::to_owned);
-    // An address that begins with a dash would be an option of ssh.
-    let ssh = address.as_ref().filter(|address| !address.starts_with('-')).map(|address| {
-        model
-            .settings
-            .config
-            .ssh
-            .replace("{address}", &shell_word(address))
-            .replace("{name}", &shell_word(row.name()))
-            .replace("{display}", &shell_word(row.display()))
+    let ssh = model.ssh_words(row).ok().map(|words| {
+        let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+        words.join(" ")
     });
     let line = [
         Some(row.name().to_owned()),
@@ -476,10 +449,11 @@ fn yaml_of(host: &crate::model::host::Host) -> Option<String> {
     serde_saphyr::to_string(&host).ok()
 }
 
-/// One word of a shell command: object text never becomes shell syntax.
+/// One word of a shell command: object text never becomes shell syntax. None of it is at the begin
+/// of a word with a dash.
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%_+=:,./-".contains(c);
-    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+    if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
@@ -516,7 +490,7 @@ mod tests {
         assert_eq!(shell_word("10.0.0.1"), "10.0.0.1");
         assert_eq!(shell_word("a; rm -rf /"), "'a; rm -rf /'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word("-oProxyCommand=x"), "'-oProxyCommand=x'");
+        assert_eq!(shell_word("-l"), "-l");
         assert_eq!(shell_word(""), "''");
     }
 }

@@ -7,8 +7,10 @@ use ratatui::style::Style;
 use super::header::BADGES_FROM;
 use super::pen::Pen;
 use super::{decide, results, run_dialog, sources, strip};
-use crate::ui::actions::{ACTIONS, Needs};
+use crate::ui::actions::Needs;
 use crate::ui::app::{Link, Model, Overlay, View};
+use crate::ui::app::jump;
+use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -37,6 +39,10 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         (None, Link::Lost { reason, attempts, .. }) => {
             let style = theme.style(Role::Warning);
             pen.put(" ! ", style).put(&format!("attempt {attempts}: {reason}"), style);
+            if model.last.shown.is_some() {
+                let muted = theme.style(Role::Muted);
+                pen.put(" · inv-tui --headless doctor tells what is in the way", muted);
+            }
         }
         (None, _) => {
             let problems = model.inventory.problems();
@@ -77,11 +83,19 @@ pub(super) fn draw(
             ],
         ),
         Overlay::Copy => draw_copy(model, theme, area, buffer),
+        Overlay::Browse(pages) => draw_pages(pages, theme, area, buffer),
         Overlay::Filter => keys(
             theme,
             area,
             buffer,
-            &[("enter", "keep"), ("esc", "undo"), ("?", "grammar"), ("↑↓", "move")],
+            &[
+                ("enter", "keep"),
+                ("esc", "undo"),
+                ("tab", "choose"),
+                ("→", "take"),
+                ("↑", "history"),
+                ("?", "grammar"),
+            ],
         ),
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
@@ -98,6 +112,15 @@ pub(super) fn draw(
                 ("esc", "cancel"),
             ],
         ),
+        Overlay::Saved(_) => keys(
+            theme,
+            area,
+            buffer,
+            &[("enter", "show"), ("s", "save this"), ("tab", "next key"), ("d", "remove"), ("esc", "close")],
+        ),
+        Overlay::SaveView(_) => {
+            keys(theme, area, buffer, &[("enter", "save"), ("tab", "next key"), ("esc", "leave")]);
+        }
         Overlay::Help(_) => keys(theme, area, buffer, &[("j k", "scroll"), ("esc", "close")]),
         Overlay::Grammar => keys(theme, area, buffer, &[("any key", "back to the filter")]),
         Overlay::None => hints(model, theme, area, buffer),
@@ -113,10 +136,16 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         &format!("{count}{} ", model.pending.sequence.replace(' ', "")),
         theme.style(Role::Key),
     );
+    if let Some(view) = model.pending_view() {
+        let motion = format!("{count}j");
+        let text = format!("view {}, or a count: {motion}", view.name);
+        pen.put(" enter ", theme.style(Role::Key)).put(&text, theme.style(Role::Muted));
+        return;
+    }
     let host = model.host().is_some() || model.views.now == View::Fleet;
     let requests = model.views.now == View::Certificates;
-    for row in ACTIONS.iter().filter(|row| !row.hint.is_empty()) {
-        let Some(key) = row.keys.first() else { continue };
+    for (row, keys) in model.settings.keymap.rows().filter(|(row, _)| !row.hint.is_empty()) {
+        let Some(key) = keys.first().map(|key| keymap::shown(key)) else { continue };
         let (fits, dim) = match row.needs {
             Needs::Nothing => (true, false),
             Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_some()),
@@ -130,7 +159,7 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             break;
         }
         pen.put(" ", Style::default())
-            .put(key, key_style)
+            .put(&key, key_style)
             .put(" ", key_style)
             .put(row.hint, theme.style(Role::Muted))
             .put(" ", Style::default());
@@ -145,6 +174,25 @@ fn keys(theme: &Theme, area: Rect, buffer: &mut Buffer, keys: &[(&str, &str)]) {
             .put(" ", Style::default())
             .put(what, theme.style(Role::Muted))
             .put(" ", Style::default());
+    }
+}
+
+fn draw_pages(pages: &[jump::Page], theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let base = theme.style(Role::Strip);
+    buffer.set_style(area, base);
+    Pen::new(buffer, area, 0).put(" open ", base.patch(theme.style(Role::Title)));
+    let mut line = 1;
+    let mut pen = Pen::new(buffer, area, line);
+    for (key, (name, _)) in jump::KEYS.iter().zip(pages) {
+        if pen.left() < name.len() + 4 {
+            line += 1;
+            pen = Pen::new(buffer, area, line);
+        }
+        pen.put(" ", base)
+            .put(&key.to_string(), base.patch(theme.style(Role::Key)))
+            .put(" ", base)
+            .put(name, base)
+            .put(" ", base);
     }
 }
 
