@@ -116,7 +116,13 @@ pub(super) fn draw(
             theme,
             area,
             buffer,
-            &[("enter", "show"), ("s", "save this"), ("tab", "next key"), ("d", "remove"), ("esc", "close")],
+            &[
+                ("enter", "show"),
+                ("s", "save this"),
+                ("tab", "next key"),
+                ("d", "remove"),
+                ("esc", "close"),
+            ],
         ),
         Overlay::SaveView(_) => {
             keys(theme, area, buffer, &[("enter", "save"), ("tab", "next key"), ("esc", "leave")]);
