@@ -49,6 +49,9 @@ fn explorer() -> Model {
         ascii: false,
         time_zone: TimeZone::UTC,
         seed: 7,
+        saved: Vec::new(),
+        keeps: false,
+        view: None,
     };
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(ALL as usize) }));
