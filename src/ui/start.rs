@@ -114,7 +114,8 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, look, keys);
-        return snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to).await;
+        let taken = snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to);
+        return Box::pin(taken).await;
     }
 
     let mut screen = Screen::take()?;

@@ -5,7 +5,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::HostRow;
+use super::{HostRow, RowRun};
 use crate::model::host::ServiceState;
 use crate::model::{condition, labels};
 
@@ -70,8 +70,8 @@ impl HostRow {
         if let Some(state) = self.last_run {
             let times = self.run().filter(|run| run.state() == state);
             let mut ansible = json!({ "state": state.as_str() });
-            put(&mut ansible, "startedAt", time(times.and_then(|run| run.started())));
-            put(&mut ansible, "finishedAt", time(times.and_then(|run| run.finished())));
+            put(&mut ansible, "startedAt", time(times.and_then(RowRun::started)));
+            put(&mut ansible, "finishedAt", time(times.and_then(RowRun::finished)));
             put(&mut status, "ansible", Some(ansible));
         }
         json!({ "metadata": metadata, "spec": spec, "status": status })

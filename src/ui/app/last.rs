@@ -80,7 +80,8 @@ impl Model {
     pub(super) fn list_is_whole(&mut self) {
         self.last.shown = None;
         self.last.changed = true;
-        self.last.next.get_or_insert(later(self.now, FIRST));
+        let first = later(self.now, FIRST);
+        self.last.next = self.last.next.or(Some(first));
     }
 
     /// Why nothing can be changed, while what is shown is not the server's.
@@ -128,15 +129,13 @@ impl Model {
             return Vec::new();
         }
         let mut lines = Vec::new();
-        let part = match self.inventory.keep_step(&mut slot, PART, &mut lines) {
-            Some(written) => {
-                self.last.going = Some((slot, hosts + written));
-                Keep::Lines(lines)
-            }
-            None => {
-                self.last.going = Some((u32::MAX, hosts));
-                Keep::End(hosts)
-            }
+        let written = self.inventory.keep_step(&mut slot, PART, &mut lines);
+        let part = if let Some(written) = written {
+            self.last.going = Some((slot, hosts + written));
+            Keep::Lines(lines)
+        } else {
+            self.last.going = Some((u32::MAX, hosts));
+            Keep::End(hosts)
         };
         vec![Command::Keep(part)]
     }
