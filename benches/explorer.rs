@@ -10,6 +10,7 @@ use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
 use inv_tui::ui::app::{Model, Overlay, Settings, update};
+use inv_tui::ui::keymap::Keymap;
 use inv_tui::ui::msg::Msg;
 use inv_tui::ui::theme::Theme;
 use inv_tui::ui::view;
@@ -47,6 +48,9 @@ fn explorer() -> Model {
         production: false,
         theme: "night".to_owned(),
         ascii: false,
+        only_ascii: false,
+        keymap: Keymap::default(),
+        themes: Vec::new(),
         time_zone: TimeZone::UTC,
         seed: 7,
         saved: Vec::new(),

@@ -113,7 +113,11 @@ pub fn spot(text: &str, cursor: usize) -> Option<Spot<'_>> {
                     field = None;
                 }
                 if cursor == scan.at && scan.peek().is_none_or(ends_word) {
-                    return Some(Spot { at: cursor..cursor, typed: "", wanted: wanted(set, field) });
+                    return Some(Spot {
+                        at: cursor..cursor,
+                        typed: "",
+                        wanted: wanted(set, field),
+                    });
                 }
             }
             '!' | '&' | '|' => {

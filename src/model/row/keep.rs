@@ -25,7 +25,11 @@ impl HostRow {
         put(&mut metadata, "creationTimestamp", time(self.created()));
         if self.is_deleting() {
             // When it began is not known any more; that it began is what counts.
-            put(&mut metadata, "deletionTimestamp", time(self.created().or(Some(Timestamp::UNIX_EPOCH))));
+            put(
+                &mut metadata,
+                "deletionTimestamp",
+                time(self.created().or(Some(Timestamp::UNIX_EPOCH))),
+            );
         }
         if self.display() != self.name() {
             let display = json!({ labels::DISPLAY_NAME: self.display() });
@@ -57,7 +61,11 @@ impl HostRow {
         }
         let mut status = json!({ "phase": self.base_phase().as_str() });
         if let Some(address) = self.address() {
-            put(&mut status, "addresses", Some(json!([{ "type": "InternalIP", "address": address }])));
+            put(
+                &mut status,
+                "addresses",
+                Some(json!([{ "type": "InternalIP", "address": address }])),
+            );
         }
         put(&mut status, "launchTime", time(self.launched.get()));
         let conditions = self.kept_conditions();

@@ -9,7 +9,6 @@ use super::{Model, Overlay, Pane, facets, filter, views};
 use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
-use crate::ui::theme;
 
 /// Seconds within which a second `ctrl-c` quits.
 const QUIT_SECONDS: i64 = 3;
@@ -79,6 +78,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         Overlay::Saved(list) => model.in_saved_list(list, key),
         Overlay::SaveView(dialog) => model.in_save_dialog(dialog, key),
         Overlay::Copy => copy_menu(model, key),
+        Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
             match key.code {
                 KeyCode::Char('j') | KeyCode::Down => model.overlay = Overlay::Help(scroll + 1),
@@ -109,6 +109,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::None
         | Overlay::Grammar
         | Overlay::Copy
+        | Overlay::Browse(_)
         | Overlay::Saved(_)
         | Overlay::Run(_)
         | Overlay::Results
@@ -159,7 +160,7 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         "" => name,
         before => format!("{before} {name}"),
     };
-    match actions::lookup(&sequence) {
+    match model.settings.keymap.lookup(&sequence) {
         Lookup::Action(action) => {
             let count = std::mem::take(&mut model.pending).count;
             run(model, action, count)
@@ -182,6 +183,9 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         return commands;
     }
     if let Some(commands) = views::run(model, action, times) {
+        return commands;
+    }
+    if let Some(commands) = super::jump::run(model, action) {
         return commands;
     }
     if model.must_ask(action) {
@@ -211,7 +215,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::NextPane => model.next_pane(true),
         Action::PreviousPane => model.next_pane(false),
         Action::Facets => model.toggle_facets(),
-        Action::Palette => model.overlay = Overlay::Palette(Palette::default()),
+        Action::Palette => model.overlay = Overlay::Palette(Palette::new(&model.settings.themes)),
         Action::Filter => return model.edit_filter(),
         Action::Pin => model.pin(),
         Action::Freeze => model.freeze(),
@@ -246,13 +250,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             }
         }
         Action::Arm => model.arm(),
-        Action::Theme => {
-            let names = theme::BUILT_IN.map(|(name, _)| name);
-            let at = names.iter().position(|n| *n == model.settings.theme).map_or(0, |i| i + 1);
-            let name = names.get(at % names.len()).copied().unwrap_or("night");
-            name.clone_into(&mut model.settings.theme);
-            model.say(format!("theme {name}"));
-        }
+        Action::Theme => return model.next_theme(),
         Action::Reconnect => {
             model.say("trying to reach the server");
             return vec![Command::Reconnect];
@@ -260,7 +258,9 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Help => model.overlay = Overlay::Help(0),
         Action::Cancel => return cancel(model),
         Action::Quit => return vec![Command::Quit],
-        Action::ViewFleet
+        Action::Ssh
+        | Action::Browser
+        | Action::ViewFleet
         | Action::ViewMaintenance
         | Action::ViewRuns
         | Action::ViewProblems
@@ -347,10 +347,7 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
             };
             return match found.entry {
                 Entry::Action(action) => run(model, action, None),
-                Entry::Theme(name) => {
-                    model.settings.theme = name;
-                    Vec::new()
-                }
+                Entry::Theme(name) => model.want_theme(&name),
             };
         }
         KeyCode::Down | KeyCode::Tab => {
@@ -384,15 +381,9 @@ fn copy_name(model: &mut Model) -> Vec<Command> {
 pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> {
     let Some(row) = model.host() else { return Vec::new() };
     let address = row.address().map(ToOwned::to_owned);
-    // An address that begins with a dash would be an option of ssh.
-    let ssh = address.as_ref().filter(|address| !address.starts_with('-')).map(|address| {
-        model
-            .settings
-            .config
-            .ssh
-            .replace("{address}", &shell_word(address))
-            .replace("{name}", &shell_word(row.name()))
-            .replace("{display}", &shell_word(row.display()))
+    let ssh = model.ssh_words(row).ok().map(|words| {
+        let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+        words.join(" ")
     });
     let line = [
         Some(row.name().to_owned()),
@@ -421,10 +412,11 @@ fn yaml_of(host: &crate::model::host::Host) -> Option<String> {
     serde_saphyr::to_string(&host).ok()
 }
 
-/// One word of a shell command: object text never becomes shell syntax.
+/// One word of a shell command: object text never becomes shell syntax. None of it is at the begin
+/// of a word with a dash.
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%_+=:,./-".contains(c);
-    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+    if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
@@ -461,7 +453,7 @@ mod tests {
         assert_eq!(shell_word("10.0.0.1"), "10.0.0.1");
         assert_eq!(shell_word("a; rm -rf /"), "'a; rm -rf /'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word("-oProxyCommand=x"), "'-oProxyCommand=x'");
+        assert_eq!(shell_word("-l"), "-l");
         assert_eq!(shell_word(""), "''");
     }
 }

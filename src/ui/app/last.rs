@@ -88,7 +88,9 @@ impl Model {
     pub(super) fn only_last(&self) -> Option<String> {
         let made = self.last.shown?;
         let at = self.clock(made);
-        Some(format!("this is the last known fleet, as of {at}: changes wait until the server's list has come (ctrl-r tries now)"))
+        Some(format!(
+            "this is the last known fleet, as of {at}: changes wait until the server's list has come (ctrl-r tries now)"
+        ))
     }
 
     /// A time of day, with the day where it is not today.
@@ -102,7 +104,8 @@ impl Model {
     pub(super) fn wanted_keep(&mut self) -> Vec<Command> {
         let due = self.last.next.is_some_and(|next| next <= self.now);
         let live = self.link == Link::Live && self.frozen.since.is_none();
-        if !self.settings.keeps || !due || !live || !self.last.changed || self.last.going.is_some() {
+        if !self.settings.keeps || !due || !live || !self.last.changed || self.last.going.is_some()
+        {
             return Vec::new();
         }
         self.last.changed = false;
