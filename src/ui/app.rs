@@ -375,6 +375,7 @@ impl Model {
 }
 
 /// Takes a message, changes the state, and returns what is to be done outside.
+#[allow(clippy::too_many_lines, reason = "one arm for each message, most of them a call")]
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     let mut commands = match msg {
         Msg::Key(key) => {
