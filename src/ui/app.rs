@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod clusters;
 pub mod complete;
+mod configure;
 pub mod decide;
 pub mod detail;
 pub mod facets;
@@ -11,7 +12,6 @@ pub mod freeze;
 pub mod ids;
 pub mod input;
 pub mod journal;
-mod configure;
 pub mod jump;
 mod keys;
 pub mod last;
