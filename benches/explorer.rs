@@ -10,12 +10,10 @@ use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
 use inv_tui::ui::app::{Model, Overlay, Settings, update};
-use inv_tui::ui::keymap::Keymap;
 use inv_tui::ui::msg::Msg;
 use inv_tui::ui::theme::Theme;
 use inv_tui::ui::view;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Rect;
@@ -41,22 +39,7 @@ fn apply(record: HostRecord) -> Msg {
 
 /// The explorer with the whole fleet, every cluster open.
 fn explorer() -> Model {
-    let settings = Settings {
-        config: Config::default(),
-        context: "bench".to_owned(),
-        server: "https://127.0.0.1:6443".to_owned(),
-        production: false,
-        theme: "night".to_owned(),
-        ascii: false,
-        only_ascii: false,
-        keymap: Keymap::default(),
-        themes: Vec::new(),
-        time_zone: TimeZone::UTC,
-        seed: 7,
-        saved: Vec::new(),
-        keeps: false,
-        view: None,
-    };
+    let settings = Settings::new(Config::default(), "bench", "https://127.0.0.1:6443");
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(ALL as usize) }));
     for number in 0..ALL {

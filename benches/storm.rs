@@ -18,12 +18,10 @@ use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
 use inv_tui::ui::app::{Model, Settings, update};
-use inv_tui::ui::keymap::Keymap;
 use inv_tui::ui::msg::{Command, Msg};
 use inv_tui::ui::run::{Executor, QUEUE, SystemClock, run};
 use inv_tui::ui::theme::Theme;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
@@ -122,22 +120,7 @@ fn key(name: &str) -> KeyEvent {
 
 /// The explorer with the whole fleet, every cluster open.
 fn explorer(hosts: u32) -> Model {
-    let settings = Settings {
-        config: Config::default(),
-        context: "storm".to_owned(),
-        server: "https://127.0.0.1:6443".to_owned(),
-        production: false,
-        theme: "night".to_owned(),
-        ascii: false,
-        only_ascii: false,
-        keymap: Keymap::default(),
-        themes: Vec::new(),
-        time_zone: TimeZone::UTC,
-        seed: 7,
-        saved: Vec::new(),
-        keeps: false,
-        view: None,
-    };
+    let settings = Settings::new(Config::default(), "storm", "https://127.0.0.1:6443");
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(hosts as usize) }));
     let all = (0..hosts).map(|number| HostChange::Apply(Box::new(record(number)))).collect();
@@ -248,8 +231,7 @@ fn main() {
         let mut terminal = Terminal::new(TestBackend::new(SIZE.0, SIZE.1)).expect("a screen");
         let mut theme = Theme::load("night", None).expect("a built-in theme");
         let mut outside = Outside(Arc::clone(&seen), probe);
-        let (screen, messages_in) = (&mut terminal, &mut messages);
-        run(screen, model, &mut theme, person, messages_in, &mut outside, &SystemClock)
+        run(&mut terminal, model, &mut theme, person, &mut messages, &mut outside, &SystemClock)
             .await
             .expect("the explorer runs until nobody types any more");
         drop(messages);

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod clusters;
+pub mod columns;
 pub mod complete;
 mod configure;
 pub mod decide;
@@ -18,9 +19,10 @@ pub mod last;
 pub mod marks;
 pub mod orders;
 pub mod palette;
+pub mod picker;
 pub mod run_dialog;
 pub mod saved;
-mod shaping;
+pub mod shaping;
 pub mod sources;
 pub mod strip;
 mod tree;
@@ -41,11 +43,12 @@ use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
 use crate::ui::keymap::Keymap;
 use crate::ui::msg::{Command, Msg};
-use crate::ui::theme::Theme;
+use crate::ui::theme::{self, Theme};
 use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
 pub use clusters::Clusters;
+pub use columns::Columns;
 pub use configure::with_auto;
 pub use decide::Decide;
 pub use detail::Detail;
@@ -56,6 +59,7 @@ pub use journal::Journal;
 pub use keys::copy_choices;
 pub use last::LastFleet;
 pub use palette::Palette;
+pub use picker::Picker;
 pub use run_dialog::RunDialog;
 pub use saved::{SaveDialog, Saved, SavedList};
 pub use sources::Sources;
@@ -99,6 +103,28 @@ pub struct Settings {
     pub view: Option<SavedView>,
 }
 
+impl Settings {
+    /// For a server that a context names: the default theme, keys and zone (UTC), and nothing kept.
+    pub fn new(config: Config, context: &str, server: &str) -> Self {
+        Self {
+            config,
+            context: context.to_owned(),
+            server: server.to_owned(),
+            production: false,
+            theme: "night".to_owned(),
+            ascii: false,
+            only_ascii: false,
+            keymap: Keymap::default(),
+            themes: with_auto(theme::names(None)),
+            time_zone: TimeZone::UTC,
+            seed: 7,
+            saved: Vec::new(),
+            keeps: false,
+            view: None,
+        }
+    }
+}
+
 /// How the connection is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
@@ -138,6 +164,8 @@ pub enum Overlay {
     Results,
     /// The palette.
     Palette(Palette),
+    /// The choice of columns, or of what the tree is grouped by.
+    Pick(Box<Picker>),
     /// The list of saved views.
     Saved(SavedList),
     /// The dialog that saves a view.
@@ -188,6 +216,10 @@ pub struct Model {
     pub folds: Folds,
     /// How hosts are shown.
     shape: Shape,
+    /// The columns behind the name.
+    columns: Columns,
+    /// What was open under other groupings.
+    memory: shaping::Memory,
     /// The node under the cursor.
     pub cursor: Option<NodeKey>,
     /// The node on the first line of the tree pane.
@@ -245,7 +277,7 @@ pub struct Model {
     /// A theme that was asked for.
     theme_wanted: Option<String>,
     /// A theme that was read, to draw with from now on.
-    pub new_theme: Option<Theme>,
+    pub new_theme: Option<Box<Theme>>,
     /// A page that could not be opened and is being copied: the page, and why.
     copied_instead: Option<String>,
     /// A program to give the terminal to, word by word.
@@ -268,7 +300,9 @@ impl Model {
             size,
             inventory: Inventory::new(),
             folds: Folds::default(),
+            memory: shaping::Memory::new(&Shape::default().group),
             shape: Shape::default(),
+            columns: Columns::default(),
             cursor: None,
             top: None,
             link: Link::Connecting,
@@ -313,6 +347,7 @@ impl Model {
         if !text.is_empty() && text != model.filter.input.text() {
             model.set_filter_text(&text);
         }
+        model.reset_columns();
         model
     }
 
@@ -343,7 +378,7 @@ impl Model {
         self.synced
             && self.link == Link::Live
             && known
-            && !self.filter.running
+            && !self.filtering()
             && !self.counting()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
@@ -354,28 +389,34 @@ impl Model {
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
     }
 
-    /// Whether a filter pass has to go on ([`Model::filter_step`]).
+    /// Whether a filter pass, another grouping or another order has to go on
+    /// ([`Model::filter_step`]).
     pub fn filtering(&self) -> bool {
-        self.filter.running
+        self.filter.running || self.shaping()
     }
 
-    /// Goes on with the filter pass; the frame is due when it is done.
+    /// Goes on with the filter pass, then with what else is to be made in steps; the frame is due
+    /// when it is done.
     pub fn filter_step(&mut self) -> Vec<Command> {
-        if self.filter.running && self.inventory.filter_step(FILTER_STEP) {
+        if self.filter.running {
+            if !self.inventory.filter_step(FILTER_STEP) {
+                return Vec::new();
+            }
             self.filter.running = false;
             self.dirty = true;
             self.facets_are_stale();
             self.begin_count();
             self.settle();
             self.settle_view();
-            return self.wanted_detail();
+        } else {
+            self.shape_step();
         }
-        Vec::new()
+        if self.dirty { self.wanted_detail() } else { Vec::new() }
     }
 }
 
 /// Takes a message, changes the state, and returns what is to be done outside.
-#[allow(clippy::too_many_lines, reason = "one arm for each message, most of them a call")]
+#[expect(clippy::too_many_lines, reason = "one arm for each message")]
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     let mut commands = match msg {
         Msg::Key(key) => {
@@ -500,7 +541,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Theme { name, result } => {
             model.dirty = true;
-            model.theme_read(name, result.map(|theme| *theme));
+            model.theme_read(name, result);
             Vec::new()
         }
         Msg::Browsed { url, result } => {

@@ -106,7 +106,7 @@ where
     let mut last_key = Instant::now();
     loop {
         if let Some(next) = model.new_theme.take() {
-            *theme = next;
+            *theme = *next;
         }
         let gap = match (typing, model.settings.config.reduced_motion) {
             (true, _) => KEY_FRAME,
@@ -114,7 +114,7 @@ where
             (false, false) => FRAME,
         };
         let due = last_frame + gap;
-        if model.dirty && !model.filtering() && Instant::now() >= due {
+        if model.dirty && !model.filter.running && Instant::now() >= due {
             if std::mem::take(&mut resized) {
                 // Even to the size that it had: sizes in between may have cut the picture, and of
                 // several that come quickly only the last one is seen.
@@ -150,7 +150,7 @@ where
                 Some(Err(cause)) => return Err(Error::new("cannot read the terminal").because(cause)),
                 None => return Ok(model),
             },
-            () = tokio::time::sleep_until(due), if model.dirty && !model.filtering() => continue,
+            () = tokio::time::sleep_until(due), if model.dirty && !model.filter.running => continue,
             () = tokio::time::sleep_until(last_key + PAUSE), if model.pending_view().is_some() => {
                 update(&mut model, Msg::Pause)
             }

@@ -102,6 +102,18 @@ pub(super) fn draw(
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
         }
+        Overlay::Pick(_) => keys(
+            theme,
+            area,
+            buffer,
+            &[
+                ("space", "on or off"),
+                ("enter", "done"),
+                ("J K", "move it"),
+                ("ctrl-r", "as at first"),
+                ("esc", "cancel"),
+            ],
+        ),
         Overlay::Saved(_) => keys(
             theme,
             area,
