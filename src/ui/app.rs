@@ -9,6 +9,7 @@ pub mod ids;
 pub mod input;
 pub mod journal;
 mod keys;
+pub mod labels;
 pub mod marks;
 pub mod orders;
 pub mod palette;
@@ -39,6 +40,7 @@ pub use detail::Detail;
 pub use filter::FilterLine;
 pub use journal::Journal;
 pub use keys::copy_choices;
+pub use labels::LabelDialog;
 pub use palette::Palette;
 pub use run_dialog::RunDialog;
 pub use sources::Sources;
@@ -105,6 +107,8 @@ pub enum Overlay {
     Decide(Box<Decide>),
     /// The run dialog.
     Run(Box<RunDialog>),
+    /// The dialog for labels.
+    Labels(Box<LabelDialog>),
     /// What came of the last order for several hosts.
     Results,
     /// The palette.
@@ -276,6 +280,7 @@ impl Model {
             && self.sources.told()
             && self.writing.going.is_none()
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
+            && !matches!(&self.overlay, Overlay::Labels(dialog) if dialog.owners.is_none())
     }
 
     /// Whether a filter pass has to go on ([`Model::filter_step`]).

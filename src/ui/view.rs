@@ -18,6 +18,7 @@ mod detail;
 mod footer;
 mod header;
 mod journal;
+mod labels;
 mod list;
 mod overlay;
 mod pen;

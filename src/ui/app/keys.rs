@@ -74,6 +74,10 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             model.in_run_dialog(*dialog, key);
             Vec::new()
         }
+        Overlay::Labels(dialog) => {
+            model.in_label_dialog(*dialog, key);
+            Vec::new()
+        }
         Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
         Overlay::Copy => copy_menu(model, key),
@@ -102,6 +106,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
+        Overlay::Labels(dialog) => dialog.paste(text),
         Overlay::None
         | Overlay::Grammar
         | Overlay::Copy
@@ -225,6 +230,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Approve => model.decide(true),
         Action::Deny => model.decide(false),
         Action::Run => return model.run_dialog(),
+        Action::Labels => return model.label_dialog(None),
         Action::Repeat => return model.repeat(),
         Action::Changes => model.overlay = Overlay::Palette(Palette::of_changes()),
         Action::LastResult => {

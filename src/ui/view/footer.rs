@@ -6,7 +6,7 @@ use ratatui::style::Style;
 
 use super::header::BADGES_FROM;
 use super::pen::Pen;
-use super::{decide, results, run_dialog, sources, strip};
+use super::{decide, labels, results, run_dialog, sources, strip};
 use crate::ui::actions::{ACTIONS, Needs};
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
@@ -64,6 +64,7 @@ pub(super) fn draw(
     match &model.overlay {
         Overlay::Decide(strip) => return decide::draw(strip, theme, area, buffer),
         Overlay::Strip(strip) => return strip::draw(model, strip, theme, area, buffer),
+        Overlay::Labels(dialog) => return labels::draw(dialog, theme, area, buffer),
         Overlay::Run(dialog) => run_dialog::draw(dialog, theme, area, buffer),
         Overlay::Results => keys(
             theme,

@@ -37,6 +37,7 @@ pub(super) fn draw(
         | Overlay::Filter
         | Overlay::Strip(_)
         | Overlay::Run(_)
+        | Overlay::Labels(_)
         | Overlay::Decide(_)
         | Overlay::Copy => {}
     }
