@@ -34,6 +34,8 @@ pub struct Config {
     pub production_contexts: Vec<String>,
     /// Draw with ASCII characters only.
     pub ascii: bool,
+    /// Take the mouse from the terminal at the start; ctrl-g gives it back.
+    pub mouse: bool,
     /// What a maintenance begins with.
     pub maintenance: Maintenance,
     /// What an Ansible run is chosen from.
@@ -55,6 +57,7 @@ impl Default for Config {
             read_only: false,
             production_contexts: Vec::new(),
             ascii: false,
+            mouse: true,
             maintenance: Maintenance::default(),
             ansible: Ansible::default(),
             arm_for: Duration::from_mins(15),

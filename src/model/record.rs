@@ -365,7 +365,9 @@ impl Loose for Managers {
         list: A,
         problem: &mut Problem,
     ) -> Result<Self, A::Error> {
-        let entries = Vec::<ManagerRecord>::from_list(list, problem)?;
+        // Nobody's row is worse for an entry of the server's own that is odd.
+        let _ = problem;
+        let entries = Vec::<ManagerRecord>::from_list(list, &mut Problem::default())?;
         let newest = entries.into_iter().max_by_key(|entry| entry.time);
         Ok(Self(newest.and_then(|entry| entry.manager)))
     }

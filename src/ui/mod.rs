@@ -6,6 +6,7 @@ pub mod app;
 pub mod clipboard;
 pub mod msg;
 pub mod run;
+mod save;
 pub mod snapshot;
 pub mod start;
 pub mod terminal;

@@ -1,7 +1,8 @@
 //! All that can happen to the explorer, and all that it can ask for.
 
 use jiff::Timestamp;
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyEvent, MouseEvent};
+use serde_json::Value;
 
 use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
@@ -13,7 +14,8 @@ use crate::model::key::Uid;
 use crate::model::source::Source;
 use crate::store::certificates::CsrEvent;
 use crate::store::objects::ObjectEvent;
-use crate::store::read::Known;
+use crate::store::read::{Known, Place};
+use crate::store::told::Told;
 use crate::store::watch::FleetEvent;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
@@ -36,6 +38,24 @@ pub enum Msg {
         /// The object, or that it is gone, or why it could not be read.
         result: Result<Option<Box<Host>>, String>,
     },
+    /// An answer to [`Command::ReadObject`].
+    ObjectRead {
+        /// The question's number; late answers are dropped by it.
+        generation: u64,
+        /// The object as it came, or that it is gone, or why it could not be read.
+        result: Result<Option<Box<Value>>, String>,
+    },
+    /// What is known of Events, see [`Command::FollowEvents`].
+    Told {
+        /// The question's number.
+        generation: u64,
+        /// All of them, the newest first, or why they cannot be followed.
+        result: Result<Vec<Told>, String>,
+    },
+    /// An answer to [`Command::Save`]: the file, or why there is none.
+    Saved(Result<String, String>),
+    /// The mouse did something.
+    Mouse(MouseEvent),
     /// Something happened to the Clusters.
     Clusters(ObjectEvent<Cluster>),
     /// Something happened to the Sources.
@@ -80,6 +100,8 @@ pub enum Msg {
     MayDecide(Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
+    /// An answer to [`Command::CopyObject`]: what is to be copied, or why it could not be read.
+    Fetched(Result<String, String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
@@ -118,7 +140,8 @@ pub struct JournalRead {
 }
 
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (three), `Act` (one for each step), `Stop`, `Reconnect` and `Quit` (none).
+/// `AskWho` (three), `Act` (one for each step), `FollowEvents` (one for each change), `Stop`, `Mouse`,
+/// `Reconnect` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -132,6 +155,29 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Read an object as the server has it.
+    ReadObject {
+        /// Number of the question.
+        generation: u64,
+        /// Where it is.
+        at: Place,
+    },
+    /// Follow the Events about one object instead of any other; none: no longer.
+    FollowEvents {
+        /// Number of the question.
+        generation: u64,
+        /// Namespace and uid of the object.
+        about: Option<(String, String)>,
+    },
+    /// Write a text into a file of its own.
+    Save {
+        /// What the file's name begins with.
+        name: String,
+        /// The text.
+        text: String,
+    },
+    /// Take the mouse from the terminal, or give it back.
+    Mouse(bool),
     /// Read what the server knows of hosts.
     ReadHosts {
         /// Number of the question.
@@ -154,6 +200,8 @@ pub enum Command {
     ReadJournal,
     /// Put text on the clipboard.
     Copy(String),
+    /// Read an object, to be copied as YAML.
+    CopyObject(Place),
     /// Hand text to the terminal's clipboard.
     CopyToTerminal(String),
     /// Ask the server who we are and what we may do.

@@ -11,24 +11,26 @@ use kube::core::NamespaceResourceScope;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::crossterm::event::Event;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
 use super::msg::{Command, Decided, JournalRead, Msg};
 use super::theme::Theme;
-use super::view;
+use super::{save, terminal, view};
 use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
 use crate::error::{self, Error, Result};
 use crate::journal::Journal;
+use crate::model::yaml;
 use crate::store::certificates;
 use crate::store::client::Connection;
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::FleetEvent;
-use crate::store::{objects, read, write};
+use crate::store::{objects, read, told, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
@@ -43,6 +45,9 @@ pub const QUEUE: usize = 64;
 
 /// Certificate requests that wait at most, and that travel together.
 const REQUESTS: usize = 256;
+
+/// Lists of Events that wait at most: each has all there are.
+const TOLD: usize = 1;
 
 /// Runs commands. Each ends in one message.
 pub trait Executor {
@@ -174,6 +179,7 @@ fn terminal_event(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if !key.is_release() => Some(Msg::Key(key)),
         Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Mouse(mouse) => Some(Msg::Mouse(mouse)),
         Event::Resize(width, height) => Some(Msg::Resize(width, height)),
         _ => None,
     }
@@ -188,6 +194,8 @@ pub struct Effects {
     /// Stops the order that is on its way.
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
+    /// The task that follows Events.
+    following: Option<AbortHandle>,
     /// Who acted last: it remembers which slots of budgets it was granted.
     actor: Option<Actor>,
     tasks: JoinSet<()>,
@@ -243,8 +251,17 @@ impl Effects {
         follow(&mut tasks, from.clone(), &messages, Msg::Clusters);
         follow(&mut tasks, from, &messages, Msg::Sources);
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
-        let mut effects =
-            Self { connection, namespace, messages, reconnect, stop, journal, actor: None, tasks };
+        let mut effects = Self {
+            connection,
+            namespace,
+            messages,
+            reconnect,
+            stop,
+            journal,
+            following: None,
+            actor: None,
+            tasks,
+        };
         effects.ask_who();
         effects
     }
@@ -288,6 +305,49 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::HostsRead { generation, result }).await;
                 });
             }
+            Command::ReadObject { generation, at } => {
+                self.tasks.spawn(async move {
+                    let result = read::object(&connection, &at)
+                        .await
+                        .map(|object| object.map(Box::new))
+                        .map_err(|error| error::chain(&error));
+                    let _ = messages.send(Msg::ObjectRead { generation, result }).await;
+                });
+            }
+            Command::FollowEvents { generation, about } => {
+                if let Some(following) = self.following.take() {
+                    following.abort();
+                }
+                self.following = about.map(|(namespace, uid)| {
+                    let (out, mut told) = mpsc::channel(TOLD);
+                    self.tasks.spawn(async move {
+                        let follow = told::follow(connection, namespace, uid, out);
+                        let forward = async {
+                            while let Some(result) = told.recv().await {
+                                let _ = messages.send(Msg::Told { generation, result }).await;
+                            }
+                        };
+                        tokio::join!(follow, forward);
+                    })
+                });
+            }
+            Command::CopyObject(at) => {
+                self.tasks.spawn(async move {
+                    let result = match read::object(&connection, &at).await {
+                        Ok(Some(object)) => Ok(yaml::text(&yaml::lines(&without_managers(object), false))),
+                        Ok(None) => Err(format!("{} is gone", at.name)),
+                        Err(error) => Err(error::chain(&error)),
+                    };
+                    let _ = messages.send(Msg::Fetched(result)).await;
+                });
+            }
+            Command::Save { name, text } => {
+                self.tasks.spawn_blocking(move || {
+                    let result = save::save(&name, &text).map_err(|error| error::chain(&error));
+                    let _ = messages.blocking_send(Msg::Saved(result));
+                });
+            }
+            Command::Mouse(ours) => terminal::mouse(ours),
             Command::Decide(decision) => {
                 let journal = self.journal.clone();
                 self.tasks.spawn(async move {
@@ -337,6 +397,14 @@ impl Executor for Effects {
             Command::Quit => {}
         }
     }
+}
+
+/// The object without its managed fields, which nobody wants copied.
+fn without_managers(mut object: Value) -> Value {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    object
 }
 
 /// Follows the objects of a kind; what happens to them becomes messages.

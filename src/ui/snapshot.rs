@@ -92,7 +92,11 @@ struct Watched<E> {
 
 impl<E: Executor> Executor for Watched<E> {
     fn start(&mut self, command: Command) {
-        if !matches!(command, Command::Copy(_) | Command::CopyToTerminal(_)) {
+        let outside = matches!(
+            command,
+            Command::Copy(_) | Command::CopyToTerminal(_) | Command::Save { .. } | Command::Mouse(_)
+        );
+        if !outside {
             self.inner.start(command);
         }
     }

@@ -102,6 +102,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     if let Some(note) = note {
         model.fail(note);
     }
+    super::terminal::mouse(model.mouse);
     let mut effects = Effects::start(connection, namespace, sender);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;

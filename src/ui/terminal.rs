@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -18,6 +20,9 @@ use crate::guard::is_guarded;
 
 /// Whether the terminal is ours now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether the mouse is ours now.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while it is ours; dropping it gives it back.
 pub struct Screen {
@@ -69,9 +74,25 @@ fn hook(
     }
 }
 
+/// Takes the mouse, or gives it back to the terminal, which selects text with it. Nothing happens
+/// while the terminal is not ours.
+pub fn mouse(ours: bool) {
+    if !TAKEN.load(Ordering::SeqCst) || MOUSE.swap(ours, Ordering::SeqCst) == ours {
+        return;
+    }
+    let _ = if ours {
+        execute!(io::stdout(), EnableMouseCapture)
+    } else {
+        execute!(io::stdout(), DisableMouseCapture)
+    };
+}
+
 /// Gives the terminal back, once; what cannot be written (a closed terminal) is let go.
 pub fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
+        if MOUSE.swap(false, Ordering::SeqCst) {
+            let _ = execute!(io::stdout(), DisableMouseCapture);
+        }
         let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
         let _ = io::stdout().flush();

@@ -11,8 +11,10 @@
 //! ```
 
 pub mod layout;
+pub mod page;
 
 mod certificates;
+mod changes;
 mod decide;
 mod detail;
 mod footer;
@@ -28,6 +30,8 @@ mod sources;
 mod strip;
 mod tree;
 
+pub use footer::hint_at;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
@@ -41,22 +45,28 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     let areas = layout::areas(model, area);
     header::draw(model, theme, areas.header, buffer);
     let in_filter = header::draw_filter(model, theme, areas.filter, buffer);
-    match model.views.now {
-        View::Fleet => tree::draw(model, theme, &areas, buffer),
-        View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
-        View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
-        View::Certificates => certificates::draw(model, theme, &areas, buffer),
-        View::Sources => sources::draw(model, theme, &areas, buffer),
-        View::Journal => journal::draw(model, theme, &areas, buffer),
-    }
-    detail::draw(model, theme, areas.detail, buffer);
+    let in_page = if let Some(page) = &model.page {
+        page::draw(model, page, theme, areas.body, buffer)
+    } else {
+        match model.views.now {
+            View::Fleet => tree::draw(model, theme, &areas, buffer),
+            View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
+            View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+            View::Certificates => certificates::draw(model, theme, &areas, buffer),
+            View::Sources => sources::draw(model, theme, &areas, buffer),
+            View::Journal => journal::draw(model, theme, &areas, buffer),
+            View::Changes => changes::draw(model, theme, &areas, buffer),
+        }
+        detail::draw(model, theme, areas.detail, buffer);
+        None
+    };
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);
     let in_overlay = overlay::draw(model, theme, areas.body, buffer);
     if model.settings.ascii {
         to_ascii(buffer);
     }
-    in_overlay.or(in_footer).or(in_filter)
+    in_overlay.or(in_footer).or(in_page).or(in_filter)
 }
 
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.

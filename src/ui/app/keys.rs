@@ -1,12 +1,17 @@
 //! What each key does, in each place that can have the keys.
 
+use std::collections::BTreeMap;
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane, views};
+use super::{Model, Overlay, Pane, page, views};
+use crate::model::host::RunState;
 use crate::model::key::NodeKey;
+use crate::model::row::HostRow;
+use crate::store::read::{Kind, Place};
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
 use crate::ui::theme;
@@ -80,6 +85,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         }
         Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
+        Overlay::Search => page::search_key(model, key),
         Overlay::Copy => copy_menu(model, key),
         Overlay::Help(scroll) => {
             match key.code {
@@ -98,6 +104,9 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Pasted text goes into a field that takes text, and nowhere else.
 pub(super) fn paste(model: &mut Model, text: &str) {
     model.wanted = None;
+    if model.overlay == Overlay::Search {
+        return page::search_paste(model, text);
+    }
     match &mut model.overlay {
         Overlay::Filter => {
             model.filter.input.insert(text);
@@ -109,6 +118,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Labels(dialog) => dialog.paste(text),
         Overlay::None
         | Overlay::Grammar
+        | Overlay::Search
         | Overlay::Copy
         | Overlay::Run(_)
         | Overlay::Results
@@ -175,6 +185,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Runs an action, whether a key or the palette asked for it.
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    if let Some(commands) = page::run(model, action, times) {
+        return commands;
+    }
     if let Some(commands) = views::run(model, action, times) {
         return commands;
     }
@@ -194,6 +207,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Fold => model.fold(),
         Action::Unfold => model.unfold(),
         Action::ToggleFold => model.toggle_fold(),
+        Action::Centre => model.centre(),
         Action::FoldAll => model.folds.close_all(model.inventory.is_filtered()),
         Action::UnfoldAll => model.folds.open_all(model.inventory.is_filtered()),
         Action::Open => open(model),
@@ -241,6 +255,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             }
         }
         Action::Arm => model.arm(),
+        Action::Mouse => return model.give_mouse(),
         Action::Theme => {
             let names = theme::BUILT_IN.map(|(name, _)| name);
             let at = names.iter().position(|n| *n == model.settings.theme).map_or(0, |i| i + 1);
@@ -261,6 +276,17 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::ViewCertificates
         | Action::ViewSources
         | Action::ViewJournal
+        | Action::ViewChanges
+        | Action::Describe
+        | Action::Yaml
+        | Action::Events
+        | Action::History
+        | Action::Explain
+        | Action::NextMatch
+        | Action::PreviousMatch
+        | Action::ManagedFields
+        | Action::Save
+        | Action::Messages
         | Action::ViewBack
         | Action::ViewForward
         | Action::ViewLast => {} // done above
@@ -407,7 +433,8 @@ fn copy_name(model: &mut Model) -> Vec<Command> {
     vec![Command::Copy(text)]
 }
 
-/// What the copy menu offers: key, what it is, and the text for the host under the cursor.
+/// What the copy menu offers: key, what it is, and the text for the host under the cursor; of YAML,
+/// which is read when it is chosen, what says so.
 pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> {
     let Some(row) = model.host() else { return Vec::new() };
     let address = row.address().map(ToOwned::to_owned);
@@ -422,13 +449,17 @@ pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> 
             .replace("{display}", &shell_word(row.display()))
     });
     let line = [
-        Some(row.name().to_owned()),
-        Some(row.display().to_owned()),
-        Some(row.phase().as_str().to_owned()),
-        address.clone(),
+        row.name(),
+        row.display(),
+        row.phase().as_str(),
+        row.region(),
+        row.cluster(),
+        row.address().unwrap_or_default(),
     ];
-    let line: Vec<String> = line.into_iter().flatten().collect();
-    let yaml = model.detail.of(row.uid()).and_then(yaml_of);
+    // The menu is about one host, but a limit about all that are marked and shown.
+    let (marked, _) = model.inventory.marked_rows();
+    let limit: Vec<&str> = marked.iter().map(|row| row.name()).collect();
+    let limit = if limit.is_empty() { row.name().to_owned() } else { limit.join(",") };
     vec![
         ('n', "name", Some(row.name().to_owned())),
         ('d', "display name", Some(row.display().to_owned())),
@@ -436,16 +467,25 @@ pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> 
         ('s', "ssh command", ssh),
         ('p', "provider id", row.provider_id().map(ToOwned::to_owned)),
         ('r', "row", Some(line.join("\t"))),
-        ('y', "YAML", yaml),
-        ('l', "Ansible --limit", Some(row.name().to_owned())),
+        ('j', "row as JSON", Some(row_as_json(model, row))),
+        ('y', "YAML", Some(String::new())),
+        ('l', "Ansible --limit", Some(limit)),
     ]
 }
 
-/// The object as `kubectl get -o yaml` shows it, without the managed fields.
-fn yaml_of(host: &crate::model::host::Host) -> Option<String> {
-    let mut host = host.clone();
-    host.metadata.managed_fields = None;
-    serde_saphyr::to_string(&host).ok()
+/// What the row shows, and the labels, as one JSON object.
+fn row_as_json(model: &Model, row: &HostRow) -> String {
+    let labels: BTreeMap<&str, &str> = model.inventory.labels(row).collect();
+    let holders: Vec<&str> = row.holds().iter().map(|hold| &*hold.holder).collect();
+    let value = serde_json::json!({
+        "name": row.name(), "namespace": row.namespace(), "display": row.display(),
+        "uid": row.uid().as_str(), "state": row.phase().as_str(), "health": row.health().as_str(),
+        "region": row.region(), "cluster": row.cluster(), "role": row.role(), "team": row.team(),
+        "environment": row.environment(), "address": row.address(),
+        "providerID": row.provider_id(), "held": holders,
+        "run": row.run_state().map(RunState::as_str), "labels": labels,
+    });
+    value.to_string()
 }
 
 /// One word of a shell command: object text never becomes shell syntax.
@@ -466,6 +506,16 @@ fn copy_menu(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         model.overlay = Overlay::Copy;
         return Vec::new();
     };
+    if letter == 'y'
+        && let Some(row) = model.host()
+    {
+        let at = Place {
+            kind: Kind::Host,
+            namespace: row.namespace().to_owned(),
+            name: row.name().to_owned(),
+        };
+        return vec![Command::CopyObject(at)];
+    }
     match copy_choices(model).into_iter().find(|(key, ..)| *key == letter) {
         Some((_, _, Some(text))) => vec![Command::Copy(text)],
         Some((_, what, None)) => {

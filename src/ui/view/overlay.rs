@@ -35,6 +35,7 @@ pub(super) fn draw(
         }
         Overlay::None
         | Overlay::Filter
+        | Overlay::Search
         | Overlay::Strip(_)
         | Overlay::Run(_)
         | Overlay::Labels(_)
