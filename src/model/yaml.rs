@@ -246,7 +246,7 @@ spec:
         assert!(!text(&lines(&json!({"a": "x\u{202e}\u{9b}\u{e0041}"}), false)).chars().any(|c| c != '\n' && is_hostile(c)));
     }
 
-    fn any() -> impl Strategy<Value = Value> {
+    fn values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -266,7 +266,7 @@ spec:
 
     proptest! {
         #[test]
-        fn what_is_written_is_what_is_read(value in any()) {
+        fn what_is_written_is_what_is_read(value in values()) {
             let text = text(&lines(&value, false));
             prop_assert_eq!(read(&text), value, "{}", text);
         }

@@ -283,3 +283,6 @@ impl Last {
         Some((key.clone(), new.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests;
