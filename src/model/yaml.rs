@@ -206,7 +206,7 @@ mod tests {
     fn it_looks_as_kubectl_prints_it() {
         let object = json!({
             "apiVersion": "v1", "kind": "Host",
-            "metadata": {"name": "a", "labels": {"b/c": "true", "n": "12"}, "managedFields": [{"manager": "x"}]},
+            "metadata": {"name": "a", "labels": {"b/c": "true", "d": "12"}, "managedFields": [{"manager": "x"}]},
             "spec": {"list": [{"a": 1, "b": [1, 2]}, "x"], "empty": {}, "none": null, "text": "one\ntwo\n"},
         });
         let expected = "\
@@ -215,7 +215,7 @@ kind: Host
 metadata:
   labels:
     b/c: \"true\"
-    n: \"12\"
+    d: \"12\"
   managedFields: [] # 1 entry, folded
   name: a
 spec:

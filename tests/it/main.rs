@@ -23,6 +23,7 @@ mod deploy;
 mod embedded;
 mod fetch;
 mod lifecycle;
+mod look;
 mod monitor;
 mod on_call;
 mod providers;

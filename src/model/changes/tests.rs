@@ -20,10 +20,13 @@ fn host(n: usize, phase: &str, labels: Value) -> Value {
 struct Fleet {
     inventory: Inventory,
     changes: Changes,
+    version: usize,
 }
 
 impl Fleet {
-    fn apply(&mut self, object: Value, who: Option<&str>, now: Timestamp) {
+    fn apply(&mut self, mut object: Value, who: Option<&str>, now: Timestamp) {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         let record: HostRecord = serde_json::from_value(object).unwrap();
         let uid = record.uid().unwrap();
         let before = Before::of(&self.inventory, &uid);

@@ -15,9 +15,9 @@ const COLUMNS: [Column; 7] = [
     column("HOST", 0, 0),
     column("WHAT", 12, 30),
     column("OLD → NEW", 0, 0),
-    column("TIMES", 6, 76),
+    column("TIMES", 6, 90),
     column("CLUSTER", 14, 110),
-    column("WRITER", 20, 90),
+    column("WRITER", 16, 76),
 ];
 
 pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buffer) {

@@ -23,7 +23,7 @@ mod decommission;
 mod run;
 
 /// Columns of the names on the left.
-const NAME: usize = 15;
+pub(super) const NAME: usize = 15;
 
 /// One line: a name, a text, and the role of the text. A line without a name and with a text that
 /// is a block stands over the whole width.

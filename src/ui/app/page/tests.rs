@@ -215,7 +215,7 @@ fn a_group_is_its_own_object_and_says_if_there_is_none() {
     let commands = answer(&mut model, asked(&commands).unwrap(), Some(cluster));
     assert!(following(&commands).is_some(), "its events, now that its uid is known");
     let text = screen(&model);
-    assert!(text.contains("disruption.maxU") && text.contains("True · EnoughHosts"), "{text}");
+    assert!(text.contains("disruption.maxUnavailable: 10%") && text.contains("True · EnoughHosts"), "{text}");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn a_page_fits_small_screens() {
 
 #[test]
 fn changes_are_listed_and_enter_goes_to_the_host() {
-    let mut model = on_host(100, 20);
+    let mut model = on_host(160, 20);
     press(&mut model, "vh");
     assert!(screen(&model).contains("nothing has changed"), "{}", screen(&model));
     let mut stopped = object();
@@ -343,6 +343,6 @@ fn a_line_comes_to_the_middle() {
     press(&mut model, "7jzz");
     let rows = model.areas().rows;
     let text = screen(&model);
-    let line = text.lines().position(|l| l.contains("web-eu-1")).unwrap();
+    let line = text.lines().position(|l| l.contains("web-eu-2")).unwrap();
     assert_eq!(line, usize::from(rows.y + rows.height / 2), "{text}");
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Page, Rows, host};
+use crate::ui::view::detail::NAME;
 use crate::model::duration;
 use crate::model::labels;
 use crate::ui::app::Model;
@@ -132,7 +133,7 @@ fn flat(model: &Model, path: &str, value: &Value, rows: &mut Rows) {
         }
         Value::Array(list) if list.iter().all(|v| !v.is_object() && !v.is_array()) => {
             let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), ToOwned::to_owned);
-            rows.add(path, list.iter().map(word).collect::<Vec<_>>().join(", "));
+            named(path, list.iter().map(word).collect::<Vec<_>>().join(", "), rows);
         }
         Value::Array(list) => {
             for (number, value) in list.iter().enumerate() {
@@ -141,8 +142,17 @@ fn flat(model: &Model, path: &str, value: &Value, rows: &mut Rows) {
         }
         Value::String(text) => {
             let text = when(model, text).unwrap_or_else(|| text.replace('\n', " "));
-            rows.add(path, text);
+            named(path, text, rows);
         }
-        other => rows.add(path, other.to_string()),
+        other => named(path, other.to_string(), rows),
+    }
+}
+
+/// A field; one whose path is too long for the left side stands in a line of its own.
+fn named(path: &str, text: String, rows: &mut Rows) {
+    if path.len() <= NAME {
+        rows.add(path, text);
+    } else if !text.is_empty() {
+        rows.block(&format!("{path}: {text}"), Role::Text);
     }
 }
