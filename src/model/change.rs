@@ -201,9 +201,10 @@ impl LabelsChange {
     pub fn still_applies(&self, host: &Host) -> bool {
         let labels = host.metadata.labels.as_ref();
         host.metadata.uid.as_deref() == Some(self.target.uid.as_str())
-            && self.labels.iter().all(|(key, (old, _))| {
-                labels.and_then(|labels| labels.get(key)) == old.as_ref()
-            })
+            && self
+                .labels
+                .iter()
+                .all(|(key, (old, _))| labels.and_then(|labels| labels.get(key)) == old.as_ref())
     }
 
     /// The change in words: `team: web → db, old: x → none`.
@@ -213,7 +214,6 @@ impl LabelsChange {
         };
         self.labels.iter().map(word).collect::<Vec<_>>().join(", ")
     }
-
 }
 
 /// A label's value for people.

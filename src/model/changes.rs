@@ -143,7 +143,9 @@ const FIELDS: [(Field, Read); 13] = [
         holders.join(", ").into()
     }),
     (Field::Run, |row| match row.run() {
-        Some(run) => format!("{} {}", run.playbook(), run.state().as_str()).trim().to_owned().into(),
+        Some(run) => {
+            format!("{} {}", run.playbook(), run.state().as_str()).trim().to_owned().into()
+        }
         None => "".into(),
     }),
     (Field::Service, |row| row.service_state().as_str().into()),
@@ -217,18 +219,7 @@ impl Changes {
             Some(entry) => (entry.old, entry.times.saturating_add(1)),
             None => (short(old), 1),
         };
-        let who = who.map(|who| match self.who.get(who) {
-            Some(known) => Arc::clone(known),
-            None => {
-                // Names of programs, of which there are few; should there be many, it begins anew.
-                if self.who.len() >= MAX_WHO {
-                    self.who.clear();
-                }
-                let known: Arc<str> = short(who).into();
-                self.who.insert(who.into(), Arc::clone(&known));
-                known
-            }
-        });
+        let who = who.map(|who| self.writer(who));
         let number = self.next;
         self.next += 1;
         self.places.insert(key, number);
@@ -250,6 +241,20 @@ impl Changes {
             self.drop_first();
             self.dropped += 1;
         }
+    }
+
+    /// A writer's name, kept once.
+    fn writer(&mut self, who: &str) -> Arc<str> {
+        if let Some(known) = self.who.get(who) {
+            return Arc::clone(known);
+        }
+        // Names of programs, of which there are few; should there be many, it begins anew.
+        if self.who.len() >= MAX_WHO {
+            self.who.clear();
+        }
+        let known: Arc<str> = short(who).into();
+        self.who.insert(who.into(), Arc::clone(&known));
+        known
     }
 
     fn drop_first(&mut self) {

@@ -131,7 +131,9 @@ impl Reasons<'_> {
         let since = Some(deleted.0);
         let record = self.host.status.as_ref().and_then(|status| status.decommission.clone());
         let name = self.name().to_owned();
-        let retry = format!("d shows the steps; inv-tui --headless decommission --help says how to answer for {name}");
+        let retry = format!(
+            "d shows the steps; inv-tui --headless decommission --help says how to answer for {name}"
+        );
         let Some(record) = record else {
             let finalizers = self.host.metadata.finalizers.clone().unwrap_or_default();
             let what = if finalizers.is_empty() {
@@ -212,7 +214,9 @@ impl Reasons<'_> {
             let name = &source.name;
             let (what, next) = match source.state {
                 State::BreakerOpen => (
-                    format!("the source {name} would have lost too many hosts, and is not believed"),
+                    format!(
+                        "the source {name} would have lost too many hosts, and is not believed"
+                    ),
                     "v s; if they are really gone, raise spec.breaker of the Source for one pass",
                 ),
                 State::NotRead => (
@@ -305,7 +309,12 @@ impl Reasons<'_> {
         match status.state {
             RunState::Failed => {
                 let what = format!("its last Ansible run failed{task}{message}");
-                self.add(Weight::Broken, what, since, "d shows the end of its log; r runs it again");
+                self.add(
+                    Weight::Broken,
+                    what,
+                    since,
+                    "d shows the end of its log; r runs it again",
+                );
             }
             RunState::Unknown => {
                 let what = format!("what came of its last Ansible run is not known{message}");
@@ -358,7 +367,12 @@ impl Reasons<'_> {
         };
         let current: Vec<(String, Timestamp)> = self.held().map(text).collect();
         for (what, since) in current {
-            self.add(Weight::Meant, what, Some(since), "m ends your own; ask the holder of another");
+            self.add(
+                Weight::Meant,
+                what,
+                Some(since),
+                "m ends your own; ask the holder of another",
+            );
         }
         let over = self.host.spec.maintenance.iter().filter(|(_, h)| h.until.0 <= self.now);
         let over: Vec<(String, Timestamp)> = over
@@ -372,7 +386,8 @@ impl Reasons<'_> {
 
     fn rest(&mut self) {
         if let Some((FALSE, reason, message, since)) = self.condition(OS_UP_TO_DATE) {
-            let what = format!("its operating system is not the desired one: {reason}{}", after(message));
+            let what =
+                format!("its operating system is not the desired one: {reason}{}", after(message));
             self.add(Weight::Note, what, Some(since), "d shows which one is wanted");
         }
         let status = self.host.status.clone().unwrap_or_default();
@@ -399,7 +414,12 @@ impl Reasons<'_> {
     fn budget(&mut self, around: &Around<'_>) {
         if around.cluster_paused {
             let next = "whoever paused the cluster ends that";
-            self.add(Weight::Note, "its cluster is paused: nothing is begun on its hosts", None, next);
+            self.add(
+                Weight::Note,
+                "its cluster is paused: nothing is begun on its hosts",
+                None,
+                next,
+            );
         }
         let Some((name, away, max)) = around.budget else { return };
         if away > 0 && away >= max {

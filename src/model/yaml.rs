@@ -138,7 +138,7 @@ fn is_block(text: &str) -> bool {
     text.contains('\n')
         && !text.starts_with('\n')
         && !text.ends_with("\n\n")
-        && text.trim_end_matches('\n') != ""
+        && !text.trim_end_matches('\n').is_empty()
         && text.split('\n').all(plain)
 }
 
@@ -237,13 +237,19 @@ spec:
 
     #[test]
     fn times_numbers_and_controls_are_quoted() {
-        for quoted in ["2026-01-01T00:00:00Z", "1e3", "0x1f", "-1", "a\u{1b}[31m", "", " a", "a: b", "no"] {
+        for quoted in
+            ["2026-01-01T00:00:00Z", "1e3", "0x1f", "-1", "a\u{1b}[31m", "", " a", "a: b", "no"]
+        {
             assert!(scalar(quoted).starts_with('"'), "{quoted:?}");
         }
         for plain in ["aws:///eu-west-1a/i-0001", "10.0.0.1/24", "web-eu-1", "m5.large"] {
             assert_eq!(scalar(plain), plain);
         }
-        assert!(!text(&lines(&json!({"a": "x\u{202e}\u{9b}\u{e0041}"}), false)).chars().any(|c| c != '\n' && is_hostile(c)));
+        assert!(
+            !text(&lines(&json!({"a": "x\u{202e}\u{9b}\u{e0041}"}), false))
+                .chars()
+                .any(|c| c != '\n' && is_hostile(c))
+        );
     }
 
     fn values() -> impl Strategy<Value = Value> {

@@ -78,10 +78,9 @@ pub async fn object(connection: &Connection, at: &Place) -> Result<Option<Value>
         Kind::Cluster => (Cluster::url_path(&(), namespace), "get clusters"),
         Kind::Region => (Region::url_path(&(), None), "get regions"),
         Kind::Source => (Source::url_path(&(), namespace), "get sources"),
-        Kind::Request => (
-            CertificateSigningRequest::url_path(&(), None),
-            "get certificatesigningrequests",
-        ),
+        Kind::Request => {
+            (CertificateSigningRequest::url_path(&(), None), "get certificatesigningrequests")
+        }
     };
     let read = async {
         let request = Request::new(path).get(&at.name, &GetParams::default());

@@ -334,7 +334,9 @@ impl Executor for Effects {
             Command::CopyObject(at) => {
                 self.tasks.spawn(async move {
                     let result = match read::object(&connection, &at).await {
-                        Ok(Some(object)) => Ok(yaml::text(&yaml::lines(&without_managers(object), false))),
+                        Ok(Some(object)) => {
+                            Ok(yaml::text(&yaml::lines(&without_managers(object), false)))
+                        }
                         Ok(None) => Err(format!("{} is gone", at.name)),
                         Err(error) => Err(error::chain(&error)),
                     };

@@ -94,7 +94,10 @@ impl<E: Executor> Executor for Watched<E> {
     fn start(&mut self, command: Command) {
         let outside = matches!(
             command,
-            Command::Copy(_) | Command::CopyToTerminal(_) | Command::Save { .. } | Command::Mouse(_)
+            Command::Copy(_)
+                | Command::CopyToTerminal(_)
+                | Command::Save { .. }
+                | Command::Mouse(_)
         );
         if !outside {
             self.inner.start(command);

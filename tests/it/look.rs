@@ -100,7 +100,11 @@ async fn a_label_is_set_taken_back_and_refused_where_a_source_owns_it() {
     let say = async |words: &[&str]| run(world.program(words)).await;
     let ended = say(&["label", "web-1", "team=db", "tier=tin", "--dry-run"]).await.with(1);
     assert!(ended.stdout.contains("the source aws owns tier"), "{}", ended.stdout);
-    assert!(ended.stdout.contains("labels: team=none tier=gold → team=db tier=tin"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("labels: team=none tier=gold → team=db tier=tin"),
+        "{}",
+        ended.stdout
+    );
     say(&["label", "web-1", "team=db"]).await.with(0);
     assert_eq!(label(&world, "web-1", "team").await.as_deref(), Some("db"));
     let ended = say(&["label", "web-1", "team=db", "-o", "json"]).await.with(0);

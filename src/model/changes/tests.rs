@@ -35,7 +35,8 @@ impl Fleet {
     }
 
     fn told(&self) -> Vec<String> {
-        let line = |e: &Changed| format!("{} {}: {} → {}", e.display, e.field.as_str(), e.old, e.new);
+        let line =
+            |e: &Changed| format!("{} {}: {} → {}", e.display, e.field.as_str(), e.old, e.new);
         self.changes.newest().map(line).collect()
     }
 }
@@ -58,7 +59,9 @@ fn fields_and_labels_are_told_old_and_new() {
             "h-1 team: a → b",
         ]
     );
-    assert!(fleet.changes.newest().filter(|e| e.at == at(5)).all(|e| e.who.as_deref() == Some("aws")));
+    assert!(
+        fleet.changes.newest().filter(|e| e.at == at(5)).all(|e| e.who.as_deref() == Some("aws"))
+    );
     let uid = Uid::from("u-1");
     assert_eq!(fleet.changes.of(&uid).count(), 6);
 }

@@ -97,7 +97,8 @@ fn holds_count_while_they_last_and_are_named_when_they_have_run_out() {
         "bob": hold("2026-11-21T09:00:00Z", "2026-11-21T10:00:00Z"),
         "eve": hold("2026-11-22T09:00:00Z", "2026-11-22T10:00:00Z"),
     }});
-    let drained = json!({"phase": "Maintenance", "conditions": [condition(DRAINED, "False", "hook")]});
+    let drained =
+        json!({"phase": "Maintenance", "conditions": [condition(DRAINED, "False", "hook")]});
     let reasons = explain(&host(json!({}), spec, drained), &Around::default(), now());
     let words: Vec<&str> = reasons.iter().map(|reason| reason.what.as_str()).collect();
     assert_eq!(reasons.len(), 3, "{words:?}");
@@ -168,7 +169,8 @@ fn what_is_around_a_host_counts_too() {
     }
     let healthy = SourceView { name: "aws".into(), state: State::Healthy, last_pass: None };
     assert_eq!(around(&Around { sources: vec![healthy], ..Around::default() }), []);
-    let budget = |away, max| around(&Around { budget: Some(("shop", away, max)), ..Around::default() });
+    let budget =
+        |away, max| around(&Around { budget: Some(("shop", away, max)), ..Around::default() });
     only(&budget(2, 2), Weight::Note, "budget of cluster shop is used up: 2 of 2");
     assert_eq!(budget(1, 2), []);
     only(&around(&Around { cluster_paused: true, ..Around::default() }), Weight::Note, "paused");
@@ -198,5 +200,8 @@ fn certificates_that_wait_or_ended_are_named() {
 #[test]
 fn what_is_broken_stands_first() {
     let reasons = with(&[condition(OS_UP_TO_DATE, "False", ""), condition(SEEN, "False", "")]);
-    assert_eq!(reasons.iter().map(|r| r.weight).collect::<Vec<_>>(), [Weight::Broken, Weight::Note]);
+    assert_eq!(
+        reasons.iter().map(|r| r.weight).collect::<Vec<_>>(),
+        [Weight::Broken, Weight::Note]
+    );
 }

@@ -15,7 +15,9 @@ use crate::model::change::{Change, HoldChange, label_word};
 use crate::model::cluster::Cluster;
 use crate::model::duration;
 use crate::model::host::{AnsibleRequest, Hold, Host};
-use crate::model::policy::{Check, ClusterFacts, Facts, Pass, Verb, checks, label_checks, refusal, used_up};
+use crate::model::policy::{
+    Check, ClusterFacts, Facts, Pass, Verb, checks, label_checks, refusal, used_up,
+};
 use crate::store::budget;
 
 /// One host of a plan.

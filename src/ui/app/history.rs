@@ -69,7 +69,8 @@ pub fn history(model: &Model, page: &Page) -> Vec<Past> {
     }
     if let Some(Ok(events)) = &page.events {
         all.extend(events.iter().map(|told| {
-            let times = if told.count > 1 { format!(" ({} times)", told.count) } else { String::new() };
+            let times =
+                if told.count > 1 { format!(" ({} times)", told.count) } else { String::new() };
             Past {
                 at: told.at,
                 origin: Origin::Event,
@@ -87,7 +88,8 @@ pub fn history(model: &Model, page: &Page) -> Vec<Past> {
 }
 
 fn seen(changed: &Changed) -> Past {
-    let times = if changed.times > 1 { format!(" ({} times)", changed.times) } else { String::new() };
+    let times =
+        if changed.times > 1 { format!(" ({} times)", changed.times) } else { String::new() };
     Past {
         at: changed.at,
         origin: Origin::Seen,
@@ -124,7 +126,10 @@ fn of_object(host: &Host, all: &mut Vec<Past>) {
     made(status.launch_time.as_ref().map(|time| time.0), "the machine was launched");
     all.extend(status.operations.iter().map(|operation| {
         let more = |sign: &str, text: &Option<String>| {
-            text.as_ref().filter(|t| !t.is_empty()).map(|t| format!("{sign}{t}")).unwrap_or_default()
+            text.as_ref()
+                .filter(|t| !t.is_empty())
+                .map(|t| format!("{sign}{t}"))
+                .unwrap_or_default()
         };
         let result = more(" → ", &operation.result);
         Past {
@@ -199,7 +204,9 @@ fn journal(model: &Model, namespace: &str, name: &str, all: &mut Vec<Past>) {
             let result = target.result.as_deref().unwrap_or("not known");
             let values = match (&target.before, &target.after) {
                 (None, None) => String::new(),
-                (before, after) => format!(" {} → {}", value(before.as_ref()), value(after.as_ref())),
+                (before, after) => {
+                    format!(" {} → {}", value(before.as_ref()), value(after.as_ref()))
+                }
             };
             let reason = &record.entry.reason;
             let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };

@@ -94,7 +94,9 @@ impl LabelDialog {
             KeyCode::Char('G') | KeyCode::End => self.chosen = last,
             KeyCode::Char('g') | KeyCode::Home => self.chosen = 0,
             KeyCode::Char('a' | 'o' | '+') => self.input = Some(Input::default()),
-            KeyCode::Enter | KeyCode::Char('e') => self.begin(|key, value| format!("{key}={value}")),
+            KeyCode::Enter | KeyCode::Char('e') => {
+                self.begin(|key, value| format!("{key}={value}"))
+            }
             KeyCode::Char('d' | '-') | KeyCode::Delete => self.begin(|key, _| format!("{key}-")),
             _ => {}
         }
@@ -119,8 +121,9 @@ impl LabelDialog {
                 Reply::Stay
             }
             Ok((key, _)) if is_reserved(&key) => {
-                self.problem =
-                    Some(format!("{key} belongs to services and Kubernetes: it is not set by hand"));
+                self.problem = Some(format!(
+                    "{key} belongs to services and Kubernetes: it is not set by hand"
+                ));
                 Reply::Stay
             }
             Ok(edit) if self.owners.is_none() => {
@@ -167,11 +170,7 @@ impl Model {
     }
 
     /// Opens the dialog for these hosts; with an edit that was made before, that one is typed.
-    pub(super) fn ask_for_label(
-        &mut self,
-        targets: Targets,
-        again: Option<&Edit>,
-    ) -> Vec<Command> {
+    pub(super) fn ask_for_label(&mut self, targets: Targets, again: Option<&Edit>) -> Vec<Command> {
         let wanted = targets.hosts.iter().filter_map(|uid| current_target(self, uid)).collect();
         self.reading += 1;
         let mut lines: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();

@@ -1,7 +1,9 @@
 //! The mouse: it selects, folds, scrolls and presses hints, and nothing that the keyboard cannot do.
 //! It never confirms anything. One key gives it back to the terminal.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::crossterm::event::{
+    KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 use ratatui::layout::Position;
 
 use super::views::{Move, View};

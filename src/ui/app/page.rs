@@ -125,7 +125,9 @@ impl Page {
     /// Whether something of it is still to come.
     pub(super) fn is_waiting(&self) -> bool {
         self.place.is_some()
-            && (self.waiting || self.asked.is_none() || self.events.is_none() && self.wants_events())
+            && (self.waiting
+                || self.asked.is_none()
+                || self.events.is_none() && self.wants_events())
     }
 
     fn wants_events(&self) -> bool {
@@ -289,16 +291,17 @@ impl Model {
         };
         page.waiting = false;
         page.problem = None;
-        let uid = |object: &Value| {
-            object.pointer("/metadata/uid").and_then(Value::as_str).map(Uid::from)
-        };
+        let uid =
+            |object: &Value| object.pointer("/metadata/uid").and_then(Value::as_str).map(Uid::from);
         match result {
             Ok(Some(object)) if page.uid.is_some() && uid(&object) != page.uid => page.gone = true,
             Ok(Some(object)) => {
                 page.uid = uid(&object);
                 // A field of a wrong type is no reason to show nothing of the rest.
-                page.host =
-                    page.is_of_host().then(|| serde_json::from_value((*object).clone()).ok()).flatten();
+                page.host = page
+                    .is_of_host()
+                    .then(|| serde_json::from_value((*object).clone()).ok())
+                    .flatten();
                 page.object = Some(object);
             }
             Ok(None) if page.object.is_some() || page.uid.is_some() => page.gone = true,
@@ -478,7 +481,8 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         }
         Action::CopyName => return Some(vec![Command::Copy(model.page_text(page))]),
         Action::Save => {
-            let name = if page.title.is_empty() { "inv-tui".to_owned() } else { page.title.clone() };
+            let name =
+                if page.title.is_empty() { "inv-tui".to_owned() } else { page.title.clone() };
             let name = format!("{name}-{}", page.kind.title().to_lowercase());
             return Some(vec![Command::Save { name, text: model.page_text(page) }]);
         }

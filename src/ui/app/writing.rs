@@ -145,10 +145,8 @@ impl Model {
     /// when the answer is there, unless another key comes first.
     pub(super) fn must_ask(&mut self, action: Action) -> bool {
         let asked = self.writing.holder.is_none() && self.writing.holder_problem.is_none();
-        let needs = matches!(
-            action,
-            Action::Maintenance | Action::Run | Action::Labels | Action::Repeat
-        );
+        let needs =
+            matches!(action, Action::Maintenance | Action::Run | Action::Labels | Action::Repeat);
         if !asked || !needs || self.cannot_write().is_some() {
             return false;
         }

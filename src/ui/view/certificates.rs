@@ -206,13 +206,7 @@ fn fields(request: &Request, found: Option<&[Mismatch]>, rows: &mut Rows) {
     }
 }
 
-fn check(
-    name: &str,
-    text: String,
-    checks: &[&str],
-    found: Option<&[Mismatch]>,
-    rows: &mut Rows,
-) {
+fn check(name: &str, text: String, checks: &[&str], found: Option<&[Mismatch]>, rows: &mut Rows) {
     let is_wrong = |found: &[Mismatch]| found.iter().any(|m| checks.contains(&m.field));
     let (sign, role) = match found.map(is_wrong) {
         Some(true) => ("✖", Role::Bad),

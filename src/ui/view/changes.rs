@@ -37,7 +37,8 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
     }
     let cursor = model.changes_view.spot.cursor.as_ref();
     let lines = model.changes_shown().take(usize::from(areas.rows.height)).map(|entry| {
-        let selected = cursor.is_some_and(|(uid, field)| *uid == entry.uid && *field == entry.field);
+        let selected =
+            cursor.is_some_and(|(uid, field)| *uid == entry.uid && *field == entry.field);
         (selected, line(model, entry))
     });
     table(theme, areas, &COLUMNS, lines, model.pane == Pane::Tree, buffer);

@@ -125,8 +125,9 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         }
         Some(node) => {
             let line = model.inventory.line(&model.folds, node);
-            let Some(TreeLine::Region { name, counts, .. } | TreeLine::Cluster { name, counts, .. }) =
-                line
+            let Some(
+                TreeLine::Region { name, counts, .. } | TreeLine::Cluster { name, counts, .. },
+            ) = line
             else {
                 return;
             };

@@ -159,10 +159,7 @@ pub fn hint_at(model: &Model, area: Rect, x: u16) -> Option<Action> {
 }
 
 /// What the hint bar of a page offers.
-fn page_offers(
-    model: &Model,
-    page: &Page,
-) -> Vec<(&'static str, &'static str, Action, bool)> {
+fn page_offers(model: &Model, page: &Page) -> Vec<(&'static str, &'static str, Action, bool)> {
     let wanted = [
         (Action::Back, "back", true),
         (Action::Filter, "search", true),

@@ -50,7 +50,8 @@ pub(super) fn draw(
             pen.put("  of ", style(Role::Muted)).put(owner, style(Role::Muted));
         }
         if at == dialog.chosen && dialog.input.is_none() {
-            buffer.set_style(Rect { y: body.y + y, height: 1, ..body }, theme.style(Role::Selected));
+            buffer
+                .set_style(Rect { y: body.y + y, height: 1, ..body }, theme.style(Role::Selected));
         }
     }
     if dialog.lines.is_empty() {
@@ -77,7 +78,12 @@ pub(super) fn draw(
         return cursor;
     }
     let hints: &[(&str, &str)] = if dialog.input.is_some() {
-        &[(" enter", " go on  "), ("key=value", " sets  "), ("key-", " removes  "), ("esc", " back")]
+        &[
+            (" enter", " go on  "),
+            ("key=value", " sets  "),
+            ("key-", " removes  "),
+            ("esc", " back"),
+        ]
     } else {
         &[(" e", " edit  "), ("a", " add  "), ("d", " remove  "), ("esc", " cancel")]
     };

@@ -25,7 +25,12 @@ mod told;
 /// Where the lines of a page are.
 pub fn body(area: Rect) -> Rect {
     let title = u16::from(area.height > 1);
-    Rect { x: area.x + 1, y: area.y + title, width: area.width.saturating_sub(2), height: area.height - title }
+    Rect {
+        x: area.x + 1,
+        y: area.y + title,
+        width: area.width.saturating_sub(2),
+        height: area.height - title,
+    }
 }
 
 /// The lines of a page, broken to this many columns.
@@ -132,9 +137,7 @@ pub fn matches(line: &Line, wanted: &str) -> Vec<(usize, usize)> {
         return Vec::new();
     }
     let widths: Vec<usize> = text.chars().map(|c| c.to_string().width()).collect();
-    let width = |from: usize, to: usize| -> usize {
-        widths.iter().take(to).skip(from).sum()
-    };
+    let width = |from: usize, to: usize| -> usize { widths.iter().take(to).skip(from).sum() };
     let (mut found, mut at) = (Vec::new(), 0);
     while let Some(window) = all.get(at..at + wanted.len()) {
         if window == wanted {
@@ -174,7 +177,9 @@ pub(super) fn draw(
             pen.put(text, theme.style(*role));
         }
         for (from, width) in matches(line, page.search.text()) {
-            let (Ok(from), Ok(width)) = (u16::try_from(from), u16::try_from(width)) else { continue };
+            let (Ok(from), Ok(width)) = (u16::try_from(from), u16::try_from(width)) else {
+                continue;
+            };
             let x = row.x.saturating_add(from);
             let width = width.min(row.right().saturating_sub(x));
             if x < row.right() {
@@ -232,7 +237,9 @@ fn title(
 
 /// Adds what the detail pane says of a host.
 fn host(model: &Model, page: &Page, out: &mut Rows) -> bool {
-    let Some(row) = page.uid.as_ref().and_then(|uid| model.inventory.get(uid)) else { return false };
+    let Some(row) = page.uid.as_ref().and_then(|uid| model.inventory.get(uid)) else {
+        return false;
+    };
     detail::host(model, row, page.host.as_deref(), out);
     true
 }

@@ -199,13 +199,15 @@ fn explain_ranks_reasons_and_says_what_is_next() {
 fn a_group_is_its_own_object_and_says_if_there_is_none() {
     let mut model = fleet(80, 24);
     let commands = press(&mut model, "y");
-    let wanted = Place { kind: ObjectKind::Region, namespace: String::new(), name: "eu-west-1".into() };
+    let wanted =
+        Place { kind: ObjectKind::Region, namespace: String::new(), name: "eu-west-1".into() };
     assert!(matches!(commands.as_slice(), [Command::ReadObject { at, .. }] if *at == wanted));
     answer(&mut model, asked(&commands).unwrap(), None);
     assert!(screen(&model).contains("there is no Region of this name"), "{}", screen(&model));
     press(&mut model, "<esc>j");
     let commands = press(&mut model, "d");
-    let wanted = Place { kind: ObjectKind::Cluster, namespace: "inventory".into(), name: "db".into() };
+    let wanted =
+        Place { kind: ObjectKind::Cluster, namespace: "inventory".into(), name: "db".into() };
     assert!(matches!(commands.as_slice(), [Command::ReadObject { at, .. }] if *at == wanted));
     let cluster = json!({
         "kind": "Cluster", "metadata": {"name": "db", "namespace": "inventory", "uid": "c-1"},
@@ -215,7 +217,10 @@ fn a_group_is_its_own_object_and_says_if_there_is_none() {
     let commands = answer(&mut model, asked(&commands).unwrap(), Some(cluster));
     assert!(following(&commands).is_some(), "its events, now that its uid is known");
     let text = screen(&model);
-    assert!(text.contains("disruption.maxUnavailable: 10%") && text.contains("True · EnoughHosts"), "{text}");
+    assert!(
+        text.contains("disruption.maxUnavailable: 10%") && text.contains("True · EnoughHosts"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -301,7 +306,10 @@ fn the_copy_menu_reads_the_whole_object_and_lists_what_is_marked() {
     assert_eq!((&row["display"], &row["cluster"]), (&json!("db-eu-2"), &json!("db")));
     press(&mut model, "<space><space>k");
     let commands = press(&mut model, "Yl");
-    assert!(matches!(commands.as_slice(), [Command::Copy(t)] if t == "aws-i-0002,aws-i-0003"), "{commands:?}");
+    assert!(
+        matches!(commands.as_slice(), [Command::Copy(t)] if t == "aws-i-0002,aws-i-0003"),
+        "{commands:?}"
+    );
 }
 
 #[test]
@@ -310,7 +318,9 @@ fn the_mouse_selects_folds_scrolls_and_presses_hints() {
     let mut model = fleet(80, 24);
     press(&mut model, "gg");
     let top = model.areas().rows.y;
-    let event = |kind, column, row| Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    let event = |kind, column, row| {
+        Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
     let left = MouseEventKind::Down(MouseButton::Left);
     send(&mut model, event(left, 5, top + 1));
     assert_eq!(model.cursor, Some(NodeKey::Cluster("eu-west-1".into(), "db".into())));

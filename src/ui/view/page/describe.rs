@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Page, Rows, host};
-use crate::ui::view::detail::NAME;
 use crate::model::duration;
 use crate::model::labels;
 use crate::ui::app::Model;
 use crate::ui::theme::Role;
+use crate::ui::view::detail::NAME;
 
 pub(super) fn describe(model: &Model, page: &Page, rows: &mut Rows) {
     let Some(object) = &page.object else { return };

@@ -48,7 +48,8 @@ fn shown(size: (u16, u16), keys: &str) -> Model {
                         by: "inv-tui-agent (web-eu-3)".to_owned(),
                         count,
                     };
-                    let all = vec![told("RunFailed", true, 60, 3), told("RunStarted", false, 700, 1)];
+                    let all =
+                        vec![told("RunFailed", true, 60, 3), told("RunStarted", false, 700, 1)];
                     send(&mut model, Msg::Told { generation, result: Ok(all) })
                 }
                 _ => Vec::new(),

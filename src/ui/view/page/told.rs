@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::{Line, Page, missing};
 use crate::model::duration;
 use crate::model::explain::Weight;
-use crate::ui::app::explain::explain;
 use crate::ui::app::Model;
+use crate::ui::app::explain::explain;
 use crate::ui::theme::Role;
 use crate::ui::view::pen::wrap;
 
