@@ -42,10 +42,10 @@ impl Told {
     pub fn of(event: &Event) -> Self {
         let made = event.metadata.creation_timestamp.as_ref().map(|time| time.0);
         let first = event.first_timestamp.as_ref().map(|time| time.0);
-        let first = first.or(event.event_time.as_ref().map(|time| time.0)).or(made);
+        let first = first.or_else(|| event.event_time.as_ref().map(|time| time.0)).or(made);
         let series = event.series.as_ref();
         let last = series.and_then(|series| series.last_observed_time.as_ref().map(|t| t.0));
-        let last = last.or(event.last_timestamp.as_ref().map(|time| time.0)).or(first);
+        let last = last.or_else(|| event.last_timestamp.as_ref().map(|time| time.0)).or(first);
         let count = series.and_then(|series| series.count).or(event.count).unwrap_or(1).max(1);
         let by = [
             event.reporting_component.as_deref(),

@@ -94,7 +94,6 @@ impl Demo {
             namespace: self.namespace.clone(),
             metrics: Metrics::default(),
             instance: "demo".to_owned(),
-            once: false,
         };
         let (never, ..) = tokio::join!(happens, agents::run(self), control.run(never_stopped));
         never

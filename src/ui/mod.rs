@@ -3,8 +3,13 @@
 
 pub mod actions;
 pub mod app;
+pub mod background;
 pub mod clipboard;
+pub mod configured;
+pub mod keymap;
 pub mod msg;
+pub mod outside;
+pub mod reload;
 pub mod run;
 mod save;
 pub mod snapshot;

@@ -17,6 +17,8 @@ use crate::store::objects::ObjectEvent;
 use crate::store::read::{Known, Place};
 use crate::store::told::Told;
 use crate::store::watch::FleetEvent;
+use crate::ui::configured::Configured;
+use crate::ui::theme::Theme;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
 #[derive(Debug)]
@@ -106,6 +108,27 @@ pub enum Msg {
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
     Copied(Result<&'static str, String>),
+    /// The configuration file has changed: what it says now, or everything that is wrong with it.
+    Configured(Result<Box<Configured>, String>),
+    /// A person's own themes have changed: the names of all themes.
+    Themes(Vec<String>),
+    /// An answer to [`Command::Theme`].
+    Theme {
+        /// The name that was asked for.
+        name: String,
+        /// The theme, or why there is none.
+        result: Result<Box<Theme>, String>,
+    },
+    /// An answer to [`Command::Browse`].
+    Browsed {
+        /// The address.
+        url: String,
+        /// Whether it was opened.
+        result: Result<(), String>,
+    },
+    /// An answer to [`Command::Outside`]: the terminal is ours again, and what the program ended
+    /// with; the error is one to look at.
+    Returned(Result<String, String>),
     /// A task behind the screen has ended that never should.
     TaskEnded {
         /// Which one.
@@ -204,6 +227,12 @@ pub enum Command {
     CopyObject(Place),
     /// Hand text to the terminal's clipboard.
     CopyToTerminal(String),
+    /// Read a theme.
+    Theme(String),
+    /// Open an address in a browser.
+    Browse(String),
+    /// Give the terminal to a program, named word by word, until it ends.
+    Outside(Vec<String>),
     /// Ask the server who we are and what we may do.
     AskWho,
     /// Try to reach the server now.

@@ -1,17 +1,25 @@
 //! Starts the explorer: checks everything that can be wrong before the screen is taken, and gives
 //! the screen back on every way out.
 
+use std::io;
+
+use futures::{StreamExt, stream};
 use jiff::tz::TimeZone;
-use ratatui::crossterm::event::EventStream;
+use ratatui::crossterm::event::{Event, EventStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::app::{Model, Settings};
-use super::run::{Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, run};
+use super::app::{Model, Settings, update, with_auto};
+use super::background::{self, Answer, Swallow};
+use super::configured::{self, Configured, Given, Looks};
+use super::msg::Msg;
+use super::outside;
+use super::reload::Reload;
+use super::run::{Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, run};
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
-use super::theme::Theme;
-use crate::config::{self, Config};
+use super::theme::{self, Theme};
+use crate::config::{self, AUTO};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
 use crate::store::client::{ConnectOptions, connect};
@@ -32,19 +40,19 @@ pub struct Show {
 /// # Errors
 /// An unknown theme, a malformed filter, a server that cannot be used: all before the screen is
 /// taken and with the exit code for set-up; afterwards a terminal that cannot be used.
-pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) -> Result<u8> {
+pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> Result<u8> {
     let abilities = Abilities::read(|name| std::env::var(name).ok());
-    let name = config
-        .theme
-        .clone()
-        .unwrap_or_else(|| if abilities.true_colour { "night" } else { "terminal" }.to_owned());
-    let load = move |name: &str| {
-        let folder = config::themes_folder();
-        Theme::load(name, folder.as_deref())
-            .map(|theme| if abilities.no_colour { theme.without_colour() } else { theme })
+    let config = configured::load(given.file.as_deref())?;
+    let mut looks = Looks {
+        abilities,
+        dark: abilities.dark,
+        pair: (config.theme_dark.clone(), config.theme_light.clone()),
+        folder: config::themes_folder(),
     };
-    let theme = load(&name)?;
-    if let Some(text) = &config.filter {
+    if let Some(name) = &given.overrides.theme {
+        looks.find(name)?;
+    }
+    if let Some(text) = &given.overrides.filter {
         Filter::parse(text).map_err(|problem| {
             Error::usage(format!(
                 "the filter \"{text}\" is malformed at column {}: {problem}",
@@ -69,51 +77,109 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
         connect(&options).await?
     };
     let note = connection.note.clone();
+    // What is wrong from now on is wrong with what was read above, so mistakes are told there.
+    let reload = Reload::new(given.clone(), &connection.context);
+    let Configured { config, keymap, production } =
+        Configured::new(config, &connection.context, &given.overrides);
     let namespace = config.namespace.clone();
     watch::check(&connection, namespace.as_deref()).await?;
 
     let settings = Settings {
-        production: config.production_contexts.contains(&connection.context),
+        production,
         context: connection.context.clone(),
         server: connection.server.clone(),
-        theme: theme.name.clone(),
+        theme: config.theme.clone(),
         ascii: config.ascii || abilities.ascii,
+        only_ascii: abilities.ascii,
+        keymap,
+        themes: with_auto(theme::names(looks.folder.as_deref())),
         time_zone: TimeZone::system(),
         seed: uuid::Uuid::new_v4().as_u128(),
         config,
     };
-    let look = Look { theme, find: Box::new(move |name| load(name).ok()) };
-    let (sender, mut messages) = mpsc::channel(QUEUE);
+    let (sender, messages) = mpsc::channel(QUEUE);
     if let Some((Size { width, height }, keys)) = show.snapshot {
+        let mut messages = messages;
+        let theme = looks.find(&settings.theme)?;
         let model = Model::new(settings, SystemClock.now(), (width, height));
-        let effects = Effects::start(connection, namespace, sender);
+        let effects = Effects::start(connection, namespace, sender).with_looks(looks);
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
-        let picture = (model, look, keys);
+        let picture = (model, theme, keys);
         return snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to).await;
     }
 
     let mut screen = Screen::take()?;
-    let size = screen
-        .terminal
-        .size()
-        .map_err(|cause| Error::usage("cannot read the terminal's size").because(cause))?;
-    let mut model = Model::new(settings, SystemClock.now(), (size.width, size.height));
+    let follows = settings.config.theme == AUTO && abilities.true_colour && !abilities.no_colour;
+    let answer =
+        if follows && abilities.answers { background::ask().await } else { Answer::default() };
+    looks.dark = answer.dark.or(looks.dark);
+    let theme = looks.find(&settings.theme)?;
+    let mut model = Model::new(settings, SystemClock.now(), size(&screen)?);
     if let Some(note) = note {
         model.fail(note);
     }
     super::terminal::mouse(model.mouse);
-    let mut effects = Effects::start(connection, namespace, sender);
+    let mut effects = Effects::start(connection, namespace, sender).with_looks(looks);
+    effects.look_at_files(reload);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
     let result = tokio::select! {
-        result = run(&mut screen.terminal, model, look, EventStream::new(), &mut messages, &mut effects, &SystemClock) => {
-            result.map(|_| EXIT_DONE)
+        result = sessions(&mut screen, model, theme, answer, messages, &mut effects) => {
+            result.map(|()| EXIT_DONE)
         }
         signal = ended => Ok(128 + signal),
     };
     give_back();
     result
+}
+
+/// Runs the explorer until it is left; in between the terminal may go to other programs.
+async fn sessions(
+    screen: &mut Screen,
+    mut model: Model,
+    mut theme: Theme,
+    answer: Answer,
+    mut messages: mpsc::Receiver<Msg>,
+    effects: &mut Effects,
+) -> Result<()> {
+    let typed = answer.typed.iter().map(|key| Ok(Event::Key(*key)));
+    let mut early = stream::iter(typed.collect::<Vec<io::Result<Event>>>());
+    let mut swallow = Swallow::new(&answer);
+    loop {
+        // Made anew each time: while another program has the terminal nobody else may read it.
+        let keys = EventStream::new().flat_map(|event| {
+            stream::iter(match event {
+                Ok(event) => swallow.take(event).into_iter().map(Ok).collect(),
+                Err(cause) => vec![Err(cause)],
+            })
+        });
+        let events = early.by_ref().chain(keys);
+        let clock = &SystemClock;
+        model = run(&mut screen.terminal, model, &mut theme, events, &mut messages, effects, clock)
+            .await?;
+        let Some(words) = model.outside.take() else { return Ok(()) };
+        screen.lend();
+        let ended = outside::run(&words, &mut model, &mut messages, effects, clock).await;
+        screen.retake()?;
+        if model.leaving {
+            return model.broken.take().map_or(Ok(()), |why| Err(Error::new(why)));
+        }
+        let (width, height) = size(screen)?;
+        let program = words.first().map_or("the program", String::as_str);
+        let told = Msg::Returned(outside::said(program, ended));
+        for msg in [Msg::Resize(width, height), told] {
+            for command in update(&mut model, msg) {
+                effects.start(command);
+            }
+        }
+    }
+}
+
+fn size(screen: &Screen) -> Result<(u16, u16)> {
+    let size = screen.terminal.size();
+    let size = size.map_err(|cause| Error::usage("cannot read the terminal's size").because(cause));
+    size.map(|size| (size.width, size.height))
 }
 
 fn column(text: &str, at: usize) -> usize {

@@ -8,10 +8,11 @@ use ratatui::layout::Rect;
 use serde_json::{Value, json};
 
 use super::actions::parse_key;
-use super::app::{Model, Settings, update};
+use super::app::{Model, Settings, update, with_auto};
+use super::keymap::Keymap;
 use super::msg::{Command, Msg};
 use super::snapshot::plain;
-use super::theme::Theme;
+use super::theme::{self, Theme};
 use super::view;
 use crate::config::Config;
 use crate::model::host::Host;
@@ -33,6 +34,9 @@ pub(crate) fn settings(config: Config) -> Settings {
         production: false,
         theme: "night".into(),
         ascii: false,
+        only_ascii: false,
+        keymap: Keymap::default(),
+        themes: with_auto(theme::names(None)),
         time_zone: TimeZone::UTC,
         seed: 7,
     }

@@ -165,7 +165,7 @@ impl Model {
     pub(super) fn open_source(&mut self) {
         let Some((namespace, name)) = self.sources.spot.cursor.clone() else { return };
         let same = |(_, (_, other)): &&(State, SourceKey)| *other == name;
-        let mut text = format!("source={name}");
+        let mut text = format!("source:{name}");
         if self.sources.order.iter().filter(same).count() > 1 {
             text = format!("{text} namespace:{namespace}");
         }

@@ -7,9 +7,11 @@ use ratatui::style::Style;
 use super::header::BADGES_FROM;
 use super::pen::Pen;
 use super::{decide, labels, results, run_dialog, sources, strip};
-use crate::ui::actions::{ACTIONS, Action, ActionRow, Needs, find};
+use crate::ui::actions::{Action, ActionRow, Needs};
+use crate::ui::app::jump;
 use crate::ui::app::page::Kind;
 use crate::ui::app::{Link, Model, Overlay, Page, View};
+use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -79,6 +81,7 @@ pub(super) fn draw(
             ],
         ),
         Overlay::Copy => draw_copy(model, theme, area, buffer),
+        Overlay::Browse(pages) => draw_pages(pages, theme, area, buffer),
         Overlay::Filter => keys(
             theme,
             area,
@@ -98,15 +101,18 @@ pub(super) fn draw(
     None
 }
 
-/// The actions of the hint bar that fit what is shown: key, word, action, whether it can be done now.
-fn offered(model: &Model) -> Vec<(&'static str, &'static str, Action, bool)> {
+/// A hint: key, word, action, whether it can be done now.
+type Offer = (String, &'static str, Action, bool);
+
+/// The hints that fit what is shown.
+fn offered(model: &Model) -> Vec<Offer> {
     if let Some(page) = &model.page {
         return page_offers(model, page);
     }
     let host = model.host().is_some() || model.views.now == View::Fleet;
     let requests = model.views.now == View::Certificates;
-    let offer = |row: &'static ActionRow| {
-        let key = *row.keys.first()?;
+    let offer = |(row, keys): (&'static ActionRow, &[String])| {
+        let key = keymap::shown(keys.first()?);
         let (fits, able) = match row.needs {
             Needs::Nothing => (true, true),
             Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_none()),
@@ -114,7 +120,8 @@ fn offered(model: &Model) -> Vec<(&'static str, &'static str, Action, bool)> {
         };
         fits.then_some((key, row.hint, row.action, able))
     };
-    ACTIONS.iter().filter(|row| !row.hint.is_empty()).filter_map(offer).collect()
+    let rows = model.settings.keymap.rows().filter(|(row, _)| !row.hint.is_empty());
+    rows.filter_map(offer).collect()
 }
 
 /// The hint bar; what cannot be done now is dimmed.
@@ -128,7 +135,7 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         }
         let key_style = theme.style(if able { Role::Key } else { Role::Muted });
         pen.put(" ", Style::default())
-            .put(key, key_style)
+            .put(&key, key_style)
             .put(" ", key_style)
             .put(hint, theme.style(Role::Muted))
             .put(" ", Style::default());
@@ -159,7 +166,7 @@ pub fn hint_at(model: &Model, area: Rect, x: u16) -> Option<Action> {
 }
 
 /// What the hint bar of a page offers.
-fn page_offers(model: &Model, page: &Page) -> Vec<(&'static str, &'static str, Action, bool)> {
+fn page_offers(model: &Model, page: &Page) -> Vec<Offer> {
     let wanted = [
         (Action::Back, "back", true),
         (Action::Filter, "search", true),
@@ -174,7 +181,7 @@ fn page_offers(model: &Model, page: &Page) -> Vec<(&'static str, &'static str, A
         (Action::Events, "events", page.place.is_some() && page.kind != Kind::Events),
     ];
     let offer = |(action, what, fits): (Action, &'static str, bool)| {
-        let key = *find(action)?.keys.first()?;
+        let key = keymap::shown(model.settings.keymap.keys(action).first()?);
         fits.then_some((key, what, action, true))
     };
     wanted.into_iter().filter_map(offer).collect()
@@ -188,6 +195,25 @@ fn keys(theme: &Theme, area: Rect, buffer: &mut Buffer, keys: &[(&str, &str)]) {
             .put(" ", Style::default())
             .put(what, theme.style(Role::Muted))
             .put(" ", Style::default());
+    }
+}
+
+fn draw_pages(pages: &[jump::Page], theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let base = theme.style(Role::Strip);
+    buffer.set_style(area, base);
+    Pen::new(buffer, area, 0).put(" open ", base.patch(theme.style(Role::Title)));
+    let mut line = 1;
+    let mut pen = Pen::new(buffer, area, line);
+    for (key, (name, _)) in jump::KEYS.iter().zip(pages) {
+        if pen.left() < name.len() + 4 {
+            line += 1;
+            pen = Pen::new(buffer, area, line);
+        }
+        pen.put(" ", base)
+            .put(&key.to_string(), base.patch(theme.style(Role::Key)))
+            .put(" ", base)
+            .put(name, base)
+            .put(" ", base);
     }
 }
 

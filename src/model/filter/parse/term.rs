@@ -24,6 +24,7 @@ const FIELDS: &[&str] = &[
     "zone:",
     "name:",
     "namespace:",
+    "source:",
     "ip:",
     "maintenance:",
     "run:",
@@ -306,6 +307,10 @@ impl<'a> Parser<'a> {
                 let values = self.values(&["a part of a name"])?;
                 let values = values.into_iter().map(|(value, _)| value).collect();
                 Ok(Some(Term::Field { field: TextField::Environment, values }))
+            }
+            "source" => {
+                let values = self.values(&["the name of a source"])?;
+                Ok(Some(Term::Source(values.into_iter().map(|(value, _)| value).collect())))
             }
             "state" => {
                 let known: Vec<String> = state_words().map(|(word, _)| word).collect();
