@@ -53,7 +53,8 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 };
                 let keys = explorer.keys.unwrap_or_default();
                 let snapshot = explorer.snapshot.map(|size| (size, keys));
-                Box::pin(explore(given, options, Show { demo, snapshot })).await
+                let view = explorer.view;
+                Box::pin(explore(given, options, Show { demo, view, snapshot })).await
             })
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
@@ -97,7 +98,8 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                     tasks::runner::run(*args, &global.connect_options(), global.namespace()).await
                 }
                 Task::Get(args) => {
-                    tasks::get::run(*args, &global.connect_options(), global.namespace()).await
+                    let (server, file) = (global.connect_options(), global.config.as_deref());
+                    tasks::get::run(*args, &server, global.namespace(), file).await
                 }
                 Task::AnsibleInventory(args) => {
                     let (server, file) = (global.connect_options(), global.config.as_deref());

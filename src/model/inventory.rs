@@ -22,11 +22,13 @@ mod bits;
 mod counts;
 mod folds;
 mod groups;
+mod keep;
 mod lists;
 mod marks;
 mod roster;
 mod rows;
 mod search;
+mod tally;
 mod tree;
 mod walk;
 
@@ -34,6 +36,7 @@ pub use counts::Counts;
 pub use folds::Folds;
 pub use lists::List;
 pub use marks::Marked;
+pub use tally::{FacetCounts, Tally};
 pub use tree::{Anchor, Line};
 
 use bits::Bits;
@@ -222,7 +225,10 @@ impl Inventory {
             // `note` takes it out, but only if it is still that host's.
             self.due.remove(&(time, slot));
             let Some(old) = self.rows.health(slot) else { continue };
-            if self.rows.update(slot, |row| row.tick(now)) {
+            self.lists.remove(slot, self.search.bits(), &self.rows);
+            let moved = self.rows.update(slot, |row| row.tick(now));
+            self.lists.add(slot, self.search.bits(), &self.rows);
+            if moved {
                 self.groups.set_health(slot, old, self.search.bits(), &self.rows);
                 self.retest(slot);
                 changed = true;

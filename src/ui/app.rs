@@ -3,10 +3,13 @@
 pub mod certificates;
 pub mod changes;
 pub mod clusters;
+pub mod complete;
 pub mod decide;
 pub mod detail;
 pub mod explain;
+pub mod facets;
 pub mod filter;
+pub mod freeze;
 pub mod history;
 pub mod ids;
 pub mod input;
@@ -15,6 +18,7 @@ mod configure;
 pub mod jump;
 mod keys;
 pub mod labels;
+pub mod last;
 pub mod marks;
 pub mod messages;
 mod mouse;
@@ -22,6 +26,8 @@ pub mod orders;
 pub mod page;
 pub mod palette;
 pub mod run_dialog;
+pub mod saved;
+mod shaping;
 pub mod sources;
 pub mod strip;
 mod tree;
@@ -35,10 +41,12 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::config::Config;
+use crate::config::views::{KnownView, SavedView};
 use crate::model::changes::{Before, Changes};
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
+use crate::model::shape::Shape;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
 use crate::ui::keymap::Keymap;
@@ -52,13 +60,17 @@ pub use clusters::Clusters;
 pub use configure::with_auto;
 pub use decide::Decide;
 pub use detail::Detail;
+pub use facets::Facets;
 pub use filter::FilterLine;
+pub use freeze::Frozen;
 pub use journal::Journal;
 pub use keys::copy_choices;
 pub use labels::LabelDialog;
 pub use page::Page;
+pub use last::LastFleet;
 pub use palette::Palette;
 pub use run_dialog::RunDialog;
+pub use saved::{SaveDialog, Saved, SavedList};
 pub use sources::Sources;
 pub use strip::Strip;
 pub use views::{View, Views};
@@ -92,6 +104,12 @@ pub struct Settings {
     pub time_zone: TimeZone,
     /// What names of orders are made from; no other program has it.
     pub seed: u128,
+    /// The saved views that there are.
+    pub saved: Vec<KnownView>,
+    /// The fleet is kept on disk for the next start.
+    pub keeps: bool,
+    /// The one to begin with.
+    pub view: Option<SavedView>,
 }
 
 /// How the connection is.
@@ -137,6 +155,10 @@ pub enum Overlay {
     Palette(Palette),
     /// What is looked for on a page is being typed.
     Search,
+    /// The list of saved views.
+    Saved(SavedList),
+    /// The dialog that saves a view.
+    SaveView(SaveDialog),
     /// The copy menu.
     Copy,
     /// The pages of a host, to choose from.
@@ -152,6 +174,8 @@ pub enum Pane {
     Tree,
     /// The detail pane.
     Detail,
+    /// The facets.
+    Facets,
 }
 
 /// A line for the person. An error stays until it is dismissed or replaced.
@@ -179,6 +203,8 @@ pub struct Model {
     pub inventory: Inventory,
     /// Which nodes of the tree are open.
     pub folds: Folds,
+    /// How hosts are shown.
+    shape: Shape,
     /// The node under the cursor.
     pub cursor: Option<NodeKey>,
     /// The node on the first line of the tree pane.
@@ -213,6 +239,14 @@ pub struct Model {
     pub pane: Pane,
     /// The filter line.
     pub filter: FilterLine,
+    /// The facets.
+    pub facets: Facets,
+    /// The last known fleet.
+    pub last: LastFleet,
+    /// The saved views.
+    pub saved: Saved,
+    /// The frozen display.
+    pub frozen: Frozen,
     /// The detail pane.
     pub detail: Detail,
     /// The line for the person.
@@ -267,6 +301,7 @@ impl Model {
             size,
             inventory: Inventory::new(),
             folds: Folds::default(),
+            shape: Shape::default(),
             cursor: None,
             top: None,
             link: Link::Connecting,
@@ -284,6 +319,10 @@ impl Model {
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
+            facets: Facets::default(),
+            last: LastFleet::default(),
+            saved: Saved::default(),
+            frozen: Frozen::default(),
             detail: Detail::default(),
             notice: None,
             writing: Writing::new(armed),
@@ -307,7 +346,14 @@ impl Model {
             dirty: true,
             settings,
         };
-        model.apply_filter();
+        model.saved.known = std::mem::take(&mut model.settings.saved);
+        match model.settings.view.take() {
+            Some(view) => model.show_saved(&view),
+            None => model.apply_filter(),
+        }
+        if !text.is_empty() && text != model.filter.input.text() {
+            model.set_filter_text(&text);
+        }
         model
     }
 
@@ -343,6 +389,7 @@ impl Model {
             && self.link == Link::Live
             && known
             && !self.filter.running
+            && !self.counting()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
             && self.theme_wanted.is_none()
@@ -364,6 +411,8 @@ impl Model {
         if self.filter.running && self.inventory.filter_step(FILTER_STEP) {
             self.filter.running = false;
             self.dirty = true;
+            self.facets_are_stale();
+            self.begin_count();
             self.settle();
             self.settle_view();
             return self.wanted_detail();
@@ -391,11 +440,21 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Tick(now) => {
             tick(model, now);
+            if !model.counting() {
+                model.begin_count();
+            }
+            model.wanted_keep()
+        }
+        Msg::Last(event) => {
+            model.last_read(event);
             Vec::new()
         }
+        Msg::Kept(result) => model.part_kept(result),
         Msg::Fleet(event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
-            fleet(model, event);
+            if let Some(event) = model.hold_back(event) {
+                fleet(model, event);
+            }
             let unknown = model.writing.holder.is_none() || model.writing.may.is_empty();
             if recovered && unknown { vec![Command::AskWho] } else { Vec::new() }
         }
@@ -472,6 +531,19 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.certificates.missing = missing;
             Vec::new()
         }
+        Msg::Pause => {
+            model.dirty |= model.show_pending();
+            Vec::new()
+        }
+        Msg::ViewsEdited(result) => {
+            model.dirty = true;
+            model.views_edited(result);
+            Vec::new()
+        }
+        Msg::Filters(filters) => {
+            model.filters_read(filters);
+            Vec::new()
+        }
         Msg::Journal(result) => {
             model.dirty |= model.journal.take(result, model.now);
             Vec::new()
@@ -526,6 +598,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
     };
     if model.dirty {
+        model.facets_are_stale();
         model.settle();
         model.settle_view();
         commands.extend(model.wanted_detail());
@@ -545,14 +618,18 @@ const LOOK_AGAIN: usize = 10_000;
 fn tick(model: &mut Model, now: Timestamp) {
     let before = model.now;
     model.now = now;
-    model.dirty |= model.inventory.tick(now);
+    if model.frozen.since.is_none() {
+        model.dirty |= model.inventory.tick(now);
+    }
     model.judge_sources();
     model.dirty |= model.changes.tick(now) && model.views.now == View::Changes;
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = matches!(model.link, Link::Lost { .. })
+        || model.last.shown.is_some()
         || matches!(model.overlay, Overlay::Strip(_))
         || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
-        || model.writing.armed_until.is_some();
+        || model.writing.armed_until.is_some()
+        || model.frozen.since.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
         .notice
@@ -575,6 +652,7 @@ fn tick(model: &mut Model, now: Timestamp) {
 fn fleet(model: &mut Model, event: FleetEvent) {
     match event {
         FleetEvent::Begin { expected } => {
+            model.list_begins();
             model.inventory.begin_resync();
             model.expected = expected.or(model.expected);
             model.link = Link::Listing;
@@ -598,6 +676,7 @@ fn fleet(model: &mut Model, event: FleetEvent) {
                 targets_gone(model);
             }
             model.expected = None;
+            model.list_is_whole();
             model.synced = true;
             model.link = Link::Live;
             model.dirty = true;
@@ -621,6 +700,7 @@ fn fleet(model: &mut Model, event: FleetEvent) {
 }
 
 fn host_changed(model: &mut Model, change: HostChange) -> bool {
+    model.last.changed = true;
     match change {
         HostChange::Apply(record) => {
             let Some(uid) = record.uid() else {

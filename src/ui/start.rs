@@ -15,14 +15,17 @@ use super::configured::{self, Configured, Given, Looks};
 use super::msg::Msg;
 use super::outside;
 use super::reload::Reload;
-use super::run::{Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, run};
+use super::run::{
+    Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, keep_at_end, run,
+};
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::{self, Theme};
-use crate::config::{self, AUTO};
+use crate::config::{self, AUTO, Config, views};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
-use crate::store::client::{ConnectOptions, connect};
+use crate::store::client::{ConnectOptions, Connection, connect, connect_unasked};
+use crate::store::last::Place;
 use crate::store::watch;
 use crate::tasks::demo::Demo;
 
@@ -31,6 +34,8 @@ use crate::tasks::demo::Demo;
 pub struct Show {
     /// The demo fleet instead of the one that the options lead to.
     pub demo: Option<Demo>,
+    /// The saved view to begin with.
+    pub view: Option<String>,
     /// A picture on standard output instead of the terminal, after these keys.
     pub snapshot: Option<(Size, Keys)>,
 }
@@ -61,8 +66,16 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
             .hint("in the explorer, ? while filtering shows the grammar")
         })?;
     }
+    let shared = views::shared_files(&config.views);
+    let (saved, problems) = views::load(views::own_file().as_deref(), &shared);
+    let wrong_views = problems.first().map(ToString::to_string);
+    let view = match &show.view {
+        Some(name) => Some(views::find(&saved, problems, name)?),
+        None => None,
+    };
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
+    let is_demo = show.demo.is_some();
     let connection = if let Some(demo) = show.demo {
         demo.install().await?;
         let connection = demo.connection();
@@ -74,7 +87,10 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         connection
     } else {
         options.context = options.context.or_else(|| config.context.clone());
-        connect(&options).await?
+        match known(&config, &options, show.snapshot.is_some()).await? {
+            Some(connection) => connection,
+            None => connect(&options).await?,
+        }
     };
     let note = connection.note.clone();
     // What is wrong from now on is wrong with what was read above, so mistakes are told there.
@@ -82,7 +98,12 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
     let Configured { config, keymap, production } =
         Configured::new(config, &connection.context, &given.overrides);
     let namespace = config.namespace.clone();
-    watch::check(&connection, namespace.as_deref()).await?;
+    let keeps = config.last_fleet && !is_demo && show.snapshot.is_none();
+    let place = keeps.then(|| Place::own(&connection, namespace.as_deref())).flatten();
+    // Where a fleet is known it is shown, and what is wrong with the server is said beside it.
+    if !place.as_ref().is_some_and(Place::is_kept) {
+        watch::check(&connection, namespace.as_deref()).await?;
+    }
 
     let settings = Settings {
         production,
@@ -95,6 +116,9 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         themes: with_auto(theme::names(looks.folder.as_deref())),
         time_zone: TimeZone::system(),
         seed: uuid::Uuid::new_v4().as_u128(),
+        saved,
+        keeps: place.is_some(),
+        view,
         config,
     };
     let (sender, messages) = mpsc::channel(QUEUE);
@@ -102,7 +126,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         let mut messages = messages;
         let theme = looks.find(&settings.theme)?;
         let model = Model::new(settings, SystemClock.now(), (width, height));
-        let effects = Effects::start(connection, namespace, sender).with_looks(looks);
+        let effects = Effects::start(connection, namespace, sender, None).with_looks(looks);
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, theme, keys);
@@ -116,22 +140,47 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
     looks.dark = answer.dark.or(looks.dark);
     let theme = looks.find(&settings.theme)?;
     let mut model = Model::new(settings, SystemClock.now(), size(&screen)?);
-    if let Some(note) = note {
+    if let Some(note) = note.or(wrong_views) {
         model.fail(note);
     }
     super::terminal::mouse(model.mouse);
-    let mut effects = Effects::start(connection, namespace, sender).with_looks(looks);
+    let mut effects =
+        Effects::start(connection, namespace, sender, place.clone()).with_looks(looks);
     effects.look_at_files(reload);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
     let result = tokio::select! {
-        result = sessions(&mut screen, model, theme, answer, messages, &mut effects) => {
-            result.map(|()| EXIT_DONE)
+        result = sessions(&mut screen, model, theme, answer, messages, &mut effects) => result,
+        signal = ended => {
+            give_back();
+            return Ok(128 + signal);
         }
-        signal = ended => Ok(128 + signal),
     };
     give_back();
-    result
+    if let (Ok(model), Some(place)) = (&result, &place) {
+        keep_at_end(model, place).map_err(|cause| {
+            Error::new("cannot keep the fleet for the next start")
+                .because(cause)
+                .hint("last-fleet = false in the configuration leaves it")
+        })?;
+    }
+    result.map(|_| EXIT_DONE)
+}
+
+/// The server whose fleet was kept, without asking it anything: it may be away, and what is known
+/// is to be on the screen at once.
+async fn known(
+    config: &Config,
+    options: &ConnectOptions,
+    picture: bool,
+) -> Result<Option<Connection>> {
+    if !config.last_fleet || picture {
+        return Ok(None);
+    }
+    let connection = connect_unasked(options).await?;
+    Ok(connection.filter(|connection| {
+        Place::own(connection, config.namespace.as_deref()).is_some_and(|place| place.is_kept())
+    }))
 }
 
 /// Runs the explorer until it is left; in between the terminal may go to other programs.
@@ -142,7 +191,7 @@ async fn sessions(
     answer: Answer,
     mut messages: mpsc::Receiver<Msg>,
     effects: &mut Effects,
-) -> Result<()> {
+) -> Result<Model> {
     let typed = answer.typed.iter().map(|key| Ok(Event::Key(*key)));
     let mut early = stream::iter(typed.collect::<Vec<io::Result<Event>>>());
     let mut swallow = Swallow::new(&answer);
@@ -158,12 +207,12 @@ async fn sessions(
         let clock = &SystemClock;
         model = run(&mut screen.terminal, model, &mut theme, events, &mut messages, effects, clock)
             .await?;
-        let Some(words) = model.outside.take() else { return Ok(()) };
+        let Some(words) = model.outside.take() else { return Ok(model) };
         screen.lend();
         let ended = outside::run(&words, &mut model, &mut messages, effects, clock).await;
         screen.retake()?;
         if model.leaving {
-            return model.broken.take().map_or(Ok(()), |why| Err(Error::new(why)));
+            return model.broken.take().map_or(Ok(model), |why| Err(Error::new(why)));
         }
         let (width, height) = size(screen)?;
         let program = words.first().map_or("the program", String::as_str);

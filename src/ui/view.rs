@@ -17,6 +17,7 @@ mod certificates;
 mod changes;
 mod decide;
 mod detail;
+mod facets;
 mod footer;
 mod header;
 mod journal;
@@ -26,6 +27,7 @@ mod overlay;
 mod pen;
 mod results;
 mod run_dialog;
+mod saved;
 mod sources;
 mod strip;
 mod tree;
@@ -34,9 +36,10 @@ pub use footer::hint_at;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::style::Modifier;
 
 use crate::model::inventory::List;
-use crate::ui::app::{Model, View};
+use crate::ui::app::{Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
 /// Draws the whole screen; returns where the text cursor is, if there is one.
@@ -52,17 +55,25 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
             View::Fleet => tree::draw(model, theme, &areas, buffer),
             View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
             View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+            View::Problems => list::draw(model, List::Problems, theme, &areas, buffer),
             View::Certificates => certificates::draw(model, theme, &areas, buffer),
             View::Sources => sources::draw(model, theme, &areas, buffer),
             View::Journal => journal::draw(model, theme, &areas, buffer),
             View::Changes => changes::draw(model, theme, &areas, buffer),
         }
+        if model.last.shown.is_some() {
+            buffer.set_style(areas.rows, Modifier::DIM);
+        }
         detail::draw(model, theme, areas.detail, buffer);
+        facets::draw(model, theme, areas.facets, buffer);
         None
     };
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);
     let in_overlay = overlay::draw(model, theme, areas.body, buffer);
+    if model.overlay == Overlay::Filter {
+        header::draw_candidates(model, theme, areas.filter, areas.body, buffer);
+    }
     if model.settings.ascii {
         to_ascii(buffer);
     }

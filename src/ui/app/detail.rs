@@ -58,6 +58,7 @@ impl Model {
     pub(super) fn wanted_detail(&mut self) -> Vec<Command> {
         if self.detail.waiting
             || matches!(self.link, Link::Lost { .. })
+            || self.last.shown.is_some() && self.link == Link::Connecting
             || self.areas().detail.is_empty()
         {
             return Vec::new();

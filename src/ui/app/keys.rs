@@ -7,7 +7,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane, page, views};
+use super::{Model, Overlay, Pane, facets, filter, page, views};
 use crate::model::host::RunState;
 use crate::model::key::NodeKey;
 use crate::model::row::HostRow;
@@ -46,7 +46,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     }
     match std::mem::replace(&mut model.overlay, Overlay::None) {
         Overlay::None => normal(model, key),
-        Overlay::Filter => filter(model, key),
+        Overlay::Filter => filter::key(model, key),
         Overlay::Grammar => {
             model.overlay = Overlay::Filter;
             Vec::new()
@@ -85,6 +85,8 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
         Overlay::Search => page::search_key(model, key),
+        Overlay::Saved(list) => model.in_saved_list(list, key),
+        Overlay::SaveView(dialog) => model.in_save_dialog(dialog, key),
         Overlay::Copy => copy_menu(model, key),
         Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
@@ -111,16 +113,19 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Filter => {
             model.filter.input.insert(text);
             model.apply_filter();
+            model.end_completion();
         }
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
         Overlay::Labels(dialog) => dialog.paste(text),
+        Overlay::SaveView(dialog) => dialog.name.insert(text),
         Overlay::None
         | Overlay::Grammar
         | Overlay::Search
         | Overlay::Copy
         | Overlay::Browse(_)
+        | Overlay::Saved(_)
         | Overlay::Run(_)
         | Overlay::Results
         | Overlay::Help(_) => {}
@@ -133,7 +138,7 @@ fn cancel(model: &mut Model) -> Vec<Command> {
     }
     if model.overlay != Overlay::None {
         if model.overlay == Overlay::Filter {
-            leave_filter(model);
+            return model.leave_filter();
         }
         model.overlay = Overlay::None;
         return Vec::new();
@@ -156,6 +161,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     {
         let count = model.pending.count.unwrap_or(0).saturating_mul(10).saturating_add(value);
         model.pending.count = Some(count.min(MAX_COUNT));
+        return Vec::new();
+    }
+    if key.code == KeyCode::Enter && model.show_pending() {
         return Vec::new();
     }
     let name = actions::key_name(key);
@@ -189,6 +197,9 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
     if let Some(commands) = page::run(model, action, times) {
         return commands;
     }
+    if let Some(commands) = facets::run(model, action, times) {
+        return commands;
+    }
     if let Some(commands) = views::run(model, action, times) {
         return commands;
     }
@@ -220,16 +231,16 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::MarkRange => model.mark_range(),
         Action::MarkAll => model.mark_all(),
         Action::InvertMarks => model.inventory.invert_marks(),
-        Action::NextPane | Action::PreviousPane => {
-            let both = !model.areas().detail.is_empty() && !model.detail.over;
-            model.pane = if both && model.pane == Pane::Tree { Pane::Detail } else { Pane::Tree };
-        }
+        Action::NextPane => model.next_pane(true),
+        Action::PreviousPane => model.next_pane(false),
+        Action::Facets => model.toggle_facets(),
         Action::Palette => model.overlay = Overlay::Palette(Palette::new(&model.settings.themes)),
-        Action::Filter => {
-            model.filter.before = model.filter.input.text().to_owned();
-            model.overlay = Overlay::Filter;
-        }
-        Action::Everything => model.clear_filter(),
+        Action::Filter => return model.edit_filter(),
+        Action::Pin => model.pin(),
+        Action::Freeze => model.freeze(),
+        Action::Everything => model.show_everything(),
+        Action::SavedViews => model.list_saved(),
+        Action::SaveView => model.save_view(),
         Action::Problems => {
             model.filter.problems = !model.filter.problems;
             model.apply_filter();
@@ -273,6 +284,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::ViewFleet
         | Action::ViewMaintenance
         | Action::ViewRuns
+        | Action::ViewProblems
         | Action::ViewCertificates
         | Action::ViewSources
         | Action::ViewJournal
@@ -324,7 +336,7 @@ fn back(model: &mut Model) -> Vec<Command> {
         model.notice = None;
     } else if model.clear_marks() {
         model.say("no marks");
-    } else if model.filter.active() {
+    } else if model.filter.is_loose() {
         model.clear_filter();
     } else {
         model.say(":q quits, or ctrl-c twice");
@@ -355,39 +367,6 @@ fn in_results(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     }
     model.overlay = Overlay::Results;
     Vec::new()
-}
-
-fn filter(model: &mut Model, key: KeyEvent) -> Vec<Command> {
-    model.overlay = Overlay::Filter;
-    match key.code {
-        KeyCode::Enter => {
-            leave_filter(model);
-            model.overlay = Overlay::None;
-        }
-        KeyCode::Esc => {
-            model.filter.input = super::input::Input::new(model.filter.before.clone());
-            model.apply_filter();
-            model.overlay = Overlay::None;
-        }
-        KeyCode::Char('?') => model.overlay = Overlay::Grammar,
-        KeyCode::Down => model.step(1),
-        KeyCode::Up => model.step(-1),
-        _ => {
-            if model.filter.input.key(key) {
-                model.apply_filter();
-            }
-        }
-    }
-    Vec::new()
-}
-
-/// A filter that is wrong does not stay on the line: what is shown is what is in force.
-fn leave_filter(model: &mut Model) {
-    if let Some(error) = model.filter.error.take() {
-        model.fail(format!("filter not changed: {error}"));
-        model.filter.input = super::input::Input::new(model.filter.before.clone());
-        model.apply_filter();
-    }
 }
 
 fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Command> {

@@ -497,6 +497,9 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         | Action::ViewSources
         | Action::ViewJournal
         | Action::ViewChanges
+        | Action::ViewProblems
+        | Action::SavedViews
+        | Action::Facets
         | Action::Everything
         | Action::Problems => {
             model.page = None;

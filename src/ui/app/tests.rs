@@ -1,5 +1,6 @@
 mod acting;
 mod asking;
+mod finding;
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -21,6 +21,8 @@ pub enum View {
     Maintenance,
     /// Ansible runs.
     Runs,
+    /// Hosts with a problem.
+    Problems,
     /// Requests for certificates.
     Certificates,
     /// Where hosts come from, and how the last passes went.
@@ -38,6 +40,7 @@ impl View {
             Self::Fleet => "Fleet",
             Self::Maintenance => "Maintenance",
             Self::Runs => "Runs",
+            Self::Problems => "Problems",
             Self::Certificates => "Certificates",
             Self::Sources => "Sources",
             Self::Journal => "Journal",
@@ -50,6 +53,7 @@ impl View {
         match self {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
+            Self::Problems => Some(List::Problems),
             Self::Fleet | Self::Certificates | Self::Sources | Self::Journal | Self::Changes => {
                 None
             }
@@ -66,6 +70,8 @@ pub struct Views {
     pub held: Spot,
     /// Where one is among the runs.
     pub runs: Spot,
+    /// Where one is among the hosts with a problem.
+    pub problems: Spot,
     /// Where one came from; the latest last.
     back: Vec<View>,
     /// Where one went back from; the latest last.
@@ -184,6 +190,7 @@ impl Views {
         match self.now.list()? {
             List::Held => Some(&self.held),
             List::Runs => Some(&self.runs),
+            List::Problems => Some(&self.problems),
         }
     }
 
@@ -191,6 +198,7 @@ impl Views {
         match list {
             List::Held => &mut self.held,
             List::Runs => &mut self.runs,
+            List::Problems => &mut self.problems,
         }
     }
 
@@ -230,7 +238,9 @@ impl Model {
     pub fn node(&self) -> Option<NodeKey> {
         match self.views.now {
             View::Fleet => self.cursor.clone(),
-            View::Maintenance | View::Runs => self.views.spot()?.cursor.clone().map(NodeKey::Host),
+            View::Maintenance | View::Runs | View::Problems => {
+                self.views.spot()?.cursor.clone().map(NodeKey::Host)
+            }
             View::Changes => self.changed_host(),
             View::Certificates | View::Sources | View::Journal => None,
         }
@@ -257,7 +267,7 @@ impl Model {
     pub(super) fn go_in_list(&mut self, to: Move) {
         match self.views.now {
             View::Fleet => {}
-            View::Maintenance | View::Runs => {
+            View::Maintenance | View::Runs | View::Problems => {
                 if let Some(list) = self.views.now.list() {
                     self.views.spot_mut(list).go(&(&self.inventory, list), to);
                 }
@@ -292,10 +302,10 @@ impl Model {
 
     /// Gives the detail pane the keys; where both do not fit it lies over the list.
     pub(super) fn show_detail(&mut self) {
+        self.pane = Pane::Detail;
         if self.areas().detail.is_empty() {
             self.detail.over = true;
         }
-        self.pane = Pane::Detail;
     }
 
     /// The host under the list's cursor, in the tree, with its details.
@@ -320,7 +330,7 @@ impl Model {
             self.notice = None;
         } else if self.views.now.list().is_some() && self.clear_marks() {
             self.say("no marks");
-        } else if self.is_filtered_view() && self.filter.active() {
+        } else if self.is_filtered_view() && self.filter.is_loose() {
             self.clear_filter();
         } else if self.views.along(false) {
             self.arrived();
@@ -350,6 +360,7 @@ fn shown_by(action: Action) -> Option<View> {
         Action::ViewFleet => View::Fleet,
         Action::ViewMaintenance => View::Maintenance,
         Action::ViewRuns => View::Runs,
+        Action::ViewProblems => View::Problems,
         Action::ViewCertificates => View::Certificates,
         Action::ViewSources => View::Sources,
         Action::ViewJournal => View::Journal,

@@ -102,6 +102,9 @@ impl Model {
         if needs == Needs::Nothing {
             return None;
         }
+        if let Some(why) = self.only_last() {
+            return Some(why);
+        }
         match &self.link {
             Link::Lost { .. } => {
                 return Some("not connected: changes are refused until the server answers (ctrl-r tries now)".into());

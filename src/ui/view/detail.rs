@@ -113,7 +113,11 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
                 View::Certificates => super::certificates::detail(model, &mut rows),
                 View::Sources => super::sources::detail(model, &mut rows),
                 View::Journal => super::journal::detail(model, &mut rows),
-                View::Fleet | View::Maintenance | View::Runs | View::Changes => None,
+                View::Fleet
+                | View::Maintenance
+                | View::Runs
+                | View::Problems
+                | View::Changes => None,
             };
             let Some(title) = title else { return };
             title
@@ -219,7 +223,8 @@ pub(super) fn host(model: &Model, row: &HostRow, object: Option<&Host>, rows: &m
         (None, None) => {
             rows.maybe("address", row.address());
             rows.maybe("provider id", row.provider_id());
-            rows.styled("details", "loading…", Role::Muted);
+            let word = if model.last.shown.is_some() { "not kept" } else { "loading…" };
+            rows.styled("details", word, Role::Muted);
         }
     }
 }

@@ -40,6 +40,10 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         (None, Link::Lost { reason, attempts, .. }) => {
             let style = theme.style(Role::Warning);
             pen.put(" ! ", style).put(&format!("attempt {attempts}: {reason}"), style);
+            if model.last.shown.is_some() {
+                let muted = theme.style(Role::Muted);
+                pen.put(" · inv-tui --headless doctor tells what is in the way", muted);
+            }
         }
         (None, _) => {
             let problems = model.inventory.problems();
@@ -86,10 +90,26 @@ pub(super) fn draw(
             theme,
             area,
             buffer,
-            &[("enter", "keep"), ("esc", "undo"), ("?", "grammar"), ("↑↓", "move")],
+            &[
+                ("enter", "keep"),
+                ("esc", "undo"),
+                ("tab", "choose"),
+                ("→", "take"),
+                ("↑", "history"),
+                ("?", "grammar"),
+            ],
         ),
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
+        }
+        Overlay::Saved(_) => keys(
+            theme,
+            area,
+            buffer,
+            &[("enter", "show"), ("s", "save this"), ("tab", "next key"), ("d", "remove"), ("esc", "close")],
+        ),
+        Overlay::SaveView(_) => {
+            keys(theme, area, buffer, &[("enter", "save"), ("tab", "next key"), ("esc", "leave")]);
         }
         Overlay::Help(_) => keys(theme, area, buffer, &[("j k", "scroll"), ("esc", "close")]),
         Overlay::Grammar => keys(theme, area, buffer, &[("any key", "back to the filter")]),
@@ -129,6 +149,12 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
     let pending = pending(model);
     pen.right(&pending, theme.style(Role::Key));
+    if let Some(view) = model.pending_view() {
+        let motion = format!("{}j", pending.trim_end());
+        let text = format!("view {}, or a count: {motion}", view.name);
+        pen.put(" enter ", theme.style(Role::Key)).put(&text, theme.style(Role::Muted));
+        return;
+    }
     for (key, hint, _, able) in offered(model) {
         if pen.left() < key.len() + hint.len() + 3 {
             break;

@@ -8,10 +8,11 @@ use ratatui::style::{Modifier, Style};
 
 use super::layout::Areas;
 use super::pen::Pen;
+use super::tree::sign;
 use crate::model::duration;
 use crate::model::host::RunState;
 use crate::model::inventory::List;
-use crate::model::row::{HostRow, RowHold, RowRun, Tasks};
+use crate::model::row::{HostRow, RowHold, RowRun, Tasks, Trouble};
 use crate::ui::app::{Link, Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
@@ -54,6 +55,16 @@ const RUNS: [Column; 9] = [
     column("WHO", 12, 84),
     column("CHECK", 6, 100),
     column("TASK OR MESSAGE", 0, 70),
+];
+
+const PROBLEMS: [Column; 7] = [
+    column("  STATE", 14, 0),
+    column("HOST", 0, 0),
+    column("PROBLEM", 26, 40),
+    column("SINCE", 7, 60),
+    column("CLUSTER", 14, 74),
+    column("REGION", 14, 96),
+    column("REASON", 0, 84),
 ];
 
 /// The widths of the columns in this many columns of the screen; zero: not shown.
@@ -124,6 +135,7 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
         let mut cells = match list {
             List::Held => held(model, row),
             List::Runs => run(model, row),
+            List::Problems => problem(model, row),
         };
         if model.inventory.is_marked(row.uid())
             && let Some((name, role)) = cells.get_mut(1)
@@ -135,6 +147,7 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
     let columns: &[Column] = match list {
         List::Held => &HELD,
         List::Runs => &RUNS,
+        List::Problems => &PROBLEMS,
     };
     table(theme, areas, columns, lines, model.pane == Pane::Tree, buffer);
 }
@@ -148,6 +161,7 @@ fn empty(model: &Model, list: List) -> [&'static str; 2] {
     }
     match list {
         List::Held => ["no host is in maintenance", "m on a host of the fleet (v f) begins one"],
+        List::Problems => ["no host has a problem", "v f shows the fleet"],
         List::Runs => ["no host has an Ansible run", "r on a host of the fleet (v f) asks for one"],
     }
 }
@@ -232,6 +246,26 @@ fn run<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
         cell(or_dash(run.requested_by()), Role::Muted),
         cell(if run.check() { "check" } else { "" }, Role::Muted),
         cell(word, Role::Muted),
+    ]
+}
+
+fn problem<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
+    let (role, sign) = sign(row.health());
+    let reason = match row.trouble() {
+        Some(Trouble::RunFailed | Trouble::RunUnknown) => row
+            .run()
+            .map_or("", |run| if run.message().is_empty() { run.task() } else { run.message() }),
+        Some(Trouble::Unreadable) => row.problem().unwrap_or_default(),
+        _ => row.ready_reason(),
+    };
+    vec![
+        cell(format!("{sign} {}", row.phase().as_str()), role),
+        cell(row.display(), Role::Text),
+        cell(row.trouble().map_or("", Trouble::as_str), role),
+        cell(ago(model, row.changed()), Role::Muted),
+        cell(or_dash(row.cluster()), Role::Muted),
+        cell(or_dash(row.region()), Role::Muted),
+        cell(reason, Role::Muted),
     ]
 }
 
