@@ -302,7 +302,7 @@ pub const ACTIONS: &[ActionRow] = &[
         "",
     ),
     row(Action::Arm, "arm", &["W"], Group::Change, "Arm or disarm writing", ""),
-    row(Action::Describe, "describe", &["d"], Group::Look, "All about it, for people", "describe"),
+    row(Action::Describe, "describe", &["d"], Group::Look, "All about it, for people", ""),
     row(Action::Yaml, "yaml", &["y"], Group::Look, "The object as the server has it", ""),
     row(Action::Events, "events", &["E"], Group::Look, "Events about it", ""),
     row(Action::History, "history", &["H"], Group::Look, "What happened to it, old → new", ""),
@@ -312,7 +312,7 @@ pub const ACTIONS: &[ActionRow] = &[
         &["X"],
         Group::Look,
         "Why it is not well, what to do",
-        "explain",
+        "",
     ),
     row(
         Action::NextMatch,
