@@ -39,23 +39,7 @@ fn apply(record: HostRecord) -> Msg {
 
 /// The explorer with the whole fleet, every cluster open.
 fn explorer() -> Model {
-<<<<<<< HEAD
     let settings = Settings::new(Config::default(), "bench", "https://127.0.0.1:6443");
-=======
-    let settings = Settings {
-        config: Config::default(),
-        context: "bench".to_owned(),
-        server: "https://127.0.0.1:6443".to_owned(),
-        production: false,
-        theme: "night".to_owned(),
-        ascii: false,
-        only_ascii: false,
-        keymap: Keymap::default(),
-        themes: Vec::new(),
-        time_zone: TimeZone::UTC,
-        seed: 7,
-    };
->>>>>>> h-config
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(ALL as usize) }));
     for number in 0..ALL {

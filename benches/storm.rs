@@ -120,23 +120,7 @@ fn key(name: &str) -> KeyEvent {
 
 /// The explorer with the whole fleet, every cluster open.
 fn explorer(hosts: u32) -> Model {
-<<<<<<< HEAD
     let settings = Settings::new(Config::default(), "storm", "https://127.0.0.1:6443");
-=======
-    let settings = Settings {
-        config: Config::default(),
-        context: "storm".to_owned(),
-        server: "https://127.0.0.1:6443".to_owned(),
-        production: false,
-        theme: "night".to_owned(),
-        ascii: false,
-        only_ascii: false,
-        keymap: Keymap::default(),
-        themes: Vec::new(),
-        time_zone: TimeZone::UTC,
-        seed: 7,
-    };
->>>>>>> h-config
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(hosts as usize) }));
     let all = (0..hosts).map(|number| HostChange::Apply(Box::new(record(number)))).collect();

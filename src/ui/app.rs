@@ -3,11 +3,9 @@
 pub mod certificates;
 pub mod changes;
 pub mod clusters;
-<<<<<<< HEAD
+pub mod columns;
 pub mod complete;
-=======
 mod configure;
->>>>>>> h-config
 pub mod decide;
 pub mod detail;
 pub mod explain;
@@ -28,9 +26,10 @@ mod mouse;
 pub mod orders;
 pub mod page;
 pub mod palette;
+pub mod picker;
 pub mod run_dialog;
 pub mod saved;
-mod shaping;
+pub mod shaping;
 pub mod sources;
 pub mod strip;
 mod tree;
@@ -60,6 +59,7 @@ use crate::ui::view::layout::{self, Areas};
 pub use certificates::Certificates;
 pub use changes::ChangesView;
 pub use clusters::Clusters;
+pub use columns::Columns;
 pub use configure::with_auto;
 pub use decide::Decide;
 pub use detail::Detail;
@@ -72,6 +72,7 @@ pub use labels::LabelDialog;
 pub use page::Page;
 pub use last::LastFleet;
 pub use palette::Palette;
+pub use picker::Picker;
 pub use run_dialog::RunDialog;
 pub use saved::{SaveDialog, Saved, SavedList};
 pub use sources::Sources;
@@ -180,6 +181,8 @@ pub enum Overlay {
     Palette(Palette),
     /// What is looked for on a page is being typed.
     Search,
+    /// The choice of columns, or of what the tree is grouped by.
+    Pick(Box<Picker>),
     /// The list of saved views.
     Saved(SavedList),
     /// The dialog that saves a view.
@@ -230,6 +233,10 @@ pub struct Model {
     pub folds: Folds,
     /// How hosts are shown.
     shape: Shape,
+    /// The columns behind the name.
+    columns: Columns,
+    /// What was open under other groupings.
+    memory: shaping::Memory,
     /// The node under the cursor.
     pub cursor: Option<NodeKey>,
     /// The node on the first line of the tree pane.
@@ -326,7 +333,9 @@ impl Model {
             size,
             inventory: Inventory::new(),
             folds: Folds::default(),
+            memory: shaping::Memory::new(&Shape::default().group),
             shape: Shape::default(),
+            columns: Columns::default(),
             cursor: None,
             top: None,
             link: Link::Connecting,
@@ -379,6 +388,7 @@ impl Model {
         if !text.is_empty() && text != model.filter.input.text() {
             model.set_filter_text(&text);
         }
+        model.reset_columns();
         model
     }
 
@@ -413,7 +423,7 @@ impl Model {
         self.synced
             && self.link == Link::Live
             && known
-            && !self.filter.running
+            && !self.filtering()
             && !self.counting()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
@@ -426,23 +436,29 @@ impl Model {
             && !matches!(&self.overlay, Overlay::Labels(dialog) if dialog.owners.is_none())
     }
 
-    /// Whether a filter pass has to go on ([`Model::filter_step`]).
+    /// Whether a filter pass, another grouping or another order has to go on
+    /// ([`Model::filter_step`]).
     pub fn filtering(&self) -> bool {
-        self.filter.running
+        self.filter.running || self.shaping()
     }
 
-    /// Goes on with the filter pass; the frame is due when it is done.
+    /// Goes on with the filter pass, then with what else is to be made in steps; the frame is due
+    /// when it is done.
     pub fn filter_step(&mut self) -> Vec<Command> {
-        if self.filter.running && self.inventory.filter_step(FILTER_STEP) {
+        if self.filter.running {
+            if !self.inventory.filter_step(FILTER_STEP) {
+                return Vec::new();
+            }
             self.filter.running = false;
             self.dirty = true;
             self.facets_are_stale();
             self.begin_count();
             self.settle();
             self.settle_view();
-            return self.wanted_detail();
+        } else {
+            self.shape_step();
         }
-        Vec::new()
+        if self.dirty { self.wanted_detail() } else { Vec::new() }
     }
 }
 

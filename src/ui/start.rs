@@ -87,7 +87,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         connection
     } else {
         options.context = options.context.or_else(|| config.context.clone());
-        match known(&config, &options, show.snapshot.is_some()).await? {
+        match known(&config, &given, &options, show.snapshot.is_some()).await? {
             Some(connection) => connection,
             None => connect(&options).await?,
         }
@@ -130,7 +130,8 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, theme, keys);
-        return snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to).await;
+        let taken = snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to);
+        return Box::pin(taken).await;
     }
 
     let mut screen = Screen::take()?;
@@ -171,6 +172,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
 /// is to be on the screen at once.
 async fn known(
     config: &Config,
+    given: &Given,
     options: &ConnectOptions,
     picture: bool,
 ) -> Result<Option<Connection>> {
@@ -179,7 +181,9 @@ async fn known(
     }
     let connection = connect_unasked(options).await?;
     Ok(connection.filter(|connection| {
-        Place::own(connection, config.namespace.as_deref()).is_some_and(|place| place.is_kept())
+        let laid = Configured::new(config.clone(), &connection.context, &given.overrides);
+        let place = Place::own(connection, laid.config.namespace.as_deref());
+        place.is_some_and(|place| place.is_kept())
     }))
 }
 

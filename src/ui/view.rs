@@ -25,11 +25,13 @@ mod labels;
 mod list;
 mod overlay;
 mod pen;
+mod picker;
 mod results;
 mod run_dialog;
 mod saved;
 mod sources;
 mod strip;
+mod table;
 mod tree;
 
 pub use footer::hint_at;
@@ -52,6 +54,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         page::draw(model, page, theme, areas.body, buffer)
     } else {
         match model.views.now {
+            View::Fleet if model.in_table() => table::draw(model, theme, &areas, buffer),
             View::Fleet => tree::draw(model, theme, &areas, buffer),
             View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
             View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
@@ -82,7 +85,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
 
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
 fn to_ascii(buffer: &mut Buffer) {
-    const SIGNS: [(&str, &str); 14] = [
+    const SIGNS: [(&str, &str); 17] = [
         ("●", "o"),
         ("◆", "m"),
         ("○", "."),
@@ -97,6 +100,9 @@ fn to_ascii(buffer: &mut Buffer) {
         ("→", ">"),
         ("↑", "^"),
         ("↓", "v"),
+        ("‹", "<"),
+        ("›", ">"),
+        ("━", "="),
     ];
     for cell in &mut buffer.content {
         if !cell.symbol().is_ascii() {

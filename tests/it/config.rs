@@ -210,7 +210,7 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
         "inv-tui/config.toml",
         "theme = \"day\"\n[keys]\nrun = [\"space\"]\nhelp = [\"j\"]\n",
     );
-    let screen = pty.shows(
+    pty.shows(
         "configuration not changed: config.toml:3:7 (1 more): \"space\" is pressed by the way",
     );
     pty.send("\x1bi");

@@ -6,6 +6,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
+use super::picker::{Picker, Reply as Picked};
 use super::strip::Reply;
 use super::{Model, Overlay, Pane, facets, filter, page, views};
 use crate::model::host::RunState;
@@ -85,6 +86,10 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
         Overlay::Search => page::search_key(model, key),
+        Overlay::Pick(picker) => {
+            in_picker(model, picker, key);
+            Vec::new()
+        }
         Overlay::Saved(list) => model.in_saved_list(list, key),
         Overlay::SaveView(dialog) => model.in_save_dialog(dialog, key),
         Overlay::Copy => copy_menu(model, key),
@@ -119,6 +124,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
         Overlay::Labels(dialog) => dialog.paste(text),
+        Overlay::Pick(picker) => picker.input.insert(text),
         Overlay::SaveView(dialog) => dialog.name.insert(text),
         Overlay::None
         | Overlay::Grammar
@@ -202,6 +208,9 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
     }
     if let Some(commands) = views::run(model, action, times) {
         return commands;
+    }
+    if model.in_shape(action, times) {
+        return Vec::new();
     }
     if let Some(commands) = super::jump::run(model, action) {
         return commands;
@@ -301,7 +310,24 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::Messages
         | Action::ViewBack
         | Action::ViewForward
-        | Action::ViewLast => {} // done above
+        | Action::ViewLast
+        | Action::ToggleTable
+        | Action::GroupDefault
+        | Action::GroupRegion
+        | Action::GroupCluster
+        | Action::GroupProvider
+        | Action::GroupZone
+        | Action::GroupRole
+        | Action::GroupTeam
+        | Action::GroupEnvironment
+        | Action::GroupState
+        | Action::GroupBy
+        | Action::Columns
+        | Action::ColumnLeft
+        | Action::ColumnRight
+        | Action::Sort
+        | Action::InvertSort
+        | Action::Wide => {} // done above
     }
     Vec::new()
 }
@@ -379,6 +405,10 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
             };
             return match found.entry {
                 Entry::Action(action) => run(model, action, None),
+                Entry::Shape(what, text) => {
+                    model.shape_by_text(what, &text);
+                    Vec::new()
+                }
                 Entry::Theme(name) => model.want_theme(&name),
             };
         }
@@ -396,10 +426,17 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
     Vec::new()
 }
 
+fn in_picker(model: &mut Model, mut picker: Box<Picker>, key: KeyEvent) {
+    match picker.key(key) {
+        Picked::Stay => model.overlay = Overlay::Pick(picker),
+        Picked::Cancel => {}
+        Picked::Done(chosen) => model.picked(picker.what, chosen.as_deref()),
+    }
+}
+
 fn copy_name(model: &mut Model) -> Vec<Command> {
     let text = match &model.node() {
-        Some(NodeKey::Region(region)) => region.to_string(),
-        Some(NodeKey::Cluster(_, cluster)) => cluster.to_string(),
+        Some(NodeKey::Group(path)) => path.name().to_owned(),
         Some(NodeKey::Host(_)) => match model.host() {
             Some(row) => row.name().to_owned(),
             None => return Vec::new(),

@@ -83,7 +83,7 @@ fn click(model: &mut Model, at: Position) -> Vec<Command> {
 
 /// The cursor goes to a line of the screen; a group that it is on already opens or closes.
 fn select(model: &mut Model, line: usize, height: u16) {
-    if model.views.now != View::Fleet {
+    if model.views.now != View::Fleet || model.in_table() {
         return model.go_in_list(Move::OnScreen(line));
     }
     let Some(top) = model.top.clone() else { return };

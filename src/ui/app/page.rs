@@ -9,6 +9,7 @@ use super::views::View;
 use super::{Link, Model, Overlay};
 use crate::model::host::Host;
 use crate::model::key::{NodeKey, Uid};
+use crate::model::shape::Level;
 use crate::store::read::{Kind as ObjectKind, Place};
 use crate::store::told::Told;
 use crate::ui::actions::Action;
@@ -169,13 +170,17 @@ impl Model {
                 let place = place(ObjectKind::Host, row.namespace(), row.name());
                 Some((place, Some(uid.clone()), row.display().to_owned()))
             }
-            NodeKey::Region(name) => {
-                Some((place(ObjectKind::Region, "", name), None, name.to_string()))
-            }
-            NodeKey::Cluster(_, name) => {
-                let namespace = self.inventory.rows_under(&node).next()?.namespace();
-                Some((place(ObjectKind::Cluster, namespace, name), None, name.to_string()))
-            }
+            NodeKey::Group(_) => match self.inventory.level_of(&node)? {
+                (Level::Region, name) => {
+                    Some((place(ObjectKind::Region, "", name), None, name.to_owned()))
+                }
+                (Level::Cluster, name) => {
+                    let namespace = self.inventory.rows_under(&node).next()?.namespace();
+                    Some((place(ObjectKind::Cluster, namespace, name), None, name.to_owned()))
+                }
+                // Other groups are what hosts say, and no objects.
+                _ => None,
+            },
         }
     }
 
@@ -500,6 +505,18 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         | Action::ViewProblems
         | Action::SavedViews
         | Action::Facets
+        | Action::ToggleTable
+        | Action::GroupDefault
+        | Action::GroupRegion
+        | Action::GroupCluster
+        | Action::GroupProvider
+        | Action::GroupZone
+        | Action::GroupRole
+        | Action::GroupTeam
+        | Action::GroupEnvironment
+        | Action::GroupState
+        | Action::GroupBy
+        | Action::Columns
         | Action::Everything
         | Action::Problems => {
             model.page = None;
@@ -513,6 +530,11 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         | Action::NextPane
         | Action::PreviousPane
         | Action::Centre
+        | Action::ColumnLeft
+        | Action::ColumnRight
+        | Action::Sort
+        | Action::InvertSort
+        | Action::Wide
         | Action::Mark
         | Action::MarkRange
         | Action::MarkAll

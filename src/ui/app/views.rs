@@ -70,6 +70,8 @@ pub struct Views {
     pub held: Spot,
     /// Where one is among the runs.
     pub runs: Spot,
+    /// Where one is in the table of the whole fleet.
+    pub table: Spot,
     /// Where one is among the hosts with a problem.
     pub problems: Spot,
     /// Where one came from; the latest last.
@@ -185,12 +187,13 @@ impl<K: Clone> Spot<K> {
 }
 
 impl Views {
-    /// Where one is in the list of hosts that is shown.
-    pub fn spot(&self) -> Option<&Spot> {
-        match self.now.list()? {
-            List::Held => Some(&self.held),
-            List::Runs => Some(&self.runs),
-            List::Problems => Some(&self.problems),
+    /// Where one is in a list of hosts.
+    pub fn spot(&self, list: List) -> &Spot {
+        match list {
+            List::Held => &self.held,
+            List::Runs => &self.runs,
+            List::Problems => &self.problems,
+            List::Table => &self.table,
         }
     }
 
@@ -198,6 +201,7 @@ impl Views {
         match list {
             List::Held => &mut self.held,
             List::Runs => &mut self.runs,
+            List::Table => &mut self.table,
             List::Problems => &mut self.problems,
         }
     }
@@ -237,9 +241,9 @@ impl Model {
     /// What is under the cursor of the view that is shown, if that is a node of the fleet.
     pub fn node(&self) -> Option<NodeKey> {
         match self.views.now {
-            View::Fleet => self.cursor.clone(),
-            View::Maintenance | View::Runs | View::Problems => {
-                self.views.spot()?.cursor.clone().map(NodeKey::Host)
+            View::Fleet if !self.in_table() => self.cursor.clone(),
+            View::Fleet | View::Maintenance | View::Runs | View::Problems => {
+                self.views.spot(self.list()?).cursor.clone().map(NodeKey::Host)
             }
             View::Changes => self.changed_host(),
             View::Certificates | View::Sources | View::Journal => None,
@@ -262,13 +266,13 @@ impl Model {
     /// Brings the cursor of the list that is shown to a line that is there.
     pub(super) fn settle_view(&mut self) {
         self.go_in_list(Move::Settle(usize::from(self.areas().rows.height)));
+        self.settle_columns();
     }
 
     pub(super) fn go_in_list(&mut self, to: Move) {
         match self.views.now {
-            View::Fleet => {}
-            View::Maintenance | View::Runs | View::Problems => {
-                if let Some(list) = self.views.now.list() {
+            View::Fleet | View::Maintenance | View::Runs | View::Problems => {
+                if let Some(list) = self.list() {
                     self.views.spot_mut(list).go(&(&self.inventory, list), to);
                 }
             }
@@ -328,10 +332,12 @@ impl Model {
             self.pane = Pane::Tree;
         } else if self.notice.as_ref().is_some_and(|notice| notice.error) {
             self.notice = None;
-        } else if self.views.now.list().is_some() && self.clear_marks() {
+        } else if self.list().is_some() && self.clear_marks() {
             self.say("no marks");
         } else if self.is_filtered_view() && self.filter.is_loose() {
             self.clear_filter();
+        } else if self.views.now == View::Fleet {
+            self.say(":q quits, or ctrl-c twice");
         } else if self.views.along(false) {
             self.arrived();
         } else {
@@ -342,7 +348,7 @@ impl Model {
 
     /// Whether the filter chooses what the view shows.
     fn is_filtered_view(&self) -> bool {
-        self.views.now.list().is_some() || self.views.now == View::Changes
+        self.list().is_some() || self.views.now == View::Changes
     }
 
     fn along(&mut self, forward: bool) {
@@ -381,7 +387,7 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         },
         _ => match shown_by(action) {
             Some(view) => model.go_to(view),
-            None if model.views.now == View::Fleet => return None,
+            None if model.views.now == View::Fleet && !model.in_table() => return None,
             None => return in_list(model, action, times),
         },
     }
@@ -406,10 +412,11 @@ fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Comman
         Action::Open if model.views.now == View::Journal => model.open_order(),
         Action::Open if model.views.now == View::Certificates => model.show_detail(),
         Action::Open if model.views.now == View::Sources => model.open_source(),
+        Action::Open if model.views.now == View::Fleet => model.show_detail(),
         Action::Open => model.open_in_fleet(),
         Action::Back => return Some(model.back_in_list()),
         Action::Mark | Action::MarkRange | Action::MarkAll | Action::InvertMarks => {
-            match (model.views.now.list(), action) {
+            match (model.list(), action) {
                 (None, _) => model.say("marks are for hosts"),
                 (Some(list), Action::Mark) => {
                     model.mark_in_list(list, usize::try_from(times).unwrap_or(1));

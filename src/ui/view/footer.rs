@@ -14,6 +14,9 @@ use crate::ui::app::{Link, Model, Overlay, Page, View};
 use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
+/// Columns from which there is room for what may help beside what is wrong.
+const DOCTOR_FROM: u16 = 100;
+
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
     if let Some(going) = model.writing.going.as_ref().filter(|going| going.order.changes.len() > 1)
@@ -39,11 +42,10 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         }
         (None, Link::Lost { reason, attempts, .. }) => {
             let style = theme.style(Role::Warning);
-            pen.put(" ! ", style).put(&format!("attempt {attempts}: {reason}"), style);
-            if model.last.shown.is_some() {
-                let muted = theme.style(Role::Muted);
-                pen.put(" · inv-tui --headless doctor tells what is in the way", muted);
+            if model.last.shown.is_some() && area.width >= DOCTOR_FROM {
+                pen.right(" inv-tui --headless doctor tells more ", theme.style(Role::Muted));
             }
+            pen.put(" ! ", style).put(&format!("attempt {attempts}: {reason}"), style);
         }
         (None, _) => {
             let problems = model.inventory.problems();
@@ -102,11 +104,29 @@ pub(super) fn draw(
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
         }
+        Overlay::Pick(_) => keys(
+            theme,
+            area,
+            buffer,
+            &[
+                ("space", "on or off"),
+                ("enter", "done"),
+                ("J K", "move it"),
+                ("ctrl-r", "as at first"),
+                ("esc", "cancel"),
+            ],
+        ),
         Overlay::Saved(_) => keys(
             theme,
             area,
             buffer,
-            &[("enter", "show"), ("s", "save this"), ("tab", "next key"), ("d", "remove"), ("esc", "close")],
+            &[
+                ("enter", "show"),
+                ("s", "save this"),
+                ("tab", "next key"),
+                ("d", "remove"),
+                ("esc", "close"),
+            ],
         ),
         Overlay::SaveView(_) => {
             keys(theme, area, buffer, &[("enter", "save"), ("tab", "next key"), ("esc", "leave")]);

@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthStr;
 use super::pen::{Pen, cut, number};
 use super::sources;
 use crate::model::duration;
+use crate::model::shape::{Level, Shape};
 use crate::ui::app::complete::Candidate;
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
@@ -37,8 +38,10 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     if let Some(since) = model.frozen.since {
         let at = since.to_zoned(model.settings.time_zone.clone()).strftime("%H:%M:%S").to_string();
         let hosts = model.frozen.hosts();
-        let waits = if hosts > 0 { format!(" · {} changed", number(hosts)) } else { String::new() };
-        let forms = [format!("FROZEN since {at}{waits}"), format!("FROZEN {at}"), "FROZEN".to_owned()];
+        let waits =
+            if hosts > 0 { format!(" · {} changed", number(hosts)) } else { String::new() };
+        let forms =
+            [format!("FROZEN since {at}{waits}"), format!("FROZEN {at}"), "FROZEN".to_owned()];
         fitting(&mut pen, &forms, alert);
     }
     if area.width >= BADGES_FROM {
@@ -105,11 +108,11 @@ fn counted(n: usize, what: &str, word: &str) -> String {
     format!("{} {what}{} {word}", number(n), if n == 1 { "" } else { "s" })
 }
 
-/// The view and what it counts; none in the tree.
+/// The view and what it counts; none in the usual tree.
 fn view(model: &Model) -> Option<String> {
     let view = model.views.now;
     let count = match view {
-        View::Fleet => return None,
+        View::Fleet => return shape(model),
         View::Certificates => {
             let (all, pending) = model.certificates.len();
             format!("{} pending of {}", number(pending), number(all))
@@ -136,6 +139,24 @@ fn view(model: &Model) -> Option<String> {
         }
     };
     Some(format!("{} {count}", view.title()))
+}
+
+/// The shape of the fleet where it is not the one that people know; what is shown, not what is
+/// being made.
+fn shape(model: &Model) -> Option<String> {
+    if model.shaping() {
+        let regroups = model.shape().group != model.inventory.grouping();
+        return Some(if regroups { "grouping…" } else { "sorting…" }.to_owned());
+    }
+    if model.in_table() {
+        return Some("Table".to_owned());
+    }
+    let group = model.inventory.grouping();
+    if group == Shape::default().group {
+        return None;
+    }
+    let words: Vec<&str> = group.iter().map(Level::word).collect();
+    Some(if words.is_empty() { "no groups".to_owned() } else { format!("by {}", words.join(", ")) })
 }
 
 /// How the connection is, and whether it is lost.

@@ -7,6 +7,8 @@ use crate::ui::app::{Model, Overlay, Pane};
 /// Columns from which tree and detail stand side by side.
 pub const BOTH_FROM: u16 = 100;
 
+/// The same for the table, which needs the columns more than the detail pane does.
+pub const BOTH_FROM_IN_TABLE: u16 = 160;
 /// Columns from which the facets stand beside both.
 pub const THREE_FROM: u16 = 150;
 /// Most columns of the facets.
@@ -85,6 +87,8 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
     } else if model.facets.open && model.pane != Pane::Detail {
         let (tree, facets) = right(body_area, beside.min(FACETS));
         (tree, nothing, facets)
+    } else if model.in_table() && area.width < BOTH_FROM_IN_TABLE {
+        (body_area, nothing, nothing)
     } else {
         let (tree, detail) = right(body_area, beside);
         (tree, detail, nothing)

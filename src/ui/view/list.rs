@@ -125,15 +125,16 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
     if areas.rows.is_empty() {
         return;
     }
-    let spot = model.views.spot();
-    let Some(top) = spot.and_then(|spot| spot.top.as_ref()) else {
+    let spot = model.views.spot(list);
+    let Some(top) = spot.top.as_ref() else {
         return nothing(theme, areas.rows, &empty(model, list), buffer);
     };
-    let cursor = spot.and_then(|spot| spot.cursor.as_ref());
+    let cursor = spot.cursor.as_ref();
     let rows = model.inventory.list_window(list, top, usize::from(areas.rows.height));
     let lines = rows.into_iter().map(|row| {
         let mut cells = match list {
-            List::Held => held(model, row),
+            // The table of the whole fleet is drawn by itself.
+            List::Held | List::Table => held(model, row),
             List::Runs => run(model, row),
             List::Problems => problem(model, row),
         };
@@ -145,7 +146,7 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
         (cursor == Some(row.uid()), cells)
     });
     let columns: &[Column] = match list {
-        List::Held => &HELD,
+        List::Held | List::Table => &HELD,
         List::Runs => &RUNS,
         List::Problems => &PROBLEMS,
     };
@@ -160,7 +161,9 @@ fn empty(model: &Model, list: List) -> [&'static str; 2] {
         return ["nothing here matches the filter", "esc clears it, 0 shows everything"];
     }
     match list {
-        List::Held => ["no host is in maintenance", "m on a host of the fleet (v f) begins one"],
+        List::Held | List::Table => {
+            ["no host is in maintenance", "m on a host of the fleet (v f) begins one"]
+        }
         List::Problems => ["no host has a problem", "v f shows the fleet"],
         List::Runs => ["no host has an Ansible run", "r on a host of the fleet (v f) asks for one"],
     }

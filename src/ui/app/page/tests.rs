@@ -323,7 +323,7 @@ fn the_mouse_selects_folds_scrolls_and_presses_hints() {
     };
     let left = MouseEventKind::Down(MouseButton::Left);
     send(&mut model, event(left, 5, top + 1));
-    assert_eq!(model.cursor, Some(NodeKey::Cluster("eu-west-1".into(), "db".into())));
+    assert_eq!(model.cursor, Some(NodeKey::group(["eu-west-1", "db"])));
     send(&mut model, event(left, 5, top + 1));
     send(&mut model, event(MouseEventKind::ScrollDown, 5, top + 1));
     assert_eq!(model.host().unwrap().display(), "db-eu-3");
