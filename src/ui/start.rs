@@ -45,6 +45,7 @@ pub struct Show {
 /// # Errors
 /// An unknown theme, a malformed filter, a server that cannot be used: all before the screen is
 /// taken and with the exit code for set-up; afterwards a terminal that cannot be used.
+#[allow(clippy::too_many_lines, reason = "the order in which a start can fail, read from above")]
 pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> Result<u8> {
     let abilities = Abilities::read(|name| std::env::var(name).ok());
     let config = configured::load(given.file.as_deref())?;

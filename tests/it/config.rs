@@ -193,8 +193,7 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
     assert!(screen.contains("M maintenance") && screen.contains("i help"), "{screen}");
     pty.send("?m");
     pty.send("i");
-    let screen = pty.shows("Keys");
-    assert!(!screen.contains("put into maintenance"), "{screen}");
+    pty.shows("Keys"); // had m opened the strip, i would have gone there
     pty.send("i\x1b");
     pty.until("help closed", |screen| !screen.contains("Keys"));
     pty.send(":mainten");
