@@ -11,6 +11,7 @@ pub mod msg;
 pub mod outside;
 pub mod reload;
 pub mod run;
+mod save;
 pub mod snapshot;
 pub mod start;
 pub mod terminal;

@@ -11,8 +11,9 @@ use kube::core::NamespaceResourceScope;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::crossterm::event::Event;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::app::last::Keep;
@@ -22,18 +23,19 @@ use super::configured::Looks;
 use super::msg::{Command, Decided, JournalRead, Msg};
 use super::reload::{self, Reload};
 use super::theme::Theme;
-use super::{outside, terminal, view};
+use super::{outside, save, terminal, view};
 use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
 use crate::config::views::{self, SavedView};
 use crate::error::{self, Error, Result};
 use crate::journal::{Journal, filters};
+use crate::model::yaml;
 use crate::store::certificates;
 use crate::store::client::Connection;
 use crate::store::last::{self, Writer};
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::FleetEvent;
-use crate::store::{objects, read, write};
+use crate::store::{objects, read, told, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
@@ -50,6 +52,9 @@ pub const QUEUE: usize = 64;
 
 /// Certificate requests that wait at most, and that travel together.
 const REQUESTS: usize = 256;
+
+/// Lists of Events that wait at most: each has all there are.
+const TOLD: usize = 1;
 
 /// Runs commands. Each ends in one message.
 pub trait Executor {
@@ -190,6 +195,7 @@ fn terminal_event(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if !key.is_release() => Some(Msg::Key(key)),
         Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Mouse(mouse) => Some(Msg::Mouse(mouse)),
         Event::Resize(width, height) => Some(Msg::Resize(width, height)),
         _ => None,
     }
@@ -204,6 +210,8 @@ pub struct Effects {
     /// Stops the order that is on its way.
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
+    /// The task that follows Events.
+    following: Option<AbortHandle>,
     /// Where the fleet is kept, and what of it is on its way there.
     place: Option<last::Place>,
     writer: Arc<Mutex<Option<Writer>>>,
@@ -290,6 +298,7 @@ impl Effects {
             reconnect,
             stop,
             journal,
+            following: None,
             place,
             writer: Arc::default(),
             actor: None,
@@ -339,6 +348,51 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::HostsRead { generation, result }).await;
                 });
             }
+            Command::ReadObject { generation, at } => {
+                self.tasks.spawn(async move {
+                    let result = read::object(&connection, &at)
+                        .await
+                        .map(|object| object.map(Box::new))
+                        .map_err(|error| error::chain(&error));
+                    let _ = messages.send(Msg::ObjectRead { generation, result }).await;
+                });
+            }
+            Command::FollowEvents { generation, about } => {
+                if let Some(following) = self.following.take() {
+                    following.abort();
+                }
+                self.following = about.map(|(namespace, uid)| {
+                    let (out, mut told) = mpsc::channel(TOLD);
+                    self.tasks.spawn(async move {
+                        let follow = told::follow(connection, namespace, uid, out);
+                        let forward = async {
+                            while let Some(result) = told.recv().await {
+                                let _ = messages.send(Msg::Told { generation, result }).await;
+                            }
+                        };
+                        tokio::join!(follow, forward);
+                    })
+                });
+            }
+            Command::CopyObject(at) => {
+                self.tasks.spawn(async move {
+                    let result = match read::object(&connection, &at).await {
+                        Ok(Some(object)) => {
+                            Ok(yaml::text(&yaml::lines(&without_managers(object), false)))
+                        }
+                        Ok(None) => Err(format!("{} is gone", at.name)),
+                        Err(error) => Err(error::chain(&error)),
+                    };
+                    let _ = messages.send(Msg::Fetched(result)).await;
+                });
+            }
+            Command::Save { name, text } => {
+                self.tasks.spawn_blocking(move || {
+                    let result = save::save(&name, &text).map_err(|error| error::chain(&error));
+                    let _ = messages.blocking_send(Msg::Saved(result));
+                });
+            }
+            Command::Mouse(ours) => terminal::mouse(ours),
             Command::Decide(decision) => {
                 let journal = self.journal.clone();
                 self.tasks.spawn(async move {
@@ -432,6 +486,14 @@ impl Executor for Effects {
             Command::Quit | Command::Outside(_) => {}
         }
     }
+}
+
+/// The object without its managed fields, which nobody wants copied.
+fn without_managers(mut object: Value) -> Value {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    object
 }
 
 /// Follows the objects of a kind; what happens to them becomes messages.

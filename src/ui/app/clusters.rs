@@ -81,7 +81,8 @@ impl Clusters {
         }
     }
 
-    fn get(&self, namespace: &str, name: &str) -> Option<&Cluster> {
+    /// The Cluster of this namespace and name.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&Cluster> {
         self.known.get(namespace)?.get(name).map(AsRef::as_ref)
     }
 

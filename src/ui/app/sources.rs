@@ -75,6 +75,12 @@ impl Sources {
         Some((*state, self.known.get(key)?))
     }
 
+    /// The source of this namespace and name, and how it is.
+    pub fn of(&self, namespace: &str, name: &str) -> Option<(State, &Source)> {
+        let (state, key) = self.order.iter().find(|(_, (n, m))| n == namespace && m == name)?;
+        Some((*state, self.known.get(key)?))
+    }
+
     /// The lines from the first one of the screen on.
     pub fn lines(&self) -> impl Iterator<Item = (&SourceKey, State, &Source)> {
         let top = self.spot.top.as_ref().and_then(|top| (&self).rank(top));

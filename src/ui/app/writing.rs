@@ -56,6 +56,8 @@ pub(super) struct Last {
     pub(super) ticket: String,
     /// What was run.
     pub(super) run: Option<super::run_dialog::Choice>,
+    /// The edit of labels that was made.
+    pub(super) label: Option<crate::model::labels::Edit>,
 }
 
 impl Writing {
@@ -146,7 +148,8 @@ impl Model {
     /// when the answer is there, unless another key comes first.
     pub(super) fn must_ask(&mut self, action: Action) -> bool {
         let asked = self.writing.holder.is_none() && self.writing.holder_problem.is_none();
-        let needs = matches!(action, Action::Maintenance | Action::Run | Action::Repeat);
+        let needs =
+            matches!(action, Action::Maintenance | Action::Run | Action::Labels | Action::Repeat);
         if !asked || !needs || self.cannot_write().is_some() {
             return false;
         }
@@ -276,8 +279,8 @@ impl Model {
             Verb::MaintenanceOn | Verb::MaintenanceOff => {
                 self.open_maintenance(strip.verb, targets, None);
             }
-            // Runs are chosen for their hosts beforehand.
-            Verb::Run | Verb::CancelRun | Verb::Undo | Verb::Redo => {
+            // Runs and labels are chosen for their hosts beforehand.
+            Verb::Run | Verb::CancelRun | Verb::Label | Verb::Undo | Verb::Redo => {
                 self.overlay = Overlay::Strip(Box::new(strip));
                 return;
             }
@@ -319,6 +322,7 @@ impl Model {
                 self.open_maintenance(last.verb, targets, Some(&last));
                 Vec::new()
             }
+            (Verb::Label, _) => self.ask_for_label(targets, last.label.as_ref()),
             (Verb::Run, Some(choice)) => self.ask_for_run(targets, Some(choice.clone())),
             _ => self.ask_for_run(targets, None),
         }
