@@ -48,7 +48,7 @@ async fn without_rules(world: &World, user: &str) {
     let bindings: Api<ClusterRoleBinding> = Api::all(world.client.clone());
     let params = DeleteParams::default();
     bindings.delete(&name, &params).await.unwrap();
-    roles.delete(&name, &params).await.unwrap();
+    made.delete(&name, &params).await.unwrap();
 }
 
 const ALL: [(&str, &str); 5] = [
