@@ -365,14 +365,7 @@ pub const ACTIONS: &[ActionRow] = &[
     row(Action::Yaml, "yaml", &["y"], Group::Look, "The object as the server has it", ""),
     row(Action::Events, "events", &["E"], Group::Look, "Events about it", ""),
     row(Action::History, "history", &["H"], Group::Look, "What happened to it, old → new", ""),
-    row(
-        Action::Explain,
-        "explain",
-        &["X"],
-        Group::Look,
-        "Why it is not well, what to do",
-        "",
-    ),
+    row(Action::Explain, "explain", &["X"], Group::Look, "Why it is not well, what to do", ""),
     row(
         Action::NextMatch,
         "next-match",

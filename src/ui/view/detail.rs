@@ -113,11 +113,9 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
                 View::Certificates => super::certificates::detail(model, &mut rows),
                 View::Sources => super::sources::detail(model, &mut rows),
                 View::Journal => super::journal::detail(model, &mut rows),
-                View::Fleet
-                | View::Maintenance
-                | View::Runs
-                | View::Problems
-                | View::Changes => None,
+                View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Changes => {
+                    None
+                }
             };
             let Some(title) = title else { return };
             title
