@@ -220,6 +220,7 @@ pub struct Notice {
 }
 
 /// The whole state.
+#[expect(clippy::struct_excessive_bools, reason = "each is one setting or one fact by itself")]
 pub struct Model {
     /// What was told at the start.
     pub settings: Settings,

@@ -331,6 +331,7 @@ impl Effects {
 }
 
 impl Executor for Effects {
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn start(&mut self, command: Command) {
         while self.tasks.try_join_next().is_some() {}
         let (connection, messages) = (self.connection.clone(), self.messages.clone());
