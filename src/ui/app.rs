@@ -85,6 +85,7 @@ const FILTER_STEP: usize = 16_384;
 
 /// What the explorer is told once, at its start.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Settings {
     /// The configuration with the command line laid over it.
     pub config: Config,
@@ -220,7 +221,11 @@ pub struct Notice {
 }
 
 /// The whole state.
+<<<<<<< HEAD
 #[expect(clippy::struct_excessive_bools, reason = "each is one setting or one fact by itself")]
+=======
+#[expect(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
+>>>>>>> main
 pub struct Model {
     /// What was told at the start.
     pub settings: Settings,
