@@ -221,11 +221,7 @@ pub struct Notice {
 }
 
 /// The whole state.
-<<<<<<< HEAD
-#[expect(clippy::struct_excessive_bools, reason = "each is one setting or one fact by itself")]
-=======
 #[expect(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
->>>>>>> main
 pub struct Model {
     /// What was told at the start.
     pub settings: Settings,

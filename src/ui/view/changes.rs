@@ -77,13 +77,8 @@ fn colour(entry: &Changed) -> Role {
         | (Field::State, "Running")
         | (Field::Ready, "yes")
         | (Field::Agent, "answers") => Role::Ok,
-<<<<<<< HEAD
-        (Field::Agent, "silent") | (Field::State, "Unreachable" | "Missing" | "Gone") => Role::Bad,
-        (Field::State, "Maintenance") => Role::Maintenance,
-=======
         (Field::State, "Maintenance") => Role::Maintenance,
         (Field::Agent, "silent") | (Field::State, "Unreachable" | "Missing" | "Gone") => Role::Bad,
->>>>>>> main
         (Field::State, "Stopped") => Role::Stopped,
         (Field::Run, run) if run.ends_with("Failed") => Role::Bad,
         (Field::Maintenance, new) if !new.is_empty() => Role::Maintenance,
