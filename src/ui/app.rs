@@ -500,7 +500,13 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
                 fleet(model, event);
             }
             let unknown = model.writing.holder.is_none() || model.writing.may.is_empty();
-            if recovered && unknown { vec![Command::AskWho] } else { Vec::new() }
+            if recovered && unknown {
+                // What it was when the server was away says nothing any more.
+                model.writing.holder_problem = None;
+                vec![Command::AskWho]
+            } else {
+                Vec::new()
+            }
         }
         Msg::HostRead { generation, result } => {
             model.detail.read(generation, result);
@@ -696,13 +702,13 @@ fn tick(model: &mut Model, now: Timestamp) {
 fn fleet(model: &mut Model, event: FleetEvent) {
     match event {
         FleetEvent::Begin { expected } => {
-            model.list_begins();
             model.inventory.begin_resync();
             model.expected = expected.or(model.expected);
             model.link = Link::Listing;
             model.dirty = true;
         }
         FleetEvent::Changes(changes) => {
+            model.list_comes();
             let mut gone = false;
             for change in changes {
                 if let (HostChange::Delete(uid), Overlay::Strip(strip)) = (&change, &model.overlay)

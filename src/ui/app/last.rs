@@ -21,7 +21,7 @@ const PART: u32 = 256;
 pub struct LastFleet {
     /// The hosts on the screen are those of this time; none: they are the server's.
     pub shown: Option<Timestamp>,
-    /// The server's list has begun: what still comes from the disk is not wanted.
+    /// Hosts of the server have come: what still comes from the disk is not wanted.
     over: bool,
     /// When it is kept next.
     next: Option<Timestamp>,
@@ -58,6 +58,8 @@ impl Model {
                 for record in hosts {
                     self.inventory.apply(record, self.now);
                 }
+                // The server's list may have begun, though nothing of it has come: it begins now.
+                self.inventory.begin_resync();
             }
             LastEvent::Done => self.last.over = true,
             LastEvent::Damaged(why) => {
@@ -71,14 +73,15 @@ impl Model {
         self.dirty = true;
     }
 
-    /// The server's list begins: what is shown stays until it is whole.
-    pub(super) fn list_begins(&mut self) {
+    /// Hosts of the server have come: what is shown stays until its list is whole.
+    pub(super) fn list_comes(&mut self) {
         self.last.over = true;
     }
 
     /// The server's list is whole.
     pub(super) fn list_is_whole(&mut self) {
         self.last.shown = None;
+        self.last.over = true;
         self.last.changed = true;
         let first = later(self.now, FIRST);
         self.last.next = self.last.next.or(Some(first));

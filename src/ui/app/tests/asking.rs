@@ -78,6 +78,20 @@ fn any_other_key_comes_instead_of_it() {
 }
 
 #[test]
+fn a_server_that_is_there_again_is_asked_again() {
+    let mut model = early();
+    send(&mut model, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
+    send(&mut model, Msg::User(Err("connection refused".into())));
+    let commands = send(&mut model, Msg::Fleet(FleetEvent::Recovered));
+    assert!(commands.contains(&Command::AskWho));
+    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    press(&mut model, "m");
+    assert!(asks(&model), "{}", screen(&model));
+    told(&mut model);
+    assert!(matches!(model.overlay, Overlay::Strip(_)));
+}
+
+#[test]
 fn what_would_be_refused_is_refused_at_once() {
     let mut model = early();
     press(&mut model, "m");

@@ -360,6 +360,34 @@ fn the_last_known_fleet_is_shown_until_the_list_is_whole() {
 }
 
 #[test]
+fn a_list_that_only_begins_does_not_keep_the_last_known_fleet_away() {
+    let mut model = empty(140, 30);
+    send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
+    // The watch says that it begins before it knows whether the server is there.
+    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Last(records(0)));
+    send(&mut model, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
+    send(&mut model, Msg::Last(LastEvent::Done));
+    assert_eq!(model.inventory.len(), 9);
+    assert!(screen(&model).contains("LOST · as of 12m ago"), "{}", screen(&model));
+    send(&mut model, Msg::Fleet(FleetEvent::Recovered));
+    let rest = hosts().into_iter().skip(4).map(apply).collect();
+    send(&mut model, Msg::Fleet(FleetEvent::Changes(rest)));
+    // Too late.
+    send(&mut model, Msg::Last(records(0)));
+    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    assert_eq!(model.inventory.len(), 5, "what the list did not bring is gone");
+
+    let mut model = empty(140, 30);
+    send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
+    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Last(records(0)));
+    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Last(records(0)));
+    assert!(model.inventory.is_empty(), "a list without hosts is a list too");
+}
+
+#[test]
 fn a_damaged_file_is_said_and_leaves_nothing() {
     let mut model = empty(120, 30);
     send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
