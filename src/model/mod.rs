@@ -38,6 +38,7 @@ pub mod source;
 pub mod targets;
 pub mod template;
 pub mod text;
+mod tracked;
 pub mod yaml;
 
 /// API group of every resource of ours.

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use imbl::OrdMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -20,6 +20,7 @@ use super::key::{HostKey, Uid, group_cmp};
 use super::record::HostRecord;
 use super::selection::{LeftOut, Selection, Verdict};
 use super::template::Value;
+use super::tracked::Tracked;
 
 mod view;
 
@@ -85,26 +86,13 @@ pub struct Want {
 /// The hosts of all files.
 pub struct Views {
     files: Vec<Index>,
-    hosts: HashMap<Uid, Known>,
-    /// When time alone changes something, by host.
-    due: BTreeSet<(Timestamp, Uid)>,
-    /// Number of the listing.
-    listing: u64,
+    hosts: Tracked<WholeHost, Key>,
 }
 
 struct Index {
     want: Want,
     hosts: Hosts,
     left_out: BTreeMap<Uid, super::selection::Absence>,
-}
-
-struct Known {
-    key: Key,
-    version: Box<str>,
-    listing: u64,
-    due: Option<Timestamp>,
-    /// The host itself, if time alone changes something.
-    whole: Option<Box<WholeHost>>,
 }
 
 /// The hosts of one file in the order in which people see them.
@@ -211,12 +199,7 @@ impl Views {
     /// No hosts, these files.
     pub fn new(files: Vec<Want>) -> Self {
         let index = |want| Index { want, hosts: Hosts::default(), left_out: BTreeMap::new() };
-        Self {
-            files: files.into_iter().map(index).collect(),
-            hosts: HashMap::new(),
-            due: BTreeSet::new(),
-            listing: 0,
-        }
+        Self { files: files.into_iter().map(index).collect(), hosts: Tracked::default() }
     }
 
     /// How many hosts are known.
@@ -247,14 +230,12 @@ impl Views {
 
     /// A listing begins. Hosts that it does not bring are gone when it ends.
     pub fn begin(&mut self) {
-        self.listing += 1;
+        self.hosts.begin();
     }
 
     /// The listing is complete.
     pub fn end(&mut self) {
-        let listing = self.listing;
-        let gone = self.hosts.iter().filter(|(_, known)| known.listing != listing);
-        for uid in gone.map(|(uid, _)| uid.clone()).collect::<Vec<_>>() {
+        for uid in self.hosts.gone() {
             self.delete(&uid);
         }
     }
@@ -263,52 +244,36 @@ impl Views {
     pub fn apply(&mut self, whole: Box<WholeHost>, now: Timestamp) {
         let Some(uid) = whole.record.uid() else { return };
         let version = whole.record.metadata.resource_version.clone().unwrap_or_default();
-        if let Some(known) = self.hosts.get_mut(&uid) {
-            known.listing = self.listing;
-            if !version.is_empty() && *known.version == *version {
-                return;
-            }
+        if self.hosts.is_news(&uid, &version) {
+            self.derive(uid, whole, version.into(), now);
         }
-        self.derive(uid, whole, version.into(), now);
     }
 
     /// A host is gone.
     pub fn delete(&mut self, uid: &Uid) {
-        let Some(known) = self.hosts.remove(uid) else { return };
-        if let Some(due) = known.due {
-            self.due.remove(&(due, uid.clone()));
-        }
+        let Some(key) = self.hosts.take(uid) else { return };
         for index in &mut self.files {
-            index.hosts.set(&known.key, None);
+            index.hosts.set(&key, None);
             index.left_out.remove(uid);
         }
     }
 
     /// When time alone changes something.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.first().map(|(due, _)| *due)
+        self.hosts.next_due()
     }
 
     /// Does what time alone has changed.
     pub fn tick(&mut self, now: Timestamp) {
-        while self.next_due().is_some_and(|due| due <= now) {
-            let Some((_, uid)) = self.due.pop_first() else { return };
-            let Some(known) = self.hosts.get_mut(&uid) else { continue };
-            known.due = None;
-            let (whole, version) = (known.whole.take(), known.version.clone());
-            if let Some(whole) = whole {
-                self.derive(uid, whole, version, now);
-            }
+        while let Some((uid, whole, version)) = self.hosts.pop_due(now) {
+            self.derive(uid, whole, version, now);
         }
     }
 
     fn derive(&mut self, uid: Uid, whole: Box<WholeHost>, version: Box<str>, now: Timestamp) {
         let mut found: Option<Key> = None;
         let mut due: Option<Timestamp> = None;
-        let old = self.hosts.remove(&uid);
-        if let Some(due) = old.as_ref().and_then(|known| known.due) {
-            self.due.remove(&(due, uid.clone()));
-        }
+        let old = self.hosts.take(&uid);
         for index in &mut self.files {
             let Some(judged) = index.want.selection.judge(whole.record.clone(), now) else {
                 continue;
@@ -316,8 +281,8 @@ impl Views {
             let row = &judged.row;
             let key = found.get_or_insert_with(|| Key(row.host_key()));
             due = due.into_iter().chain(judged.next).min();
-            if let Some(old) = old.as_ref().filter(|old| old.key != *key) {
-                index.hosts.set(&old.key, None);
+            if let Some(old) = old.as_ref().filter(|old| **old != *key) {
+                index.hosts.set(old, None);
             }
             let entry = (judged.verdict == Verdict::Keep).then(|| Entry {
                 region: row.region().into(),
@@ -330,12 +295,9 @@ impl Views {
                 Verdict::Keep | Verdict::Filtered => index.left_out.remove(&uid),
             };
         }
-        let Some(key) = found else { return };
-        if let Some(due) = due {
-            self.due.insert((due, uid.clone()));
+        if let Some(key) = found {
+            self.hosts.put(uid, (whole, version), key, (now, due));
         }
-        let whole = due.is_some().then_some(whole);
-        self.hosts.insert(uid, Known { key, version, listing: self.listing, due, whole });
     }
 }
 

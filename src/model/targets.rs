@@ -5,7 +5,7 @@
 //! snapshot that costs nothing to take. Groups stand in the order in which their hosts were made:
 //! Prometheus knows a group by its place in the list, so new ones come last.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use super::key::Uid;
 use super::record::HostRecord;
 use super::selection::{Selection, Verdict};
 use super::silence;
+use super::tracked::Tracked;
 
 mod label;
 
@@ -60,12 +61,8 @@ pub enum Endpoints {
 /// The hosts of all jobs.
 pub struct Targets {
     jobs: Vec<Index>,
-    hosts: HashMap<Uid, Known>,
-    /// When time alone changes something, by host.
-    due: BTreeSet<(Timestamp, Uid)>,
+    hosts: Tracked<HostRecord, Known>,
     clusters: BTreeMap<String, Scrape>,
-    /// Number of the listing.
-    listing: u64,
 }
 
 /// What a cluster wants to be scraped on its hosts.
@@ -120,14 +117,10 @@ enum State {
     Addressless,
 }
 
+/// What is kept of a host: its place, and what became of it in each job.
 struct Known {
     place: Place,
-    version: Box<str>,
-    listing: u64,
     states: Box<[State]>,
-    due: Option<Timestamp>,
-    /// The host itself, if time alone changes something.
-    record: Option<Box<HostRecord>>,
 }
 
 impl Entry {
@@ -215,10 +208,8 @@ impl Targets {
         let index = |job| Index { job, list: List::default(), counts: Counts::default() };
         Self {
             jobs: jobs.into_iter().map(index).collect(),
-            hosts: HashMap::new(),
-            due: BTreeSet::new(),
+            hosts: Tracked::default(),
             clusters: BTreeMap::new(),
-            listing: 0,
         }
     }
 
@@ -244,14 +235,12 @@ impl Targets {
 
     /// A listing begins. Hosts that it does not bring are gone when it ends.
     pub fn begin(&mut self) {
-        self.listing += 1;
+        self.hosts.begin();
     }
 
     /// The listing is complete; the hosts that are gone.
     pub fn end(&mut self) -> Vec<Uid> {
-        let listing = self.listing;
-        let gone = self.hosts.iter().filter(|(_, known)| known.listing != listing);
-        let gone: Vec<Uid> = gone.map(|(uid, _)| uid.clone()).collect();
+        let gone = self.hosts.gone();
         for uid in &gone {
             self.delete(uid);
         }
@@ -262,22 +251,16 @@ impl Targets {
     pub fn apply(&mut self, record: Box<HostRecord>, now: Timestamp) -> bool {
         let Some(uid) = record.uid() else { return false };
         let version = record.metadata.resource_version.clone().unwrap_or_default();
-        if let Some(known) = self.hosts.get_mut(&uid) {
-            known.listing = self.listing;
-            if !version.is_empty() && *known.version == *version {
-                return false;
-            }
+        let is_news = self.hosts.is_news(&uid, &version);
+        if is_news {
+            self.derive(uid, record, version.into(), now);
         }
-        self.derive(uid, record, version.into(), now);
-        true
+        is_news
     }
 
     /// A host is gone.
     pub fn delete(&mut self, uid: &Uid) {
-        let Some(known) = self.hosts.remove(uid) else { return };
-        if let Some(due) = known.due {
-            self.due.remove(&(due, uid.clone()));
-        }
+        let Some(known) = self.hosts.take(uid) else { return };
         for (index, state) in self.jobs.iter_mut().zip(known.states) {
             index.list.set(&known.place, None);
             index.counts.take(state);
@@ -286,19 +269,13 @@ impl Targets {
 
     /// When time alone changes something.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.first().map(|(due, _)| *due)
+        self.hosts.next_due()
     }
 
     /// Does what time alone has changed.
     pub fn tick(&mut self, now: Timestamp) {
-        while self.next_due().is_some_and(|due| due <= now) {
-            let Some((_, uid)) = self.due.pop_first() else { return };
-            let Some(known) = self.hosts.get_mut(&uid) else { continue };
-            known.due = None;
-            let (record, version) = (known.record.take(), known.version.clone());
-            if let Some(record) = record {
-                self.derive(uid, record, version, now);
-            }
+        while let Some((uid, record, version)) = self.hosts.pop_due(now) {
+            self.derive(uid, record, version, now);
         }
     }
 
@@ -341,9 +318,7 @@ impl Targets {
 
     /// Every host that comes now is news. Whether there is any.
     fn forget(&mut self) -> bool {
-        for known in self.hosts.values_mut() {
-            known.version = Box::default();
-        }
+        self.hosts.forget_versions();
         !self.hosts.is_empty()
     }
 
@@ -355,7 +330,7 @@ impl Targets {
         let mut shared: Option<Arc<str>> = None;
         let wanted = wanted(&self.clusters, &record);
         let mut states = Vec::with_capacity(self.jobs.len());
-        let old = self.hosts.remove(&uid);
+        let old = self.hosts.take(&uid);
         for (number, index) in self.jobs.iter_mut().enumerate() {
             let judged = index.job.selection.judge(HostRecord::clone(&record), now);
             next =
@@ -391,22 +366,8 @@ impl Targets {
             index.list.set(&place, entry);
             states.push(state);
         }
-        if let Some(due) = old.and_then(|old| old.due) {
-            self.due.remove(&(due, uid.clone()));
-        }
-        let next = next.filter(|next| *next > now);
-        if let Some(next) = next {
-            self.due.insert((next, uid.clone()));
-        }
-        let known = Known {
-            place,
-            version,
-            listing: self.listing,
-            states: states.into(),
-            due: next,
-            record: next.map(|_| record),
-        };
-        self.hosts.insert(uid, known);
+        let known = Known { place, states: states.into() };
+        self.hosts.put(uid, (record, version), known, (now, next));
     }
 }
 
