@@ -14,10 +14,11 @@ use futures::stream;
 use inv_tui::config::Config;
 use inv_tui::model::host::Phase;
 use inv_tui::model::key::{NodeKey, Uid};
+use inv_tui::model::key::ServerId;
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
-use inv_tui::ui::app::{Model, Settings, update};
+use inv_tui::ui::app::{Model, ServerSettings, Settings, update};
 use inv_tui::ui::msg::{Command, Msg};
 use inv_tui::ui::run::{Executor, Look, QUEUE, SystemClock, run};
 use inv_tui::ui::theme::Theme;
@@ -122,19 +123,21 @@ fn key(name: &str) -> KeyEvent {
 fn explorer(hosts: u32) -> Model {
     let settings = Settings {
         config: Config::default(),
-        context: "storm".to_owned(),
-        server: "https://127.0.0.1:6443".to_owned(),
-        production: false,
+        servers: vec![ServerSettings {
+            context: "storm".to_owned(),
+            url: "https://127.0.0.1:6443".to_owned(),
+            ..ServerSettings::default()
+        }],
         theme: "night".to_owned(),
         ascii: false,
         time_zone: TimeZone::UTC,
         seed: 7,
     };
     let mut model = Model::new(settings, now(), SIZE);
-    update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(hosts as usize) }));
+    update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(hosts as usize) }));
     let all = (0..hosts).map(|number| HostChange::Apply(Box::new(record(number)))).collect();
-    update(&mut model, Msg::Fleet(FleetEvent::Changes(all)));
-    update(&mut model, Msg::Fleet(FleetEvent::Synced));
+    update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(all)));
+    update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     for letter in ["z", "R"] {
         update(&mut model, Msg::Key(key(letter)));
     }
@@ -181,7 +184,7 @@ async fn storm(
         changes.retain(|change| !matches!(change, HostChange::Apply(record) if record.uid() == last.uid()));
         changes.push(HostChange::Apply(Box::new(last)));
         seen.lock().unwrap_or_else(PoisonError::into_inner).batches.push((number, due));
-        if messages.send(Msg::Fleet(FleetEvent::Changes(changes))).await.is_err() {
+        if messages.send(Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(changes))).await.is_err() {
             break;
         }
     }

@@ -19,7 +19,7 @@ pub struct Global {
     /// Kubeconfig file to use instead of KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig
+    /// Context of the kubeconfig; the explorer takes several, with commas between them
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Use the embedded server, whatever else is configured
@@ -81,6 +81,9 @@ pub struct Explorer {
     /// Options that every way of starting the program knows.
     #[command(flatten)]
     pub global: Global,
+    /// Show the hosts of all contexts of the kubeconfig in one tree
+    #[arg(long, conflicts_with_all = ["context", "embedded", "demo", "demo_hosts"])]
+    pub all_contexts: bool,
     /// Filter to begin with, for example 'env=prod web'
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,

@@ -53,7 +53,8 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 };
                 let keys = explorer.keys.unwrap_or_default();
                 let snapshot = explorer.snapshot.map(|size| (size, keys));
-                Box::pin(explore(config, options, Show { demo, snapshot })).await
+                let all_contexts = explorer.all_contexts;
+                Box::pin(explore(config, options, Show { demo, all_contexts, snapshot })).await
             })
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {

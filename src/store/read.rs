@@ -10,6 +10,7 @@ use kube::api::{Api, ListParams};
 use crate::error::Result;
 use crate::model::change::Target;
 use crate::model::host::{AnsibleRequest, Host};
+use crate::model::key::{ServerId, Uid};
 use crate::model::policy::Facts;
 use crate::store::client::{Connection, DEADLINE, call};
 use crate::store::write::read_host;
@@ -33,12 +34,12 @@ pub struct Known {
 }
 
 impl Known {
-    fn of(host: Host, now: Timestamp) -> Self {
+    fn of(server: ServerId, host: Host, now: Timestamp) -> Self {
         let facts = Facts::of(&host, now);
         let meta = host.metadata;
         Self {
             target: Target {
-                uid: meta.uid.unwrap_or_default().as_str().into(),
+                uid: Uid::on(server, meta.uid.unwrap_or_default()),
                 namespace: meta.namespace.unwrap_or_default(),
                 name: meta.name.unwrap_or_default(),
                 resource_version: meta.resource_version.unwrap_or_default(),
@@ -49,7 +50,7 @@ impl Known {
     }
 }
 
-/// Reads these hosts as of `now`, in their order. One that is gone, or is another object by now, is
+/// Reads these hosts of one server as of `now`, in their order. One that is gone, or is another object by now, is
 /// left out.
 ///
 /// # Errors
@@ -65,7 +66,7 @@ pub async fn known(
         };
         let hosts: Vec<Option<Host>> =
             stream::iter(wanted.to_vec()).map(one).buffered(AT_ONCE).try_collect().await?;
-        let known = hosts.into_iter().flatten().map(|host| Known::of(host, now));
+        let known = hosts.into_iter().flatten().map(|host| Known::of(connection.id, host, now));
         let meant: BTreeSet<&str> = wanted.iter().map(|target| target.uid.as_str()).collect();
         return Ok(known.filter(|known| meant.contains(known.target.uid.as_str())).collect());
     }
@@ -79,7 +80,7 @@ pub async fn known(
             let page = api.list(&params);
             let page = call("cannot read the hosts", "list hosts", DEADLINE, page).await?;
             for host in page.items {
-                let known = Known::of(host, now);
+                let known = Known::of(connection.id, host, now);
                 if meant.contains(known.target.uid.as_str()) {
                     found.insert(known.target.uid.as_str().to_owned(), known);
                 }

@@ -9,7 +9,7 @@ use kube::runtime::watcher;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::{Error, Result};
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::model::record::HostRecord;
 use crate::store::client::{Connection, DEADLINE, call, explain, watch_failure};
 
@@ -60,6 +60,12 @@ fn hosts(connection: &Connection, namespace: Option<&str>) -> Api<HostRecord> {
     }
 }
 
+/// A host as it came from a server.
+fn from(server: ServerId, mut record: HostRecord) -> Box<HostRecord> {
+    record.server = server;
+    Box::new(record)
+}
+
 /// Asks for one host, which tells whether the server is there, serves hosts, and lets us list them.
 ///
 /// # Errors
@@ -93,16 +99,17 @@ pub async fn follow(
     events: mpsc::Sender<FleetEvent>,
     mut reconnect: watch::Receiver<u64>,
 ) {
+    let id = connection.id;
     let api = hosts(&connection, namespace.as_deref());
     let mut streaming = streams_lists(&connection).await;
-    if first_page(&api, &events).await.is_none() {
+    if first_page(&api, id, &events).await.is_none() {
         return;
     }
     loop {
         let config = watcher::Config::default().page_size(PAGE);
         let config = if streaming { config.streaming_lists() } else { config };
         let stream = watcher(api.clone(), config).boxed();
-        match follow_stream(&api, stream, &events, &mut reconnect).await {
+        match follow_stream(&api, id, stream, &events, &mut reconnect).await {
             Ended::ReceiverGone => return,
             Ended::NoStreamingLists => streaming = false,
             Ended::Restart => {}
@@ -112,7 +119,11 @@ pub async fn follow(
 
 /// The first page, so that there is something to see while the rest is on its way. `None` when the
 /// receiver is gone; a failure is left to the watcher, which meets it too.
-async fn first_page(api: &Api<HostRecord>, events: &mpsc::Sender<FleetEvent>) -> Option<()> {
+async fn first_page(
+    api: &Api<HostRecord>,
+    id: ServerId,
+    events: &mpsc::Sender<FleetEvent>,
+) -> Option<()> {
     let params = ListParams::default().limit(FIRST_PAGE);
     let Ok(Ok(page)) = tokio::time::timeout(DEADLINE, api.list(&params)).await else {
         return Some(());
@@ -120,7 +131,7 @@ async fn first_page(api: &Api<HostRecord>, events: &mpsc::Sender<FleetEvent>) ->
     let rest = page.metadata.remaining_item_count.unwrap_or(0);
     let expected = page.items.len().saturating_add(usize::try_from(rest).unwrap_or(0));
     events.send(FleetEvent::Begin { expected: Some(expected) }).await.ok()?;
-    let changes = page.items.into_iter().map(|r| HostChange::Apply(Box::new(r))).collect();
+    let changes = page.items.into_iter().map(|record| HostChange::Apply(from(id, record))).collect();
     events.send(FleetEvent::Changes(changes)).await.ok()
 }
 
@@ -134,6 +145,7 @@ type Events = BoxStream<'static, watcher::Result<watcher::Event<HostRecord>>>;
 
 async fn follow_stream(
     api: &Api<HostRecord>,
+    id: ServerId,
     stream: Events,
     events: &mpsc::Sender<FleetEvent>,
     reconnect: &mut watch::Receiver<u64>,
@@ -161,11 +173,11 @@ async fn follow_stream(
         for event in chunk {
             let (flush, after) = match event {
                 Ok(watcher::Event::Apply(record) | watcher::Event::InitApply(record)) => {
-                    changes.push(HostChange::Apply(Box::new(record)));
+                    changes.push(HostChange::Apply(from(id, record)));
                     continue;
                 }
                 Ok(watcher::Event::Delete(record)) => {
-                    if let Some(uid) = record.uid() {
+                    if let Some(uid) = from(id, record).uid() {
                         changes.push(HostChange::Delete(uid));
                     }
                     continue;

@@ -13,6 +13,7 @@ pub mod marks;
 pub mod orders;
 pub mod palette;
 pub mod run_dialog;
+pub mod servers;
 pub mod sources;
 pub mod strip;
 mod tree;
@@ -25,7 +26,7 @@ use ratatui::layout::Rect;
 
 use crate::config::Config;
 use crate::model::inventory::{Folds, Inventory};
-use crate::model::key::{NodeKey, Uid};
+use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
@@ -41,6 +42,7 @@ pub use journal::Journal;
 pub use keys::copy_choices;
 pub use palette::Palette;
 pub use run_dialog::RunDialog;
+pub use servers::{Server, ServerSettings, Servers};
 pub use sources::Sources;
 pub use strip::Strip;
 pub use views::{View, Views};
@@ -54,12 +56,8 @@ const FILTER_STEP: usize = 16_384;
 pub struct Settings {
     /// The configuration with the command line laid over it.
     pub config: Config,
-    /// Name of the context.
-    pub context: String,
-    /// URL of the server.
-    pub server: String,
-    /// The context is marked as production.
-    pub production: bool,
+    /// The servers whose hosts are shown, at least one.
+    pub servers: Vec<ServerSettings>,
     /// Name of the theme.
     pub theme: String,
     /// Draw with ASCII characters only.
@@ -88,6 +86,8 @@ pub enum Link {
         /// Attempts so far.
         attempts: u32,
     },
+    /// It is another server under a second name: its hosts are shown there.
+    Same(ServerId),
 }
 
 /// Something that lies over the tree and takes the keys.
@@ -153,12 +153,8 @@ pub struct Model {
     pub cursor: Option<NodeKey>,
     /// The node on the first line of the tree pane.
     pub top: Option<NodeKey>,
-    /// How the connection is.
-    pub link: Link,
-    /// Hosts that the running list will bring, where the server says so.
-    pub expected: Option<usize>,
-    /// The list has been complete once.
-    pub synced: bool,
+    /// The servers, with how the connection to each one is and what we may do there.
+    pub servers: Servers,
     /// Which view is shown, and where one is in each.
     pub views: Views,
     /// Requests for certificates.
@@ -204,7 +200,6 @@ pub struct Model {
 impl Model {
     /// The state at the start.
     pub fn new(settings: Settings, now: Timestamp, size: (u16, u16)) -> Self {
-        let armed = !settings.config.read_only && !settings.production;
         let text = settings.config.filter.clone().unwrap_or_default();
         let mut model = Self {
             now,
@@ -213,9 +208,7 @@ impl Model {
             folds: Folds::default(),
             cursor: None,
             top: None,
-            link: Link::Connecting,
-            expected: None,
-            synced: false,
+            servers: Servers::new(&settings.servers, now),
             views: Views::default(),
             certificates: Certificates::default(),
             sources: Sources::default(),
@@ -225,7 +218,7 @@ impl Model {
             filter: FilterLine::new(&text),
             detail: Detail::default(),
             notice: None,
-            writing: Writing::new(armed),
+            writing: Writing::default(),
             clusters: Clusters::default(),
             mark_anchor: None,
             reading: 0,
@@ -238,6 +231,9 @@ impl Model {
             dirty: true,
             settings,
         };
+        for (id, server) in model.servers.iter() {
+            model.inventory.name_server(id, server.name());
+        }
         model.apply_filter();
         model
     }
@@ -265,15 +261,12 @@ impl Model {
     /// Whether everything that was asked for is here: the list, the filter's matches, the detail,
     /// the sources, the answer to a change, and who we are.
     pub fn settled(&self) -> bool {
-        let known = self.writing.holder.is_some() || self.writing.holder_problem.is_some();
-        self.synced
-            && self.link == Link::Live
-            && known
+        self.servers.settled()
             && !self.filter.running
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
             && !self.certificates.sending
-            && self.sources.told()
+            && self.sources_told()
             && self.writing.going.is_none()
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
     }
@@ -317,11 +310,22 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             tick(model, now);
             Vec::new()
         }
-        Msg::Fleet(event) => {
+        Msg::Connected { server, url, instance } => model.connected(server, url, instance),
+        Msg::Compared { servers, same } => model.compared(servers, same),
+        Msg::Unusable { server, reason, hint } => {
+            let now = model.now;
+            let server = model.servers.get_mut(server);
+            server.lost(reason, now);
+            server.hint = hint;
+            model.dirty = true;
+            Vec::new()
+        }
+        Msg::Fleet(server, event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
-            fleet(model, event);
-            let unknown = model.writing.holder.is_none() || model.writing.may.is_empty();
-            if recovered && unknown { vec![Command::AskWho] } else { Vec::new() }
+            fleet(model, server, event);
+            let known = model.servers.get(server);
+            let unknown = known.holder.is_none() || known.may.is_empty();
+            if recovered && unknown { vec![Command::AskWho(server)] } else { Vec::new() }
         }
         Msg::HostRead { generation, result } => {
             model.detail.read(generation, result);
@@ -333,8 +337,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.hosts_read(generation, result);
             Vec::new()
         }
-        Msg::Clusters(event) => {
-            model.clusters.apply(event);
+        Msg::Clusters(server, event) => {
+            model.clusters.apply(server, event);
             model.look_at_budgets();
             Vec::new()
         }
@@ -343,24 +347,24 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.step_of_order(&id, step);
             Vec::new()
         }
-        Msg::User(result) => {
-            model.writing.user(result);
+        Msg::User(server, result) => {
+            model.user_told(server, result);
             model.dirty = true;
             keys::go_on(model)
         }
-        Msg::May { verb, resource, result } => {
+        Msg::May { server, verb, resource, result } => {
             if let Ok(may) = result {
-                model.writing.may.insert((verb, resource), may);
+                model.servers.get_mut(server).may.insert((verb, resource), may);
             }
             model.dirty = true;
             Vec::new()
         }
-        Msg::Sources(event) => {
-            model.sources_changed(event);
+        Msg::Sources(server, event) => {
+            model.sources_changed(server, event);
             Vec::new()
         }
-        Msg::Certificates(events) => {
-            model.certificates_changed(events);
+        Msg::Certificates(server, events) => {
+            model.certificates_changed(server, events);
             Vec::new()
         }
         Msg::Decided { name, approve, result } => {
@@ -368,9 +372,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.decided(&name, approve, result);
             Vec::new()
         }
-        Msg::MayDecide(missing) => {
+        Msg::MayDecide(server, missing) => {
             model.dirty = true;
-            model.certificates.missing = missing;
+            model.servers.get_mut(server).missing = missing;
             Vec::new()
         }
         Msg::Journal(result) => {
@@ -413,10 +417,10 @@ fn tick(model: &mut Model, now: Timestamp) {
     model.dirty |= model.inventory.tick(now);
     model.judge_sources();
     // Ages on the screen move: every second while something counts down, else every ten.
-    let counting = matches!(model.link, Link::Lost { .. })
+    let counting = model.servers.lost().is_some()
         || matches!(model.overlay, Overlay::Strip(_))
         || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
-        || model.writing.armed_until.is_some();
+        || model.servers.iter().any(|(_, server)| server.armed_until.is_some());
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
         .notice
@@ -429,19 +433,20 @@ fn tick(model: &mut Model, now: Timestamp) {
     if matches!(&model.overlay, Overlay::Strip(strip) if strip.items.len() <= LOOK_AGAIN) {
         model.look_at_budgets();
     }
-    if model.writing.armed_until.is_some_and(|until| until <= now) {
-        model.writing.disarm();
-        model.say("writing is disarmed again");
-        model.dirty = true;
-    }
+    model.disarm_in_time();
 }
 
-fn fleet(model: &mut Model, event: FleetEvent) {
+fn fleet(model: &mut Model, id: ServerId, event: FleetEvent) {
+    let now = model.now;
+    if !model.servers.get(id).is_used() {
+        return; // on its way since before it was known to be another one under a second name
+    }
     match event {
         FleetEvent::Begin { expected } => {
-            model.inventory.begin_resync();
-            model.expected = expected.or(model.expected);
-            model.link = Link::Listing;
+            model.inventory.begin_resync(id);
+            let server = model.servers.get_mut(id);
+            server.expected = expected.or(server.expected);
+            server.set_link(Link::Listing, now);
             model.dirty = true;
         }
         FleetEvent::Changes(changes) => {
@@ -458,26 +463,26 @@ fn fleet(model: &mut Model, event: FleetEvent) {
             }
         }
         FleetEvent::Synced => {
-            if model.removing(Inventory::end_resync) > 0 {
+            if model.removing(|inventory| inventory.end_resync(id)) > 0 {
                 targets_gone(model);
             }
-            model.expected = None;
-            model.synced = true;
-            model.link = Link::Live;
+            let server = model.servers.get_mut(id);
+            server.expected = None;
+            server.synced = true;
+            server.set_link(Link::Live, now);
             model.dirty = true;
         }
         FleetEvent::Lost(reason) => {
-            let (since, attempts) = match model.link {
-                Link::Lost { since, attempts, .. } => (since, attempts + 1),
-                _ => (model.now, 1),
-            };
-            model.link = Link::Lost { since, reason, attempts };
+            model.servers.get_mut(id).lost(reason, now);
             model.dirty = true;
         }
         FleetEvent::Recovered => {
-            if matches!(model.link, Link::Lost { .. }) {
-                model.link = if model.synced { Link::Live } else { Link::Listing };
-                model.say("the server answers again");
+            let server = model.servers.get_mut(id);
+            if server.is_lost() {
+                let link = if server.synced { Link::Live } else { Link::Listing };
+                server.set_link(link, now);
+                let text = model.about_server(id, "the server answers again");
+                model.say(text);
             }
             model.dirty = true;
         }
@@ -495,7 +500,7 @@ fn host_changed(model: &mut Model, change: HostChange) -> bool {
             let metadata = &record.metadata;
             if let Some(name) = &metadata.name {
                 let namespace = metadata.namespace.as_deref().unwrap_or_default();
-                model.certificates.host_seen(namespace, name, &uid);
+                model.certificates.host_seen((uid.server(), namespace, name), &uid);
             }
             let changed = model.inventory.apply(*record, model.now);
             if changed && let Overlay::Strip(strip) = &mut model.overlay {

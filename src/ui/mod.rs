@@ -4,6 +4,7 @@
 pub mod actions;
 pub mod app;
 pub mod clipboard;
+pub mod line;
 pub mod msg;
 pub mod run;
 pub mod snapshot;

@@ -9,7 +9,7 @@ use crate::journal::Record;
 use crate::model::change::Target;
 use crate::model::cluster::Cluster;
 use crate::model::host::Host;
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::model::source::Source;
 use crate::store::certificates::CsrEvent;
 use crate::store::objects::ObjectEvent;
@@ -27,8 +27,33 @@ pub enum Msg {
     Resize(u16, u16),
     /// Time has passed.
     Tick(Timestamp),
+    /// A server of several is connected to.
+    Connected {
+        /// Which one.
+        server: ServerId,
+        /// Its URL.
+        url: String,
+        /// What no other server has, but one that was made from the same backup; if it tells.
+        instance: Option<String>,
+    },
+    /// An answer to [`Command::Compare`].
+    Compared {
+        /// The two servers.
+        servers: (ServerId, ServerId),
+        /// They are one.
+        same: bool,
+    },
+    /// A server of several cannot be connected to; attempts go on.
+    Unusable {
+        /// Which one.
+        server: ServerId,
+        /// Why.
+        reason: String,
+        /// What to do next, where that is known.
+        hint: Option<String>,
+    },
     /// Something happened to the fleet.
-    Fleet(FleetEvent),
+    Fleet(ServerId, FleetEvent),
     /// An answer to [`Command::ReadHost`].
     HostRead {
         /// The question's number; late answers are dropped by it.
@@ -37,9 +62,9 @@ pub enum Msg {
         result: Result<Option<Box<Host>>, String>,
     },
     /// Something happened to the Clusters.
-    Clusters(ObjectEvent<Cluster>),
+    Clusters(ServerId, ObjectEvent<Cluster>),
     /// Something happened to the Sources.
-    Sources(ObjectEvent<Source>),
+    Sources(ServerId, ObjectEvent<Source>),
     /// An answer to [`Command::ReadHosts`].
     HostsRead {
         /// The question's number; late answers are dropped by it.
@@ -55,9 +80,11 @@ pub enum Msg {
         step: Step,
     },
     /// The name under which the server knows us.
-    User(Result<String, String>),
+    User(ServerId, Result<String, String>),
     /// Whether we may do something.
     May {
+        /// On which server.
+        server: ServerId,
         /// The verb, for example `patch`.
         verb: &'static str,
         /// The resource, for example `hosts`.
@@ -66,7 +93,7 @@ pub enum Msg {
         result: Result<bool, String>,
     },
     /// Something happened to the requests for certificates.
-    Certificates(Vec<CsrEvent>),
+    Certificates(ServerId, Vec<CsrEvent>),
     /// An answer to [`Command::Decide`].
     Decided {
         /// Name of the request.
@@ -77,7 +104,7 @@ pub enum Msg {
         result: Decided,
     },
     /// What we may not do of what a decision needs; none: everything.
-    MayDecide(Option<String>),
+    MayDecide(ServerId, Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
@@ -118,7 +145,7 @@ pub struct JournalRead {
 }
 
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (three), `Act` (one for each step), `Stop`, `Reconnect` and `Quit` (none).
+/// `AskWho` (three), `Act` (one for each step), `Stop`, `Reconnect`, `Leave` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -141,25 +168,31 @@ pub enum Command {
     },
     /// Carry out an order; its last step is [`Step::Ended`].
     Act {
+        /// The server of all its hosts.
+        server: ServerId,
         /// The name under which the server knows us.
         user: String,
         /// The order.
         order: Box<Order>,
     },
-    /// Let the order that is on its way begin nothing further.
+    /// Let the orders that are on their way begin nothing further.
     Stop,
     /// Approve or deny a request for a certificate.
-    Decide(Box<Decision>),
+    Decide(ServerId, Box<Decision>),
     /// Read the journal.
     ReadJournal,
     /// Put text on the clipboard.
     Copy(String),
     /// Hand text to the terminal's clipboard.
     CopyToTerminal(String),
-    /// Ask the server who we are and what we may do.
-    AskWho,
-    /// Try to reach the server now.
-    Reconnect,
+    /// Ask a server who we are and what we may do.
+    AskWho(ServerId),
+    /// Try to reach a server now; none: all of them.
+    Reconnect(Option<ServerId>),
+    /// Look whether two servers are one.
+    Compare(ServerId, ServerId),
+    /// Have nothing to do with a server any more.
+    Leave(ServerId),
     /// Leave.
     Quit,
 }

@@ -6,7 +6,8 @@ use ratatui::crossterm::event::EventStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::app::{Model, Settings};
+use super::app::{Model, ServerSettings, Settings};
+use super::line::{Opening, Way};
 use super::run::{Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, run};
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
@@ -14,7 +15,8 @@ use super::theme::Theme;
 use crate::config::{self, Config};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
-use crate::store::client::{ConnectOptions, connect};
+use crate::model::text::clean;
+use crate::store::client::{ConnectOptions, connect, several};
 use crate::store::watch;
 use crate::tasks::demo::Demo;
 
@@ -23,6 +25,8 @@ use crate::tasks::demo::Demo;
 pub struct Show {
     /// The demo fleet instead of the one that the options lead to.
     pub demo: Option<Demo>,
+    /// Every context of the kubeconfig, instead of one or those that are named.
+    pub all_contexts: bool,
     /// A picture on standard output instead of the terminal, after these keys.
     pub snapshot: Option<(Size, Keys)>,
 }
@@ -53,29 +57,41 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
             .hint("in the explorer, ? while filtering shows the grammar")
         })?;
     }
+    options.context = options.context.or_else(|| config.context.clone());
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
-    let connection = if let Some(demo) = show.demo {
-        demo.install().await?;
-        let connection = demo.connection();
-        if show.snapshot.is_some() {
-            demo.fill().await?; // and then it stands still
-        } else {
-            background.spawn(async move { Box::pin(demo.run()).await });
-        }
-        connection
+    let contexts = if show.demo.is_some() { None } else { several(&options, show.all_contexts)? };
+    let mut note = None;
+    let servers = if let Some(contexts) = contexts {
+        // The screen comes at once: each of them is connected to behind it, and says there what is
+        // in the way.
+        let named = |context| {
+            let options = ConnectOptions { context: Some(context), ..options.clone() };
+            Way::Named(Box::new(options))
+        };
+        contexts.into_iter().map(named).collect()
     } else {
-        options.context = options.context.or_else(|| config.context.clone());
-        connect(&options).await?
+        let connection = if let Some(demo) = show.demo {
+            demo.install().await?;
+            let connection = demo.connection();
+            if show.snapshot.is_some() {
+                demo.fill().await?; // and then it stands still
+            } else {
+                background.spawn(async move { Box::pin(demo.run()).await });
+            }
+            connection
+        } else {
+            connect(&options).await?
+        };
+        note.clone_from(&connection.note);
+        watch::check(&connection, config.namespace.as_deref()).await?;
+        vec![Way::Ready(Box::new(connection))]
     };
-    let note = connection.note.clone();
-    let namespace = config.namespace.clone();
-    watch::check(&connection, namespace.as_deref()).await?;
+    let openings = |way| Opening { way, namespace: config.namespace.clone() };
+    let openings: Vec<Opening> = servers.into_iter().map(openings).collect();
 
     let settings = Settings {
-        production: config.production_contexts.contains(&connection.context),
-        context: connection.context.clone(),
-        server: connection.server.clone(),
+        servers: openings.iter().map(|opening| server_settings(&config, opening)).collect(),
         theme: theme.name.clone(),
         ascii: config.ascii || abilities.ascii,
         time_zone: TimeZone::system(),
@@ -86,7 +102,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     let (sender, mut messages) = mpsc::channel(QUEUE);
     if let Some((Size { width, height }, keys)) = show.snapshot {
         let model = Model::new(settings, SystemClock.now(), (width, height));
-        let effects = Effects::start(connection, namespace, sender);
+        let effects = Effects::start(openings, sender);
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, look, keys);
@@ -102,7 +118,7 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     if let Some(note) = note {
         model.fail(note);
     }
-    let mut effects = Effects::start(connection, namespace, sender);
+    let mut effects = Effects::start(openings, sender);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
     let result = tokio::select! {
@@ -113,6 +129,21 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     };
     give_back();
     result
+}
+
+/// What is known of a server before anything is heard of it.
+fn server_settings(config: &Config, opening: &Opening) -> ServerSettings {
+    let (context, url) = match &opening.way {
+        Way::Ready(connection) => (connection.context.clone(), connection.server.clone()),
+        Way::Named(options) => (options.context.clone().unwrap_or_default(), String::new()),
+    };
+    ServerSettings {
+        production: config.production_contexts.contains(&context),
+        read_only: config.read_only,
+        namespace: opening.namespace.clone(),
+        context: clean(&context).into_owned(),
+        url: clean(&url).into_owned(),
+    }
 }
 
 fn column(text: &str, at: usize) -> usize {

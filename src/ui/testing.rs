@@ -7,8 +7,9 @@ use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 use serde_json::{Value, json};
 
+use crate::model::key::ServerId;
 use super::actions::parse_key;
-use super::app::{Model, Settings, update};
+use super::app::{Model, ServerSettings, Settings, update};
 use super::msg::{Command, Msg};
 use super::snapshot::plain;
 use super::theme::Theme;
@@ -28,9 +29,11 @@ pub(crate) fn now() -> Timestamp {
 pub(crate) fn settings(config: Config) -> Settings {
     Settings {
         config,
-        context: "test".into(),
-        server: "https://127.0.0.1:6443".into(),
-        production: false,
+        servers: vec![ServerSettings {
+            context: "test".into(),
+            url: "https://127.0.0.1:6443".into(),
+            ..ServerSettings::default()
+        }],
         theme: "night".into(),
         ascii: false,
         time_zone: TimeZone::UTC,
@@ -89,12 +92,12 @@ pub(crate) fn hosts() -> Vec<Value> {
 }
 
 pub(crate) fn with_hosts(mut model: Model, hosts: Vec<Value>) -> Model {
-    send(&mut model, Msg::User(Ok("ann".into())));
-    send(&mut model, Msg::May { verb: "patch", resource: "hosts", result: Ok(true) });
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(hosts.into_iter().map(apply).collect())));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
-    send(&mut model, Msg::Sources(ObjectEvent::Synced));
+    send(&mut model, Msg::User(ServerId::FIRST, Ok("ann".into())));
+    send(&mut model, Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(true) });
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(hosts.into_iter().map(apply).collect())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Synced));
     model
 }
 

@@ -23,6 +23,7 @@ mod overlay;
 mod pen;
 mod results;
 mod run_dialog;
+mod servers;
 mod sources;
 mod strip;
 mod tree;
@@ -46,6 +47,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
         View::Certificates => certificates::draw(model, theme, &areas, buffer),
         View::Sources => sources::draw(model, theme, &areas, buffer),
+        View::Servers => servers::draw(model, theme, &areas, buffer),
         View::Journal => journal::draw(model, theme, &areas, buffer),
     }
     detail::draw(model, theme, areas.detail, buffer);

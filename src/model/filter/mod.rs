@@ -55,7 +55,7 @@ pub const GRAMMAR_HELP: &[(&str, &str)] = &[
     ("role in (db,web)  notin", "label with one of these values, with none of them"),
     ("gpu=*  gpu!=*", "has the label, has it not"),
     ("disks>4  disks<4", "label that is a number"),
-    ("region:eu", "part of a field: region cluster provider role team env zone name namespace"),
+    ("region:eu", "part of a field: region cluster provider role team env zone name namespace server"),
     ("region:eu,us", "either part"),
     ("state:run", "beginning of phase, health or service state"),
     ("run:failed", "last Ansible run; run:none for hosts that never ran"),

@@ -66,8 +66,9 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
                 Vec::new()
             }
             DecideReply::Send(decision) => {
+                let server = strip.server;
                 model.overlay = Overlay::Decide(strip);
-                model.send_decision(*decision)
+                model.send_decision(server, *decision)
             }
         },
         Overlay::Run(dialog) => {
@@ -243,8 +244,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             model.say(format!("theme {name}"));
         }
         Action::Reconnect => {
-            model.say("trying to reach the server");
-            return vec![Command::Reconnect];
+            return model.reconnect();
         }
         Action::Help => model.overlay = Overlay::Help(0),
         Action::Cancel => return cancel(model),
@@ -254,6 +254,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::ViewRuns
         | Action::ViewCertificates
         | Action::ViewSources
+        | Action::ViewServers
         | Action::ViewJournal
         | Action::ViewBack
         | Action::ViewForward

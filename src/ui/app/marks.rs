@@ -15,6 +15,8 @@ pub struct Targets {
     pub hidden: Vec<Uid>,
     /// The region or cluster that was meant as a whole.
     pub whole: Option<String>,
+    /// Hosts that are left out because nothing can be done on their servers now, and why.
+    pub refused: Vec<String>,
 }
 
 impl Model {
@@ -24,7 +26,7 @@ impl Model {
         let (shown, hidden) = self.inventory.marked_rows();
         let uids = |rows: Vec<&HostRow>| rows.into_iter().map(|row| row.uid().clone()).collect();
         if !shown.is_empty() || !hidden.is_empty() {
-            return Targets { hosts: uids(shown), hidden: uids(hidden), whole: None };
+            return Targets { hosts: uids(shown), hidden: uids(hidden), ..Targets::default() };
         }
         let Some(node) = self.node() else { return Targets::default() };
         let whole = match &node {
@@ -34,7 +36,7 @@ impl Model {
             NodeKey::Region(name) | NodeKey::Cluster(_, name) => Some(name.to_string()),
         };
         let hosts = uids(self.inventory.rows_under(&node).collect());
-        Targets { hosts, hidden: Vec::new(), whole }
+        Targets { hosts, whole, ..Targets::default() }
     }
 
     /// Marks what is under the cursor or takes that mark away, and goes on to the next line.

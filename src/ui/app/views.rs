@@ -25,6 +25,8 @@ pub enum View {
     Certificates,
     /// Where hosts come from, and how the last passes went.
     Sources,
+    /// The API servers, with how the connection to each one is.
+    Servers,
     /// What this person did.
     Journal,
 }
@@ -38,6 +40,7 @@ impl View {
             Self::Runs => "Runs",
             Self::Certificates => "Certificates",
             Self::Sources => "Sources",
+            Self::Servers => "Servers",
             Self::Journal => "Journal",
         }
     }
@@ -47,7 +50,7 @@ impl View {
         match self {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
-            Self::Fleet | Self::Certificates | Self::Sources | Self::Journal => None,
+            Self::Fleet | Self::Certificates | Self::Sources | Self::Servers | Self::Journal => None,
         }
     }
 }
@@ -213,7 +216,7 @@ impl Model {
         match self.views.now {
             View::Fleet => self.cursor.clone(),
             View::Maintenance | View::Runs => self.views.spot()?.cursor.clone().map(NodeKey::Host),
-            View::Certificates | View::Sources | View::Journal => None,
+            View::Certificates | View::Sources | View::Servers | View::Journal => None,
         }
     }
 
@@ -252,6 +255,11 @@ impl Model {
                 let mut spot = std::mem::take(&mut self.sources.spot);
                 spot.go(&&self.sources, to);
                 self.sources.spot = spot;
+            }
+            View::Servers => {
+                let mut spot = std::mem::take(&mut self.servers.spot);
+                spot.go(&&self.servers, to);
+                self.servers.spot = spot;
             }
             View::Journal => self.journal.spot.go(&self.journal.records.as_slice(), to),
         }
@@ -327,6 +335,7 @@ fn shown_by(action: Action) -> Option<View> {
         Action::ViewRuns => View::Runs,
         Action::ViewCertificates => View::Certificates,
         Action::ViewSources => View::Sources,
+        Action::ViewServers => View::Servers,
         Action::ViewJournal => View::Journal,
         _ => return None,
     })
@@ -368,6 +377,7 @@ fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Comman
         Action::Open if model.views.now == View::Journal => model.open_order(),
         Action::Open if model.views.now == View::Certificates => model.show_detail(),
         Action::Open if model.views.now == View::Sources => model.open_source(),
+        Action::Open if model.views.now == View::Servers => model.open_server(),
         Action::Open => model.open_in_fleet(),
         Action::Back => return Some(model.back_in_list()),
         Action::Mark | Action::MarkRange | Action::MarkAll | Action::InvertMarks => {

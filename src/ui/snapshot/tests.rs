@@ -1,3 +1,4 @@
+use crate::model::key::ServerId;
 use super::*;
 use crate::config::Config;
 use crate::store::objects::ObjectEvent;
@@ -76,12 +77,12 @@ async fn picture(
 
 fn listed() -> Vec<Msg> {
     vec![
-        Msg::User(Ok("ann".into())),
-        Msg::May { verb: "patch", resource: "hosts", result: Ok(true) },
-        Msg::Fleet(FleetEvent::Begin { expected: None }),
-        Msg::Fleet(FleetEvent::Changes(testing::hosts().into_iter().map(testing::apply).collect())),
-        Msg::Sources(ObjectEvent::Synced),
-        Msg::Fleet(FleetEvent::Synced),
+        Msg::User(ServerId::FIRST, Ok("ann".into())),
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(true) },
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }),
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(testing::hosts().into_iter().map(testing::apply).collect())),
+        Msg::Sources(ServerId::FIRST, ObjectEvent::Synced),
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Synced),
     ]
 }
 

@@ -1,5 +1,7 @@
 //! The line at the top: where we are and how the connection is; and the filter line.
 
+use std::fmt::Write as _;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -8,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::pen::{Pen, cut, number};
 use super::sources;
 use crate::model::duration;
+use crate::model::key::ServerId;
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
@@ -27,11 +30,8 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         let style = base.patch(theme.style(Role::Title));
         pen.right(&format!(" {} marked{hidden} ", number(marked.total)), style);
     }
-    if !model.writing.armed {
-        pen.right(" READ-ONLY ", alert);
-    } else if let Some(until) = model.writing.armed_until {
-        let left = until.as_second() - model.now.as_second();
-        pen.right(&format!(" armed {} ", duration::short(left)), alert);
+    if let Some(text) = armed(model) {
+        pen.right(&format!(" {text} "), alert);
     }
     if area.width >= BADGES_FROM {
         if model.views.now != View::Sources
@@ -48,18 +48,60 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     if let Some(view) = view(model) {
         pen.put(&format!(" {view} "), theme.style(Role::Selected)).put(" ", base);
     }
-    if model.settings.production {
+    if model.servers.several() {
+        return places(model, alert, base, &mut pen);
+    }
+    let server = &model.servers.get(ServerId::FIRST).settings;
+    if server.production {
         pen.put(" PROD ", alert).put(" ", base);
     }
-    pen.put(&model.settings.context, base);
+    pen.put(&server.context, base);
     if area.width >= 80 {
         pen.put(" · ", base);
         let room = pen.left().saturating_sub(1);
-        pen.put(&cut(&model.settings.server, room), base);
+        pen.put(&cut(&server.url, room), base);
     }
-    if let Some(namespace) = &model.settings.config.namespace {
+    if let Some(namespace) = &server.namespace {
         pen.put(" · ", base).put(namespace, base);
     }
+}
+
+/// Where we are, of several servers: that of what is under the cursor.
+fn places(model: &Model, alert: Style, base: Style, pen: &mut Pen<'_>) {
+    let Some(server) = model.here().map(|here| model.servers.get(here)) else {
+        let used = model.servers.used().count();
+        pen.put(&format!("{used} servers"), base);
+        return;
+    };
+    if server.settings.production {
+        pen.put(" PROD ", alert).put(" ", base);
+    }
+    let room = pen.left().saturating_sub(1);
+    pen.put(&cut(server.name(), room), base);
+    if pen.left() > 20 + server.settings.url.width() && !server.settings.url.is_empty() {
+        pen.put(" · ", base).put(&server.settings.url, base);
+    }
+}
+
+/// Whether writing is armed where the cursor is, if that is to be said; of several servers, with the
+/// server's name.
+fn armed(model: &Model) -> Option<String> {
+    let here = model.here();
+    let server = match here {
+        Some(here) => model.servers.get(here),
+        None => {
+            let mut used = model.servers.used();
+            return used.all(|(_, server)| !server.armed).then(|| "READ-ONLY".to_owned());
+        }
+    };
+    let text = match (server.armed, server.armed_until) {
+        (false, _) => "READ-ONLY".to_owned(),
+        (true, Some(until)) => {
+            format!("armed {}", duration::short(until.as_second() - model.now.as_second()))
+        }
+        (true, None) => return None,
+    };
+    Some(here.map_or_else(|| text.clone(), |here| model.about_server(here, &text)))
 }
 
 /// Columns from which the header tells what waits in other views.
@@ -111,6 +153,11 @@ fn view(model: &Model) -> Option<String> {
                 format!("{} of {} to look at", number(troubles), number(all))
             }
         }
+        View::Servers => {
+            let used = model.servers.used().count();
+            let live = model.servers.used().filter(|(_, s)| s.link == Link::Live).count();
+            format!("{} live of {}", number(live), number(used))
+        }
         View::Journal => {
             let more = if model.journal.more { "+" } else { "" };
             format!("{}{more}", number(model.journal.records.len()))
@@ -125,11 +172,16 @@ fn view(model: &Model) -> Option<String> {
 
 /// How the connection is, and whether it is lost.
 fn link_text(model: &Model) -> (String, bool) {
+    if model.servers.several() {
+        return links(model);
+    }
     let hosts = model.inventory.len();
-    match &model.link {
+    let server = model.servers.get(ServerId::FIRST);
+    match &server.link {
+        Link::Same(_) => (String::new(), false),
         Link::Connecting => ("connecting".to_owned(), false),
         Link::Listing => {
-            let text = match model.expected.filter(|expected| *expected > hosts) {
+            let text = match server.expected.filter(|expected| *expected > hosts) {
                 Some(expected) => format!("loading {} of {}", number(hosts), number(expected)),
                 None => format!("loading, {} hosts", number(hosts)),
             };
@@ -142,6 +194,31 @@ fn link_text(model: &Model) -> (String, bool) {
             (format!("LOST · data is {} old", duration::short(age)), true)
         }
     }
+}
+
+/// How the connections are, of several servers: `3 servers · 2 live · eu: lost 12s`.
+fn links(model: &Model) -> (String, bool) {
+    let hosts = model.inventory.len();
+    let used = || model.servers.used().map(|(_, server)| server);
+    let (all, live) = (used().count(), used().filter(|server| server.link == Link::Live).count());
+    let s = if hosts == 1 { "" } else { "s" };
+    let mut text = format!("{} host{s} · {all} servers · ", number(hosts));
+    let lost = used().filter(|server| server.is_lost()).max_by_key(|server| server.since);
+    match lost {
+        _ if live == all => text.push_str("live"),
+        None => {
+            let _ = write!(text, "{live} live, {} loading", all - live);
+        }
+        Some(server) => {
+            let age = duration::short(model.now.as_second() - server.since.as_second());
+            let more = match used().filter(|server| server.is_lost()).count() {
+                1 => String::new(),
+                n => format!(" +{}", n - 1),
+            };
+            let _ = write!(text, "{live} live · {}: lost {age}{more}", server.name());
+        }
+    }
+    (text, lost.is_some())
 }
 
 /// The filter line, and under it what is wrong with it.

@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Modifier, Style};
 
 use super::layout::Areas;
 use super::pen::{Pen, number};
@@ -112,10 +112,13 @@ fn titles(theme: &Theme, area: Rect, columns: Columns, buffer: &mut Buffer) {
 
 /// What is said when there is nothing to show.
 fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-    let lines: &[&str] = match (&model.link, model.inventory.is_empty()) {
+    let lines: &[&str] = match (model.servers.link(), model.inventory.is_empty()) {
         (Link::Connecting, _) => &["connecting…"],
         (Link::Listing, true) => &["loading…"],
-        (Link::Lost { .. }, true) => &["the server is out of reach; trying again"],
+        (Link::Lost { .. } | Link::Same(_), true) if model.servers.several() => {
+            &["no server is in reach; trying again", "v S shows what is in the way"]
+        }
+        (Link::Lost { .. } | Link::Same(_), true) => &["the server is out of reach; trying again"],
         (Link::Live, true) => &[
             "no hosts yet",
             "inv-tui --headless fetch   brings them from a provider",
@@ -217,6 +220,10 @@ fn host(
         pen.cell(&age(model, row.created()), columns.age, muted);
     }
     highlight(model, theme, area, start, columns.name, row, buffer);
+    if model.servers.several() && model.servers.of(row.uid()).is_lost() {
+        // What is shown of it is old, which the header says too.
+        buffer.set_style(area, Style::default().add_modifier(Modifier::DIM));
+    }
 }
 
 fn or_dash(text: &str) -> &str {
