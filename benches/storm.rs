@@ -87,7 +87,7 @@ impl Executor for Outside {
         if !std::mem::take(&mut seen.pressed) {
             let is_there = |key: &NodeKey| match key {
                 NodeKey::Host(uid) => model.inventory.get(uid).is_some(),
-                _ => true,
+                group => model.inventory.rows_under(group).next().is_some(),
             };
             if seen.cursor.as_ref().is_some_and(is_there) && seen.cursor != model.cursor {
                 seen.wrong.push(format!("{:?} became {:?}", seen.cursor, model.cursor));

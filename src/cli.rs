@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{self, Config};
-use crate::error::Result;
+use crate::config::Overrides;
 use crate::store::client::ConnectOptions;
 use crate::tasks;
+use crate::ui::configured::Given;
 use crate::ui::snapshot;
 
 pub mod pages;
@@ -71,8 +71,10 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   get        print hosts for scripts: table, json, yaml, csv, jsonpath
   ansible-inventory  the hosts as Ansible's dynamic inventory
   monitor    tell Prometheus of the hosts, and Alertmanager of their maintenance
+  render     keep files of other programs as the hosts are, by templates
   crds       print or install the resource definitions
   serve      run the embedded API server for others
+  config     write, describe or check the configuration file; --paths: what is where
   doctor     find what is wrong with the set-up, and how to mend it
   completions, man   for your shell, and the manual
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
@@ -87,7 +89,7 @@ pub struct Explorer {
     /// Filter to begin with, for example 'env=prod web'
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,
-    /// Theme: one of the built-in ones or a file in your themes folder
+    /// Theme: auto, one of the built-in ones, or a file in your themes folder
     #[arg(long, value_name = "NAME")]
     pub theme: Option<String>,
     /// Begin with writing disarmed
@@ -115,19 +117,11 @@ pub struct Explorer {
 const DEMO_HOSTS: u32 = 1_000;
 
 impl Explorer {
-    /// The configuration file with the command line laid over it.
-    ///
-    /// # Errors
-    /// The file cannot be read or is malformed.
-    pub fn config(&self) -> Result<Config> {
-        let mut config = config::load(self.global.config.as_deref())?;
+    /// Where the configuration comes from, and what stands above it.
+    pub fn given(&self) -> Given {
         let Self { global, filter, theme, read_only, ascii, .. } = self.clone();
-        config.namespace = global.namespace.or(config.namespace);
-        config.filter = filter.or(config.filter);
-        config.theme = theme.or(config.theme);
-        config.read_only |= read_only;
-        config.ascii |= ascii;
-        Ok(config)
+        let Global { namespace, config: file, .. } = global;
+        Given { file, overrides: Overrides { namespace, filter, theme, read_only, ascii } }
     }
 
     /// How many hosts the demo has, if it is wanted.
@@ -167,6 +161,8 @@ pub enum Task {
     Agent(Box<tasks::agent::AgentArgs>),
     /// Tell Prometheus of the hosts, and Alertmanager of their maintenance
     Monitor(Box<tasks::monitor::MonitorArgs>),
+    /// Keep files of other programs as the hosts are, by templates
+    Render(Box<tasks::render::RenderArgs>),
     /// Run Ansible over ssh for hosts without an agent
     Runner(Box<tasks::runner::RunnerArgs>),
     /// Approve certificate requests of hosts by a written policy
@@ -182,6 +178,8 @@ pub enum Task {
     Execute(tasks::execute::supervise::ExecuteArgs),
     /// Run the embedded API server for others, or take a backup of its store
     Serve(tasks::serve::ServeArgs),
+    /// Write, describe or check the explorer's configuration file
+    Config(tasks::config::ConfigArgs),
     /// Find what is wrong with the set-up, and how to mend it
     Doctor(tasks::doctor::DoctorArgs),
     /// Print what completes our words in your shell

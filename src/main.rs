@@ -44,7 +44,7 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
         .context("cannot start the runtime")?;
     let code = match invocation {
         Invocation::Explore(explorer) => {
-            let config = explorer.config()?;
+            let given = explorer.given();
             let options = explorer.global.connect_options();
             runtime.block_on(async {
                 let demo = match explorer.demo() {
@@ -54,7 +54,7 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 let keys = explorer.keys.unwrap_or_default();
                 let snapshot = explorer.snapshot.map(|size| (size, keys));
                 let all_contexts = explorer.all_contexts;
-                Box::pin(explore(config, options, Show { demo, all_contexts, snapshot })).await
+                Box::pin(explore(given, options, Show { demo, all_contexts, snapshot })).await
             })
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
@@ -67,6 +67,10 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                     let named = global.namespace.as_deref();
                     let config = global.config.clone();
                     tasks::doctor::run(args, config, &global.connect_options(), named).await
+                }
+                Task::Config(args) => {
+                    let file = global.config.as_deref();
+                    tasks::config::run(&args, file, &global.connect_options())
                 }
                 Task::Completions(args) => pages::completions(&args),
                 Task::Man(args) => pages::man(&args),
@@ -99,6 +103,9 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 }
                 Task::Monitor(args) => {
                     tasks::monitor::run(*args, &global.connect_options(), global.namespace()).await
+                }
+                Task::Render(args) => {
+                    tasks::render::run(*args, &global.connect_options(), global.namespace()).await
                 }
                 Task::Approve(args) => {
                     tasks::approve::run(*args, &global.connect_options(), global.namespace()).await

@@ -26,38 +26,38 @@ pub const ADDRESSES: [AddressType; 5] = [
 ];
 
 /// Most levels of an object that are passed on.
-const MAX_DEPTH: usize = 8;
+pub(super) const MAX_DEPTH: usize = 8;
 
 /// What of a Host becomes variables and is not in its row.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Carried {
     /// Labels and annotations.
     pub metadata: CarriedMeta,
-    spec: CarriedSpec,
-    status: CarriedStatus,
+    pub(super) spec: CarriedSpec,
+    pub(super) status: CarriedStatus,
 }
 
 /// Labels and annotations of a Host. What is no text is left out.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CarriedMeta {
-    labels: Value,
-    annotations: Value,
+    pub(super) labels: Value,
+    pub(super) annotations: Value,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-struct CarriedSpec {
-    paused: Value,
+pub(super) struct CarriedSpec {
+    pub(super) paused: Value,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct CarriedStatus {
-    addresses: Value,
-    hardware: Value,
-    os: Value,
+pub(super) struct CarriedStatus {
+    pub(super) addresses: Value,
+    pub(super) hardware: Value,
+    pub(super) os: Value,
 }
 
 impl CarriedMeta {
@@ -157,7 +157,7 @@ fn tags(annotation: Option<&str>) -> Value {
 }
 
 /// The first address of the best kind. It ends as an argument of ssh, so it is one, or a plain name.
-fn address(addresses: &Value, order: &[AddressType]) -> Option<String> {
+pub(super) fn address(addresses: &Value, order: &[AddressType]) -> Option<String> {
     let addresses = addresses.as_array()?;
     order.iter().find_map(|wanted| {
         let word = serde_json::to_value(wanted).ok()?;

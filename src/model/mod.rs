@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod policy;
 pub mod record;
 pub mod region;
+pub mod render;
 pub mod row;
 pub mod sample;
 pub mod selection;

@@ -24,6 +24,10 @@ pub use text::RowText;
 /// that is a little ahead of ours, and a host just put into maintenance must show it.
 pub const CLOCK_SLACK: SignedDuration = SignedDuration::from_mins(2);
 
+/// Under this key stand the sources of a host beside its labels, see [`Built`]. No label has it: it ends
+/// with a slash.
+pub(crate) const KNOWN_BY: &str = "status.sources/";
+
 /// Most characters of a display name that are kept; the rest becomes one `…`.
 pub const MAX_DISPLAY: usize = 128;
 
@@ -70,7 +74,7 @@ pub(crate) struct Built {
     /// The row.
     pub(crate) row: HostRow,
     /// Labels as numbers of the interner, in the order of their keys; behind them what the spec
-    /// says and no label mirrors, as if it were a label.
+    /// says and no label mirrors, as if it were a label, and the sources that the label does not name.
     pub(crate) pairs: Vec<(Symbol, Symbol)>,
 }
 

@@ -150,7 +150,7 @@ pub fn host(number: u32, now: Timestamp) -> Host {
         creation_timestamp: Some(Time(launched)),
         labels: Some(place.labels(dice)),
         annotations: Some(BTreeMap::from([(labels::DISPLAY_NAME.to_owned(), display)])),
-        finalizers: Some(vec!["inventory.inv-tui.dev/decommission".to_owned()]),
+        finalizers: Some(vec![labels::FINALIZER.to_owned()]),
         ..ObjectMeta::default()
     };
     let service_state = match dice.roll(10, 200) {

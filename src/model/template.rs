@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use minijinja::Value;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, escape_formatter};
 use regex::{Regex, RegexBuilder};
 use serde::Serialize;
+
+use super::text::is_hostile;
 
 /// Steps of one filling; a loop over ten thousand hosts fits in many times.
 const FUEL: u64 = 50_000_000;
@@ -23,8 +26,13 @@ const NAME: &str = "template";
 /// A template that has been read.
 ///
 /// What is not there is empty, as deep as one asks. Beside the filters of minijinja:
-/// `capture(PATTERN)`, what the first group of a regular expression (or all of it, without a group)
-/// finds first, else empty.
+///
+/// - `capture(PATTERN)`: what the first group of a regular expression (or all of it, without a group)
+///   finds first, else empty.
+/// - `word`: one word that means nothing to anybody: letters, digits and `._:-`, every other character
+///   is a `_`; never empty, and nothing that begins like an option or a hidden file.
+/// - `quote`: between double quotes, with a backslash before each `"` and `\\`, and `\\n` for a line end.
+/// - `line`: one line: each run of line ends, tabs and the like is one space.
 #[derive(Clone)]
 pub struct Template {
     environment: Arc<Environment<'static>>,
@@ -54,6 +62,10 @@ impl Template {
                 minijinja::Error::new(ErrorKind::InvalidOperation, format!("capture: {why}"))
             })
         });
+        let text = |text: Option<String>| text.unwrap_or_default();
+        environment.add_filter("word", move |value: Option<String>| word(&text(value)));
+        environment.add_filter("quote", move |value: Option<String>| quote(&text(value)));
+        environment.add_filter("line", move |value: Option<String>| line(&text(value)));
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|problem| said(&problem))?;
@@ -70,9 +82,62 @@ impl Template {
     /// # Errors
     /// What cannot be done with these values, and in which line.
     pub fn fill(&self, values: impl Serialize) -> Result<String, String> {
-        let template = self.environment.get_template(NAME).map_err(|problem| said(&problem))?;
-        template.render(Serde(values)).map_err(|problem| said(&problem))
+        self.fill_with(value_of(values))
     }
+
+    /// Fills the template with values that are made already.
+    ///
+    /// # Errors
+    /// As for [`Template::fill`].
+    pub fn fill_with(&self, values: Value) -> Result<String, String> {
+        let template = self.environment.get_template(NAME).map_err(|problem| said(&problem))?;
+        template.render(values).map_err(|problem| said(&problem))
+    }
+
+    /// Names that the template asks for and that nobody gives it, in their order.
+    pub fn unknown(&self, given: &[&str]) -> Vec<String> {
+        let Ok(template) = self.environment.get_template(NAME) else { return Vec::new() };
+        let own: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
+        let asked = template.undeclared_variables(false).into_iter();
+        let mut unknown: Vec<String> = asked
+            .filter(|name| !given.contains(&name.as_str()) && !own.contains(&name.as_str()))
+            .collect();
+        unknown.sort();
+        unknown
+    }
+}
+
+/// A value for [`Template::fill_with`]; what cannot be one is an error where it is used.
+pub fn value_of(value: impl Serialize) -> Value {
+    Value::from(Serde(value))
+}
+
+fn word(text: &str) -> String {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
+    let word: String = text.chars().map(|c| if legal(c) { c } else { '_' }).collect();
+    if word.is_empty() || word.starts_with(['-', '.']) { format!("_{word}") } else { word }
+}
+
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if is_hostile(c) => quoted.push('\u{FFFD}'),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn line(text: &str) -> String {
+    let parts = text.split(|c: char| c.is_whitespace() || is_hostile(c));
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Debug for Template {
@@ -155,6 +220,40 @@ mod tests {
         let bad = Template::parse("{{ 'a' | capture('(') }}").unwrap();
         let why = bad.fill(json!({})).unwrap_err();
         assert!(why.contains("capture") && why.contains("unclosed"), "{why}");
+    }
+
+    #[test]
+    fn no_value_breaks_out_of_where_it_stands() {
+        let said = |filter: &str, text: &str| {
+            filled(&format!("{{{{ text | {filter} }}}}"), json!({ "text": text }))
+        };
+        for (text, as_word, as_quote, as_line) in [
+            ("web-1", "web-1", r#""web-1""#, "web-1"),
+            ("", "_", r#""""#, ""),
+            ("fe80::1", "fe80::1", r#""fe80::1""#, "fe80::1"),
+            ("-oProxyCommand=x", "_-oProxyCommand_x", r#""-oProxyCommand=x""#, "-oProxyCommand=x"),
+            (".hidden", "_.hidden", r#"".hidden""#, ".hidden"),
+            ("a\"b\\", "a_b_", r#""a\"b\\""#, "a\"b\\"),
+            (
+                "a\n10.0.0.1 bank\r\n",
+                "a_10.0.0.1_bank__",
+                r#""a\n10.0.0.1 bank\r\n""#,
+                "a 10.0.0.1 bank",
+            ),
+            ("a\u{85}b\u{2028}c\0", "a_b_c_", "\"a\u{FFFD}b\u{FFFD}c\u{FFFD}\"", "a b c"),
+            ("\u{202E}é *?!", "______", "\"\u{FFFD}é *?!\"", "é *?!"),
+        ] {
+            assert_eq!(said("word", text), as_word, "{text:?}");
+            assert_eq!(said("quote", text), as_quote, "{text:?}");
+            assert_eq!(said("line", text), as_line, "{text:?}");
+        }
+        assert_eq!(filled("{{ none.such | word }}{{ 7 | quote }}", json!({})), "_\"7\"");
+    }
+
+    #[test]
+    fn names_that_nobody_gives_are_told() {
+        let template = "{% for host in hots %}{{ host.name }}{{ loop.index }}{{ range(3) }}{% endfor %}{{ hosts }}";
+        assert_eq!(Template::parse(template).unwrap().unknown(&["hosts"]), ["hots"]);
     }
 
     #[test]

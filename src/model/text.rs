@@ -27,6 +27,12 @@ pub fn clean(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether it can stand in a path, a metric and a mark as it is.
+pub fn is_word(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !text.is_empty() && text.len() <= 63 && text.chars().all(legal) && !text.starts_with('.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Machines of Cluster API, or Nodes, from another cluster by its kubeconfig. Lists come in pages of one
 //! snapshot; nothing is read but these two kinds.
 
+mod answer;
 mod map;
 
 use std::path::PathBuf;
@@ -18,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::model::source::SourceType;
 use crate::store::client::{ConnectOptions, DEADLINE, connect_to_cluster, explain};
 
-/// Objects in one page.
-const PAGE: u32 = 500;
+/// Objects in one page; a whole page must fit into an answer, see [`answer`].
+const PAGE: u32 = 250;
 /// API group of Cluster API.
 const CLUSTER_API: &str = "cluster.x-k8s.io";
 /// Its versions that we know, the best first.
@@ -82,7 +83,9 @@ impl Kubernetes {
             context: self.options.context.clone(),
             ..ConnectOptions::default()
         };
-        let connect = || async { connect_to_cluster(&options).await.map(|c| c.client) };
+        let connect = || async {
+            connect_to_cluster(&options).await.map(|connection| answer::bounded(connection.client))
+        };
         let client = self.client.get_or_try_init(connect).await;
         let client = client.map_err(|error| ProviderError {
             kind: ProviderErrorKind::Credentials,
@@ -118,12 +121,18 @@ impl Kubernetes {
         let what = self.what();
         match tokio::time::timeout(DEADLINE * 3, call).await {
             Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Service(cause))) if cause.is::<answer::TooLong>() => {
+                let kind = ProviderErrorKind::Other;
+                Err(ProviderError { kind, error: Error::new(what).because(cause) })
+            }
             Ok(Err(cause)) => {
                 let kind = match &cause {
                     kube::Error::Api(status) if status.code == 401 => {
                         ProviderErrorKind::Credentials
                     }
-                    kube::Error::Api(status) if status.is_forbidden() => ProviderErrorKind::Denied,
+                    kube::Error::Api(status) if status.code == 403 || status.is_forbidden() => {
+                        ProviderErrorKind::Denied
+                    }
                     kube::Error::Api(status) if status.code == 429 => ProviderErrorKind::Throttled,
                     kube::Error::Api(_) | kube::Error::SerdeError(_) => ProviderErrorKind::Other,
                     _ => ProviderErrorKind::Unreachable,

@@ -346,7 +346,7 @@ pub fn explain(what: impl Into<String>, needs: &str, cause: kube::Error) -> Erro
         kube::Error::Api(status) if status.is_forbidden() => {
             Error::new(format!("{what}: the server refused it (403)"))
                 .because(std::io::Error::other(status.message.clone()))
-                .hint(format!("your user lacks the permission to {needs}; ask for it, or see \"kubectl auth can-i {needs}.{group}\"", group = crate::model::GROUP))
+                .hint(format!("your user lacks the permission to {needs}; ask for it, or see \"{}\"", can_i(needs)))
         }
         kube::Error::Api(status) if status.code == 401 => {
             Error::new(format!("{what}: the server does not know you (401)"))
@@ -372,6 +372,22 @@ pub fn explain(what: impl Into<String>, needs: &str, cause: kube::Error) -> Erro
     }
 }
 
+/// The question to kubectl whether one may do this, for example `patch hosts/status`.
+fn can_i(needs: &str) -> String {
+    let (verb, resource) = needs.split_once(' ').unwrap_or((needs, ""));
+    let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
+    let group = match resource {
+        "hosts" | "clusters" | "regions" | "sources" => crate::model::GROUP,
+        "leases" => "coordination.k8s.io",
+        "certificatesigningrequests" => "certificates.k8s.io",
+        "customresourcedefinitions" => "apiextensions.k8s.io",
+        _ => "",
+    };
+    let dot = if group.is_empty() { "" } else { "." };
+    let part = if part.is_empty() { String::new() } else { format!(" --subresource={part}") };
+    format!("kubectl auth can-i {verb} {resource}{dot}{group}{part}")
+}
+
 /// What went wrong with a watch. None: it was too old (410) and is only begun again, with a list.
 pub fn watch_failure(problem: watcher::Error) -> Option<kube::Error> {
     match problem {
@@ -385,6 +401,23 @@ pub fn watch_failure(problem: watcher::Error) -> Option<kube::Error> {
             Some(kube::Error::ReadEvents(std::io::Error::other(cause)))
         }
     }
+}
+
+/// Whether what the server says stays so until a person mends it: a permission, a definition or
+/// credentials that are missing. What passes by itself does not, 429 and the 5xx for example.
+pub fn stays(cause: &kube::Error) -> bool {
+    let kube::Error::Api(status) = cause else { return false };
+    (400..429).contains(&status.code) && !matches!(status.code, 408 | 410)
+}
+
+/// What went wrong with a watch of these resources, in words, and whether it [`stays`]. None: it was
+/// too old and is only begun again.
+pub fn explain_watch(resources: &str, problem: watcher::Error) -> Option<(Error, bool)> {
+    let verb = if matches!(problem, watcher::Error::InitialListFailed(_)) { "list" } else { "watch" };
+    let cause = watch_failure(problem)?;
+    let (what, needs) = (format!("cannot {verb} {resources}"), format!("{verb} {resources}"));
+    let stays = stays(&cause);
+    Some((explain(what, &needs, cause), stays))
 }
 
 /// Runs a call of the API server, at most `deadline` long.
@@ -409,6 +442,32 @@ mod tests {
     use kube::core::Status;
 
     use super::*;
+
+    #[test]
+    fn the_question_to_kubectl_names_what_is_asked_for() {
+        for (needs, question) in [
+            ("list hosts", "list hosts.inventory.inv-tui.dev"),
+            ("patch hosts/status", "patch hosts.inventory.inv-tui.dev --subresource=status"),
+            ("watch leases", "watch leases.coordination.k8s.io"),
+            ("list nodes", "list nodes"),
+            ("list machines.cluster.x-k8s.io", "list machines.cluster.x-k8s.io"),
+        ] {
+            assert_eq!(can_i(needs), format!("kubectl auth can-i {question}"));
+        }
+    }
+
+    #[test]
+    fn what_stays_is_told_from_what_passes() {
+        let told = |code| {
+            let status = Box::new(Status { code, ..Status::default() });
+            explain_watch("leases", watcher::Error::InitialListFailed(kube::Error::Api(status)))
+        };
+        for (code, expected) in [(401, true), (403, true), (404, true), (410, false), (429, false), (503, false)] {
+            let (error, stays) = told(code).unwrap();
+            assert_eq!(stays, expected, "{code}");
+            assert!(error.to_string().starts_with("cannot list leases"), "{error}");
+        }
+    }
 
     #[test]
     fn a_watch_that_is_too_old_is_no_failure() {

@@ -5,7 +5,7 @@
 //! by the time since it last *saw* the Lease change, not by the times in it: clocks differ. Every
 //! write carries the version that was read, so of two that grab it at once one fails.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use kube::Client;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::error::{Error, Result, chain};
@@ -29,20 +30,25 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Longest wait for one answer: two tries must fit into the deadline.
 const ANSWER: Duration = Duration::from_secs(4);
 /// How long a single pass waits for its turn: a Lease that nobody renews lapses in that time.
-pub const TURN: Duration = Duration::from_secs(20);
+const TURN: Duration = Duration::from_secs(20);
 /// Longest identity that is written.
 const MAX_IDENTITY: usize = 128;
 
-/// A Lease that one of several programs holds.
+/// A Lease that one of several programs holds. A clone is the same one.
+#[derive(Clone)]
 pub struct Leadership {
     api: Api<Lease>,
     name: String,
     identity: String,
     manager: &'static str,
-    /// The Lease as it was last seen, and since when it has been so.
-    seen: Option<(Lease, Instant)>,
+    seen: Seen,
     term: Term,
+    /// Time between two renewals.
+    every: Duration,
 }
+
+/// The Lease as it was last seen, and since when it has been so.
+type Seen = Arc<Mutex<Option<(Lease, Instant)>>>;
 
 /// Whether a Lease is ours, and until when. A clone tells of the same Lease. Whoever writes under it
 /// looks right before each request, so that a process that stood still for a while sends nothing on
@@ -100,7 +106,8 @@ impl Leadership {
     pub fn new(client: Client, namespace: &str, name: &str, manager: &'static str) -> Self {
         let identity = format!("{}_{}", machine(), uuid::Uuid::new_v4());
         let api = Api::namespaced(client, namespace);
-        Self { api, name: name.to_owned(), identity, manager, seen: None, term: Term::default() }
+        let (name, seen, term) = (name.to_owned(), Seen::default(), Term::default());
+        Self { api, name, identity, manager, seen, term, every: RETRY }
     }
 
     /// Under which name it is held.
@@ -118,7 +125,7 @@ impl Leadership {
     ///
     /// # Errors
     /// With a limit to its patience: what the server said last.
-    pub async fn acquire(&mut self, patience: Option<Duration>) -> Result<Option<String>> {
+    pub async fn acquire(&self, patience: Option<Duration>) -> Result<Option<String>> {
         let began = Instant::now();
         let mut told = None;
         loop {
@@ -147,11 +154,46 @@ impl Leadership {
         }
     }
 
-    /// Renews the Lease until it is lost, and says why. Drop the work at once then.
-    pub async fn keep(&mut self) -> Error {
+    /// Waits for the turn of a single pass, as long as a Lease that nobody renews needs to lapse. Gives
+    /// who holds it instead when the time is over.
+    ///
+    /// # Errors
+    /// What the server said last, or that a stop was asked for.
+    pub async fn turn(&self, mut stop: watch::Receiver<bool>) -> Result<Option<String>> {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Err(Error::new("stopped before the begin")),
+            held_by = self.acquire(Some(TURN)) => held_by,
+        }
+    }
+
+    /// Does the work while the Lease is held; drops it when the Lease is lost. The Lease is renewed by
+    /// a task of its own: work that computes for a while before it waits for anything does not keep
+    /// it from that.
+    ///
+    /// # Errors
+    /// The Lease is lost, with the reason.
+    pub async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let mut renewal = JoinSet::new();
+        let keeper = self.clone();
+        renewal.spawn(async move { keeper.keep().await });
+        tokio::select! {
+            biased;
+            lost = renewal.join_next() => Err(match lost {
+                Some(Ok(lost)) => lost,
+                _ => Error::new("the lease is not renewed any more; this is a fault of inv-tui"),
+            }),
+            done = work => {
+                renewal.shutdown().await;
+                Ok(done)
+            }
+        }
+    }
+
+    /// Renews the Lease until it is lost, and says why.
+    async fn keep(&self) -> Error {
         let lost = |why: &str| Error::new(why.to_owned()).hint("another one takes over");
         loop {
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.every).await;
             let left = self.term.until().map(|until| until.duration_since(Instant::now()));
             match tokio::time::timeout(left.unwrap_or_default(), self.try_once()).await {
                 Ok(Ok(Holder::We)) => {}
@@ -169,25 +211,43 @@ impl Leadership {
     }
 
     /// Gives the Lease back, so that another one may begin at once. What fails is left to time.
-    pub async fn release(&mut self) {
+    pub async fn release(&self) {
         self.term.set(Standing::Unknown);
-        let Some((lease, _)) = &self.seen else { return };
-        if holder(lease) != Some(&self.identity) {
-            return;
-        }
-        let spec = json!({
-            "holderIdentity": "",
-            "leaseDurationSeconds": 1,
-            "renewTime": MicroTime(Timestamp::now()),
-        });
-        if let Err(problem) = self.patch(&lease.clone(), spec).await {
+        let seen = self.seen().take();
+        let Some((lease, _)) = seen.filter(|(lease, _)| self.is_ours(lease)) else { return };
+        if let Err(problem) = self.give_back(lease).await {
             tracing::debug!(lease = self.name, error = chain(&problem), "not given back");
         }
-        self.seen = None;
+    }
+
+    async fn give_back(&self, lease: Lease) -> Result<()> {
+        let spec = || {
+            json!({
+                "holderIdentity": "",
+                "leaseDurationSeconds": 1,
+                "renewTime": MicroTime(Timestamp::now()),
+            })
+        };
+        if self.patch(&lease, spec()).await?.is_some() {
+            return Ok(());
+        }
+        // A renewal that was broken off has been carried out all the same.
+        match self.read().await?.filter(|lease| self.is_ours(lease)) {
+            Some(lease) => self.patch(&lease, spec()).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn is_ours(&self, lease: &Lease) -> bool {
+        holder(lease) == Some(&self.identity)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<(Lease, Instant)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks at the Lease; takes or renews it if that is ours to do.
-    async fn try_once(&mut self) -> Result<Holder> {
+    async fn try_once(&self) -> Result<Holder> {
         let asked = Instant::now();
         let holder = self.look().await?;
         self.term.set(match holder {
@@ -197,17 +257,23 @@ impl Leadership {
         Ok(holder)
     }
 
-    async fn look(&mut self) -> Result<Holder> {
+    async fn read(&self) -> Result<Option<Lease>> {
         let what = format!("cannot read the lease \"{}\"", self.name);
-        let found = within(&what, "get leases", self.api.get_opt(&self.name)).await?;
-        let Some(lease) = found else {
+        within(&what, "get leases", self.api.get_opt(&self.name)).await
+    }
+
+    async fn look(&self) -> Result<Holder> {
+        let Some(lease) = self.read().await? else {
             return self.create().await;
         };
-        let known =
-            self.seen.as_ref().filter(|(old, _)| same(old, &lease)).map(|(_, since)| *since);
-        let since = known.unwrap_or_else(Instant::now);
-        self.seen = Some((lease.clone(), since));
-        let ours = holder(&lease) == Some(&self.identity);
+        let since = {
+            let mut seen = self.seen();
+            let known = seen.as_ref().filter(|(old, _)| same(old, &lease)).map(|(_, since)| *since);
+            let since = known.unwrap_or_else(Instant::now);
+            *seen = Some((lease.clone(), since));
+            since
+        };
+        let ours = self.is_ours(&lease);
         if let Some(other) = holder(&lease).filter(|_| !ours && !lapsed(&lease, since)) {
             return Ok(Holder::Another(other.to_owned()));
         }
@@ -224,14 +290,14 @@ impl Leadership {
         }
         match self.patch(&lease, spec).await? {
             Some(lease) => {
-                self.seen = Some((lease, Instant::now()));
+                *self.seen() = Some((lease, Instant::now()));
                 Ok(Holder::We)
             }
             None => Ok(Holder::Another("somebody who was faster".to_owned())),
         }
     }
 
-    async fn create(&mut self) -> Result<Holder> {
+    async fn create(&self) -> Result<Holder> {
         let now = MicroTime(Timestamp::now());
         let lease = Lease {
             metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
@@ -249,7 +315,7 @@ impl Leadership {
         let request = self.api.create(&params, &lease);
         match tokio::time::timeout(ANSWER, request).await {
             Ok(Ok(lease)) => {
-                self.seen = Some((lease, Instant::now()));
+                *self.seen() = Some((lease, Instant::now()));
                 Ok(Holder::We)
             }
             Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => {
@@ -283,7 +349,7 @@ impl Leadership {
 /// Waits for the Lease and works while it is held, again and again, until `stop` becomes true.
 /// `work` is dropped when the Lease is lost; `told` hears whether it is held.
 pub async fn lead<F: Future<Output = ()>>(
-    leadership: &mut Leadership,
+    leadership: &Leadership,
     mut stop: watch::Receiver<bool>,
     told: impl Fn(bool),
     work: impl Fn() -> F,
@@ -295,17 +361,12 @@ pub async fn lead<F: Future<Output = ()>>(
         }
         tracing::info!(lease = leadership.name, identity = leadership.identity, "leads");
         told(true);
-        let lost = tokio::select! {
-            biased;
-            lost = leadership.keep() => Some(lost),
-            () = work() => None,
-        };
+        let done = leadership.hold(work()).await;
         told(false);
-        let Some(lost) = lost else {
-            leadership.release().await;
-            return;
-        };
-        tracing::warn!(error = chain(&lost), "does not lead any more");
+        match done {
+            Ok(()) => return leadership.release().await,
+            Err(lost) => tracing::warn!(error = chain(&lost), "does not lead any more"),
+        }
     }
 }
 
@@ -353,6 +414,10 @@ fn machine() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use http::StatusCode;
+
     use super::*;
 
     #[test]
@@ -366,5 +431,81 @@ mod tests {
         assert!(!seen.lasts() && !seen.is_others(), "nobody renewed it in time");
         term.set(Standing::Others);
         assert!(!seen.lasts() && seen.is_others());
+    }
+
+    /// A server with one Lease, which counts how often it was written.
+    async fn server() -> (Client, Arc<AtomicU32>) {
+        let writes = Arc::new(AtomicU32::new(0));
+        let (count, kept) = (Arc::clone(&writes), Arc::new(Mutex::new(None::<Value>)));
+        let answer = move |request: axum::extract::Request| {
+            let (count, kept) = (Arc::clone(&count), Arc::clone(&kept));
+            async move {
+                let reads = request.method() == http::Method::GET;
+                let body = axum::body::to_bytes(request.into_body(), 1 << 16).await.unwrap();
+                let mut kept = kept.lock().unwrap();
+                if !reads {
+                    let sent: Value = serde_json::from_slice(&body).unwrap();
+                    let version = sent["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+                    let old = kept.as_ref().map(|old| old["metadata"]["resourceVersion"].clone());
+                    if version != old.and_then(|old| old.as_str().map(str::to_owned)) {
+                        let status = json!({"kind": "Status", "code": 409, "reason": "Conflict"});
+                        return (StatusCode::CONFLICT, status.to_string());
+                    }
+                    let lease = kept.get_or_insert(json!({"metadata": {"name": "l", "uid": "u"}}));
+                    json_patch::merge(lease, &sent);
+                    let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+                    lease["metadata"]["resourceVersion"] = number.to_string().into();
+                }
+                match &*kept {
+                    Some(lease) => (StatusCode::OK, lease.to_string()),
+                    None => {
+                        let status = json!({"kind": "Status", "code": 404, "reason": "NotFound"});
+                        (StatusCode::NOT_FOUND, status.to_string())
+                    }
+                }
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move {
+            axum::serve(listener, axum::Router::new().fallback(answer)).await.unwrap();
+        });
+        (Client::try_from(kube::Config::new(url)).unwrap(), writes)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_that_never_waits_keeps_its_lease() {
+        let (client, writes) = server().await;
+        let mut leadership = Leadership::new(client, "ns", "l", "test");
+        leadership.every = Duration::from_millis(10);
+        assert_eq!(leadership.acquire(None).await.unwrap(), None);
+        let begun = writes.load(Ordering::Relaxed);
+        let until = std::time::Instant::now() + Duration::from_mins(1);
+        let work = async {
+            // It computes, and gives nobody else of its own task a turn.
+            while writes.load(Ordering::Relaxed) < begun + 3 && std::time::Instant::now() < until {
+                std::thread::yield_now();
+            }
+            writes.load(Ordering::Relaxed) - begun
+        };
+        let renewed = leadership.hold(work).await.unwrap();
+        assert!(renewed >= 3, "renewed {renewed} times");
+        leadership.release().await;
+        let lease = leadership.read().await.unwrap().unwrap();
+        assert_eq!(holder(&lease), None, "it is given back");
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_given_back_though_a_renewal_was_broken_off() {
+        let (client, _) = server().await;
+        let leadership = Leadership::new(client, "ns", "l", "test");
+        assert_eq!(leadership.acquire(None).await.unwrap(), None);
+        let before = leadership.seen().clone();
+        leadership.try_once().await.unwrap();
+        // Nobody heard the answer.
+        *leadership.seen() = before;
+        leadership.release().await;
+        let lease = leadership.read().await.unwrap().unwrap();
+        assert_eq!(holder(&lease), None);
     }
 }

@@ -1,16 +1,21 @@
 //! The fleet as a stream of events: a first page at once, then everything, then changes, for ever.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use kube::Resource;
 use kube::api::{Api, ListParams};
+use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher;
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::{Error, Result};
 use crate::model::key::{ServerId, Uid};
 use crate::model::record::HostRecord;
+use crate::model::render::WholeHost;
 use crate::store::client::{Connection, DEADLINE, call, explain, watch_failure};
 
 /// Rows of the first page, which is on the screen before the rest has been asked for.
@@ -25,16 +30,52 @@ const QUIET: Duration = Duration::from_secs(15);
 /// First and longest pause between two attempts to reach a server that is gone.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
+/// A Host as it is read: as much of it as somebody needs.
+pub trait Followed:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + 'static
+{
+    /// Identity of the host; none for an object with neither uid nor name.
+    fn identity(&self) -> Option<Uid>;
+
+    /// It was read from this server.
+    fn come_from(&mut self, server: ServerId);
+}
+
+impl Followed for HostRecord {
+    fn identity(&self) -> Option<Uid> {
+        self.uid()
+    }
+
+    fn come_from(&mut self, server: ServerId) {
+        self.server = server;
+    }
+}
+
+impl Followed for WholeHost {
+    fn identity(&self) -> Option<Uid> {
+        self.record.uid()
+    }
+
+    fn come_from(&mut self, server: ServerId) {
+        self.record.server = server;
+    }
+}
+
 /// What happens to the fleet, in order.
 #[derive(Debug)]
-pub enum FleetEvent {
+pub enum FleetEvent<H = HostRecord> {
     /// A listing begins. Hosts that it does not bring are gone when it ends.
     Begin {
         /// Hosts that the server says it will bring, where it says so.
         expected: Option<usize>,
     },
     /// Hosts that are new, changed or gone.
-    Changes(Vec<HostChange>),
+    Changes(Vec<HostChange<H>>),
     /// The listing is complete; from here on it is changes only.
     Synced,
     /// The server is out of reach; the reason. Attempts go on.
@@ -45,15 +86,15 @@ pub enum FleetEvent {
 
 /// One host that is new, changed or gone.
 #[derive(Debug)]
-pub enum HostChange {
+pub enum HostChange<H = HostRecord> {
     /// As it is now.
-    Apply(Box<HostRecord>),
+    Apply(Box<H>),
     /// No longer there.
     Delete(Uid),
 }
 
 /// The hosts of one namespace, or of all of them.
-fn hosts(connection: &Connection, namespace: Option<&str>) -> Api<HostRecord> {
+fn hosts<H: Followed>(connection: &Connection, namespace: Option<&str>) -> Api<H> {
     match namespace {
         Some(namespace) => Api::namespaced(connection.client.clone(), namespace),
         None => Api::all(connection.client.clone()),
@@ -61,8 +102,8 @@ fn hosts(connection: &Connection, namespace: Option<&str>) -> Api<HostRecord> {
 }
 
 /// A host as it came from a server.
-fn from(server: ServerId, mut record: HostRecord) -> Box<HostRecord> {
-    record.server = server;
+fn from<H: Followed>(server: ServerId, mut record: H) -> Box<H> {
+    record.come_from(server);
     Box::new(record)
 }
 
@@ -74,7 +115,7 @@ pub async fn check(connection: &Connection, namespace: Option<&str>) -> Result<(
     let one = ListParams::default().limit(1);
     let what =
         format!("cannot list hosts on {} (context \"{}\")", connection.server, connection.context);
-    call(&what, "list hosts", DEADLINE, hosts(connection, namespace).list(&one))
+    call(&what, "list hosts", DEADLINE, hosts::<HostRecord>(connection, namespace).list(&one))
         .await
         .map(|_| ())
         .map_err(Error::as_usage)
@@ -93,14 +134,14 @@ async fn streams_lists(connection: &Connection) -> bool {
 
 /// Follows the hosts until the receiver of `events` is gone. A change of `reconnect` makes it try
 /// again at once. Never ends by itself; every failure is an event.
-pub async fn follow(
+pub async fn follow<H: Followed>(
     connection: Connection,
     namespace: Option<String>,
-    events: mpsc::Sender<FleetEvent>,
+    events: mpsc::Sender<FleetEvent<H>>,
     mut reconnect: watch::Receiver<u64>,
 ) {
     let id = connection.id;
-    let api = hosts(&connection, namespace.as_deref());
+    let api: Api<H> = hosts(&connection, namespace.as_deref());
     let mut streaming = streams_lists(&connection).await;
     if first_page(&api, id, &events).await.is_none() {
         return;
@@ -119,10 +160,10 @@ pub async fn follow(
 
 /// The first page, so that there is something to see while the rest is on its way. `None` when the
 /// receiver is gone; a failure is left to the watcher, which meets it too.
-async fn first_page(
-    api: &Api<HostRecord>,
+async fn first_page<H: Followed>(
+    api: &Api<H>,
     id: ServerId,
-    events: &mpsc::Sender<FleetEvent>,
+    events: &mpsc::Sender<FleetEvent<H>>,
 ) -> Option<()> {
     let params = ListParams::default().limit(FIRST_PAGE);
     let Ok(Ok(page)) = tokio::time::timeout(DEADLINE, api.list(&params)).await else {
@@ -141,13 +182,13 @@ enum Ended {
     Restart,
 }
 
-type Events = BoxStream<'static, watcher::Result<watcher::Event<HostRecord>>>;
+type Events<H> = BoxStream<'static, watcher::Result<watcher::Event<H>>>;
 
-async fn follow_stream(
-    api: &Api<HostRecord>,
+async fn follow_stream<H: Followed>(
+    api: &Api<H>,
     id: ServerId,
-    stream: Events,
-    events: &mpsc::Sender<FleetEvent>,
+    stream: Events<H>,
+    events: &mpsc::Sender<FleetEvent<H>>,
     reconnect: &mut watch::Receiver<u64>,
 ) -> Ended {
     let mut stream = stream.ready_chunks(BATCH);
@@ -177,7 +218,7 @@ async fn follow_stream(
                     continue;
                 }
                 Ok(watcher::Event::Delete(record)) => {
-                    if let Some(uid) = from(id, record).uid() {
+                    if let Some(uid) = from(id, record).identity() {
                         changes.push(HostChange::Delete(uid));
                     }
                     continue;
@@ -206,9 +247,9 @@ async fn follow_stream(
     }
 }
 
-async fn send_changes(
-    events: &mpsc::Sender<FleetEvent>,
-    changes: &mut Vec<HostChange>,
+async fn send_changes<H>(
+    events: &mpsc::Sender<FleetEvent<H>>,
+    changes: &mut Vec<HostChange<H>>,
 ) -> Option<()> {
     if changes.is_empty() {
         return Some(());
@@ -228,7 +269,7 @@ fn reason(cause: watcher::Error) -> Option<String> {
 }
 
 /// One short request.
-async fn probe(api: &Api<HostRecord>) -> Result<(), Option<String>> {
+async fn probe<H: Followed>(api: &Api<H>) -> Result<(), Option<String>> {
     let one = ListParams::default().limit(1);
     call("cannot list hosts", "list hosts", Duration::from_secs(5), api.list(&one))
         .await
@@ -237,10 +278,10 @@ async fn probe(api: &Api<HostRecord>) -> Result<(), Option<String>> {
 }
 
 /// Says that the server is lost, and comes back when it answers. `None` when the receiver is gone.
-async fn wait_for_server(
-    api: &Api<HostRecord>,
+async fn wait_for_server<H: Followed>(
+    api: &Api<H>,
     reason: Option<String>,
-    events: &mpsc::Sender<FleetEvent>,
+    events: &mpsc::Sender<FleetEvent<H>>,
     reconnect: &mut watch::Receiver<u64>,
 ) -> Option<()> {
     let Some(mut reason) = reason else { return Some(()) };

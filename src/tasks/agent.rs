@@ -35,6 +35,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 use self::config::AgentConfig;
 use self::metrics::Metrics;
@@ -103,11 +104,11 @@ pub async fn run(args: AgentArgs, server: &ConnectOptions, namespace: &str) -> R
         let ready: http::Ready = Arc::new(move || ready.borrow().clone());
         tokio::spawn(http::serve(listener, registry, ready, stop.clone()));
     }
-    let Some(connection) = connect(&args, server, namespace, &host, &metrics, &stop).await? else {
-        return Ok(EXIT_DONE);
-    };
+    let mut beside = JoinSet::new();
+    let connected = connect(&args, server, namespace, &host, &metrics, &stop, &mut beside).await?;
+    let Some(connection) = connected else { return Ok(EXIT_DONE) };
     tracing::info!(host, namespace, server = connection.borrow().server, "agent");
-    tokio::spawn(heartbeat::beat(
+    beside.spawn(heartbeat::beat(
         connection.clone(),
         namespace.to_owned(),
         host.clone(),
@@ -116,14 +117,29 @@ pub async fn run(args: AgentArgs, server: &ConnectOptions, namespace: &str) -> R
         stop.clone(),
     ));
     let (news, inbox) = mpsc::channel(64);
-    tokio::spawn(follow(connection.clone(), namespace.to_owned(), host, news.clone()));
-    agent.run(connection, news, inbox, stop).await;
-    tracing::info!("stopped");
-    Ok(EXIT_DONE)
+    beside.spawn(follow(connection.clone(), namespace.to_owned(), host, news.clone()));
+    let stopped = stop.clone();
+    let broke_off = async {
+        // They end after a stop, and at no other time: an agent without them only seems to live.
+        while let Some(ended) = beside.join_next().await {
+            if ended.is_err() || !*stopped.borrow() {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = agent.run(connection, news, inbox, stop) => {
+            tracing::info!("stopped");
+            Ok(EXIT_DONE)
+        }
+        () = broke_off => Err(Error::new("a part of the agent broke off; this is a fault of inv-tui")
+            .hint("start it again: what goes on is found in its folder")),
+    }
 }
 
 /// The way to the API server: what a kubeconfig says, if one is named, else the host's own identity.
-/// None: a stop was asked for while it waited.
+/// What keeps it goes on `beside`. None: a stop was asked for while it waited.
 async fn connect(
     args: &AgentArgs,
     server: &ConnectOptions,
@@ -131,12 +147,13 @@ async fn connect(
     host: &str,
     metrics: &Metrics,
     stop: &watch::Receiver<bool>,
+    beside: &mut JoinSet<()>,
 ) -> Result<Option<watch::Receiver<Connection>>> {
     let named = server.kubeconfig.is_some() || server.context.is_some() || server.embedded;
     if named {
         let (publish, connection) = watch::channel(connect_to_cluster(server).await?);
         // Nobody else publishes: it stays what it is.
-        tokio::spawn(async move { publish.closed().await });
+        beside.spawn(async move { publish.closed().await });
         return Ok(Some(connection));
     }
     let options = identity::Options {
@@ -150,7 +167,7 @@ async fn connect(
     let (publish, connection) = watch::channel(held.connection().clone());
     let metrics = metrics.clone();
     let told = move |ends| metrics.certificate(ends);
-    tokio::spawn(identity::keep(held, publish, told, stop.clone()));
+    beside.spawn(identity::keep(held, publish, told, stop.clone()));
     Ok(Some(connection))
 }
 

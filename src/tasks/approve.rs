@@ -23,8 +23,9 @@ use crate::error::{EXIT_DONE, EXIT_FAILED, Error, Result};
 use crate::store::certificates::{self, CsrEvent};
 use crate::store::client::{ConnectOptions, connect};
 use crate::store::event::Events;
-use crate::store::lease::{Leadership, TURN, lead};
+use crate::store::lease::{Leadership, lead};
 use crate::store::write;
+use crate::tasks::tended::tended;
 use crate::tasks::{http, signals};
 use crate::telemetry::LogArgs;
 
@@ -84,7 +85,7 @@ pub async fn run(args: ApproveArgs, server: &ConnectOptions, namespace: &str) ->
     let connection = connect(server).await?;
     let me = write::user(&connection).await.map_err(Error::as_usage)?;
     let client = connection.client.clone();
-    let mut leadership = Leadership::new(client.clone(), namespace, APPROVER, APPROVER);
+    let leadership = Leadership::new(client.clone(), namespace, APPROVER, APPROVER);
     let (metrics, registry) = Metrics::new();
     let context = Arc::new(Context {
         events: Events::new(client, APPROVER, leadership.identity()),
@@ -101,7 +102,7 @@ pub async fn run(args: ApproveArgs, server: &ConnectOptions, namespace: &str) ->
         "decides by its policy"
     );
     if args.once {
-        return once(&context, &mut leadership).await;
+        return once(&context, &leadership, stop).await;
     }
     let state: State = Arc::new(Mutex::new(Some(STANDBY)));
     if let Some(listener) = listener {
@@ -123,23 +124,35 @@ pub async fn run(args: ApproveArgs, server: &ConnectOptions, namespace: &str) ->
             set(&state, Some(if leads { LISTING } else { STANDBY }));
         };
         let task = || work(&context, &state, stop.clone());
-        lead(&mut leadership, stop.clone(), told, task).await;
+        lead(&leadership, stop.clone(), told, task).await;
     }
     tracing::info!("stopped");
     Ok(EXIT_DONE)
 }
 
-/// Follows the requests and decides, until a stop is asked for.
+/// Follows the requests and decides, until a stop is asked for, which ends a question to the server
+/// too.
 async fn work(context: &Arc<Context>, state: &State, mut stop: watch::Receiver<bool>) {
+    let until = stop.clone();
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = decide_all(context, state, until) => {}
+    }
+}
+
+async fn decide_all(context: &Arc<Context>, state: &State, stop: watch::Receiver<bool>) {
     let (sender, mut events) = mpsc::channel(WAITING);
-    tokio::spawn(certificates::follow(context.connection.clone(), sender));
+    let (connection, metrics) = (context.connection.clone(), context.metrics.clone());
+    tokio::spawn(async move {
+        let follow = || certificates::follow(connection.clone(), sender.clone());
+        tended("the watch on requests", stop, || metrics.error(), follow).await;
+    });
     let mut approver = Approver::new(Arc::clone(context));
     let mut again = tokio::time::interval(AGAIN);
     let mut complete = false;
     loop {
         let event = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return,
             event = events.recv() => event,
             _ = again.tick() => {
                 if complete {
@@ -177,9 +190,13 @@ async fn work(context: &Arc<Context>, state: &State, mut stop: watch::Receiver<b
 }
 
 /// Decides about what there is, once.
-async fn once(context: &Arc<Context>, leadership: &mut Leadership) -> Result<u8> {
+async fn once(
+    context: &Arc<Context>,
+    leadership: &Leadership,
+    mut stop: watch::Receiver<bool>,
+) -> Result<u8> {
     if !context.dry_run
-        && let Some(other) = leadership.acquire(Some(TURN)).await?
+        && let Some(other) = leadership.turn(stop.clone()).await?
     {
         return Err(Error::new(format!("another approver works: \"{other}\""))
             .hint("it decides about all requests; stop it, or look only with --dry-run")
@@ -192,16 +209,18 @@ async fn once(context: &Arc<Context>, leadership: &mut Leadership) -> Result<u8>
         }
         Ok(approver.look_at_all().await)
     };
+    let pass = async {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Err(Error::new("stopped before the end")),
+            done = pass => done,
+        }
+    };
     let done = if context.dry_run {
         pass.await
     } else {
-        let done = tokio::select! {
-            biased;
-            lost = leadership.keep() => Err(lost),
-            done = pass => done,
-        };
+        let done = leadership.hold(pass).await;
         leadership.release().await;
-        done
+        done?
     };
     Ok(if done? { EXIT_DONE } else { EXIT_FAILED })
 }

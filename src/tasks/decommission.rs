@@ -42,7 +42,7 @@ use crate::store::budget::pages;
 use crate::store::client::{
     ConnectOptions, Connection, DEADLINE, DECOMMISSION, call, connect_to_cluster,
 };
-use crate::store::lease::{Leadership, TURN, lead};
+use crate::store::lease::{Leadership, lead};
 use crate::tasks::lifecycle::now;
 use crate::tasks::{http, reach, signals};
 use crate::telemetry::LogArgs;
@@ -105,9 +105,9 @@ pub async fn run(args: DecommissionArgs, server: &ConnectOptions, namespace: &st
         return Ok(EXIT_DONE);
     }
     let client = connection.client.clone();
-    let mut leadership = Leadership::new(client.clone(), namespace, DECOMMISSION, DECOMMISSION);
+    let leadership = Leadership::new(client.clone(), namespace, DECOMMISSION, DECOMMISSION);
     let Some(config) = config.filter(|_| !args.release) else {
-        return release(&connection, namespace, args.dry_run, &mut leadership).await;
+        return release(&connection, namespace, args.dry_run, &leadership, stop).await;
     };
     if args.dry_run {
         return show(&connection, namespace, &config).await;
@@ -121,19 +121,21 @@ pub async fn run(args: DecommissionArgs, server: &ConnectOptions, namespace: &st
         once: args.once,
     };
     if args.once {
-        return once(&control, &mut leadership, stop).await;
+        return once(&control, &leadership, stop).await;
     }
     let told = |leads| metrics.leads(leads);
-    lead(&mut leadership, stop.clone(), told, async || {
-        control.run(stop.clone()).await;
+    lead(&leadership, stop.clone(), told, async || {
+        if let Err(problem) = control.run(stop.clone()).await {
+            tracing::error!(error = chain(&problem), "ended");
+        }
     })
     .await;
     tracing::info!("stopped");
     Ok(EXIT_DONE)
 }
 
-async fn turn(leadership: &mut Leadership) -> Result<()> {
-    match leadership.acquire(Some(TURN)).await? {
+async fn turn(leadership: &Leadership, stop: watch::Receiver<bool>) -> Result<()> {
+    match leadership.turn(stop).await? {
         None => Ok(()),
         Some(other) => {
             Err(Error::new(format!("another decommission service works here: \"{other}\""))
@@ -145,16 +147,13 @@ async fn turn(leadership: &mut Leadership) -> Result<()> {
 
 async fn once(
     control: &Control,
-    leadership: &mut Leadership,
+    leadership: &Leadership,
     stop: watch::Receiver<bool>,
 ) -> Result<u8> {
-    turn(leadership).await?;
-    let ended = tokio::select! {
-        lost = leadership.keep() => Err(lost),
-        undone = control.run(stop) => Ok(undone),
-    };
+    turn(leadership, stop.clone()).await?;
+    let ended = leadership.hold(control.run(stop)).await;
     leadership.release().await;
-    let Undone { failed, waiting } = ended?;
+    let Undone { failed, waiting } = ended??;
     if failed > 0 {
         return Err(Error::new(format!("{failed} times a host could not be looked after"))
             .hint("the log says why for each of them"));
@@ -212,17 +211,23 @@ async fn release(
     connection: &Connection,
     namespace: &str,
     dry_run: bool,
-    leadership: &mut Leadership,
+    leadership: &Leadership,
+    mut stop: watch::Receiver<bool>,
 ) -> Result<u8> {
-    if !dry_run {
-        turn(leadership).await?;
-    }
-    let done = tokio::select! {
-        lost = leadership.keep(), if !dry_run => Err(lost),
-        done = release_all(connection, namespace, dry_run) => done,
+    let asked = stop.clone();
+    let work = async {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Err(Error::new("stopped before the end")),
+            done = release_all(connection, namespace, dry_run) => done,
+        }
     };
+    if dry_run {
+        return work.await;
+    }
+    turn(leadership, asked).await?;
+    let done = leadership.hold(work).await;
     leadership.release().await;
-    done
+    done?
 }
 
 async fn release_all(connection: &Connection, namespace: &str, dry_run: bool) -> Result<u8> {

@@ -95,7 +95,6 @@ impl Demo {
             namespace: self.namespace.clone(),
             metrics: Metrics::default(),
             instance: "demo".to_owned(),
-            once: false,
         };
         let (never, ..) = tokio::join!(happens, agents::run(self), control.run(never_stopped));
         never

@@ -103,7 +103,8 @@ use self::source::SourceObject;
 use self::write::Writer;
 use crate::error::{EXIT_BUSY, EXIT_DONE, EXIT_USAGE, Error, Result, chain};
 use crate::providers::{Provider, ProviderErrorKind, Scope};
-use crate::store::lease::{Leadership, TURN, lead};
+use crate::store::lease::{Leadership, lead};
+use crate::tasks::tended::tended;
 
 /// Scopes that are listed at once.
 const SCOPES: usize = 4;
@@ -219,7 +220,11 @@ pub async fn run(args: FetchArgs, server: &ConnectOptions, namespace: &str) -> R
     let mut running = JoinSet::new();
     for context in contexts {
         let stop = stop.clone();
-        running.spawn(async move { Box::pin(every(&context, stop)).await });
+        running.spawn(async move {
+            let every = || Box::pin(every(&context, stop.clone()));
+            let broke_off = || context.metrics.broke_off();
+            tended("a source", stop.clone(), broke_off, every).await.unwrap_or(Ok(()))
+        });
     }
     let mut broken = None;
     while let Some(ended) = running.join_next().await {
@@ -296,23 +301,14 @@ async fn turn(context: &Arc<Context>) -> PassReport {
     if context.paper.is_some() {
         return begun.await;
     }
-    let mut lease = context.lease.lock().await;
-    let mut stop = context.stop.clone();
-    let held_by = tokio::select! {
-        _ = stop.wait_for(|stop| *stop) => return PassReport::failed(Error::new("stopped before the begin")),
-        held_by = lease.acquire(Some(TURN)) => held_by,
-    };
-    match held_by {
+    let lease = context.lease.lock().await;
+    match lease.turn(context.stop.clone()).await {
         Ok(None) => {}
         Ok(Some(other)) => return PassReport::failed(busy(&context.name, &other)),
         Err(problem) => return PassReport::failed(problem),
     }
     context.metrics.leads(true);
-    let report = tokio::select! {
-        biased;
-        lost = lease.keep() => PassReport::failed(lost),
-        report = begun => report,
-    };
+    let report = lease.hold(begun).await.unwrap_or_else(PassReport::failed);
     context.metrics.leads(false);
     lease.release().await;
     report
@@ -385,9 +381,9 @@ async fn every(context: &Arc<Context>, stop: watch::Receiver<bool>) -> Result<()
     if !start::listed(context.writer.hosts(), true, stop.clone()).await? {
         return Ok(());
     }
-    let mut lease = context.lease.lock().await;
+    let lease = context.lease.lock().await;
     let told = |leads| context.metrics.leads(leads);
-    lead(&mut lease, stop.clone(), told, || Box::pin(passes(context, stop.clone()))).await;
+    lead(&lease, stop.clone(), told, || Box::pin(passes(context, stop.clone()))).await;
     tracing::info!(source = context.name, "stopped");
     Ok(())
 }

@@ -180,18 +180,24 @@ impl Query {
 
     /// Judges a host; none if it is not chosen.
     fn take(&mut self, json: &[u8]) -> Result<Option<Chosen>> {
+        Ok(self.judge(json)?.0)
+    }
+
+    /// Judges a host: what is chosen, and when that may change although the host does not.
+    fn judge(&mut self, json: &[u8]) -> Result<(Option<Chosen>, Option<Timestamp>)> {
         let unreadable = |cause| Error::new("cannot read a host").because(cause);
         let record: HostRecord = serde_json::from_slice(json).map_err(unreadable)?;
-        let Some(judged) = self.selection.judge(record, self.now) else { return Ok(None) };
+        let Some(judged) = self.selection.judge(record, self.now) else { return Ok((None, None)) };
+        let next = judged.next;
         if judged.verdict != Verdict::Keep {
-            return Ok(None);
+            return Ok((None, next));
         }
         let object = if self.whole {
             self.trimmed(serde_json::from_slice(json).map_err(unreadable)?)
         } else {
             Value::Null
         };
-        Ok(Some(Chosen { row: judged.row, object }))
+        Ok((Some(Chosen { row: judged.row, object }), next))
     }
 
     /// The object as kubectl shows it.

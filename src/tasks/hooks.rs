@@ -2,21 +2,22 @@
 //! standard input and no arguments, says by its exit code whether it is done, and may say more in one
 //! JSON object on its standard output. Nothing of the API server is ever part of a command.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getuid, kill_process_group};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::model::text;
 
-/// Most bytes of a program's output that are read.
-const OUTPUT: u64 = 64 * 1024;
+/// Most bytes of a program's output that are kept.
+const OUTPUT: usize = 64 * 1024;
 /// How long the last of the output may take when the program has ended: something that it has started
 /// may hold the pipe for ever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -87,6 +88,91 @@ impl Drop for Group {
     }
 }
 
+/// How a program ended.
+#[derive(Debug)]
+pub(in crate::tasks) enum Ending {
+    /// It could not be started.
+    NotBegun(io::Error),
+    /// By itself.
+    Exit(ExitStatus),
+    /// Nobody knows how.
+    Unknown(io::Error),
+    /// It took too long and was ended with all that it had started.
+    Late,
+}
+
+/// What a program did and said.
+#[derive(Debug)]
+pub(in crate::tasks) struct Ran {
+    pub(in crate::tasks) ending: Ending,
+    /// The first of its standard output, where that is a pipe.
+    pub(in crate::tasks) stdout: Vec<u8>,
+    /// The first of its standard error, where that is a pipe.
+    pub(in crate::tasks) stderr: Vec<u8>,
+}
+
+/// Leaves a program only what it needs of our environment, which may hold credentials.
+pub(in crate::tasks) fn plain(command: &mut Command) {
+    command.env_clear();
+    let kept = PLAIN.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+    command.envs(kept);
+}
+
+/// Runs a program in a process group of its own. Dropped, it ends the whole group.
+pub(in crate::tasks) async fn execute(
+    command: &mut Command,
+    input: Option<&[u8]>,
+    limit: Duration,
+) -> Ran {
+    let ran = |ending| Ran { ending, stdout: Vec::new(), stderr: Vec::new() };
+    command.process_group(0).kill_on_drop(true);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(cause) => return ran(Ending::NotBegun(cause)),
+    };
+    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let mut ran = ran(Ending::Late);
+    let talk = async {
+        let told = async {
+            if let (Some(mut stdin), Some(input)) = (stdin, input) {
+                // A hook that does not read what it is told has its reasons.
+                let _ = stdin.write_all(input).await;
+            }
+        };
+        let heard = async {
+            tokio::join!(hear(stdout, &mut ran.stdout), hear(stderr, &mut ran.stderr));
+        };
+        let ended = async { tokio::join!(told, child.wait()).1 };
+        let (mut heard, mut ended) = (std::pin::pin!(heard), std::pin::pin!(ended));
+        tokio::select! {
+            () = &mut heard => ended.await,
+            status = &mut ended => {
+                let _ = tokio::time::timeout(LAST_WORDS, heard).await;
+                status
+            }
+        }
+    };
+    if let Ok(status) = tokio::time::timeout(limit, talk).await {
+        ran.ending = status.map_or_else(Ending::Unknown, |status| {
+            // What it left behind on purpose lives on, and its number may be another's by now.
+            group.0 = None;
+            Ending::Exit(status)
+        });
+    }
+    ran
+}
+
+/// Reads a pipe to its end and keeps the first of it: who is not listened to would wait.
+async fn hear(pipe: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
+    let Some(mut pipe) = pipe else { return };
+    let mut some = vec![0; 4_096];
+    while let Ok(count @ 1..) = pipe.read(&mut some).await {
+        let space = OUTPUT.saturating_sub(into.len()).min(count);
+        into.extend_from_slice(some.get(..space).unwrap_or_default());
+    }
+}
+
 /// Runs a program that is trusted, in a process group of its own. Dropped, it ends the whole group.
 pub(in crate::tasks) async fn start(
     path: &Path,
@@ -96,59 +182,19 @@ pub(in crate::tasks) async fn start(
 ) -> Done {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut command = Command::new(path);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     if environment == Environment::Plain {
-        command.env_clear();
-        let kept = PLAIN.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        command.envs(kept);
+        plain(&mut command);
     }
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(cause) => {
-            let message = format!("hook {name} cannot be started: {cause}");
-            return Done { message, ..Done::default() };
-        }
-    };
+    let ran = execute(&mut command, Some(input.to_string().as_bytes()), limit).await;
     let failed = |message: String| Done { message, begun: true, ..Done::default() };
-    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let talk = async {
-        let told = async {
-            if let Some(mut stdin) = stdin {
-                // A hook that does not read what it is told has its reasons.
-                let _ = stdin.write_all(input.to_string().as_bytes()).await;
-            }
-        };
-        let mut answer = Vec::new();
-        let heard = async {
-            if let Some(stdout) = stdout {
-                let mut stdout = stdout.take(OUTPUT);
-                while let Ok(1..) = stdout.read_buf(&mut answer).await {}
-            }
-        };
-        let ended = async { tokio::join!(told, child.wait()).1 };
-        let status = {
-            let (mut heard, mut ended) = (std::pin::pin!(heard), std::pin::pin!(ended));
-            tokio::select! {
-                () = &mut heard => ended.await,
-                status = &mut ended => {
-                    let _ = tokio::time::timeout(LAST_WORDS, heard).await;
-                    status
-                }
-            }
-        };
-        (status, answer)
-    };
-    match tokio::time::timeout(limit, talk).await {
-        Ok((Ok(status), answer)) => {
-            // What it left behind on purpose lives on, and its number may be another's by now.
-            group.0 = None;
-            let answer: Answer = serde_json::from_slice(&answer).unwrap_or_default();
+    match ran.ending {
+        Ending::NotBegun(cause) => {
+            let message = format!("hook {name} cannot be started: {cause}");
+            Done { message, ..Done::default() }
+        }
+        Ending::Exit(status) => {
+            let answer: Answer = serde_json::from_slice(&ran.stdout).unwrap_or_default();
             let said = text::clean(&answer.message).chars().take(MESSAGE).collect::<String>();
             let message = match (status.success(), said.is_empty()) {
                 (true, _) => said,
@@ -158,7 +204,7 @@ pub(in crate::tasks) async fn start(
             let reboot_required = answer.reboot_required;
             Done { fine: status.success(), begun: true, message, reboot_required }
         }
-        Ok((Err(cause), _)) => failed(format!("hook {name}: {cause}")),
-        Err(_) => failed(format!("hook {name} was ended after {} s", limit.as_secs())),
+        Ending::Unknown(cause) => failed(format!("hook {name}: {cause}")),
+        Ending::Late => failed(format!("hook {name} was ended after {} s", limit.as_secs())),
     }
 }

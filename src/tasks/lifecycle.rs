@@ -32,7 +32,7 @@ pub use self::metrics::Metrics;
 
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::store::client::{ConnectOptions, LIFECYCLE, connect};
-use crate::store::lease::{Leadership, TURN, lead};
+use crate::store::lease::{Leadership, lead};
 use crate::tasks::{http, reach, signals};
 use crate::telemetry::LogArgs;
 
@@ -86,19 +86,18 @@ pub async fn run(args: LifecycleArgs, server: &ConnectOptions, namespace: &str) 
         return Ok(EXIT_DONE);
     }
     let client = connection.client.clone();
-    let mut leadership = Leadership::new(client.clone(), namespace, LIFECYCLE, LIFECYCLE);
+    let leadership = Leadership::new(client.clone(), namespace, LIFECYCLE, LIFECYCLE);
     let control = Control {
         client,
         namespace: namespace.to_owned(),
         metrics: metrics.clone(),
         instance: leadership.identity().to_owned(),
-        once: args.once,
     };
     if args.once {
-        return once(&control, &mut leadership, stop).await;
+        return once(&control, &leadership, stop).await;
     }
     lead(
-        &mut leadership,
+        &leadership,
         stop.clone(),
         |leads| metrics.leads(leads),
         async || {
@@ -112,20 +111,17 @@ pub async fn run(args: LifecycleArgs, server: &ConnectOptions, namespace: &str) 
 
 async fn once(
     control: &Control,
-    leadership: &mut Leadership,
+    leadership: &Leadership,
     stop: watch::Receiver<bool>,
 ) -> Result<u8> {
-    if let Some(other) = leadership.acquire(Some(TURN)).await? {
+    if let Some(other) = leadership.turn(stop.clone()).await? {
         return Err(Error::new(format!("another lifecycle controller works here: \"{other}\""))
             .hint("nothing is to be done by hand then; stop it first if you want to")
             .as_busy());
     }
-    let ended = tokio::select! {
-        lost = leadership.keep() => Err(lost),
-        failed = control.run(stop) => Ok(failed),
-    };
+    let ended = leadership.hold(control.once(stop)).await;
     leadership.release().await;
-    match ended? {
+    match ended?? {
         0 => Ok(EXIT_DONE),
         failed => Err(Error::new(format!("{failed} objects could not be settled"))
             .hint("the log says why for each of them")),

@@ -49,6 +49,7 @@ use crate::store::client::{
     ConnectOptions, Connection, DEADLINE, MONITOR, call, connect_to_cluster,
 };
 use crate::store::lease::{Leadership, lead};
+use crate::tasks::tended::tended;
 use crate::tasks::{http, signals};
 use crate::telemetry::LogArgs;
 
@@ -112,7 +113,11 @@ pub async fn run(args: MonitorArgs, server: &ConnectOptions, namespace: &str) ->
         let Some(path) = job.file.clone() else { continue };
         let output =
             Output { job: job.name.clone(), path, mode: job.mode, metrics: metrics.clone() };
-        tokio::spawn(output.keep(published.subscribe(), stop.clone()));
+        let (published, until, counted) = (published.subscribe(), stop.clone(), metrics.clone());
+        tokio::spawn(async move {
+            let keep = || output.keep(published.clone(), until.clone());
+            tended("a file of targets", until.clone(), || counted.broke_off(), keep).await;
+        });
     }
     let published = jobs.iter().map(|(name, sender)| (name.clone(), sender.subscribe()));
     let lists = Lists::new(published, metrics.clone());
@@ -135,7 +140,11 @@ pub async fn run(args: MonitorArgs, server: &ConnectOptions, namespace: &str) ->
         connection: connection.clone(),
         namespace: namespace.to_owned(),
     };
-    let silences = tokio::spawn(keeper.run(stop.clone()));
+    let (until, counted) = (stop.clone(), metrics.clone());
+    let silences = tokio::spawn(async move {
+        let run = || keeper.run(until.clone());
+        tended("silences", until.clone(), || counted.broke_off(), run).await;
+    });
     let control = Control { targets, jobs, boards, metrics, complete: false, lost: false };
     Box::pin(control.run(connection, namespace, stop)).await;
     // The Lease is given back, so that another one may begin at once.
@@ -152,9 +161,7 @@ async fn check(connection: &Connection, namespace: &str) -> Result<()> {
     let what = format!("cannot list hosts on {}", connection.server);
     let one = ListParams::default().limit(1);
     match tokio::time::timeout(DEADLINE, hosts.list(&one)).await {
-        // 429 and the 5xx pass; anything else that the server says stays true
-        Ok(Err(kube::Error::Api(status))) if status.code < 429 => {
-            let cause = kube::Error::Api(status);
+        Ok(Err(cause)) if crate::store::client::stays(&cause) => {
             Err(crate::store::client::explain(what, "list hosts", cause).as_usage())
         }
         Ok(Err(cause)) => {
@@ -178,11 +185,14 @@ struct Keeper {
 
 impl Keeper {
     /// Works until `stop` becomes true.
-    async fn run(self, stop: watch::Receiver<bool>) {
+    async fn run(&self, mut stop: watch::Receiver<bool>) {
         if self.config.is_empty() {
             return;
         }
-        let Some(owner) = self.owner(stop.clone()).await else { return };
+        let owner = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            owner = self.owner() => owner,
+        };
         let all = self.config.iter().zip(&self.clients).zip(&self.boards);
         let silencers = all.map(|((config, http), board)| Silencer {
             name: config.name.clone(),
@@ -201,16 +211,21 @@ impl Keeper {
         let silencers: Vec<Silencer> = silencers.collect();
         let client = self.connection.client.clone();
         let lease = lease_name(self.config.iter().filter_map(|one| one.owner.as_deref()));
-        let mut leadership = Leadership::new(client, &self.namespace, &lease, MONITOR);
+        let leadership = Leadership::new(client, &self.namespace, &lease, MONITOR);
         lead(
-            &mut leadership,
+            &leadership,
             stop.clone(),
             |leads| self.metrics.leads(leads),
             async || {
-                let mut stop = stop.clone();
-                let mut all: FuturesUnordered<_> = silencers.iter().map(Silencer::run).collect();
+                let mut until = stop.clone();
+                // A fault in the work for one Alertmanager is no matter of the others.
+                let each = silencers.iter().map(|silencer| {
+                    let broke_off = || self.metrics.broke_off();
+                    tended("silences of one Alertmanager", stop.clone(), broke_off, || silencer.run())
+                });
+                let mut all: FuturesUnordered<_> = each.collect();
                 tokio::select! {
-                    _ = stop.wait_for(|stop| *stop) => {}
+                    _ = until.wait_for(|stop| *stop) => {}
                     () = async { while all.next().await.is_some() {} } => {}
                 }
             },
@@ -219,10 +234,10 @@ impl Keeper {
     }
 
     /// Which inventory silences are marked with, where the file does not say: namespaces of one name on
-    /// two servers are two. None: a stop was asked for.
-    async fn owner(&self, mut stop: watch::Receiver<bool>) -> Option<String> {
+    /// two servers are two.
+    async fn owner(&self) -> String {
         if self.config.iter().all(|one| one.owner.is_some()) {
-            return Some(String::new());
+            return String::new();
         }
         let api: Api<Namespace> = Api::all(self.connection.client.clone());
         let what = format!("cannot read the namespace \"{}\"", self.namespace);
@@ -233,7 +248,7 @@ impl Keeper {
                 Ok(uid) => {
                     let uid = uid.unwrap_or_default();
                     let short = uid.split('-').next().unwrap_or_default();
-                    return Some(format!("{}-{short}", self.namespace));
+                    return format!("{}-{short}", self.namespace);
                 }
                 Err(problem) => tracing::warn!(
                     error = chain(&problem),
@@ -241,10 +256,7 @@ impl Keeper {
                     "no silences yet; tries again"
                 ),
             }
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return None,
-                () = tokio::time::sleep(wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5))) => {}
-            }
+            tokio::time::sleep(wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5))).await;
             wait = (wait * 2).min(longest);
         }
     }

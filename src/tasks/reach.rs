@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::error::{EXIT_USAGE, Error, Result, chain};
 use crate::model::diff::StoredHost;
-use crate::store::client::{Connection, DEADLINE, explain};
+use crate::store::client::{Connection, DEADLINE, explain, stays};
 
 /// First and longest pause between two tries to reach the server.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -33,7 +33,12 @@ async fn tries(
     checks: impl AsyncFn() -> Result<()>,
 ) -> Result<bool> {
     loop {
-        match checks().await {
+        let checked = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Ok(false),
+            checked = checks() => checked,
+        };
+        match checked {
             Ok(()) => return Ok(true),
             Err(problem) if !service => return Err(problem),
             Err(problem) => passes(problem)?,
@@ -75,10 +80,7 @@ pub(super) async fn hosts(
     let what = format!("cannot list hosts on {}", connection.server);
     match tokio::time::timeout(DEADLINE, hosts.list(&one)).await {
         Ok(Ok(_)) => Ok(()),
-        // 429 and the 5xx pass; anything else that the server says stays true
-        Ok(Err(kube::Error::Api(status))) if status.code < 429 => {
-            Err(explain(what, "list hosts", kube::Error::Api(status)).as_usage())
-        }
+        Ok(Err(cause)) if stays(&cause) => Err(explain(what, "list hosts", cause).as_usage()),
         Ok(Err(cause)) => Err(explain(what, "list hosts", cause)),
         Err(_) => Err(Error::new(format!("{what}: no answer after {} s", DEADLINE.as_secs()))
             .hint("the server is overloaded or out of reach")),
@@ -132,7 +134,14 @@ mod tests {
     async fn a_stop_ends_the_waiting() {
         let (tell, stop) = watch::channel(false);
         let answers = Answers::new(vec![away()]);
-        tell.send(true).unwrap();
-        assert!(!reached(Duration::from_hours(1), true, stop, &answers).await.unwrap());
+        let tells = async || {
+            tell.send(true).unwrap();
+            answers.borrow_mut().pop().unwrap()
+        };
+        let pause = Duration::from_hours(1);
+        assert!(!tries((pause, pause), true, stop.clone(), tells).await.unwrap());
+        // A question that nobody answers is not waited for either.
+        let silent = async || std::future::pending().await;
+        assert!(!tries((pause, pause), true, stop, silent).await.unwrap());
     }
 }

@@ -20,9 +20,8 @@ mod metrics;
 mod work;
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +36,8 @@ use crate::error::{EXIT_DONE, Error, Result};
 use crate::store::client::{ConnectOptions, DEADLINE, RUNNER, connect_to_cluster};
 use crate::store::lease::{Leadership, lead};
 use crate::tasks::execute::ledger;
+use crate::tasks::folder::Folder;
+use crate::tasks::tended::tended;
 use crate::tasks::{http, reach, signals};
 use crate::telemetry::LogArgs;
 
@@ -94,13 +95,15 @@ pub async fn run(args: RunnerArgs, server: &ConnectOptions, namespace: &str) -> 
     tokio::spawn(http::serve(listener, registry, ready, stop.clone()));
 
     let (leads, leading) = watch::channel(false);
-    tokio::spawn(member::live(
-        connection.client.clone(),
-        namespace.to_owned(),
-        state.identity.clone(),
-        stop.clone(),
-    ));
-    let mut leadership = Leadership::new(
+    let (client, of, identity) =
+        (connection.client.clone(), namespace.to_owned(), state.identity.clone());
+    let (until, counted) = (stop.clone(), metrics.clone());
+    tokio::spawn(async move {
+        let live =
+            || member::live(client.clone(), of.clone(), identity.clone(), until.clone());
+        tended("our own lease", until.clone(), || counted.broke_off(), live).await;
+    });
+    let leadership = Leadership::new(
         connection.client.clone(),
         namespace,
         &lease_name(args.selector.as_deref()),
@@ -112,16 +115,18 @@ pub async fn run(args: RunnerArgs, server: &ConnectOptions, namespace: &str) -> 
             told.leads(is);
             leads.send_replace(is);
         };
-        lead(&mut leadership, until.clone(), tell, || {
+        let work = || {
             let mut until = until.clone();
             async move {
                 let _ = until.wait_for(|stop| *stop).await;
             }
-        })
-        .await;
+        };
+        let leading = || lead(&leadership, until.clone(), tell, work);
+        tended("the lease of the one that begins runs", until.clone(), || told.broke_off(), leading)
+            .await;
         let _ = until.wait_for(|stop| *stop).await;
     });
-    let folder = state.folder.join("runs").join(namespace);
+    let folder = state.folder.path.join("runs").join(namespace);
     tracing::info!(identity = state.identity, server = connection.server, "runner");
     let control = Control::new(
         connection.client,
@@ -155,47 +160,27 @@ fn lease_name(selector: Option<&str>) -> String {
 
 /// The folder of a runner: its ledger, and who it is.
 struct State {
-    folder: PathBuf,
+    /// Ours as long as the process lives: two runners with one ledger would run things twice.
+    folder: Folder,
     identity: String,
-    /// Held as long as the process lives: two runners with one ledger would run things twice.
-    _lock: fs::File,
 }
 
 impl State {
     /// Opens the folder, which is made with mode 0700 if it is missing.
     fn open(folder: &Path) -> Result<Self> {
-        let unusable = |cause: std::io::Error| {
-            Error::usage(format!("cannot use the folder \"{}\"", folder.display()))
-                .because(cause)
-                .hint("the runner needs a folder of its own; name one with --state-dir")
-        };
-        let mut make = fs::DirBuilder::new();
-        make.recursive(true).mode(0o700).create(folder).map_err(unusable)?;
-        let folder = folder.canonicalize().map_err(unusable)?;
-        let mut options = OpenOptions::new();
-        let options = options.create(true).truncate(false).write(true).mode(0o600);
-        let lock = options.open(folder.join("lock")).map_err(unusable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(Error::usage(format!(
-                    "another runner works in the folder \"{}\"",
-                    folder.display()
-                ))
-                .hint("give each runner a folder of its own with --state-dir"));
-            }
-            Err(fs::TryLockError::Error(cause)) => return Err(unusable(cause)),
-        }
-        let file = folder.join("identity");
+        let folder = Folder::take(folder, "runner")?;
+        let file = folder.path.join("identity");
         let known = fs::read_to_string(&file).ok().map(|text| text.trim().to_owned());
         let identity = if let Some(known) = known.filter(|known| member::is_identity(known)) {
             known
         } else {
             let new = member::new_identity();
-            ledger::put(&folder, "identity", new.as_bytes()).map_err(unusable)?;
+            ledger::put(&folder.path, "identity", new.as_bytes()).map_err(|cause| {
+                Error::usage(format!("cannot write \"{}\"", file.display())).because(cause)
+            })?;
             new
         };
-        Ok(Self { folder, identity, _lock: lock })
+        Ok(Self { folder, identity })
     }
 }
 

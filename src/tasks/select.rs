@@ -2,6 +2,7 @@
 
 use clap::Args;
 use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Deserializer};
 
 use crate::error::{Error, Result};
 use crate::model::filter::Filter;
@@ -47,6 +48,12 @@ pub fn parse_filter(filter: &str) -> Result<Filter> {
         Error::usage(format!("\"{shown}\" is no filter: {problem} (at character {})", at + 1))
             .hint("? in the filter line of the explorer has the grammar")
     })
+}
+
+/// Reads a filter of a configuration file.
+pub(super) fn filter<'de, D: Deserializer<'de>>(from: D) -> Result<Filter, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_filter(&text).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

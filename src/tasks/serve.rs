@@ -77,6 +77,8 @@ pub enum Role {
     Decommissioner,
     /// Tells Prometheus of hosts, and Alertmanager of their maintenance
     Monitor,
+    /// Renders files of other programs
+    Renderer,
     /// May ask for the certificate of a host's agent
     Bootstrapper,
     /// Everything
@@ -94,6 +96,7 @@ impl Role {
             Self::Runner => roles::RUNNERS,
             Self::Decommissioner => roles::DECOMMISSIONERS,
             Self::Monitor => roles::MONITORS,
+            Self::Renderer => roles::RENDERERS,
             Self::Bootstrapper => roles::BOOTSTRAPPERS,
             Self::Admin => roles::ADMINS,
         }

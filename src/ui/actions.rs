@@ -32,6 +32,8 @@ pub enum Action {
     Problems,
     CopyName,
     CopyMenu,
+    Ssh,
+    Browser,
     Mark,
     MarkRange,
     MarkAll,
@@ -95,7 +97,7 @@ impl Group {
         (Self::View, "Views"),
         (Self::Mark, "Mark"),
         (Self::Change, "Change"),
-        (Self::Copy, "Copy"),
+        (Self::Copy, "Copy and go"),
         (Self::Program, "Program"),
     ];
 }
@@ -280,6 +282,8 @@ pub const ACTIONS: &[ActionRow] = &[
         "Copy address, ssh command, YAML...",
         "",
     ),
+    row(Action::Ssh, "ssh", &["s"], Group::Copy, "Log in to the host over ssh", ""),
+    row(Action::Browser, "browser", &["b"], Group::Copy, "Open the host in a browser", ""),
     row(Action::Theme, "theme", &[], Group::Program, "Next theme", ""),
     row(
         Action::Reconnect,
@@ -353,6 +357,9 @@ pub fn parse_key(name: &str) -> Option<KeyEvent> {
         "end" => KeyCode::End,
         "pageup" => KeyCode::PageUp,
         "pagedown" => KeyCode::PageDown,
+        _ if let Some(n) = base.strip_prefix('f').and_then(|n| n.parse::<u8>().ok()) => {
+            KeyCode::F(Some(n).filter(|n| (1..=12).contains(n) && base == format!("f{n}"))?)
+        }
         _ => KeyCode::Char(characters.next().filter(|_| characters.as_str().is_empty())?),
     };
     Some(KeyEvent::new(code, modifiers))
@@ -367,20 +374,6 @@ pub enum Lookup {
     Prefix,
     /// Nothing.
     Nothing,
-}
-
-/// Looks a sequence of keys up, keys separated by spaces.
-pub fn lookup(sequence: &str) -> Lookup {
-    let mut prefix = false;
-    for row in ACTIONS {
-        for keys in row.keys {
-            if *keys == sequence {
-                return Lookup::Action(row.action);
-            }
-            prefix |= keys.strip_prefix(sequence).is_some_and(|rest| rest.starts_with(' '));
-        }
-    }
-    if prefix { Lookup::Prefix } else { Lookup::Nothing }
 }
 
 /// The table as Markdown, for the README.
@@ -446,21 +439,13 @@ mod tests {
     #[test]
     fn every_key_of_the_table_has_a_name_that_is_understood() {
         let keys = ACTIONS.iter().flat_map(|row| row.keys.iter()).flat_map(|keys| keys.split(' '));
-        for name in keys.chain(["space", "ctrl-space", "delete", "é", "-", "ctrl--"]) {
+        for name in
+            keys.chain(["space", "ctrl-space", "delete", "é", "-", "ctrl--", "f1", "f12", "f"])
+        {
             assert_eq!(parse_key(name).map(key_name).as_deref(), Some(name));
         }
-        for name in ["", "entr", "ctrl-", "ctrl-enterr", "jj", "alt-x"] {
+        for name in ["", "entr", "ctrl-", "ctrl-enterr", "jj", "alt-x", "f0", "f13", "f01"] {
             assert_eq!(parse_key(name), None, "{name}");
         }
-    }
-
-    #[test]
-    fn sequences_are_found() {
-        assert_eq!(lookup("g g"), Lookup::Action(Action::Top));
-        assert_eq!(lookup("g"), Lookup::Prefix);
-        assert_eq!(lookup("g x"), Lookup::Nothing);
-        assert_eq!(lookup("m"), Lookup::Action(Action::Maintenance));
-        let ctrl_d = KeyEvent::new(KeyCode::Char('d'), KeyModifiers::CONTROL);
-        assert_eq!(lookup(&key_name(ctrl_d)), Lookup::Action(Action::HalfPageDown));
     }
 }

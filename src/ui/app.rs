@@ -8,6 +8,8 @@ pub mod filter;
 pub mod ids;
 pub mod input;
 pub mod journal;
+mod configure;
+pub mod jump;
 mod keys;
 pub mod marks;
 pub mod orders;
@@ -30,11 +32,14 @@ use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
+use crate::ui::keymap::Keymap;
 use crate::ui::msg::{Command, Msg};
+use crate::ui::theme::Theme;
 use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
 pub use clusters::Clusters;
+pub use configure::with_auto;
 pub use decide::Decide;
 pub use detail::Detail;
 pub use filter::FilterLine;
@@ -62,6 +67,12 @@ pub struct Settings {
     pub theme: String,
     /// Draw with ASCII characters only.
     pub ascii: bool,
+    /// The terminal can show nothing but ASCII, whatever the configuration says.
+    pub only_ascii: bool,
+    /// The keys in force.
+    pub keymap: Keymap,
+    /// Names of all themes, a person's own ones too.
+    pub themes: Vec<String>,
     /// Zone of the times on the screen.
     pub time_zone: TimeZone,
     /// What names of orders are made from; no other program has it.
@@ -111,6 +122,8 @@ pub enum Overlay {
     Palette(Palette),
     /// The copy menu.
     Copy,
+    /// The pages of a host, to choose from.
+    Browse(Vec<jump::Page>),
     /// The help, scrolled down by lines.
     Help(usize),
 }
@@ -191,6 +204,16 @@ pub struct Model {
     pub wanted: Option<Action>,
     /// When `ctrl-c` was pressed; again within three seconds quits.
     quit_armed: Option<Timestamp>,
+    /// A theme that was asked for.
+    theme_wanted: Option<String>,
+    /// A theme that was read, to draw with from now on.
+    pub new_theme: Option<Theme>,
+    /// A page that could not be opened and is being copied: the page, and why.
+    copied_instead: Option<String>,
+    /// A program to give the terminal to, word by word.
+    pub outside: Option<Vec<String>>,
+    /// It is over as soon as the terminal is ours again.
+    pub leaving: bool,
     /// Something behind the screen broke: the reason to end with.
     pub broken: Option<String>,
     /// Something visible has changed since the last frame.
@@ -227,6 +250,11 @@ impl Model {
             pending: keys::Pending::default(),
             wanted: None,
             quit_armed: None,
+            theme_wanted: None,
+            new_theme: None,
+            copied_instead: None,
+            outside: None,
+            leaving: false,
             broken: None,
             dirty: true,
             settings,
@@ -265,6 +293,7 @@ impl Model {
             && !self.filter.running
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
+            && self.theme_wanted.is_none()
             && !self.certificates.sending
             && self.sources_told()
             && self.writing.going.is_none()
@@ -383,11 +412,38 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::NoDesktop(text) => vec![Command::CopyToTerminal(text)],
         Msg::Copied(result) => {
+            let instead = model.copied_instead.take().map(|text| format!("{text} · "));
+            let instead = instead.unwrap_or_default();
             match result {
-                Ok(place) => model.say(format!("copied to {place}")),
-                Err(problem) => model.fail(format!("cannot copy: {problem}")),
+                Ok(place) => model.say(format!("{instead}copied to {place}")),
+                Err(problem) => model.fail(format!("{instead}cannot copy: {problem}")),
             }
             model.dirty = true;
+            Vec::new()
+        }
+        Msg::Configured(result) => {
+            model.dirty = true;
+            model.configured(result)
+        }
+        Msg::Themes(names) => {
+            model.dirty = true;
+            model.themes_changed(names)
+        }
+        Msg::Theme { name, result } => {
+            model.dirty = true;
+            model.theme_read(name, result.map(|theme| *theme));
+            Vec::new()
+        }
+        Msg::Browsed { url, result } => {
+            model.dirty = true;
+            model.browsed(url, result)
+        }
+        Msg::Returned(result) => {
+            model.dirty = true;
+            match result {
+                Ok(text) => model.say(text),
+                Err(text) => model.fail(text),
+            }
             Vec::new()
         }
         Msg::TaskEnded { name, problem } => {

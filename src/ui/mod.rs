@@ -3,9 +3,14 @@
 
 pub mod actions;
 pub mod app;
+pub mod background;
 pub mod clipboard;
+pub mod configured;
+pub mod keymap;
 pub mod line;
 pub mod msg;
+pub mod outside;
+pub mod reload;
 pub mod run;
 pub mod snapshot;
 pub mod start;

@@ -15,6 +15,8 @@ use crate::store::certificates::CsrEvent;
 use crate::store::objects::ObjectEvent;
 use crate::store::read::Known;
 use crate::store::watch::FleetEvent;
+use crate::ui::configured::Configured;
+use crate::ui::theme::Theme;
 
 /// One thing that has happened. Plain data; no secret ever travels in it.
 #[derive(Debug)]
@@ -111,6 +113,27 @@ pub enum Msg {
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
     Copied(Result<&'static str, String>),
+    /// The configuration file has changed: what it says now, or everything that is wrong with it.
+    Configured(Result<Box<Configured>, String>),
+    /// A person's own themes have changed: the names of all themes.
+    Themes(Vec<String>),
+    /// An answer to [`Command::Theme`].
+    Theme {
+        /// The name that was asked for.
+        name: String,
+        /// The theme, or why there is none.
+        result: Result<Box<Theme>, String>,
+    },
+    /// An answer to [`Command::Browse`].
+    Browsed {
+        /// The address.
+        url: String,
+        /// Whether it was opened.
+        result: Result<(), String>,
+    },
+    /// An answer to [`Command::Outside`]: the terminal is ours again, and what the program ended
+    /// with; the error is one to look at.
+    Returned(Result<String, String>),
     /// A task behind the screen has ended that never should.
     TaskEnded {
         /// Which one.
@@ -185,6 +208,12 @@ pub enum Command {
     Copy(String),
     /// Hand text to the terminal's clipboard.
     CopyToTerminal(String),
+    /// Read a theme.
+    Theme(String),
+    /// Open an address in a browser.
+    Browse(String),
+    /// Give the terminal to a program, named word by word, until it ends.
+    Outside(Vec<String>),
     /// Ask a server who we are and what we may do.
     AskWho(ServerId),
     /// Try to reach a server now; none: all of them.

@@ -18,10 +18,12 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
+use super::configured::Looks;
 use super::line::{Line, Opening, ask_who};
 use super::msg::{Command, Decided, JournalRead, Msg};
+use super::reload::{self, Reload};
 use super::theme::Theme;
-use super::view;
+use super::{outside, terminal, view};
 use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
 use crate::error::{self, Error, Result};
@@ -34,8 +36,8 @@ use crate::store::{read, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
-/// Time between two frames after a key: 60 a second.
-const KEY_FRAME: Duration = Duration::from_millis(16);
+/// Time between two frames after a key: nobody waits for the frame that a change has just had.
+const KEY_FRAME: Duration = Duration::from_millis(8);
 /// Messages taken together before the keyboard gets its turn. Each can hold a batch of 512 hosts,
 /// at about 2 µs each.
 const BATCH: usize = 8;
@@ -71,25 +73,18 @@ impl Clock for SystemClock {
     }
 }
 
-/// Finds a theme by name.
-pub type FindTheme = Box<dyn Fn(&str) -> Option<Theme> + Send>;
+/// Time between two frames while nobody types and nothing is to move.
+const STILL_FRAME: Duration = Duration::from_millis(500);
 
-/// The theme in use, and how another one is found.
-pub struct Look {
-    /// The theme in use.
-    pub theme: Theme,
-    /// Finds a theme by name.
-    pub find: FindTheme,
-}
-
-/// Runs the explorer until it is left. Returns the state that it ended with.
+/// Runs the explorer until it is left, or has to give the terminal to another program
+/// ([`Model::outside`]). Returns the state that it ended with.
 ///
 /// # Errors
 /// The terminal cannot be read or written, or a task behind the screen has ended.
 pub async fn run<B: Backend>(
-    terminal: &mut Terminal<B>,
+    screen: &mut Terminal<B>,
     mut model: Model,
-    mut look: Look,
+    theme: &mut Theme,
     events: impl Stream<Item = io::Result<Event>>,
     messages: &mut mpsc::Receiver<Msg>,
     executor: &mut impl Executor,
@@ -106,25 +101,27 @@ where
     let mut last_frame = Instant::now() - FRAME;
     let (mut typing, mut resized) = (false, false);
     loop {
-        if model.settings.theme != look.theme.name
-            && let Some(next) = (look.find)(&model.settings.theme)
-        {
-            look.theme = next;
+        if let Some(next) = model.new_theme.take() {
+            *theme = next;
         }
-        let gap = if typing { KEY_FRAME } else { FRAME };
+        let gap = match (typing, model.settings.config.reduced_motion) {
+            (true, _) => KEY_FRAME,
+            (false, true) => STILL_FRAME,
+            (false, false) => FRAME,
+        };
         let due = last_frame + gap;
         if model.dirty && !model.filtering() && Instant::now() >= due {
             if std::mem::take(&mut resized) {
                 // Even to the size that it had: sizes in between may have cut the picture, and of
                 // several that come quickly only the last one is seen.
-                let size = terminal.size().map_err(fail)?;
-                terminal.resize(size.into()).map_err(fail)?;
+                let size = screen.size().map_err(fail)?;
+                screen.resize(size.into()).map_err(fail)?;
             }
             let mut cursor = None;
-            terminal
+            screen
                 .draw(|frame| {
                     let area = frame.area();
-                    cursor = view::draw(&model, &look.theme, area, frame.buffer_mut());
+                    cursor = view::draw(&model, theme, area, frame.buffer_mut());
                     if let Some(position) = cursor {
                         frame.set_cursor_position(position);
                     }
@@ -165,8 +162,12 @@ where
                         None => Ok(model),
                     };
                 }
+                Command::Outside(words) => model.outside = Some(words),
                 other => executor.start(other),
             }
+        }
+        if model.outside.is_some() {
+            return Ok(model);
         }
     }
 }
@@ -190,9 +191,23 @@ pub struct Effects {
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
     tasks: JoinSet<()>,
+    /// How themes are found.
+    looks: Option<Looks>,
 }
 
 impl Effects {
+    /// The same, and it finds themes.
+    #[must_use]
+    pub fn with_looks(mut self, looks: Looks) -> Self {
+        self.looks = Some(looks);
+        self
+    }
+
+    /// Looks for changes of the files of the configuration from now on.
+    pub fn look_at_files(&mut self, reload: Reload) {
+        self.tasks.spawn(reload::follow(reload, self.messages.clone()));
+    }
+
     /// Starts what runs behind the screen for each server: the watches, and the questions who we are
     /// and what we may do.
     pub fn start(servers: Vec<Opening>, messages: mpsc::Sender<Msg>) -> Self {
@@ -201,7 +216,7 @@ impl Effects {
         let line = |(id, opening)| Line::start(id, opening, alone, messages.clone());
         let lines = ids.zip(servers).map(line).collect();
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
-        Self { lines, messages, stop, journal, tasks: JoinSet::new() }
+        Self { lines, messages, stop, journal, tasks: JoinSet::new(), looks: None }
     }
 
     /// The connection to a server.
@@ -307,6 +322,25 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::Copied(result)).await;
                 });
             }
+            Command::Theme(name) => {
+                let looks = self.looks.clone();
+                self.tasks.spawn_blocking(move || {
+                    let folder = looks.as_ref().and_then(|looks| looks.folder.clone());
+                    let found = match looks {
+                        Some(looks) => looks.find(&name),
+                        None => Theme::load(&name, None),
+                    };
+                    let short = |why: &Error| reload::short(&error::chain(why), folder.as_deref());
+                    let result = found.map(Box::new).map_err(|why| short(&why));
+                    let _ = messages.blocking_send(Msg::Theme { name, result });
+                });
+            }
+            Command::Browse(url) => {
+                self.tasks.spawn(async move {
+                    let result = outside::open(&url, |name| std::env::var(name).ok()).await;
+                    let _ = messages.send(Msg::Browsed { url, result }).await;
+                });
+            }
             Command::AskWho(server) => {
                 let line = self.lines.get(server.index());
                 let asked = line.and_then(|line| Some((line.connection()?, line.namespace.clone())));
@@ -341,7 +375,8 @@ impl Executor for Effects {
                     line.leave();
                 }
             }
-            Command::Quit => {}
+            // The loop itself does these.
+            Command::Quit | Command::Outside(_) => {}
         }
     }
 }
@@ -417,11 +452,17 @@ pub fn ended_from_outside() -> io::Result<impl Future<Output = u8>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut quit = signal(SignalKind::quit())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => 15,
-            _ = hangup.recv() => 1,
-            _ = interrupt.recv() => 2,
-            _ = quit.recv() => 3,
+        loop {
+            let number = tokio::select! {
+                _ = terminate.recv() => 15,
+                _ = hangup.recv() => 1,
+                _ = interrupt.recv() => 2,
+                _ = quit.recv() => 3,
+            };
+            // Keys of another program that has the terminal reach all that runs in it.
+            if !(terminal::is_lent() && matches!(number, 2 | 3)) {
+                return number;
+            }
         }
     })
 }

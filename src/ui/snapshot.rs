@@ -17,7 +17,8 @@ use unicode_width::UnicodeWidthStr;
 use super::actions;
 use super::app::Model;
 use super::msg::{Command, Msg};
-use super::run::{Clock, Executor, Look, run};
+use super::run::{Clock, Executor, run};
+use super::theme::Theme;
 use crate::error::{EXIT_DONE, EXIT_FAILED, Error, Result};
 
 /// Smallest and largest picture, in columns and rows.
@@ -82,7 +83,7 @@ impl FromStr for Keys {
     }
 }
 
-/// Passes commands on, but for the clipboard, which is none of a picture's business, and tells
+/// Passes commands on, but for clipboard and browser, which are none of a picture's business, and tells
 /// what each frame showed.
 struct Watched<E> {
     inner: E,
@@ -92,7 +93,8 @@ struct Watched<E> {
 
 impl<E: Executor> Executor for Watched<E> {
     fn start(&mut self, command: Command) {
-        if !matches!(command, Command::Copy(_) | Command::CopyToTerminal(_)) {
+        use Command::{Browse, Copy, CopyToTerminal};
+        if !matches!(command, Copy(_) | CopyToTerminal(_) | Browse(_)) {
             self.inner.start(command);
         }
     }
@@ -126,7 +128,7 @@ fn presses(
 /// # Errors
 /// Something behind the screen broke, or `out` cannot be written.
 pub async fn take(
-    (model, look, keys): (Model, Look, Keys),
+    (model, mut theme, keys): (Model, Theme, Keys),
     messages: &mut mpsc::Receiver<Msg>,
     executor: impl Executor,
     clock: &impl Clock,
@@ -139,7 +141,7 @@ pub async fn take(
     let (seen, frames) = watch::channel(false);
     let mut executor = Watched { inner: executor, seen };
     let events = presses(keys, patience.quiet, frames);
-    let looked = run(&mut terminal, model, look, events, messages, &mut executor, clock);
+    let looked = run(&mut terminal, model, &mut theme, events, messages, &mut executor, clock);
     let code = if let Ok(ended) = tokio::time::timeout(patience.deadline, looked).await {
         ended.map(|_| EXIT_DONE)?
     } else {

@@ -1,18 +1,26 @@
 //! Starts the explorer: checks everything that can be wrong before the screen is taken, and gives
 //! the screen back on every way out.
 
+use std::io;
+
+use futures::{StreamExt, stream};
 use jiff::tz::TimeZone;
-use ratatui::crossterm::event::EventStream;
+use ratatui::crossterm::event::{Event, EventStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::app::{Model, ServerSettings, Settings};
+use super::app::{Model, ServerSettings, Settings, update, with_auto};
+use super::background::{self, Answer, Swallow};
+use super::configured::{self, Configured, Given, Looks};
 use super::line::{Opening, Way};
-use super::run::{Clock, Effects, Look, QUEUE, SystemClock, ended_from_outside, run};
+use super::msg::Msg;
+use super::outside;
+use super::reload::Reload;
+use super::run::{Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, run};
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
-use super::theme::Theme;
-use crate::config::{self, Config};
+use super::theme::{self, Theme};
+use crate::config::{self, AUTO, Config, Overrides};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
 use crate::model::text::clean;
@@ -36,19 +44,19 @@ pub struct Show {
 /// # Errors
 /// An unknown theme, a malformed filter, a server that cannot be used: all before the screen is
 /// taken and with the exit code for set-up; afterwards a terminal that cannot be used.
-pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) -> Result<u8> {
+pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> Result<u8> {
     let abilities = Abilities::read(|name| std::env::var(name).ok());
-    let name = config
-        .theme
-        .clone()
-        .unwrap_or_else(|| if abilities.true_colour { "night" } else { "terminal" }.to_owned());
-    let load = move |name: &str| {
-        let folder = config::themes_folder();
-        Theme::load(name, folder.as_deref())
-            .map(|theme| if abilities.no_colour { theme.without_colour() } else { theme })
+    let config = configured::load(given.file.as_deref())?;
+    let mut looks = Looks {
+        abilities,
+        dark: abilities.dark,
+        pair: (config.theme_dark.clone(), config.theme_light.clone()),
+        folder: config::themes_folder(),
     };
-    let theme = load(&name)?;
-    if let Some(text) = &config.filter {
+    if let Some(name) = &given.overrides.theme {
+        looks.find(name)?;
+    }
+    if let Some(text) = &given.overrides.filter {
         Filter::parse(text).map_err(|problem| {
             Error::usage(format!(
                 "the filter \"{text}\" is malformed at column {}: {problem}",
@@ -61,8 +69,8 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
     let contexts = if show.demo.is_some() { None } else { several(&options, show.all_contexts)? };
-    let mut note = None;
-    let servers = if let Some(contexts) = contexts {
+    let (mut note, mut alone) = (None, None);
+    let servers: Vec<Way> = if let Some(contexts) = contexts {
         // The screen comes at once: each of them is connected to behind it, and says there what is
         // in the way.
         let named = |context| {
@@ -84,46 +92,64 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
             connect(&options).await?
         };
         note.clone_from(&connection.note);
-        watch::check(&connection, config.namespace.as_deref()).await?;
+        alone = Some(connection.clone());
         vec![Way::Ready(Box::new(connection))]
     };
-    let openings = |way| Opening { way, namespace: config.namespace.clone() };
-    let openings: Vec<Opening> = servers.into_iter().map(openings).collect();
+    // Of several contexts each has what is said of it, and the screen what is said of none.
+    let context = match servers.as_slice() {
+        [Way::Ready(connection)] => connection.context.clone(),
+        _ => String::new(),
+    };
+    // What is wrong from now on is wrong with what was read above, so mistakes are told there.
+    let reload = Reload::new(given.clone(), &context);
+    let opening = |way| open(way, &config, &given.overrides);
+    let (settings_of, openings): (Vec<ServerSettings>, Vec<Opening>) =
+        servers.into_iter().map(opening).unzip();
+    let Configured { config, keymap, .. } = Configured::new(config, &context, &given.overrides);
+    if let Some(connection) = &alone {
+        watch::check(connection, config.namespace.as_deref()).await?;
+    }
 
     let settings = Settings {
-        servers: openings.iter().map(|opening| server_settings(&config, opening)).collect(),
-        theme: theme.name.clone(),
+        servers: settings_of,
+        theme: config.theme.clone(),
         ascii: config.ascii || abilities.ascii,
+        only_ascii: abilities.ascii,
+        keymap,
+        themes: with_auto(theme::names(looks.folder.as_deref())),
         time_zone: TimeZone::system(),
         seed: uuid::Uuid::new_v4().as_u128(),
         config,
     };
-    let look = Look { theme, find: Box::new(move |name| load(name).ok()) };
-    let (sender, mut messages) = mpsc::channel(QUEUE);
+    let (sender, messages) = mpsc::channel(QUEUE);
     if let Some((Size { width, height }, keys)) = show.snapshot {
+        let mut messages = messages;
+        let theme = looks.find(&settings.theme)?;
         let model = Model::new(settings, SystemClock.now(), (width, height));
-        let effects = Effects::start(openings, sender);
+        let effects = Effects::start(openings, sender).with_looks(looks);
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
-        let picture = (model, look, keys);
+        let picture = (model, theme, keys);
         return snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to).await;
     }
 
     let mut screen = Screen::take()?;
-    let size = screen
-        .terminal
-        .size()
-        .map_err(|cause| Error::usage("cannot read the terminal's size").because(cause))?;
-    let mut model = Model::new(settings, SystemClock.now(), (size.width, size.height));
+    let follows = settings.config.theme == AUTO && abilities.true_colour && !abilities.no_colour;
+    let answer =
+        if follows && abilities.answers { background::ask().await } else { Answer::default() };
+    looks.dark = answer.dark.or(looks.dark);
+    let theme = looks.find(&settings.theme)?;
+    let mut model = Model::new(settings, SystemClock.now(), size(&screen)?);
     if let Some(note) = note {
         model.fail(note);
     }
-    let mut effects = Effects::start(openings, sender);
+    let mut effects = Effects::start(openings, sender).with_looks(looks);
+    effects.look_at_files(reload);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
     let result = tokio::select! {
-        result = run(&mut screen.terminal, model, look, EventStream::new(), &mut messages, &mut effects, &SystemClock) => {
-            result.map(|_| EXIT_DONE)
+        result = sessions(&mut screen, model, theme, answer, messages, &mut effects) => {
+            result.map(|()| EXIT_DONE)
         }
         signal = ended => Ok(128 + signal),
     };
@@ -131,19 +157,72 @@ pub async fn explore(config: Config, mut options: ConnectOptions, show: Show) ->
     result
 }
 
-/// What is known of a server before anything is heard of it.
-fn server_settings(config: &Config, opening: &Opening) -> ServerSettings {
-    let (context, url) = match &opening.way {
+/// What is known of a server before anything is heard of it, and how it is reached.
+fn open(way: Way, config: &Config, overrides: &Overrides) -> (ServerSettings, Opening) {
+    let (context, url) = match &way {
         Way::Ready(connection) => (connection.context.clone(), connection.server.clone()),
         Way::Named(options) => (options.context.clone().unwrap_or_default(), String::new()),
     };
-    ServerSettings {
-        production: config.production_contexts.contains(&context),
+    let Configured { config, production, .. } =
+        Configured::new(config.clone(), &context, overrides);
+    let namespace = config.namespace.clone();
+    let settings = ServerSettings {
+        production,
         read_only: config.read_only,
-        namespace: opening.namespace.clone(),
+        namespace: namespace.clone(),
         context: clean(&context).into_owned(),
         url: clean(&url).into_owned(),
+        own: matches!(way, Way::Named(_)).then(|| Box::new(config)),
+    };
+    (settings, Opening { way, namespace })
+}
+
+/// Runs the explorer until it is left; in between the terminal may go to other programs.
+async fn sessions(
+    screen: &mut Screen,
+    mut model: Model,
+    mut theme: Theme,
+    answer: Answer,
+    mut messages: mpsc::Receiver<Msg>,
+    effects: &mut Effects,
+) -> Result<()> {
+    let typed = answer.typed.iter().map(|key| Ok(Event::Key(*key)));
+    let mut early = stream::iter(typed.collect::<Vec<io::Result<Event>>>());
+    let mut swallow = Swallow::new(&answer);
+    loop {
+        // Made anew each time: while another program has the terminal nobody else may read it.
+        let keys = EventStream::new().flat_map(|event| {
+            stream::iter(match event {
+                Ok(event) => swallow.take(event).into_iter().map(Ok).collect(),
+                Err(cause) => vec![Err(cause)],
+            })
+        });
+        let events = early.by_ref().chain(keys);
+        let clock = &SystemClock;
+        model = run(&mut screen.terminal, model, &mut theme, events, &mut messages, effects, clock)
+            .await?;
+        let Some(words) = model.outside.take() else { return Ok(()) };
+        screen.lend();
+        let ended = outside::run(&words, &mut model, &mut messages, effects, clock).await;
+        screen.retake()?;
+        if model.leaving {
+            return model.broken.take().map_or(Ok(()), |why| Err(Error::new(why)));
+        }
+        let (width, height) = size(screen)?;
+        let program = words.first().map_or("the program", String::as_str);
+        let told = Msg::Returned(outside::said(program, ended));
+        for msg in [Msg::Resize(width, height), told] {
+            for command in update(&mut model, msg) {
+                effects.start(command);
+            }
+        }
     }
+}
+
+fn size(screen: &Screen) -> Result<(u16, u16)> {
+    let size = screen.terminal.size();
+    let size = size.map_err(|cause| Error::usage("cannot read the terminal's size").because(cause));
+    size.map(|size| (size.width, size.height))
 }
 
 fn column(text: &str, at: usize) -> usize {

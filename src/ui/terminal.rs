@@ -13,11 +13,15 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 
+use super::background;
+use super::theme::Depth;
 use crate::error::{Error, Result};
 use crate::guard::is_guarded;
 
 /// Whether the terminal is ours now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether another program has the terminal now.
+static LENT: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while it is ours; dropping it gives it back.
 pub struct Screen {
@@ -69,6 +73,34 @@ fn hook(
     }
 }
 
+impl Screen {
+    /// Gives the terminal to another program until [`Screen::retake`].
+    pub fn lend(&mut self) {
+        LENT.store(true, Ordering::SeqCst);
+        give_back();
+    }
+
+    /// Takes the terminal over again; the next picture is a whole one.
+    ///
+    /// # Errors
+    /// The terminal refuses.
+    pub fn retake(&mut self) -> Result<()> {
+        let fail = |cause: io::Error| Error::new("cannot take over the terminal").because(cause);
+        enable_raw_mode().map_err(fail)?;
+        TAKEN.store(true, Ordering::SeqCst);
+        LENT.store(false, Ordering::SeqCst);
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).map_err(fail)?;
+        // A new one, and not a cleared one: to clear it, it would ask the terminal for its cursor.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout())).map_err(fail)?;
+        Ok(())
+    }
+}
+
+/// Whether another program has the terminal now: what its keys mean (ctrl-c) is meant for it.
+pub fn is_lent() -> bool {
+    LENT.load(Ordering::SeqCst)
+}
+
 /// Gives the terminal back, once; what cannot be written (a closed terminal) is let go.
 pub fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
@@ -87,6 +119,12 @@ pub struct Abilities {
     pub no_colour: bool,
     /// Only ASCII can be shown.
     pub ascii: bool,
+    /// How many colours there are.
+    pub depth: Depth,
+    /// What `COLORFGBG` says of the background.
+    pub dark: Option<bool>,
+    /// It can be expected to answer questions.
+    pub answers: bool,
 }
 
 impl Abilities {
@@ -96,8 +134,25 @@ impl Abilities {
         let locale =
             set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
         let locale = locale.to_lowercase();
+        let term = set("TERM").unwrap_or_default();
+        let true_colour = set("COLORTERM").is_some_and(|v| v == "truecolor" || v == "24bit");
+        // COLORTERM does not go over ssh, TERM does.
+        let rich = ["direct", "kitty", "alacritty", "foot", "ghostty", "wezterm"];
+        let few = ["linux", "dumb", "ansi", "cygwin"].contains(&term.as_str())
+            || term.starts_with("vt")
+            || term.ends_with("-16color");
+        let depth = if true_colour || rich.iter().any(|name| term.contains(name)) {
+            Depth::Rgb
+        } else if few {
+            Depth::Sixteen
+        } else {
+            Depth::Indexed
+        };
         Self {
-            true_colour: set("COLORTERM").is_some_and(|v| v == "truecolor" || v == "24bit"),
+            depth,
+            dark: set("COLORFGBG").and_then(|value| background::dark_by_variable(&value)),
+            answers: !term.is_empty() && !few,
+            true_colour,
             no_colour: set("NO_COLOR").is_some(),
             ascii: set("TERM").is_some_and(|t| t == "linux" || t == "dumb")
                 || locale == "c"
@@ -137,9 +192,34 @@ mod tests {
             ("LANG", "en_GB.UTF-8"),
             ("TERM", "xterm-256color"),
         ]);
-        assert_eq!(rich, Abilities { true_colour: true, no_colour: false, ascii: false });
+        let wanted = Abilities {
+            true_colour: true,
+            no_colour: false,
+            ascii: false,
+            depth: Depth::Rgb,
+            dark: None,
+            answers: true,
+        };
+        assert_eq!(rich, wanted);
+        for (term, depth, answers) in [
+            ("xterm-256color", Depth::Indexed, true),
+            ("tmux-256color", Depth::Indexed, true),
+            ("xterm-kitty", Depth::Rgb, true),
+            ("xterm-direct", Depth::Rgb, true),
+            ("linux", Depth::Sixteen, false),
+            ("vt220", Depth::Sixteen, false),
+            ("", Depth::Indexed, false),
+        ] {
+            let read = read(&[("TERM", term)]);
+            assert_eq!(
+                (read.depth, read.answers, read.true_colour),
+                (depth, answers, false),
+                "{term}"
+            );
+        }
+        assert_eq!(read(&[("COLORFGBG", "0;15")]).dark, Some(false));
         let plain = read(&[("NO_COLOR", "1"), ("LC_ALL", "C"), ("TERM", "xterm")]);
-        assert_eq!(plain, Abilities { true_colour: false, no_colour: true, ascii: true });
+        assert!(!plain.true_colour && plain.no_colour && plain.ascii);
         assert!(!read(&[("NO_COLOR", "")]).no_colour);
         assert!(read(&[("TERM", "linux"), ("LANG", "en_GB.UTF-8")]).ascii);
     }

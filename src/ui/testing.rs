@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use crate::model::key::ServerId;
 use super::actions::parse_key;
-use super::app::{Model, ServerSettings, Settings, update};
+use super::app::{Model, ServerSettings, Settings, update, with_auto};
+use super::keymap::Keymap;
 use super::msg::{Command, Msg};
 use super::snapshot::plain;
-use super::theme::Theme;
+use super::theme::{self, Theme};
 use super::view;
 use crate::config::Config;
 use crate::model::host::Host;
@@ -36,6 +37,9 @@ pub(crate) fn settings(config: Config) -> Settings {
         }],
         theme: "night".into(),
         ascii: false,
+        only_ascii: false,
+        keymap: Keymap::default(),
+        themes: with_auto(theme::names(None)),
         time_zone: TimeZone::UTC,
         seed: 7,
     }

@@ -77,6 +77,10 @@ impl<'a> Machine<'a> {
 
     /// Starts the agent; with a step it dies after it.
     fn agent(&self, stop_at: Option<&str>) -> Child {
+        // One that was killed may still be about to die, and has the folder until then.
+        if let Ok(lock) = std::fs::File::open(self.path("state/lock")) {
+            lock.lock().unwrap();
+        }
         let mut command = Command::new(BINARY);
         command
             .args(["--headless", "agent", "--host", self.name, "-n", &self.world.namespace])
@@ -150,6 +154,25 @@ async fn begin(name: &str) -> Option<(World, String)> {
     Some((World::begin(name).await?, ansible))
 }
 
+#[tokio::test]
+async fn a_second_agent_of_one_folder_does_not_work() {
+    let Some(world) = World::begin("folder").await else { return };
+    let machine = Machine::new(&world, "/nowhere/ansible-playbook", "h1").await;
+    let mut first = machine.agent(None);
+    // It makes its ledger when it has the folder.
+    wait_for("the first one", async || machine.path("state/runs").exists().then_some(())).await;
+    let mut again = Command::new(BINARY);
+    again.args(["--headless", "agent", "--host", "h1", "-n", &world.namespace, "--kubeconfig"]);
+    again.arg(&machine.kubeconfig).arg("--state-dir").arg(machine.path("state"));
+    again.env_clear().env("HOME", machine.dir.path()).stderr(std::process::Stdio::piped());
+    again.stdout(std::process::Stdio::null()).kill_on_drop(true);
+    let second = ended(again.spawn().unwrap()).await.with(3);
+    second.says(&["another agent works in the folder", "--state-dir"]);
+    assert!(first.try_wait().unwrap().is_none(), "the first one goes on");
+    first.kill().await.unwrap();
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_is_carried_out_once_and_told_in_full() {
     let Some((world, ansible)) = begin("agent").await else { return };
@@ -193,7 +216,8 @@ async fn a_run_is_carried_out_once_and_told_in_full() {
     // The heartbeat is there, under the agent's name.
     let leases: kube::api::Api<k8s_openapi::api::coordination::v1::Lease> =
         kube::api::Api::namespaced(world.client.clone(), &world.namespace);
-    let lease = leases.get("web-1").await.unwrap().spec.unwrap();
+    let lease = wait_for("the heartbeat", async || leases.get_opt("web-1").await.unwrap()).await;
+    let lease = lease.spec.unwrap();
     assert_eq!(lease.holder_identity, Some(format!("inv:host:{}:web-1", world.namespace)));
     drop(agent);
     world.end().await;

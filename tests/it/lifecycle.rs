@@ -2,6 +2,7 @@
 
 mod fleet;
 mod leader;
+mod once;
 
 use inv_tui::model::host::Host;
 use inv_tui::model::labels;

@@ -9,7 +9,7 @@ use inv_tui::model::condition;
 use inv_tui::model::host::{AnsibleStatus, RunState};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::process::{Child, Command};
 
 use crate::support::sshd::Sshd;
@@ -357,9 +357,13 @@ async fn what_a_lost_runner_had_begun_ends_as_unknown_and_stays_so() {
     // Events tell the story.
     let events: Api<k8s_openapi::api::events::v1::Event> =
         Api::namespaced(fleet.world.client.clone(), &fleet.world.namespace);
-    let all = events.list(&ListParams::default()).await.unwrap().items;
-    let reasons: Vec<Value> = all.iter().map(|event| json!(event.reason)).collect();
-    assert!(reasons.contains(&json!("RunStarted")) && reasons.contains(&json!("RunUnknown")));
+    // They are sent after what they tell of.
+    wait_for("the Events", async || {
+        let all = events.list(&ListParams::default()).await.unwrap().items;
+        let told = |reason: &str| all.iter().any(|event| event.reason.as_deref() == Some(reason));
+        (told("RunStarted") && told("RunUnknown")).then_some(())
+    })
+    .await;
     drop(again);
     end(fleet, second).await;
 }

@@ -214,7 +214,7 @@ fn wrong_set_up_is_named_before_the_screen_is_taken() {
         ),
         (
             vec!["--theme", "nope"],
-            vec!["no theme \"nope\"", "hint: name one of night, day, clear, terminal"],
+            vec!["no theme \"nope\"", "hint: name one of night, day, dusk, ocean"],
         ),
         (vec!["--config", &config], vec!["config.toml:1:13", "hint: "]),
         (

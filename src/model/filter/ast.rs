@@ -33,6 +33,8 @@ pub(super) enum Term {
     Label { key: String, test: LabelTest },
     /// `region:eu`: inside this field.
     Field { field: TextField, values: Vec<String> },
+    /// `source:aws`: one of the sources that know the host, by its whole name.
+    Source(Vec<String>),
     /// `state:run`: begins phase, health or service state.
     State(Vec<String>),
     /// `run:fail`: begins the state of the last Ansible run.
@@ -234,6 +236,7 @@ impl fmt::Display for Term {
                 let name = TextField::ALL.iter().find(|(_, known)| known == field);
                 write_field(f, name.map_or("", |(name, _)| name), values)
             }
+            Self::Source(names) => write_field(f, "source", names),
             Self::State(words) => write_field(f, "state", words),
             Self::Run(words) => write_field(f, "run", words),
             Self::Ip(IpTest::Net(net)) if net.prefix_len() == net.max_prefix_len() => {

@@ -57,6 +57,7 @@ pub const GRAMMAR_HELP: &[(&str, &str)] = &[
     ("disks>4  disks<4", "label that is a number"),
     ("region:eu", "part of a field: region cluster provider role team env zone name namespace server"),
     ("region:eu,us", "either part"),
+    ("source:aws", "hosts that this source knows, whoever's they are; source=aws is the label"),
     ("state:run", "beginning of phase, health or service state"),
     ("run:failed", "last Ansible run; run:none for hosts that never ran"),
     ("ip:10.2.0.0/16  ip:10.2.", "network, or beginning of the address"),

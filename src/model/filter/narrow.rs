@@ -42,6 +42,7 @@ fn term_implies(new: &Term, old: &Term, is_key: &dyn Fn(&str) -> bool) -> bool {
             Term::Field { field: new_field, values: new },
             Term::Field { field: old_field, values: old },
         ) => new_field == old_field && within(new, old, |value, part| value.contains(part)),
+        (Term::Source(new), Term::Source(old)) => within(new, old, |value, name| value == name),
         (Term::State(new), Term::State(old)) | (Term::Run(new), Term::Run(old)) => {
             within(new, old, |value, part| value.starts_with(part))
         }

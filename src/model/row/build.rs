@@ -12,7 +12,7 @@ use crate::model::intern::{Interner, Symbol};
 use crate::model::record::{HostRecord, StatusRecord};
 use crate::model::{labels, text};
 
-use super::{Built, Health, HostRow, MAX_DISPLAY, Part, RowHold, RowRun, Seconds, Texts};
+use super::{Built, Health, HostRow, KNOWN_BY, MAX_DISPLAY, Part, RowHold, RowRun, Seconds, Texts};
 
 /// Most characters of a name, an address, an id or a message that are kept. The API allows none
 /// that is longer; another server might.
@@ -85,8 +85,13 @@ impl HostRow {
             .filter(|(key, text)| !text.is_empty() && label(key) != Some(text))
             .collect();
         let own = labels.into_iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
+        let sources = status.sources.keys().map(String::as_str);
+        let guests = sources
+            .filter(|name| label(labels::SOURCE) != Some(*name))
+            .map(|name| (KNOWN_BY, name));
         let pairs = own
             .chain(unmirrored)
+            .chain(guests)
             .map(|(key, value)| {
                 (interner.acquire_key(key).symbol(), interner.acquire(value).symbol())
             })

@@ -30,6 +30,8 @@ pub const RUNNERS: &str = "inv:runners";
 pub const DECOMMISSIONERS: &str = "inv:decommissioners";
 /// The monitor: targets for Prometheus, silences in Alertmanager.
 pub const MONITORS: &str = "inv:monitors";
+/// Who renders files of other programs.
+pub const RENDERERS: &str = "inv:renderers";
 /// Agents, one on each host. The user name says which: `inv:host:NAMESPACE:NAME`.
 pub const HOSTS: &str = "inv:hosts";
 /// Machines that have no certificate yet and may ask for one.
@@ -143,6 +145,7 @@ static RULES: &[Rule] = &[
     rule(&[MONITORS],     &["get"],              &[""],                       &["namespaces"],                  Which::Any),
     rule(&[MONITORS],     &["get"],              &[LEASES],                   &["leases"],                      Which::Any),
     rule(&[MONITORS],     LEAD,                  &[LEASES],                   &["leases"],                      Which::Named(LEADERS)),
+    rule(&[RENDERERS],    READ,                  &[INVENTORY],                &["hosts"],                       Which::Any),
 
     rule(&[HOSTS],        READ,                  &[INVENTORY],                &["hosts"],                       Which::Any),
     rule(&[HOSTS],        &["patch"],            &[INVENTORY],                &["hosts/status"],                Which::OwnName),

@@ -15,6 +15,7 @@ use super::hooks::{self, Done};
 use super::state::{Maintenance, State, Upgrade, Way};
 use super::system;
 use crate::error::{Error, Result, chain};
+use crate::guard::{Panicked, guarded_future};
 use crate::model::condition::{CONVERGED, DRAINED, OS_UP_TO_DATE, condition, find};
 use crate::model::host::{AnsibleStatus, Hold, HoldMode, Host, OsStatus};
 use crate::model::row::CLOCK_SLACK;
@@ -23,6 +24,7 @@ use crate::store::event::{Events, Kind, about};
 use crate::tasks::execute::ledger::Ledger;
 use crate::tasks::execute::tale::{RUN, converged, tale};
 use crate::tasks::execute::{Driver, Next, Reach};
+use crate::tasks::folder::Folder;
 
 /// Between two looks while a run goes on, and so between two reports of its progress.
 const BUSY: Duration = Duration::from_secs(2);
@@ -75,6 +77,8 @@ pub(super) struct Agent {
     /// No report before then, and how often in a row it failed.
     later: Option<(Timestamp, u32)>,
     ready: watch::Sender<std::result::Result<(), String>>,
+    /// Ours as long as we live: two agents with one ledger would run things twice.
+    _folder: Folder,
 }
 
 /// What has to be told to somebody beside the status.
@@ -93,8 +97,9 @@ impl Agent {
         namespace: &str,
         name: &str,
     ) -> Result<Self> {
-        let ledger = Ledger::open(&folder.join("runs"))?;
-        let state = State::new(folder);
+        let folder = Folder::take(folder, "agent")?;
+        let ledger = Ledger::open(&folder.path.join("runs"))?;
+        let state = State::new(&folder.path);
         let host = state.host(namespace, name);
         let driver = config
             .ansible
@@ -115,6 +120,7 @@ impl Agent {
             sent: Value::Null,
             later: None,
             ready: watch::channel(waiting).0,
+            _folder: folder,
         })
     }
 
@@ -503,7 +509,13 @@ impl Agent {
         self.running = Some(task);
         let (folder, limit, news) = (self.hooks.folder.clone(), self.hooks.timeout, news.clone());
         tokio::spawn(async move {
-            let done = hooks::call(folder.as_deref(), name, input, limit).await;
+            let call = hooks::call(folder.as_deref(), name, input, limit);
+            let done = guarded_future(call).await.unwrap_or_else(|Panicked| Done {
+                fine: false,
+                begun: true,
+                message: "the hook broke off; this is a fault of inv-tui".to_owned(),
+                reboot_required: None,
+            });
             let _ = news.send(News::Hook(task, done)).await;
         });
     }

@@ -14,16 +14,19 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::config::Config;
 use super::metrics::Metrics;
 use super::work::{Left, Work};
 use crate::error::{Error, Result, chain};
+use crate::guard::{Panicked, guarded_future};
 use crate::model::diff::StoredHost;
 use crate::model::labels::FINALIZER;
-use crate::store::client::{DECOMMISSION, explain, watch_failure};
+use crate::store::client::{DECOMMISSION, explain_watch};
 use crate::store::event::Events;
 use crate::tasks::jobs::Jobs;
+use crate::tasks::pass::Reading;
 
 /// Finalizers that are put on at a time.
 const MARKS: usize = 16;
@@ -74,12 +77,19 @@ struct Loop<'a> {
     waiting: BTreeMap<String, bool>,
     read: bool,
     failed: usize,
+    /// Of a single pass: what it has heard.
+    reading: Option<Reading>,
+    /// Why it cannot go on.
+    hindrance: Option<Error>,
 }
 
 impl Control {
-    /// Works until `stop` becomes true, or with `once` until nothing can be done any more. May be
-    /// dropped at any time.
-    pub(super) async fn run(&self, stop: watch::Receiver<bool>) -> Undone {
+    /// Works until `stop` becomes true, or with `once` until nothing can be done any more; then it lists
+    /// and does not watch. May be dropped at any time.
+    ///
+    /// # Errors
+    /// With `once`: the hosts could not be read.
+    pub(super) async fn run(&self, stop: watch::Receiver<bool>) -> Result<Undone> {
         let Self { client, namespace, config, metrics, instance, .. } = self;
         let events = Events::new(client.clone(), DECOMMISSION, instance);
         let (config, metrics) = (Arc::clone(config), metrics.clone());
@@ -95,23 +105,31 @@ impl Control {
             waiting: BTreeMap::new(),
             read: false,
             failed: 0,
+            reading: self.once.then(Reading::begin),
+            hindrance: None,
         };
         Box::pin(this.run(stop)).await
     }
 }
 
 impl Loop<'_> {
-    async fn run(mut self, mut stop: watch::Receiver<bool>) -> Undone {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<Undone> {
         let api: Api<StoredHost> =
             Api::namespaced(self.control.client.clone(), &self.control.namespace);
         let config = watcher::Config::default().page_size(500);
         let mut hosts = watcher(api, config).default_backoff().boxed();
-        while !(self.control.once && self.is_settled()) {
+        let once = self.control.once;
+        while !(once && self.is_settled()) && self.hindrance.is_none() {
             let wait = self.wait();
+            let silent = self.reading.as_ref().filter(|_| !self.read).map(Reading::until);
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(done) = self.running.next(), if !self.running.is_empty() => self.done(done),
-                Some(event) = hosts.next() => self.hear(event),
+                // A single pass is over with them when they are listed.
+                Some(event) = hosts.next(), if !(once && self.read) => self.hear(event),
+                () = tokio::time::sleep_until(silent.unwrap_or_else(Instant::now)), if silent.is_some() => {
+                    self.hindrance = self.reading.take().map(Reading::over);
+                }
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => self.due(),
             }
             let waits = self.waiting.values().filter(|retry| !**retry).count();
@@ -119,7 +137,10 @@ impl Loop<'_> {
         }
         let rest = async { while self.running.next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN, rest).await;
-        Undone { failed: self.failed, waiting: self.waiting.into_keys().collect() }
+        match self.hindrance {
+            None => Ok(Undone { failed: self.failed, waiting: self.waiting.into_keys().collect() }),
+            Some(problem) => Err(problem),
+        }
     }
 
     fn is_settled(&self) -> bool {
@@ -142,8 +163,8 @@ impl Loop<'_> {
             let work = Arc::clone(&self.work);
             self.running.push(
                 async move {
-                    let done = work.mark(&name).await;
-                    Done::Marked(name, failures, done)
+                    let done = guarded_future(work.mark(&name)).await;
+                    Done::Marked(name, failures, done.unwrap_or_else(fault))
                 }
                 .boxed(),
             );
@@ -155,8 +176,8 @@ impl Loop<'_> {
             let work = Arc::clone(&self.work);
             self.running.push(
                 async move {
-                    let left = work.attend(&name).await;
-                    Done::Attended(name, failures, left)
+                    let left = guarded_future(work.attend(&name)).await;
+                    Done::Attended(name, failures, left.unwrap_or_else(fault))
                 }
                 .boxed(),
             );
@@ -164,6 +185,9 @@ impl Loop<'_> {
     }
 
     fn hear(&mut self, event: watcher::Result<Event<StoredHost>>) {
+        if let Some(reading) = self.reading.as_mut().filter(|_| event.is_ok()) {
+            reading.heard();
+        }
         match event {
             Ok(Event::Init) => {}
             Ok(Event::InitDone) => {
@@ -188,9 +212,14 @@ impl Loop<'_> {
             Ok(Event::Delete(host)) => self.forget(&host.name_any()),
             Err(problem) => {
                 // Too old: it is listed again.
-                let Some(cause) = watch_failure(problem) else { return };
-                let error = explain("cannot watch hosts", "watch hosts", cause);
-                tracing::warn!(error = chain(&error), hint = error.next_step(), "the watch failed");
+                let Some((error, stays)) = explain_watch("hosts", problem) else { return };
+                match &mut self.reading {
+                    Some(reading) => self.hindrance = reading.failed(error, stays).err(),
+                    None => {
+                        let hint = error.next_step();
+                        tracing::warn!(error = chain(&error), hint, "the watch failed");
+                    }
+                }
             }
         }
     }
@@ -252,4 +281,9 @@ impl Loop<'_> {
         let hint = problem.next_step();
         tracing::warn!(host = name, error = chain(problem), hint, "host failed");
     }
+}
+
+/// Work on one host broke off by a fault of ours.
+fn fault<T>(_said_by_the_hook: Panicked) -> Result<T> {
+    Err(Error::new("it broke off; this is a fault of inv-tui"))
 }

@@ -3,17 +3,30 @@
 use std::path::Path;
 
 use super::Findings;
+use crate::config::check::Wrong;
 use crate::config::{self, Config};
 use crate::journal::Journal;
-use crate::ui::theme::Theme;
+use crate::ui::configured;
 
 /// The configuration; the default one where it cannot be used.
 pub(super) fn config(file: Option<&Path>, findings: &mut Findings) -> Config {
     const AREA: &str = "config";
-    let read = match config::load(file) {
+    let themes = config::themes_folder();
+    let read = match config::read(file) {
         Ok(read) => read,
         Err(problem) => {
             findings.failed(AREA, super::Weight::Problem, &problem);
+            return Config::default();
+        }
+    };
+    let parsed = match configured::parse(&read, themes.as_deref()) {
+        Ok(parsed) => parsed,
+        Err(wrong) => {
+            let path = read.path.unwrap_or_default();
+            for Wrong { line, column, what, hint } in wrong {
+                let place = format!("{}:{line}:{column}", path.display());
+                findings.problem(AREA, format!("\"{place}\": {what}"), hint);
+            }
             return Config::default();
         }
     };
@@ -28,12 +41,7 @@ pub(super) fn config(file: Option<&Path>, findings: &mut Findings) -> Config {
         }
         None => findings.note(AREA, "there is no home folder: everything by default"),
     }
-    if let Some(name) = &read.theme
-        && let Err(problem) = Theme::load(name, config::themes_folder().as_deref())
-    {
-        findings.failed(AREA, super::Weight::Warning, &problem);
-    }
-    read
+    parsed
 }
 
 /// What the explorer can draw with.

@@ -69,6 +69,7 @@ pub(super) struct Metrics {
     writes: Family<Outcome, Counter>,
     skipped: Family<Source, Counter>,
     leads: Family<Source, Gauge<i64, AtomicI64>>,
+    broken_off: Counter,
 }
 
 impl Metrics {
@@ -90,6 +91,7 @@ impl Metrics {
             writes: Family::default(),
             skipped: Family::default(),
             leads: Family::default(),
+            broken_off: Counter::default(),
         };
         let mut root = Registry::with_prefix("inv_tui_fetch");
         let r = &mut root;
@@ -143,7 +145,13 @@ impl Metrics {
         r.register("writes", "Writes sent to the API server, by outcome", this.writes.clone());
         r.register("writes_skipped", "Hosts that stood as they should", this.skipped.clone());
         r.register("leads", "1 while this one of several works on the source", this.leads.clone());
+        let help = "Times that work broke off by a fault of inv-tui, and was begun again";
+        r.register("broken_off", help, this.broken_off.clone());
         (this, root)
+    }
+
+    pub(super) fn broke_off(&self) {
+        self.broken_off.inc();
     }
 
     /// The metrics of this source.
@@ -224,9 +232,10 @@ impl Metrics {
     /// A pass is done.
     pub(super) fn pass(&self, duration: Duration, done: bool, now: Timestamp) {
         let outcome = if done { "done" } else { "partly" };
-        self.passes.get_or_create(&self.outcome(outcome)).inc();
         self.pass_seconds.get_or_create(&self.source()).observe(duration.as_secs_f64());
         self.last_pass.get_or_create(&self.source()).set(seconds(now));
+        // The last one: whoever waits for a pass finds the rest as it says.
+        self.passes.get_or_create(&self.outcome(outcome)).inc();
     }
 }
 

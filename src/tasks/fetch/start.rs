@@ -28,6 +28,7 @@ use crate::store::client::{ConnectOptions, Connection, DEADLINE, FETCH, connect,
 use crate::store::hosts::{Fleet, Hosts, Selection, Sync};
 use crate::store::lease::Leadership;
 use crate::store::send::Sender;
+use crate::tasks::tended::tended;
 use crate::tasks::{http, reach};
 
 /// How long a single pass waits for the first list of the hosts that are known already.
@@ -93,11 +94,16 @@ pub(super) async fn contexts(
             _ => Ok(()),
         }
     };
+    let until = stop.clone();
     if !reach::until_reachable(!options.once, stop, checks).await? {
         return Ok(None);
     }
     let client = connection.client.clone();
-    background.0.push(tokio::spawn(async move { fleet.follow(client).await }));
+    let counted = metrics.clone();
+    background.0.push(tokio::spawn(async move {
+        let follow = || fleet.follow(client.clone());
+        tended("the watch on hosts", until, || counted.broke_off(), follow).await;
+    }));
     Ok(Some((contexts, background)))
 }
 

@@ -1,11 +1,14 @@
-//! `get --watch`: the hosts as they are, then every change of them.
+//! `get --watch`: the hosts as they are, then every change of them, also those that time alone makes: a
+//! host grows older than the filter says, a hold ends.
 
 use std::collections::HashMap;
 use std::io::Write;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as follow};
@@ -15,11 +18,16 @@ use super::print::{cells, csv_line, csv_titles, table_line, titles, widths, yaml
 use super::{Chosen, Form, GetArgs, Query, say, unwritten};
 use crate::error::{EXIT_DONE, Error, Result, chain};
 use crate::model::host::Host;
-use crate::store::client::{Connection, explain};
+use crate::store::client::{Connection, DEADLINE, call, explain};
+use crate::tasks::jobs::Jobs;
 use crate::tasks::signals::signals;
 
 /// Hosts of a page where the server cannot stream a list.
 const PAGE: u32 = 500;
+/// Hosts that are looked at again in one go, when their time has come.
+const TURNS: usize = 64;
+/// Longest time between two looks at the clock, which may be set.
+const IDLE: Duration = Duration::from_mins(1);
 
 /// A host that has been printed.
 struct Shown {
@@ -34,6 +42,8 @@ struct Watch<'a, W: Write> {
     query: &'a mut Query,
     out: &'a mut W,
     shown: HashMap<String, Shown>,
+    /// Hosts by the time at which what is chosen may change by itself.
+    turns: Jobs,
     listing: u32,
     /// Lines of the first list, which are printed together.
     first: Option<Vec<Vec<String>>>,
@@ -56,22 +66,43 @@ pub(super) async fn run(
     let kind = ApiResource::erase::<Host>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(connection.client.clone(), namespace, &kind);
     let config = watcher::Config::default().page_size(PAGE);
-    let mut events = pin!(follow(api, config).default_backoff());
+    let mut events = pin!(follow(api.clone(), config).default_backoff());
     let mut stop = signals("stopping")?;
     let mut watch = Watch {
         args,
         query,
         out,
         shown: HashMap::new(),
+        turns: Jobs::default(),
         listing: 0,
         first: Some(Vec::new()),
         widths: Vec::new(),
     };
     let mut trouble = false;
     loop {
+        let wait = watch.wait();
         let event = tokio::select! {
             event = events.next() => event,
             _ = stop.changed() => break,
+            () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {
+                let now = Timestamp::now();
+                for (name, failures) in watch.turns.take(now, TURNS) {
+                    // It is read anew: nothing of a host is kept that is not shown.
+                    let read = call("cannot read a host", "get hosts", DEADLINE, api.get_opt(&name));
+                    let read = tokio::select! {
+                        read = read => read,
+                        _ = stop.changed() => return Ok(EXIT_DONE),
+                    };
+                    watch.query.now = Timestamp::now();
+                    match read {
+                        Ok(Some(object)) => watch.turned(&object)?,
+                        // The watch will say so too.
+                        Ok(None) => {}
+                        Err(_) => watch.turns.again(name, failures, now),
+                    }
+                }
+                continue;
+            }
         };
         match event {
             None => break,
@@ -107,6 +138,7 @@ impl<W: Write> Watch<'_, W> {
             Event::InitApply(object) | Event::Apply(object) => self.apply(&object)?,
             Event::Delete(object) => {
                 let uid = object.metadata.uid.clone().unwrap_or_default();
+                self.turns.set(object.name_any(), None, 0);
                 if let Some(shown) = self.shown.remove(&uid) {
                     self.print("DELETED", &shown.host)?;
                 }
@@ -126,19 +158,45 @@ impl<W: Write> Watch<'_, W> {
         if self.first.is_none() { self.out.flush().map_err(unwritten) } else { Ok(()) }
     }
 
+    /// How long until something may change by itself.
+    fn wait(&self) -> Option<Duration> {
+        let wait = self.turns.next()?.duration_since(Timestamp::now());
+        Some(Duration::try_from(wait).unwrap_or_default().min(IDLE))
+    }
+
     fn apply(&mut self, object: &DynamicObject) -> Result<()> {
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
+        let version = object.metadata.resource_version.as_deref().unwrap_or_default();
+        let listing = self.listing;
+        let number = |version: &str| version.parse::<u64>().ok();
+        if let Some(shown) = self.shown.get_mut(uid) {
+            shown.listing = listing;
+            // One that was read because its time had come may be ahead of the watch.
+            if shown.version == version || number(version) < number(&shown.version) {
+                return Ok(());
+            }
+        }
+        self.look(object)
+    }
+
+    /// Time has come to look at a host again, though it may be as it was.
+    fn turned(&mut self, object: &DynamicObject) -> Result<()> {
+        self.look(object)?;
+        self.out.flush().map_err(unwritten)
+    }
+
+    /// Judges a host and prints what is new of it.
+    fn look(&mut self, object: &DynamicObject) -> Result<()> {
         let uid = object.metadata.uid.clone().unwrap_or_default();
         let version = object.metadata.resource_version.clone().unwrap_or_default();
         let listing = self.listing;
-        if let Some(shown) = self.shown.get_mut(&uid)
-            && shown.version == version
-        {
-            shown.listing = listing;
-            return Ok(());
-        }
         let text = serde_json::to_vec(object)
             .map_err(|cause| Error::new("cannot read a host").because(cause))?;
-        match self.query.take(&text)? {
+        let (chosen, next) = self.query.judge(&text)?;
+        self.turns.set(object.name_any(), next, 0);
+        match chosen {
+            // Nothing of it is new.
+            Some(_) if self.shown.get(&uid).is_some_and(|shown| shown.version == version) => {}
             Some(host) => {
                 let word = if self.shown.contains_key(&uid) { "MODIFIED" } else { "ADDED" };
                 self.print(word, &host)?;

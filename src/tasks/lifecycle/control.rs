@@ -28,14 +28,16 @@ use super::place::{self, Places, Written};
 use super::requests::{Requests, SIGNER};
 use super::table::{Place, Table, version};
 use crate::error::{Error, Result, chain};
+use crate::guard::{Panicked, guarded, guarded_future};
 use crate::model::DEFAULT_NAMESPACE;
 use crate::model::cluster::Cluster;
 use crate::model::diff::StoredHost;
 use crate::model::lifecycle::{self, rollup};
 use crate::model::region::Region;
-use crate::store::client::{LIFECYCLE, explain, watch_failure};
+use crate::store::client::{LIFECYCLE, explain_watch};
 use crate::store::event::Events;
 use crate::tasks::jobs::Jobs;
+use crate::tasks::pass::Reading;
 
 /// Hosts that are worked on at a time. While there are so many, no further host is read.
 const AT_ONCE: usize = 32;
@@ -61,8 +63,6 @@ pub struct Control {
     pub metrics: Metrics,
     /// Which one of several it is, for Events.
     pub instance: String,
-    /// End when everything is settled.
-    pub once: bool,
 }
 
 /// What ended a piece of work.
@@ -106,12 +106,22 @@ struct Read {
 }
 
 impl Control {
-    /// Works until `stop` becomes true, or with `once` until everything is settled. Gives how many
-    /// objects could not be settled; a service tries them again and never gives up. May be dropped
-    /// at any time.
-    pub async fn run(&self, stop: watch::Receiver<bool>) -> usize {
+    /// Works until `stop` becomes true. What could not be settled is tried again, for ever. May be
+    /// dropped at any time.
+    pub async fn run(&self, stop: watch::Receiver<bool>) {
         // Large, and moved about if it lay in the caller's future.
-        Box::pin(Loop::new(self).run(stop)).await
+        if let Err(problem) = Box::pin(Loop::new(self, None).run(stop)).await {
+            tracing::error!(error = chain(&problem), "ended");
+        }
+    }
+
+    /// Settles everything once, or works until `stop` becomes true. Gives how many objects could not be
+    /// settled. It lists and does not watch. May be dropped at any time.
+    ///
+    /// # Errors
+    /// What is needed could not be read.
+    pub async fn once(&self, stop: watch::Receiver<bool>) -> Result<usize> {
+        Box::pin(Loop::new(self, Some(Reading::begin())).run(stop)).await
     }
 
     fn streams(&self) -> Streams {
@@ -167,10 +177,14 @@ struct Loop<'a> {
     /// Warnings that are on their way.
     telling: usize,
     failed: usize,
+    /// Of a single pass: what it has heard.
+    once: Option<Reading>,
+    /// Why it cannot go on.
+    hindrance: Option<Error>,
 }
 
 impl<'a> Loop<'a> {
-    fn new(control: &'a Control) -> Self {
+    fn new(control: &'a Control, once: Option<Reading>) -> Self {
         let Control { client, namespace, metrics, instance, .. } = control;
         let events = Events::new(client.clone(), LIFECYCLE, instance);
         let hosts = Hosts::new(client.clone(), namespace, events.clone(), metrics.clone());
@@ -186,7 +200,7 @@ impl<'a> Loop<'a> {
             listed: Listed::default(),
             choose: false,
             table: Table::default(),
-            beats: Beats::new(if control.once { Timestamp::MIN } else { now() }),
+            beats: Beats::new(if once.is_some() { Timestamp::MIN } else { now() }),
             requests: Requests::default(),
             clusters: BTreeMap::new(),
             regions: BTreeMap::new(),
@@ -200,37 +214,52 @@ impl<'a> Loop<'a> {
             broken: None,
             telling: 0,
             failed: 0,
+            once,
+            hindrance: None,
         }
     }
 
-    async fn run(mut self, mut stop: watch::Receiver<bool>) -> usize {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<usize> {
         let mut tick = tokio::time::interval(FLUSH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            if self.control.once && self.is_settled() {
+            let once = self.once.is_some();
+            if once && self.is_settled() || self.hindrance.is_some() {
                 break;
             }
             let room = self.room() > 0;
-            let Read { leases, requests, clusters, regions, .. } = self.read;
+            let Read { leases, requests, clusters, regions, hosts } = self.read;
             // A host is judged by its Lease, and counted by its cluster's choice.
             let hosts_may = room && leases && requests && clusters && regions;
+            let silent = self.once.as_ref().filter(|_| !hosts).map(Reading::until);
             let wait = self.wait().filter(|_| room);
             let streams = &mut self.streams;
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(done) = self.work.next(), if !self.work.is_empty() => self.done(done),
-                Some(event) = streams.leases.next() => self.lease(event),
-                Some(event) = streams.requests.next() => self.request(event),
-                Some(event) = streams.clusters.next() => self.cluster(event),
-                Some(event) = streams.regions.next() => self.region(event),
-                Some(event) = streams.hosts.next(), if hosts_may => self.host(event),
+                // A single pass is over with each of them when it is listed.
+                Some(event) = streams.leases.next(), if !(once && leases) => self.lease(event),
+                Some(event) = streams.requests.next(), if !(once && requests) => self.request(event),
+                Some(event) = streams.clusters.next(), if !(once && clusters) => self.cluster(event),
+                Some(event) = streams.regions.next(), if !(once && regions) => self.region(event),
+                Some(event) = streams.hosts.next(), if hosts_may && !(once && hosts) => self.host(event),
+                () = tokio::time::sleep_until(silent.unwrap_or_else(Instant::now)), if silent.is_some() => {
+                    self.hindrance = self.once.take().map(Reading::over);
+                }
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => self.due(),
                 _ = tick.tick() => self.flush(),
             }
         }
         let rest = async { while self.work.next().await.is_some() {} };
         let _ = tokio::time::timeout(DRAIN, rest).await;
-        self.failed
+        self.hindrance.map_or(Ok(self.failed), Err)
+    }
+
+    /// Something was read or done.
+    fn heard(&mut self) {
+        if let Some(reading) = &mut self.once {
+            reading.heard();
+        }
     }
 
     /// How much more may be begun.
@@ -275,6 +304,9 @@ impl<'a> Loop<'a> {
     }
 
     fn lease(&mut self, event: watcher::Result<Event<Lease>>) {
+        if event.is_ok() {
+            self.heard();
+        }
         let namespace = &self.control.namespace;
         let answered = !matches!(event, Err(_) | Ok(Event::Init));
         if answered
@@ -316,6 +348,9 @@ impl<'a> Loop<'a> {
     }
 
     fn request(&mut self, event: watcher::Result<Event<CertificateSigningRequest>>) {
+        if event.is_ok() {
+            self.heard();
+        }
         match event {
             Ok(Event::Init) => self.requests.begin(),
             Ok(Event::Apply(request) | Event::InitApply(request)) => {
@@ -335,6 +370,9 @@ impl<'a> Loop<'a> {
     }
 
     fn cluster(&mut self, event: watcher::Result<Event<DeserializeGuard<Cluster>>>) {
+        if event.is_ok() {
+            self.heard();
+        }
         match event {
             Ok(Event::Init) => self.listed.clusters.clear(),
             Ok(Event::Apply(cluster) | Event::InitApply(cluster)) => {
@@ -405,6 +443,9 @@ impl<'a> Loop<'a> {
     }
 
     fn region(&mut self, event: watcher::Result<Event<DeserializeGuard<Region>>>) {
+        if event.is_ok() {
+            self.heard();
+        }
         match event {
             Ok(Event::Init) => self.listed.regions.clear(),
             Ok(Event::Apply(region) | Event::InitApply(region)) => {
@@ -446,6 +487,9 @@ impl<'a> Loop<'a> {
     }
 
     fn host(&mut self, event: watcher::Result<Event<StoredHost>>) {
+        if event.is_ok() {
+            self.heard();
+        }
         match event {
             Ok(Event::Init) => self.table.begin(),
             Ok(Event::Apply(host) | Event::InitApply(host)) => {
@@ -477,10 +521,20 @@ impl<'a> Loop<'a> {
         }
     }
 
-    /// A watch broke off: whether the server will not have it.
-    fn refused(&self, resource: &'static str, problem: watcher::Error) -> bool {
+    /// A watch broke off; it tries again by itself. Whether the server says that we may not read this
+    /// at all: then there is nothing to wait for, and a single pass ends.
+    fn refused(&mut self, resource: &'static str, problem: watcher::Error) -> bool {
         self.control.metrics.watch_failed(resource);
-        refused(resource, problem)
+        let refused = is_refusal(&problem);
+        let Some((error, stays)) = explain_watch(resource, problem) else { return false };
+        let Some(reading) = &mut self.once else {
+            tracing::warn!(error = chain(&error), hint = error.next_step(), "the watch failed");
+            return refused;
+        };
+        if let Err(error) = reading.failed(error, stays) {
+            self.hindrance = Some(error);
+        }
+        false
     }
 
     fn forget(&mut self, host: &str) {
@@ -507,9 +561,13 @@ impl<'a> Loop<'a> {
             return;
         }
         let facts = Facts { agent: self.beats.agent(name), decisions: self.requests.of(name) };
+        // A fault in this is met again beside the loop, and told there.
         if let From::Stored(stored) = &from
-            && let Ok(host) = host::read(stored)
-            && host::next(stored, &host, &facts, now()) == Next::Nothing
+            && let Ok(Some(host)) = guarded(|| {
+                let host = host::read(stored).ok()?;
+                let nothing = host::next(stored, &host, &facts, now()) == Next::Nothing;
+                nothing.then_some(host)
+            })
         {
             self.control.metrics.skipped();
             self.settled(&host);
@@ -518,7 +576,8 @@ impl<'a> Loop<'a> {
         self.busy.insert(name.to_owned(), Busy { failures, again: None });
         let (hosts, name) = (Arc::clone(&self.hosts), name.to_owned());
         let work = async move {
-            let done = hosts.settle(&name, from, facts).await;
+            let done = guarded_future(hosts.settle(&name, from, facts)).await;
+            let done = done.unwrap_or_else(|Panicked| Err(fault("settling it")));
             Done::Host(name, done)
         };
         self.work.push(work.boxed());
@@ -543,7 +602,7 @@ impl<'a> Loop<'a> {
             self.telling += 1;
             self.work.push(
                 async move {
-                    hosts.warn(&host, &holder, until).await;
+                    let _said_by_the_hook = guarded_future(hosts.warn(&host, &holder, until)).await;
                     Done::Told
                 }
                 .boxed(),
@@ -552,6 +611,7 @@ impl<'a> Loop<'a> {
     }
 
     fn done(&mut self, done: Done) {
+        self.heard();
         match done {
             Done::Told => self.telling = self.telling.saturating_sub(1),
             Done::Host(name, result) => self.host_done(&name, result),
@@ -592,7 +652,7 @@ impl<'a> Loop<'a> {
             "host failed"
         );
         self.failed += 1;
-        if !self.control.once {
+        if self.once.is_none() {
             self.jobs.again(name.to_owned(), failures, Timestamp::now());
         }
     }
@@ -616,7 +676,7 @@ impl<'a> Loop<'a> {
                     "not counted"
                 );
                 self.failed += 1;
-                if !self.control.once {
+                if self.once.is_none() {
                     self.table.touch(place);
                 }
             }
@@ -668,7 +728,11 @@ impl<'a> Loop<'a> {
         let (places, cluster) = (Arc::clone(&self.places), cluster.clone());
         let place = Place::Cluster(Arc::clone(name));
         self.writing.insert(place.clone());
-        let work = async move { Done::Place(place, places.cluster(&cluster, plan).await) };
+        let work = async move {
+            let done = guarded_future(places.cluster(&cluster, plan)).await;
+            let done = done.unwrap_or_else(|Panicked| Err(fault("counting it")));
+            Done::Place(place, done)
+        };
         self.work.push(work.boxed());
     }
 
@@ -684,21 +748,28 @@ impl<'a> Loop<'a> {
         let Some(patch) = rollup::status_patch(old, &status, version) else { return };
         let (places, name) = (Arc::clone(&self.places), name.to_string());
         self.writing.insert(place.clone());
-        let work = async move { Done::Place(place, places.region(&name, patch).await) };
+        let work = async move {
+            let done = guarded_future(places.region(&name, patch)).await;
+            let done = done.unwrap_or_else(|Panicked| Err(fault("counting it")));
+            Done::Place(place, done)
+        };
         self.work.push(work.boxed());
     }
 }
 
-/// Logs a failure of a watch, which tries again by itself. Whether the server says that we may not
-/// read this at all: then there is nothing to wait for.
-fn refused(resource: &str, problem: watcher::Error) -> bool {
-    let Some(cause) = watch_failure(problem) else { return false };
-    let what = format!("cannot watch {resource}");
-    let needs = format!("watch {resource}");
-    let refused = matches!(&cause, kube::Error::Api(status) if status.is_forbidden());
-    let error = explain(what, &needs, cause);
-    tracing::warn!(error = chain(&error), hint = error.next_step(), "the watch failed");
-    refused
+/// Work on one object broke off by a fault of ours.
+fn fault(what: &str) -> Error {
+    Error::new(format!("{what} broke off; this is a fault of inv-tui"))
+}
+
+fn is_refusal(problem: &watcher::Error) -> bool {
+    match problem {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status.is_forbidden(),
+        _ => false,
+    }
 }
 
 /// Whether the first is an older state of the same object.
@@ -722,7 +793,6 @@ mod tests {
             namespace: "ns".to_owned(),
             metrics: Metrics::new().0,
             instance: "test".to_owned(),
-            once: false,
         }
     }
 
@@ -739,7 +809,7 @@ mod tests {
     #[tokio::test]
     async fn clusters_and_regions_that_went_unseen_are_forgotten() {
         let control = control();
-        let mut work = Loop::new(&control);
+        let mut work = Loop::new(&control, None);
         let selector = json!({"matchLabels": {"a": "b"}});
         let spec = json!({"region": "eu", "selector": selector});
         let namespaced = json!({"namespace": "ns"});
@@ -775,7 +845,7 @@ mod tests {
     #[tokio::test]
     async fn warnings_take_their_place_among_what_is_begun() {
         let control = control();
-        let mut work = Loop::new(&control);
+        let mut work = Loop::new(&control, None);
         let time = |seconds| {
             let until = SignedDuration::from_secs(seconds) + WARNING;
             now().saturating_add(until).unwrap()

@@ -14,9 +14,12 @@ use crate::model::host::AddressType;
 use crate::model::selection::{Absence, Rules, Selection};
 use crate::model::silence::{MatcherRule, Template};
 use crate::model::targets::{Endpoints, Job, Origin, is_label_name};
+use crate::model::text::is_word;
 use crate::providers::credentials::Reference;
 use crate::providers::http::base;
 use crate::tasks::execute::config::length;
+use crate::tasks::replace::octal;
+use crate::tasks::select::filter;
 
 /// The monitor's file.
 #[derive(Clone, Debug, Deserialize)]
@@ -150,11 +153,6 @@ fn reference<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reference>, D:
         .map_err(|error| serde::de::Error::custom(format!("{error}: write env:NAME or file:PATH")))
 }
 
-fn filter<'de, D: Deserializer<'de>>(from: D) -> Result<Filter, D::Error> {
-    let text = String::deserialize(from)?;
-    crate::tasks::select::parse_filter(&text).map_err(serde::de::Error::custom)
-}
-
 fn absences<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Absence>, D::Error> {
     let words = Vec::<String>::deserialize(from)?;
     words.iter().map(|word| word.parse().map_err(serde::de::Error::custom)).collect()
@@ -166,20 +164,6 @@ fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, Origin)>, 
         Origin::parse(&word).map(|origin| (name, origin)).map_err(serde::de::Error::custom)
     };
     words.into_iter().map(read).collect()
-}
-
-fn octal<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
-    let text = String::deserialize(from)?;
-    u32::from_str_radix(&text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| serde::de::Error::custom(format!("\"{text}\" is no mode such as 0644")))
-}
-
-/// Whether it can stand in a path, a metric and a mark as it is.
-fn is_word(text: &str) -> bool {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    !text.is_empty() && text.len() <= 63 && text.chars().all(legal) && !text.starts_with('.')
 }
 
 impl MonitorConfig {

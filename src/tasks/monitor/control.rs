@@ -19,6 +19,7 @@ use crate::model::targets::Targets;
 use crate::store::client::Connection;
 use crate::store::objects::{self, ObjectEvent};
 use crate::store::watch::{self as fleet, FleetEvent, HostChange};
+use crate::tasks::tended::tended;
 
 /// Batches of hosts that wait to be taken in; each has up to 512.
 const BATCHES: usize = 16;
@@ -57,9 +58,11 @@ impl Control {
         if wants_clusters {
             // nobody but the watch itself ever makes it list again
             let (_, never) = watch::channel(0);
-            let follow =
-                objects::follow(connection.clone(), namespace.clone(), cluster_sender, never);
-            tokio::spawn(follow);
+            let (connection, namespace) = (connection.clone(), namespace.clone());
+            self.beside("the watch on clusters", &stop, move || {
+                let (connection, namespace) = (connection.clone(), namespace.clone());
+                objects::follow(connection, namespace, cluster_sender.clone(), never.clone())
+            });
         }
         let mut known = !wants_clusters;
         let mut listed = BTreeSet::new();
@@ -69,7 +72,10 @@ impl Control {
             // A host is judged by its clusters, so they come first.
             if known && let Some((sender, reconnected)) = follow.take() {
                 let (connection, namespace) = (connection.clone(), namespace.clone());
-                tokio::spawn(fleet::follow(connection, namespace, sender, reconnected));
+                self.beside("the watch on hosts", &stop, move || {
+                    let (connection, namespace) = (connection.clone(), namespace.clone());
+                    fleet::follow(connection, namespace, sender.clone(), reconnected.clone())
+                });
             }
             let due = self.targets.next_due().map(|due| {
                 let wait = due.duration_since(Timestamp::now());
@@ -96,6 +102,17 @@ impl Control {
             }
             self.publish();
         }
+    }
+
+    /// Begins work beside the loop.
+    fn beside<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        what: &'static str,
+        stop: &watch::Receiver<bool>,
+        begin: impl Fn() -> F + Send + 'static,
+    ) {
+        let (metrics, stop) = (self.metrics.clone(), stop.clone());
+        tokio::spawn(async move { tended(what, stop, || metrics.broke_off(), begin).await });
     }
 
     /// Takes in what happened to a Cluster. Whether the hosts must be read again.

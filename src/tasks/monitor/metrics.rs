@@ -49,6 +49,7 @@ pub(super) struct Metrics {
     silences: Family<Of, Gauge<i64, AtomicI64>>,
     without: Family<Of, Gauge<i64, AtomicI64>>,
     requests: Family<Request, Counter>,
+    broken_off: Counter,
 }
 
 impl Metrics {
@@ -75,7 +76,16 @@ impl Metrics {
             this.without.clone(),
         );
         r.register("silence_requests", "Requests to Alertmanager", this.requests.clone());
+        r.register(
+            "broken_off",
+            "Times that work broke off by a fault of inv-tui, and was begun again",
+            this.broken_off.clone(),
+        );
         (this, Arc::new(root))
+    }
+
+    pub(super) fn broke_off(&self) {
+        self.broken_off.inc();
     }
 
     pub(super) fn synced(&self, synced: bool) {

@@ -21,6 +21,7 @@ use super::member::{Others, is_identity};
 use super::metrics::Metrics;
 use super::work::{Seen, Work, now};
 use crate::error::{Result, chain};
+use crate::guard::{Panicked, guarded_future};
 use crate::model::csr::host_user;
 use crate::model::host::{Host, RunState};
 use crate::model::text;
@@ -61,11 +62,21 @@ pub(super) struct Control {
     /// Hosts with a run that the ledger has no end of, from before the start.
     open: HashSet<String>,
     /// Hosts that are attended to.
-    tasks: HashMap<String, watch::Sender<Seen>>,
-    running: JoinSet<(String, Seen)>,
+    tasks: HashMap<String, Attended>,
+    running: JoinSet<(String, std::result::Result<Seen, Panicked>)>,
+    /// Hosts that wait for another try after a fault of ours.
+    broken: HashSet<String>,
     jobs: Jobs,
     others: Others,
     leading: watch::Receiver<bool>,
+}
+
+/// A host that is attended to.
+struct Attended {
+    /// Takes what is seen of it.
+    tell: watch::Sender<Seen>,
+    /// How often in a row that has failed.
+    failures: u32,
 }
 
 /// What is to be done about a host that wants a run.
@@ -107,19 +118,27 @@ impl Control {
             open: HashSet::new(),
             tasks: HashMap::new(),
             running: JoinSet::new(),
+            broken: HashSet::new(),
             jobs: Jobs::default(),
             others: Others::default(),
             leading,
         }
     }
 
-    /// Works until it is stopped. Runs are begun while `leading` is true; those that were begun are
-    /// followed in any case.
+    /// Works until it is stopped, which ends a question to the server too. Runs are begun while
+    /// `leading` is true; those that were begun are followed in any case.
     pub(super) async fn run(
-        mut self,
+        self,
         leading: watch::Receiver<bool>,
         mut stop: watch::Receiver<bool>,
     ) {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.work(leading) => {}
+        }
+    }
+
+    async fn work(mut self, leading: watch::Receiver<bool>) {
         self.leading = leading.clone();
         if let Some(work) = Arc::get_mut(&mut self.work) {
             work.leading = leading;
@@ -138,15 +157,15 @@ impl Control {
                 Duration::try_from(due.duration_since(now())).unwrap_or_default().min(IDLE)
             });
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
                 event = events.next() => match event {
                     Some(event) => self.hear(event),
                     None => return,
                 },
                 Ok(()) = leads.changed() => self.look_at_all(),
                 Some(done) = self.running.join_next() => match done {
-                    Ok((name, seen)) => self.ended(&name, &seen),
-                    Err(cause) => tracing::error!(%cause, "a run is not followed any more: a fault of inv-tui"),
+                    Ok((name, Ok(seen))) => self.ended(&name, &seen),
+                    Ok((name, Err(Panicked))) => self.broke_off(name),
+                    Err(cause) => tracing::error!(%cause, "a task was ended from outside"),
                 },
                 () = tokio::time::sleep(wait.unwrap_or(IDLE)), if wait.is_some() => self.due().await,
             }
@@ -159,8 +178,7 @@ impl Control {
         let Ok(folders) = std::fs::read_dir(&self.own.folder) else { return };
         for folder in folders.filter_map(std::result::Result::ok) {
             let Ok(name) = folder.file_name().into_string() else { continue };
-            let open = Ledger::open(&folder.path()).is_ok_and(|l| !l.open_runs().is_empty());
-            if open {
+            if self.has_open_run(&name) {
                 tracing::info!(host = name, "a run from before the start");
                 self.jobs.set(name.clone(), Some(now()), 0);
                 self.open.insert(name);
@@ -210,33 +228,37 @@ impl Control {
             listed.insert(name.clone());
         }
         if let Some(task) = attended {
-            task.send_replace(Some(Arc::clone(&host)));
+            task.tell.send_replace(Some(Arc::clone(&host)));
         }
         if wants(&host, &self.own.identity) {
-            if attended.is_none() {
+            if attended.is_none() && !self.broken.contains(&name) {
                 self.jobs.set(name.clone(), Some(now()), 0);
             }
             self.hosts.insert(name, host);
         } else {
             self.hosts.remove(&name);
-            if !self.open.contains(&name) {
-                self.jobs.set(name, None, 0);
-            }
+            self.leave(&name);
+        }
+    }
+
+    /// Nothing is to be done for a host, unless something that was begun here has no end yet.
+    fn leave(&mut self, name: &str) {
+        if !self.open.contains(name) {
+            self.jobs.set(name.to_owned(), None, 0);
+            self.broken.remove(name);
         }
     }
 
     fn gone(&mut self, name: &str) {
         self.hosts.remove(name);
         if let Some(task) = self.tasks.get(name) {
-            task.send_replace(None);
+            task.tell.send_replace(None);
         }
-        if !self.open.contains(name) {
-            self.jobs.set(name.to_owned(), None, 0);
-        }
+        self.leave(name);
     }
 
     fn look_at_all(&mut self) {
-        for name in self.hosts.keys() {
+        for name in self.hosts.keys().filter(|name| !self.broken.contains(*name)) {
             self.jobs.set(name.clone(), Some(now()), 0);
         }
     }
@@ -250,9 +272,30 @@ impl Control {
         self.jobs.set(name.to_owned(), now().checked_add(pause).ok(), 0);
     }
 
+    /// A host is not attended to any more, by a fault of ours. Its run goes on by itself; it is
+    /// followed again later, and later each time.
+    fn broke_off(&mut self, name: String) {
+        let failures = self.tasks.remove(&name).map_or(0, |task| task.failures);
+        self.work.metrics.broke_off();
+        tracing::error!(host = name, "attending to it broke off; this is a fault of inv-tui");
+        if self.has_open_run(&name) {
+            self.open.insert(name.clone());
+        }
+        if self.open.contains(&name) || self.hosts.contains_key(&name) {
+            self.broken.insert(name.clone());
+            self.jobs.again(name, failures, now());
+        }
+    }
+
+    fn has_open_run(&self, name: &str) -> bool {
+        let folder = self.own.folder.join(name);
+        Ledger::open(&folder).is_ok_and(|ledger| !ledger.open_runs().is_empty())
+    }
+
     /// Looks at the hosts whose time has come.
     async fn due(&mut self) {
         for (name, failures) in self.jobs.take(now(), BATCH) {
+            self.broken.remove(&name);
             if self.tasks.contains_key(&name) {
                 continue;
             }
@@ -263,7 +306,7 @@ impl Control {
             let later = match self.whose(&name, open).await {
                 Ok(Whose::Ours(driver, host)) if self.tasks.len() < TASKS => {
                     self.open.remove(&name);
-                    self.attend(name, *driver, host);
+                    self.attend(name, *driver, host, failures);
                     continue;
                 }
                 Ok(Whose::Ours(..)) => DOUBT,
@@ -321,13 +364,25 @@ impl Control {
         Ok(holder.is_some_and(|holder| holder == host_user(&self.work.namespace, name)))
     }
 
-    fn attend(&mut self, name: String, driver: Driver, host: Seen) {
+    fn attend(&mut self, name: String, driver: Driver, host: Seen, failures: u32) {
+        let (work, of) = (Arc::clone(&self.work), name.clone());
+        self.begin(name, host, failures, |seen| async move { work.attend(&of, driver, seen).await });
+    }
+
+    /// Begins the task of a host, which hears what is seen of it. A fault ends this task alone.
+    fn begin<F: Future<Output = Seen> + Send + 'static>(
+        &mut self,
+        name: String,
+        host: Seen,
+        failures: u32,
+        task: impl FnOnce(watch::Receiver<Seen>) -> F,
+    ) {
         let (tell, seen) = watch::channel(host);
-        self.tasks.insert(name.clone(), tell);
-        let work = Arc::clone(&self.work);
+        self.tasks.insert(name.clone(), Attended { tell, failures });
+        let task = task(seen);
         self.running.spawn(async move {
-            let seen = work.attend(&name, driver, seen).await;
-            (name, seen)
+            let done = guarded_future(task).await;
+            (name, done)
         });
     }
 }
@@ -366,6 +421,68 @@ mod tests {
             serde_json::from_value(told).unwrap()
         });
         host
+    }
+
+    /// A runner whose server is nowhere, and that leads.
+    fn control(folder: &std::path::Path) -> Control {
+        let config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        let text = "[ansible]\nprogram = '/bin/false'\nroot = '/nowhere'\n[[ansible.playbook]]\npath = 'p'\n";
+        let own = Own { folder: folder.to_owned(), identity: "we".to_owned() };
+        let client = Client::try_from(config).unwrap();
+        let config = crate::config::from_toml(text).unwrap();
+        Control::new(client, "ns", None, config, own, 4, Metrics::new().0)
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_task_broke_off_is_attended_to_again_later_and_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut control = control(dir.path());
+        let wanted = host(Some("a"), None);
+        control.seen(wanted.clone());
+        let mut pauses = Vec::new();
+        for _ in 0..3 {
+            let (name, failures) = control.jobs.take(k8s_openapi::jiff::Timestamp::MAX, 1)[0].clone();
+            control.broken.remove(&name);
+            let seen = Some(Arc::new(wanted.clone()));
+            control.begin(name, seen, failures, |_| async { panic!("a fault of ours") });
+            let (name, done) = control.running.join_next().await.unwrap().unwrap();
+            assert_eq!(done.unwrap_err(), Panicked);
+            let before = now();
+            control.broke_off(name);
+            assert!(control.tasks.is_empty());
+            // What is seen of it does not hurry it.
+            control.seen(wanted.clone());
+            control.look_at_all();
+            let due = control.jobs.next().expect("it is attended to again");
+            pauses.push(due.duration_since(before).as_secs());
+        }
+        assert!(pauses.is_sorted() && pauses[0] >= 1 && pauses[2] >= 4, "{pauses:?}");
+        assert_eq!(control.work.metrics.broken_off(), 3);
+        // Of one that is gone and has nothing open there is nothing to be done.
+        control.gone("h");
+        assert_eq!(control.jobs.next(), None);
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_it_while_the_server_is_silent() {
+        // It takes connections, and never answers.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = silent.local_addr().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut control = control(dir.path());
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        Arc::get_mut(&mut control.work).unwrap().client = Client::try_from(config).unwrap();
+        control.open.insert("h".to_owned());
+        control.jobs.set("h".to_owned(), Some(now()), 0);
+        let (tell, stop) = watch::channel(false);
+        let leading = watch::channel(true).1;
+        let run = tokio::spawn(control.run(leading, stop));
+        // One connection is the watch, the other one the question about the host.
+        let _asked = (silent.accept().await.unwrap(), silent.accept().await.unwrap());
+        tell.send_replace(true);
+        let began = tokio::time::Instant::now();
+        run.await.unwrap();
+        assert!(began.elapsed() < DEADLINE, "it waited for the answer");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(super) struct Metrics {
     hosts: Gauge<i64, AtomicI64>,
     leads: Gauge<i64, AtomicI64>,
     watch_errors: Counter,
+    broken_off: Counter,
     synced: Arc<AtomicBool>,
 }
 
@@ -44,6 +45,8 @@ impl Metrics {
         root.register("leads", "1 while this one of several begins runs", this.leads.clone());
         let help = "Times that the watch on the hosts broke off";
         root.register("watch_errors", help, this.watch_errors.clone());
+        let help = "Times that work broke off by a fault of inv-tui, and was begun again";
+        root.register("broken_off", help, this.broken_off.clone());
         (this, Arc::new(root))
     }
 
@@ -61,6 +64,15 @@ impl Metrics {
 
     pub(super) fn watch_failed(&self) {
         self.watch_errors.inc();
+    }
+
+    pub(super) fn broke_off(&self) {
+        self.broken_off.inc();
+    }
+
+    #[cfg(test)]
+    pub(super) fn broken_off(&self) -> u64 {
+        self.broken_off.get()
     }
 
     pub(super) fn synced(&self) {

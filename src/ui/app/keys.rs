@@ -9,7 +9,6 @@ use super::{Model, Overlay, Pane, views};
 use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
-use crate::ui::theme;
 
 /// Seconds within which a second `ctrl-c` quits.
 const QUIT_SECONDS: i64 = 3;
@@ -78,6 +77,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
         Overlay::Copy => copy_menu(model, key),
+        Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
             match key.code {
                 KeyCode::Char('j') | KeyCode::Down => model.overlay = Overlay::Help(scroll + 1),
@@ -106,6 +106,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::None
         | Overlay::Grammar
         | Overlay::Copy
+        | Overlay::Browse(_)
         | Overlay::Run(_)
         | Overlay::Results
         | Overlay::Help(_) => {}
@@ -152,7 +153,7 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         "" => name,
         before => format!("{before} {name}"),
     };
-    match actions::lookup(&sequence) {
+    match model.settings.keymap.lookup(&sequence) {
         Lookup::Action(action) => {
             let count = std::mem::take(&mut model.pending).count;
             run(model, action, count)
@@ -172,6 +173,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
     if let Some(commands) = views::run(model, action, times) {
+        return commands;
+    }
+    if let Some(commands) = super::jump::run(model, action) {
         return commands;
     }
     if model.must_ask(action) {
@@ -202,7 +206,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             let both = !model.areas().detail.is_empty() && !model.detail.over;
             model.pane = if both && model.pane == Pane::Tree { Pane::Detail } else { Pane::Tree };
         }
-        Action::Palette => model.overlay = Overlay::Palette(Palette::default()),
+        Action::Palette => model.overlay = Overlay::Palette(Palette::new(&model.settings.themes)),
         Action::Filter => {
             model.filter.before = model.filter.input.text().to_owned();
             model.overlay = Overlay::Filter;
@@ -236,20 +240,16 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             }
         }
         Action::Arm => model.arm(),
-        Action::Theme => {
-            let names = theme::BUILT_IN.map(|(name, _)| name);
-            let at = names.iter().position(|n| *n == model.settings.theme).map_or(0, |i| i + 1);
-            let name = names.get(at % names.len()).copied().unwrap_or("night");
-            name.clone_into(&mut model.settings.theme);
-            model.say(format!("theme {name}"));
-        }
+        Action::Theme => return model.next_theme(),
         Action::Reconnect => {
             return model.reconnect();
         }
         Action::Help => model.overlay = Overlay::Help(0),
         Action::Cancel => return cancel(model),
         Action::Quit => return vec![Command::Quit],
-        Action::ViewFleet
+        Action::Ssh
+        | Action::Browser
+        | Action::ViewFleet
         | Action::ViewMaintenance
         | Action::ViewRuns
         | Action::ViewCertificates
@@ -369,10 +369,7 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
             };
             return match found.entry {
                 Entry::Action(action) => run(model, action, None),
-                Entry::Theme(name) => {
-                    model.settings.theme = name;
-                    Vec::new()
-                }
+                Entry::Theme(name) => model.want_theme(&name),
             };
         }
         KeyCode::Down | KeyCode::Tab => {
@@ -406,15 +403,9 @@ fn copy_name(model: &mut Model) -> Vec<Command> {
 pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> {
     let Some(row) = model.host() else { return Vec::new() };
     let address = row.address().map(ToOwned::to_owned);
-    // An address that begins with a dash would be an option of ssh.
-    let ssh = address.as_ref().filter(|address| !address.starts_with('-')).map(|address| {
-        model
-            .settings
-            .config
-            .ssh
-            .replace("{address}", &shell_word(address))
-            .replace("{name}", &shell_word(row.name()))
-            .replace("{display}", &shell_word(row.display()))
+    let ssh = model.ssh_words(row).ok().map(|words| {
+        let words: Vec<String> = words.iter().map(|word| shell_word(word)).collect();
+        words.join(" ")
     });
     let line = [
         Some(row.name().to_owned()),
@@ -443,10 +434,11 @@ fn yaml_of(host: &crate::model::host::Host) -> Option<String> {
     serde_saphyr::to_string(&host).ok()
 }
 
-/// One word of a shell command: object text never becomes shell syntax.
+/// One word of a shell command: object text never becomes shell syntax. None of it is at the begin
+/// of a word with a dash.
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%_+=:,./-".contains(c);
-    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+    if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
@@ -483,7 +475,7 @@ mod tests {
         assert_eq!(shell_word("10.0.0.1"), "10.0.0.1");
         assert_eq!(shell_word("a; rm -rf /"), "'a; rm -rf /'");
         assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word("-oProxyCommand=x"), "'-oProxyCommand=x'");
+        assert_eq!(shell_word("-l"), "-l");
         assert_eq!(shell_word(""), "''");
     }
 }

@@ -5,7 +5,6 @@ use fuzzy_matcher::skim::SkimMatcherV2;
 
 use super::input::Input;
 use crate::ui::actions::{ACTIONS, Action, Needs};
-use crate::ui::theme;
 
 /// What an entry of the palette does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +37,16 @@ pub struct Palette {
     pub chosen: usize,
     /// Only actions that change something.
     pub changes: bool,
+    /// Names of the themes.
+    pub themes: Vec<String>,
 }
 
 impl Palette {
+    /// A palette of everything, with these themes.
+    pub fn new(themes: &[String]) -> Self {
+        Self { themes: themes.to_vec(), ..Self::default() }
+    }
+
     /// A palette of the actions that change something.
     pub fn of_changes() -> Self {
         Self { changes: true, ..Self::default() }
@@ -58,12 +64,8 @@ impl Palette {
             .iter()
             .filter(|row| !self.changes || row.needs != Needs::Nothing)
             .map(|row| (Entry::Action(row.action), row.name.to_owned(), row.help.to_owned()));
-        let themes = theme::BUILT_IN.iter().filter(|_| !self.changes).map(|(name, _)| {
-            (
-                Entry::Theme((*name).to_owned()),
-                format!("theme {name}"),
-                "Switch to this theme".to_owned(),
-            )
+        let themes = self.themes.iter().filter(|_| !self.changes).map(|name| {
+            (Entry::Theme(name.clone()), format!("theme {name}"), "Switch to this theme".to_owned())
         });
         let mut found: Vec<(i64, Found)> = actions
             .chain(themes)
@@ -92,7 +94,8 @@ mod tests {
     use super::*;
 
     fn first(typed: &str) -> Entry {
-        Palette { input: Input::new(typed), ..Palette::default() }.chosen().unwrap().entry
+        let themes = ["auto".to_owned(), "day".to_owned(), "mine".to_owned()];
+        Palette { input: Input::new(typed), ..Palette::new(&themes) }.chosen().unwrap().entry
     }
 
     #[test]
@@ -100,11 +103,12 @@ mod tests {
         assert_eq!(first("q"), Entry::Action(Action::Quit));
         assert_eq!(first("maint"), Entry::Action(Action::Maintenance));
         assert_eq!(first("theme day"), Entry::Theme("day".into()));
+        assert_eq!(first("theme mine"), Entry::Theme("mine".into()));
         assert_eq!(first("undo"), Entry::Action(Action::Undo));
         assert!(Palette { input: Input::new("zzzz"), ..Palette::default() }.chosen().is_none());
         let changes = Palette::of_changes().found();
         assert!(changes.iter().any(|found| found.entry == Entry::Action(Action::Run)));
         assert!(changes.iter().all(|found| found.entry != Entry::Action(Action::Quit)));
-        assert_eq!(Palette::default().found().len(), ACTIONS.len() + theme::BUILT_IN.len());
+        assert_eq!(Palette::default().found().len(), ACTIONS.len());
     }
 }

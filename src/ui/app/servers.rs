@@ -9,6 +9,7 @@ use super::input::Input;
 use super::views::{Listed, Spot, View};
 use super::writing::PATCH_HOSTS;
 use super::{Link, Model, Overlay};
+use crate::config::Config;
 use crate::model::change;
 use crate::model::duration;
 use crate::model::key::{NodeKey, ServerId, Uid};
@@ -28,6 +29,8 @@ pub struct ServerSettings {
     pub read_only: bool,
     /// The namespace of its hosts; none: all.
     pub namespace: Option<String>,
+    /// The configuration laid over for its context; none: that of the screen is.
+    pub own: Option<Box<Config>>,
 }
 
 /// One server.
@@ -357,6 +360,16 @@ impl Model {
         let why = here.holder_problem.as_deref().unwrap_or("the server has not told yet");
         let text = format!("cannot hold a host without knowing who you are: {why}");
         Some(self.about_server(server, &text))
+    }
+
+    /// The configuration that is in force for what is on a server.
+    pub fn config_on(&self, server: ServerId) -> &Config {
+        self.servers.get(server).settings.own.as_deref().unwrap_or(&self.settings.config)
+    }
+
+    /// Disarms writing everywhere.
+    pub(super) fn disarm_all(&mut self) {
+        self.servers.iter_mut().for_each(Server::disarm);
     }
 
     /// The holder under which our holds on the server of this object stand.

@@ -209,7 +209,7 @@ impl Model {
         let Some((server, namespace, name)) = self.sources.spot.cursor.clone() else { return };
         let keys = self.sources.order.iter().map(|(_, key)| key);
         let same: Vec<_> = keys.filter(|(.., other)| *other == name).collect();
-        let mut text = format!("source={name}");
+        let mut text = format!("source:{name}");
         if same.iter().any(|(_, other, _)| *other != namespace) {
             text = format!("{text} namespace:{namespace}");
         }

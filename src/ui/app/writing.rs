@@ -246,7 +246,7 @@ impl Model {
 
     /// Whether the host carries one of the protected labels.
     pub(super) fn protected(&self, row: &HostRow) -> bool {
-        self.settings.config.maintenance.protected_labels.iter().any(|label| {
+        self.config_on(row.uid().server()).maintenance.protected_labels.iter().any(|label| {
             label
                 .split_once('=')
                 .is_some_and(|wanted| self.inventory.labels(row).any(|label| label == wanted))

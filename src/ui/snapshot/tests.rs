@@ -56,7 +56,7 @@ async fn picture(
     let answers = Answers { messages, others: std::sync::Arc::clone(&others), silent };
     let settings = testing::settings(Config::default());
     let model = Model::new(settings, testing::now(), size);
-    let look = Look { theme: Theme::load("night", None).unwrap(), find: Box::new(|_| None) };
+    let look = Theme::load("night", None).unwrap();
     let patience =
         Patience { quiet: Duration::from_millis(50), deadline: Duration::from_millis(deadline) };
     let (mut out, mut complaints) = (Vec::new(), Vec::new());

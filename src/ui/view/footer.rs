@@ -7,8 +7,10 @@ use ratatui::style::Style;
 use super::header::BADGES_FROM;
 use super::pen::Pen;
 use super::{decide, results, run_dialog, sources, strip};
-use crate::ui::actions::{ACTIONS, Needs};
+use crate::ui::actions::Needs;
 use crate::ui::app::{Link, Model, Overlay, View};
+use crate::ui::app::jump;
+use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -82,6 +84,7 @@ pub(super) fn draw(
             ],
         ),
         Overlay::Copy => draw_copy(model, theme, area, buffer),
+        Overlay::Browse(pages) => draw_pages(pages, theme, area, buffer),
         Overlay::Filter => keys(
             theme,
             area,
@@ -108,8 +111,8 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     );
     let host = model.host().is_some() || model.views.now == View::Fleet;
     let requests = model.views.now == View::Certificates;
-    for row in ACTIONS.iter().filter(|row| !row.hint.is_empty()) {
-        let Some(key) = row.keys.first() else { continue };
+    for (row, keys) in model.settings.keymap.rows().filter(|(row, _)| !row.hint.is_empty()) {
+        let Some(key) = keys.first().map(|key| keymap::shown(key)) else { continue };
         let (fits, dim) = match row.needs {
             Needs::Nothing => (true, false),
             Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_some()),
@@ -123,7 +126,7 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             break;
         }
         pen.put(" ", Style::default())
-            .put(key, key_style)
+            .put(&key, key_style)
             .put(" ", key_style)
             .put(row.hint, theme.style(Role::Muted))
             .put(" ", Style::default());
@@ -138,6 +141,25 @@ fn keys(theme: &Theme, area: Rect, buffer: &mut Buffer, keys: &[(&str, &str)]) {
             .put(" ", Style::default())
             .put(what, theme.style(Role::Muted))
             .put(" ", Style::default());
+    }
+}
+
+fn draw_pages(pages: &[jump::Page], theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let base = theme.style(Role::Strip);
+    buffer.set_style(area, base);
+    Pen::new(buffer, area, 0).put(" open ", base.patch(theme.style(Role::Title)));
+    let mut line = 1;
+    let mut pen = Pen::new(buffer, area, line);
+    for (key, (name, _)) in jump::KEYS.iter().zip(pages) {
+        if pen.left() < name.len() + 4 {
+            line += 1;
+            pen = Pen::new(buffer, area, line);
+        }
+        pen.put(" ", base)
+            .put(&key.to_string(), base.patch(theme.style(Role::Key)))
+            .put(" ", base)
+            .put(name, base)
+            .put(" ", base);
     }
 }
 

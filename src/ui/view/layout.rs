@@ -38,7 +38,7 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
         Overlay::Decide(strip) => super::decide::height(strip),
         Overlay::Strip(strip) => super::strip::height(model, strip, area.width),
         Overlay::Run(dialog) => super::run_dialog::height(dialog),
-        Overlay::Copy => 3,
+        Overlay::Copy | Overlay::Browse(_) => 3,
         _ => 1,
     };
     // One row of the tree is kept back; the rest is given away in the order of importance.

@@ -5,9 +5,10 @@ use ratatui::layout::{Position, Rect};
 
 use super::pen::Pen;
 use crate::model::filter::GRAMMAR_HELP;
-use crate::ui::actions::{self, ACTIONS, Group, Needs};
+use crate::ui::actions::{self, Group, Needs};
 use crate::ui::app::palette::Entry;
 use crate::ui::app::{Model, Overlay, Palette};
+use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw(
@@ -38,7 +39,8 @@ pub(super) fn draw(
         | Overlay::Strip(_)
         | Overlay::Run(_)
         | Overlay::Decide(_)
-        | Overlay::Copy => {}
+        | Overlay::Copy
+        | Overlay::Browse(_) => {}
     }
     None
 }
@@ -48,8 +50,8 @@ fn help(model: &Model) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     for (group, heading) in Group::ALL {
         rows.push((heading.to_owned(), String::new()));
-        for row in ACTIONS.iter().filter(|row| row.group == group) {
-            let keys: Vec<String> = row.keys.iter().map(|k| k.replace(' ', "")).collect();
+        for (row, keys) in model.settings.keymap.rows().filter(|(row, _)| row.group == group) {
+            let keys: Vec<String> = keys.iter().map(|key| keymap::shown(key)).collect();
             let keys = if keys.is_empty() { format!(":{}", row.name) } else { keys.join(" ") };
             let help = match model.lacks(row.needs) {
                 Some(missing) => format!("{} (you lack: {missing})", row.help),
@@ -115,6 +117,11 @@ fn draw_palette(
         let dim = model.cannot(needs).is_some();
         let name = theme.style(if dim { Role::Muted } else { Role::Key });
         pen.cell(&entry.name, 18, name).skip(2).put(&entry.help, theme.style(Role::Muted));
+        if let Entry::Action(action) = &entry.entry
+            && let Some(key) = model.settings.keymap.keys(*action).first()
+        {
+            pen.right(&format!(" {} ", keymap::shown(key)), theme.style(Role::Key));
+        }
         if let Some(missing) = model.lacks(needs) {
             pen.put(&format!("  you lack: {missing}"), theme.style(Role::Warning));
         }

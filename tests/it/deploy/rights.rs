@@ -139,6 +139,7 @@ fn wanted(account: &str) -> BTreeSet<Right> {
             (&["get", "create", "patch", "update"], &["leases"], false),
             (&["get"], &["namespaces"], false),
         ]),
+        "render" => rights(&[(&READ, &["hosts"], false)]),
         other => panic!("what may {other} do?"),
     }
 }
@@ -295,6 +296,16 @@ async fn they_work(server: &ControlPlane) {
         (code == 200).then_some(())
     })
     .await;
+
+    let render = seen_by(server, "render").await;
+    let (config, names) = (render.dir.path().join("render.toml"), render.dir.path().join("names"));
+    let text = "{% for host in hosts %}{{ host.name }}\n{% endfor %}";
+    let file =
+        format!("[[file]]\nname = \"names\"\npath = '{}'\ntext = {text:?}\n", names.display());
+    std::fs::write(&config, file).unwrap();
+    let words = ["render", "--once", "--render-config", config.to_str().unwrap()];
+    run(render.program(&words)).await.with(0);
+    assert_eq!(std::fs::read_to_string(&names).unwrap(), "lab-1\n");
 
     let runner = seen_by(server, "runner").await;
     let state = runner.dir.path().join("state");

@@ -83,15 +83,20 @@ pub(super) async fn begin(world: &World) -> (Arc<Mutex<Stock>>, String) {
     }));
     let shared = Arc::clone(&stock);
     let replay = Replay::begin(move |asked| shared.lock().unwrap().answer(asked)).await;
+    (stock, kubeconfig(world, &replay.url))
+}
+
+/// A kubeconfig for the server at this address.
+fn kubeconfig(world: &World, url: &str) -> String {
     let kubeconfig = world.dir.path().join("other.kubeconfig");
     let config = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "other",
-        "clusters": [{"name": "other", "cluster": {"server": replay.url}}],
+        "clusters": [{"name": "other", "cluster": {"server": url}}],
         "users": [{"name": "u", "user": {"token": "kube-token-secret"}}],
         "contexts": [{"name": "other", "context": {"cluster": "other", "user": "u"}}],
     });
     std::fs::write(&kubeconfig, config.to_string()).unwrap();
-    (stock, kubeconfig.to_str().unwrap().to_owned())
+    kubeconfig.to_str().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -131,6 +136,32 @@ async fn nodes_of_another_cluster() {
     let anew = world.json("prod-worker-3-anew-000").await;
     assert_eq!(anew["spec"]["providerID"], "kind://docker/kind/anew");
     pass(&world, &sources, token).await.with(0).says(&["created=0 changed=0"]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_proxy_before_the_cluster_is_understood_by_its_code() {
+    let Some(world) = World::begin("proxy").await else { return };
+    let reply = Arc::new(Mutex::new(Reply::html(200)));
+    let said = Arc::clone(&reply);
+    let replay = Replay::begin(move |_| said.lock().unwrap().clone()).await;
+    let kubeconfig = kubeconfig(&world, &replay.url);
+    let sources = format!(
+        "[[source]]\nname = \"prod\"\ntype = \"kubernetes-nodes\"\nkubeconfig = \"{kubeconfig}\"\n"
+    );
+    let long = format!("{{\"items\": [\"{}\"]}}", "x".repeat(33 * 1024 * 1024));
+    for (answer, words) in [
+        (Reply::error(403, &json!({"error": "forbidden"})), "the server refused it (403)"),
+        (Reply::html(403), "the server refused it (403)"),
+        (Reply::error(401, &json!({"error": "who are you"})), "the server does not know you (401)"),
+        (Reply::html(502), "the server answered 502"),
+        (Reply::text(200, "application/json", long), "the answer is longer than 32 MiB"),
+    ] {
+        *reply.lock().unwrap() = answer;
+        let ended = pass(&world, &sources, "kube-token-secret").await;
+        assert_ne!(ended.code, 0);
+        ended.says(&[words]);
+    }
     world.end().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::ChildStdout;
@@ -162,6 +163,49 @@ async fn hosts_are_chosen_sorted_and_told() {
 async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
     let line = timeout(PATIENCE, lines.next_line()).await.expect("there is a line").unwrap();
     line.expect("it goes on")
+}
+
+#[tokio::test]
+async fn hosts_come_and_go_by_time_alone() {
+    let Some(world) = World::begin("turns").await else { return };
+    fleet(&world).await;
+    let launched = |ago: i64| {
+        let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
+        let time = now - jiff::SignedDuration::from_secs(ago);
+        Patch::Merge(json!({"status": {"launchTime": time.to_string()}}))
+    };
+    let (api, params) = (world.hosts(), PatchParams::default());
+    for name in ["aws-1", "aws-2", "dc-3", "dc-4"] {
+        api.patch_status(name, &params, &launched(86_400)).await.unwrap();
+    }
+    let watch = |filter: &str| {
+        let words = ["get", "--watch", "-o", "json", "--filter", filter];
+        let mut child = world.program(&words).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        (child, lines)
+    };
+    let (mut young, mut of_the_young) = watch("age<1h");
+    let (mut old, mut of_the_old) = watch("age>1h");
+    let event = async |lines: &mut Lines<BufReader<ChildStdout>>| {
+        let line: Value = serde_json::from_str(&next(lines).await).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&line["type"]), text(&line["object"]["metadata"]["name"]))
+    };
+    let said = |word: &str| (word.to_owned(), "aws-1".to_owned());
+    for _ in 0..4 {
+        assert_eq!(event(&mut of_the_old).await.0, "ADDED");
+    }
+    // In a while it is an hour old, and nobody changes it then.
+    api.patch_status("aws-1", &params, &launched(3_600 - 15)).await.unwrap();
+    let version = world.host("aws-1").await.metadata.resource_version;
+    assert_eq!(event(&mut of_the_young).await, said("ADDED"));
+    assert_eq!(event(&mut of_the_old).await, said("DELETED"));
+    assert_eq!(event(&mut of_the_young).await, said("DELETED"));
+    assert_eq!(event(&mut of_the_old).await, said("ADDED"));
+    assert_eq!(world.host("aws-1").await.metadata.resource_version, version);
+    young.kill().await.unwrap();
+    old.kill().await.unwrap();
+    world.end().await;
 }
 
 #[tokio::test]

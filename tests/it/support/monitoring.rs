@@ -17,7 +17,7 @@ use super::{World, needed, wait_for};
 
 /// Where a program listens that says so in a line with `sign`, as `address=…`. The rest of its log is
 /// read and kept.
-async fn address(
+pub(crate) async fn address(
     log: impl AsyncRead + Unpin + Send + 'static,
     sign: &str,
 ) -> (String, Arc<Mutex<String>>) {

@@ -11,7 +11,8 @@ use crate::model::filter::ast::{
 use crate::model::filter::fuzzy::{Fuzzy, fold, text_mask};
 use crate::model::host::{Phase, RunState, ServiceState};
 use crate::model::intern::{Atom, Known, Symbol};
-use crate::model::row::{Health, HostRow};
+use crate::model::labels;
+use crate::model::row::{Health, HostRow, KNOWN_BY};
 
 use super::sketch::{Grams, Sketch, Subject};
 use super::{is_key_word, is_meant};
@@ -88,6 +89,7 @@ pub(super) enum Leaf {
     Label { key: String, test: LabelTest, masks: Vec<u64>, keys: Symbols, values: Symbols },
     Group { field: TextField, parts: Vec<Part>, values: Symbols },
     Name { parts: Vec<Part> },
+    Source { names: Vec<String>, masks: Vec<u64>, keys: Symbols, values: Symbols },
     State { phases: Vec<Phase>, health: Vec<Health>, service: Vec<ServiceState> },
     Run { states: Vec<Option<RunState>> },
     Ip { test: IpTest, begin: Part },
@@ -99,7 +101,7 @@ pub(super) enum Leaf {
 pub(super) fn cost(term: &Term) -> u8 {
     match term {
         Term::State(_) | Term::Run(_) | Term::Time { .. } | Term::Maintenance(_) => 1,
-        Term::Label { .. } => 2,
+        Term::Label { .. } | Term::Source(_) => 2,
         Term::Field { field: TextField::Name, .. } | Term::Ip(_) => 4,
         Term::Field { .. } => 3,
         Term::Word(_) => 5,
@@ -133,6 +135,11 @@ impl Leaf {
                 let parts = values.iter().map(|part| Part::new(part)).collect();
                 Self::Group { field, parts, values: Symbols::default() }
             }
+            Term::Source(names) => {
+                let masks = names.iter().map(|name| text_mask(name)).collect();
+                let (keys, values) = (Symbols::default(), Symbols::default());
+                Self::Source { names, masks, keys, values }
+            }
             Term::State(words) => Self::state(&words),
             Term::Run(words) => {
                 let meant = |word: &str| words.iter().any(|begin| word.starts_with(begin.as_str()));
@@ -162,9 +169,9 @@ impl Leaf {
     /// What the term knows of shared texts: of keys, of values.
     fn symbols(&mut self) -> [Option<&mut Symbols>; 2] {
         match self {
-            Self::Word { keys, values, .. } | Self::Label { keys, values, .. } => {
-                [Some(keys), Some(values)]
-            }
+            Self::Word { keys, values, .. }
+            | Self::Label { keys, values, .. }
+            | Self::Source { keys, values, .. } => [Some(keys), Some(values)],
             Self::Exact { values, .. }
             | Self::Regex { values, .. }
             | Self::Group { values, .. } => [None, Some(values)],
@@ -209,6 +216,17 @@ impl Leaf {
                 }
                 // No two texts are the same unless their characters are.
                 if (masks.is_empty() || masks.contains(&characters)) && passes(test, atom) {
+                    values.insert(symbol);
+                }
+            }
+            Self::Source { names, masks, keys, values } => {
+                if is_key && matches!(atom.raw(), labels::SOURCE | KNOWN_BY) {
+                    keys.insert(symbol);
+                }
+                let is_name = |(name, mask): (&String, &u64)| {
+                    *mask == characters && *name == fold(atom.as_str())
+                };
+                if names.iter().zip(&*masks).any(is_name) {
                     values.insert(symbol);
                 }
             }
@@ -271,7 +289,7 @@ impl Leaf {
                 };
                 has(values) || with_row(&own)
             }
-            Self::Label { keys, values, .. } => {
+            Self::Label { keys, values, .. } | Self::Source { keys, values, .. } => {
                 keys.bloom & sketch.labels != 0
                     && values.bloom & sketch.labels != 0
                     && pairs.iter().any(|(key, value)| values.has(*value) && keys.has(*key))

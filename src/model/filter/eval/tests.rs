@@ -107,6 +107,10 @@ const FOUND: &[&str] = &[
     "10.2.3",
     "gpu",
     "example.com/gpu",
+    "source:aws",
+    "source:AWS,ibm",
+    "!source:aw",
+    "source!=aws",
     "tesla",
     "!db",
     "\"shop web\"",
@@ -173,6 +177,9 @@ const FOUND: &[&str] = &[
 ];
 
 const NOT_FOUND: &[&str] = &[
+    "source:aw",
+    "source:ibm",
+    "source=aws",
     "db",
     "web2",
     "ohw",

@@ -25,6 +25,7 @@ const FIELDS: &[&str] = &[
     "name:",
     "namespace:",
     "server:",
+    "source:",
     "ip:",
     "maintenance:",
     "run:",
@@ -309,6 +310,10 @@ impl<'a> Parser<'a> {
                 let field =
                     if name == "context" { TextField::Server } else { TextField::Environment };
                 Ok(Some(Term::Field { field, values }))
+            }
+            "source" => {
+                let values = self.values(&["the name of a source"])?;
+                Ok(Some(Term::Source(values.into_iter().map(|(value, _)| value).collect())))
             }
             "state" => {
                 let known: Vec<String> = state_words().map(|(word, _)| word).collect();

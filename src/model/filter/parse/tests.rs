@@ -202,6 +202,7 @@ fn term() -> impl Strategy<Value = Term> {
         2 => (0..TextField::ALL.len(), many(field_value().boxed())).prop_map(|(number, values)| {
             Term::Field { field: TextField::ALL[number].1, values }
         }),
+        1 => many("[a-z0-9-]{1,5}".boxed()).prop_map(Term::Source),
         1 => many(proptest::sample::select(words).boxed()).prop_map(Term::State),
         1 => many(proptest::sample::select(runs).boxed()).prop_map(Term::Run),
         1 => any::<bool>().prop_map(Term::Maintenance),

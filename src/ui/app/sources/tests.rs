@@ -211,29 +211,34 @@ fn enter_shows_the_hosts_of_a_source() {
     let row = |model: &Model| model.inventory.matched();
     press(&mut model, "Pvs<enter>");
     assert_eq!(model.views.now, View::Fleet);
-    assert_eq!(model.filter.input.text(), "source=ibm");
+    assert_eq!(model.filter.input.text(), "source:ibm");
     assert!(model.filter.error.is_none() && !model.filter.problems && row(&model) == 0);
     // Another namespace has one of that name: then the namespace belongs to it.
     let mut other = open("ibm");
     other.metadata.namespace = Some("other".into());
     send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(other)));
     press(&mut model, "vsgg<enter>");
-    assert_eq!(model.filter.input.text(), "source=ibm namespace:inventory");
+    assert_eq!(model.filter.input.text(), "source:ibm namespace:inventory");
     assert!(model.filter.error.is_none());
     press(&mut model, "<esc>");
     assert!(!model.filter.active());
 }
 
 #[test]
-fn the_filter_finds_the_hosts_by_their_label() {
+fn the_filter_finds_the_hosts_of_a_source_and_those_that_it_is_a_guest_of() {
     let hosts = crate::ui::testing::hosts().into_iter().enumerate().map(|(n, mut host)| {
         let name = if n < 4 { "ibm" } else { "ibm-2" };
         host["metadata"]["labels"]["inventory.inv-tui.dev/source"] = json!(name);
+        if n == 4 {
+            host["status"]["sources"]["ibm"] = json!({"state": "Running"});
+        }
         host
     });
     let model = crate::ui::testing::with_hosts(empty(120, 24), hosts.collect());
     let mut model = with_sources(model, events());
     press(&mut model, "vs<enter>");
+    assert_eq!(model.inventory.matched(), 5, "{}", screen(&model));
+    press(&mut model, "/<ctrl-u>source=ibm<enter>");
     assert_eq!(model.inventory.matched(), 4, "{}", screen(&model));
 }
 

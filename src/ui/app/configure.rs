@@ -1,0 +1,104 @@
+//! The configuration and the theme while the program runs.
+
+use super::Model;
+use crate::config::AUTO;
+use crate::model::key::ServerId;
+use crate::ui::configured::Configured;
+use crate::ui::msg::Command;
+use crate::ui::theme::Theme;
+
+impl Model {
+    /// Asks for a theme by its name; it is in force when its answer comes.
+    pub(super) fn want_theme(&mut self, name: &str) -> Vec<Command> {
+        self.theme_wanted = Some(name.to_owned());
+        vec![Command::Theme(name.to_owned())]
+    }
+
+    /// The theme behind the one in force, and from the last on the first.
+    pub(super) fn next_theme(&mut self) -> Vec<Command> {
+        let names = &self.settings.themes;
+        let at = names.iter().position(|name| *name == self.settings.theme).map_or(0, |at| at + 1);
+        let next = names.get(at).or_else(|| names.first()).cloned();
+        match next {
+            Some(name) => {
+                self.say(format!("theme {name}"));
+                self.want_theme(&name)
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// A theme was read; one that cannot be read leaves the old one in force.
+    pub(super) fn theme_read(&mut self, name: String, result: Result<Theme, String>) {
+        if self.theme_wanted.as_ref() == Some(&name) {
+            self.theme_wanted = None;
+        }
+        match result {
+            Ok(theme) => {
+                self.settings.theme = name;
+                self.new_theme = Some(theme);
+            }
+            Err(why) => self.fail(format!("theme not changed: {why}")),
+        }
+    }
+
+    /// A person's own themes are other ones: the one in force may be among them.
+    pub(super) fn themes_changed(&mut self, names: Vec<String>) -> Vec<Command> {
+        self.settings.themes = with_auto(names);
+        let name = self.settings.theme.clone();
+        if self.settings.themes.contains(&name) { self.want_theme(&name) } else { Vec::new() }
+    }
+
+    /// The file has changed: what can is in force from now on, and the rest is named. A mistake
+    /// leaves everything as it was.
+    pub(super) fn configured(&mut self, new: Result<Box<Configured>, String>) -> Vec<Command> {
+        let mut new = match new {
+            Ok(new) => *new,
+            Err(why) => {
+                self.fail(format!("configuration not changed: {why}"));
+                return Vec::new();
+            }
+        };
+        let old = &self.settings.config;
+        // Of several servers each keeps what is said of its context until the next start.
+        let first = &self.servers.get(ServerId::FIRST).settings;
+        let context = if self.servers.several() { "" } else { first.context.as_str() };
+        let (context, production) = (context.to_owned(), first.production);
+        let later = old.at_next_start(&new.config, &context);
+        let theme = (old.theme != new.config.theme).then(|| new.config.theme.clone());
+        let stricter =
+            new.config.read_only && !old.read_only || new.production && !production;
+        // What is on the screen goes on to be so.
+        new.config.context.clone_from(&old.context);
+        new.config.namespace.clone_from(&old.namespace);
+        new.config.filter.clone_from(&old.filter);
+        new.config.theme_dark.clone_from(&old.theme_dark);
+        new.config.theme_light.clone_from(&old.theme_light);
+        new.config.read_only |= old.read_only;
+        if !self.servers.several() {
+            if production && !new.production {
+                new.config.production_contexts.push(context);
+            }
+            self.servers.get_mut(ServerId::FIRST).settings.production |= new.production;
+        }
+        self.settings.ascii = new.config.ascii || self.settings.only_ascii;
+        self.settings.keymap = new.keymap;
+        self.settings.config = new.config;
+        self.pending = super::keys::Pending::default();
+        if stricter {
+            self.disarm_all();
+        }
+        let rest = match later.as_slice() {
+            [] => String::new(),
+            names => format!("; at the next start: {}", names.join(", ")),
+        };
+        let disarmed = if stricter { "; writing is disarmed" } else { "" };
+        self.say(format!("the configuration has changed and is in force{disarmed}{rest}"));
+        theme.map(|name| self.want_theme(&name)).unwrap_or_default()
+    }
+}
+
+/// The names of all themes, [`AUTO`] first.
+pub fn with_auto(names: Vec<String>) -> Vec<String> {
+    std::iter::once(AUTO.to_owned()).chain(names).collect()
+}
