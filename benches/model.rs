@@ -22,6 +22,7 @@ use inv_tui::model::lifecycle::{View, derive};
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::model::selection::{Rules, Selection};
+use inv_tui::model::shape::Level;
 use inv_tui::model::targets::{Endpoints, Job, Targets};
 use k8s_openapi::jiff::Timestamp;
 use serde::Deserialize;
@@ -31,11 +32,14 @@ fn main() {
     // What must hold is checked before what is only measured.
     check_memory();
     check_ratio();
+    check_steps();
     divan::main();
 }
 
 const SIZES: [u32; 2] = [1_000, 100_000];
 const ALL: u32 = 100_000;
+/// Hosts that the explorer takes in before it looks at the keyboard again.
+const SHAPE_STEP: usize = 2_048;
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_790_000_000).expect("a time in range")
@@ -129,6 +133,61 @@ fn apply_move(bencher: Bencher<'_, '_>, hosts: u32) {
         record.metadata.resource_version = Some(version.to_string());
         record.spec.cluster = Some(format!("web-prod-{}", version % 50));
     });
+}
+
+/// A watch event while there is a table in the order of a column that the event changes.
+#[divan::bench(args = SIZES)]
+fn apply_event_sorted(bencher: Bencher<'_, '_>, hosts: u32) {
+    let mut inventory = fleet(hosts);
+    inventory.set_sort(Some(&"-health".parse().expect("a sort")));
+    while !inventory.shape_step(usize::MAX) {}
+    events_in(bencher, inventory, hosts, |record, version| {
+        record.metadata.resource_version = Some(version.to_string());
+        record.status.conditions.ready.get_or_insert_default().status = Some(version % 2 == 0);
+    });
+}
+
+/// All hosts in another order, in steps as the explorer takes them.
+#[divan::bench(args = ["display", "-age", "address", "label:topology.kubernetes.io/zone"], sample_count = 10)]
+fn sort_100k(bencher: Bencher<'_, '_>, column: &str) {
+    let inventory = RefCell::new(fleet(ALL));
+    let sort = column.parse().expect("a sort");
+    bencher.with_inputs(|| inventory.borrow_mut().set_sort(None)).bench_local_values(|()| {
+        let mut inventory = inventory.borrow_mut();
+        inventory.set_sort(Some(&sort));
+        while !inventory.shape_step(SHAPE_STEP) {}
+    });
+}
+
+/// The tree by something else, in steps as the explorer takes them.
+#[divan::bench(args = ["role", "label:topology.kubernetes.io/zone,env,role", "cluster"], sample_count = 10)]
+fn group_100k(bencher: Bencher<'_, '_>, levels: &str) {
+    let inventory = RefCell::new(fleet(ALL));
+    let levels = Level::list(levels).expect("levels");
+    let regroup = |levels: &[Level]| {
+        let mut inventory = inventory.borrow_mut();
+        inventory.set_grouping(levels);
+        while !inventory.shape_step(SHAPE_STEP) {}
+    };
+    bencher
+        .with_inputs(|| regroup(&[Level::Region, Level::Cluster]))
+        .bench_local_values(|()| regroup(&levels));
+}
+
+/// The longest of the steps of another grouping and another order: what a key waits for at most.
+fn check_steps() {
+    let mut inventory = fleet(ALL);
+    inventory.set_grouping(&Level::list("cluster,role").expect("levels"));
+    inventory.set_sort(Some(&"address".parse().expect("a sort")));
+    let (mut steps, mut longest, start) = (0, Duration::ZERO, Instant::now());
+    let mut done = false;
+    while !done {
+        let step = Instant::now();
+        done = inventory.shape_step(SHAPE_STEP);
+        longest = longest.max(step.elapsed());
+        steps += 1;
+    }
+    println!("shape: {steps} steps in {:?}, the longest {longest:?}", start.elapsed());
 }
 
 /// A watch event while a filter is set.
@@ -225,6 +284,15 @@ fn events(
 ) {
     let mut inventory = fleet(hosts);
     filtered(&mut inventory, filter);
+    events_in(bencher, inventory, hosts, change);
+}
+
+fn events_in(
+    bencher: Bencher<'_, '_>,
+    inventory: Inventory,
+    hosts: u32,
+    change: impl Fn(&mut HostRecord, u64) + Sync,
+) {
     let inventory = RefCell::new(inventory);
     let version = RefCell::new(10_000_000_u64);
     bencher

@@ -1,6 +1,8 @@
 //! Columns of a table of hosts: those of the explorer, labels, annotations, and any field by its path.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::fmt;
 use std::str::FromStr;
 
 use k8s_openapi::jiff::Timestamp;
@@ -15,6 +17,8 @@ use super::text;
 /// What a column shows. Written as its word, `label:KEY`, `annotation:KEY`, or `TITLE:.path`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
+    /// As it is written.
+    text: String,
     title: String,
     what: What,
 }
@@ -71,6 +75,42 @@ const FIELDS: [(&str, Field); 24] = [
     ("changed", Field::Changed),
 ];
 
+/// What a host is ordered by under one column: numbers and times by value and before texts, texts
+/// as people count, hosts that have nothing there last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SortKey {
+    /// A number, or a time in seconds.
+    Number(f64),
+    /// A text.
+    Text(Box<str>),
+    /// The host has nothing there.
+    Nothing,
+}
+
+impl SortKey {
+    fn of_text(text: &str) -> Self {
+        match text.parse::<f64>() {
+            _ if text.is_empty() => Self::Nothing,
+            Ok(number) if number.is_finite() => Self::Number(number),
+            _ => Self::Text(text.into()),
+        }
+    }
+
+    /// Compares two keys; `descending` turns the order round, but what has nothing stays last.
+    pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
+        let turn = |order: Ordering| if descending { order.reverse() } else { order };
+        match (self, other) {
+            (Self::Nothing, Self::Nothing) => Ordering::Equal,
+            (Self::Nothing, _) => Ordering::Greater,
+            (_, Self::Nothing) => Ordering::Less,
+            (Self::Number(a), Self::Number(b)) => turn(a.total_cmp(b)),
+            (Self::Text(a), Self::Text(b)) => turn(natural_cmp(a, b)),
+            (Self::Number(_), Self::Text(_)) => turn(Ordering::Less),
+            (Self::Text(_), Self::Number(_)) => turn(Ordering::Greater),
+        }
+    }
+}
+
 /// The columns of a table.
 pub const TABLE: &str = "name,display,region,cluster,role,state,address,age";
 /// The columns of a wide table.
@@ -118,7 +158,8 @@ impl Column {
         let one = |part: String| {
             let (title, path) =
                 part.split_once(':').ok_or_else(|| format!("\"{part}\" is not TITLE:.path"))?;
-            Ok(Self { title: title.to_owned(), what: What::Path(Path::parse(path)?) })
+            let what = What::Path(Path::parse(path)?);
+            Ok(Self { text: part.clone(), title: title.to_owned(), what })
         };
         parts.into_iter().map(one).collect()
     }
@@ -131,6 +172,67 @@ impl Column {
     /// Whether it needs the whole object.
     pub fn needs_object(&self) -> bool {
         !matches!(self.what, What::Field(_))
+    }
+
+    /// Whether a row and its labels are enough for it. The explorer keeps nothing else of a host.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.what, What::Field(_) | What::Label(_))
+    }
+
+    /// The key of the label that it shows.
+    pub fn label_key(&self) -> Option<&str> {
+        match &self.what {
+            What::Label(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Whether what it shows changes by itself as time passes.
+    pub fn is_age(&self) -> bool {
+        matches!(self.what, What::Field(Field::Age))
+    }
+
+    /// What it shows of a row, given the value of the label that it asks for; the empty text for
+    /// nothing and for a column that is not kept ([`Column::is_kept`]).
+    pub fn of_row<'a>(
+        &self,
+        row: &'a HostRow,
+        label: impl FnOnce(&str) -> Option<&'a str>,
+        now: Timestamp,
+    ) -> Cow<'a, str> {
+        match &self.what {
+            What::Field(field) => of_field(*field, row, now),
+            What::Label(key) => Cow::Borrowed(label(key).unwrap_or_default()),
+            What::Annotation(_) | What::Path(_) => Cow::Borrowed(""),
+        }
+    }
+
+    /// The time that it shows of a row, if it is one that shows a time and the row has it.
+    pub fn time(&self, row: &HostRow) -> Option<Timestamp> {
+        match self.what {
+            What::Field(Field::Age | Field::Created) => row.created(),
+            What::Field(Field::Launched) => row.launched(),
+            What::Field(Field::Changed) => row.changed(),
+            What::Field(Field::Until) => row.held_until(),
+            _ => None,
+        }
+    }
+
+    /// What a row is ordered by under this column, given as in [`Column::of_row`]. It does not
+    /// change as time passes: the youngest has the smallest age.
+    pub fn sort_key<'a>(
+        &self,
+        row: &'a HostRow,
+        label: impl FnOnce(&str) -> Option<&'a str>,
+    ) -> SortKey {
+        match self.time(row) {
+            #[expect(clippy::cast_precision_loss, reason = "seconds of a time fit exactly")]
+            Some(time) => {
+                let seconds = time.as_second() as f64;
+                SortKey::Number(if self.is_age() { -seconds } else { seconds })
+            }
+            None => SortKey::of_text(&self.of_row(row, label, Timestamp::MIN)),
+        }
     }
 
     /// What it shows of a host, as it stands there; the empty text for nothing.
@@ -146,19 +248,13 @@ impl Column {
                 let found: Vec<String> = path.find(object).into_iter().map(plain).collect();
                 found.join(",")
             }
-            What::Field(field) => of_field(*field, row, now),
+            What::Field(field) => of_field(*field, row, now).into_owned(),
         }
     }
 
     /// The order of two hosts by this column: times by time, all else as people count.
     pub fn compare(&self, a: Subject<'_>, b: Subject<'_>) -> Ordering {
-        let time = |host: Subject<'_>| match self.what {
-            What::Field(Field::Age | Field::Created) => host.row.created(),
-            What::Field(Field::Launched) => host.row.launched(),
-            What::Field(Field::Changed) => host.row.changed(),
-            What::Field(Field::Until) => host.row.held_until(),
-            _ => None,
-        };
+        let time = |host: Subject<'_>| self.time(host.row);
         match (&self.what, time(a), time(b)) {
             // The youngest has the smallest age.
             (What::Field(Field::Age), Some(a), Some(b)) => b.cmp(&a),
@@ -174,8 +270,9 @@ impl Column {
     }
 }
 
-fn of_field(field: Field, row: &HostRow, now: Timestamp) -> String {
-    let time = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+fn of_field(field: Field, row: &HostRow, now: Timestamp) -> Cow<'_, str> {
+    let time =
+        |time: Option<Timestamp>| Cow::Owned(time.map(|time| time.to_string()).unwrap_or_default());
     let text = match field {
         Field::Text(text) => text.of(row),
         Field::Address => row.address().unwrap_or_default(),
@@ -190,7 +287,7 @@ fn of_field(field: Field, row: &HostRow, now: Timestamp) -> String {
         Field::Run => row.run_state().map_or("", super::host::RunState::as_str),
         Field::Maintenance => {
             let holds = row.holds().iter().filter(|hold| hold.is_current(now));
-            return holds.map(|hold| &*hold.holder).collect::<Vec<_>>().join(",");
+            return Cow::Owned(holds.map(|hold| &*hold.holder).collect::<Vec<_>>().join(","));
         }
         Field::Until => return time(row.held_until()),
         Field::Created => return time(row.created()),
@@ -198,10 +295,21 @@ fn of_field(field: Field, row: &HostRow, now: Timestamp) -> String {
         Field::Changed => return time(row.changed()),
         Field::Age => {
             let age = row.created().map(|created| now.as_second() - created.as_second());
-            return age.map(duration::short).unwrap_or_default();
+            return Cow::Owned(age.map(duration::short).unwrap_or_default());
         }
     };
-    text.to_owned()
+    Cow::Borrowed(text)
+}
+
+/// The words of the fields, in the order in which they are offered.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    FIELDS.iter().map(|(word, _)| *word)
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl FromStr for Column {
@@ -209,21 +317,24 @@ impl FromStr for Column {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some((_, field)) = FIELDS.iter().find(|(word, _)| *word == text) {
-            return Ok(Self { title: text.to_uppercase(), what: What::Field(*field) });
+            let what = What::Field(*field);
+            return Ok(Self { text: text.to_owned(), title: text.to_uppercase(), what });
         }
+        let written = text.to_owned();
         let filled = |key: &str| (!key.is_empty()).then(|| key.to_owned());
         match text.split_once(':') {
             Some(("label", key)) if let Some(key) = filled(key) => {
-                Ok(Self { title: key.clone(), what: What::Label(key) })
+                Ok(Self { text: written, title: key.clone(), what: What::Label(key) })
             }
             Some(("annotation", key)) if let Some(key) = filled(key) => {
-                Ok(Self { title: key.clone(), what: What::Annotation(key) })
+                Ok(Self { text: written, title: key.clone(), what: What::Annotation(key) })
             }
             Some((title, path)) if !title.is_empty() && path.starts_with(['.', '{', '$']) => {
-                Ok(Self { title: title.to_owned(), what: What::Path(Path::parse(path)?) })
+                let what = What::Path(Path::parse(path)?);
+                Ok(Self { text: written, title: title.to_owned(), what })
             }
             _ => {
-                let known: Vec<&str> = FIELDS.iter().map(|(word, _)| *word).collect();
+                let known: Vec<&str> = words().collect();
                 let known = known.join(", ");
                 Err(format!(
                     "\"{text}\" is no column: it may be {known}, label:KEY, annotation:KEY or TITLE:.path"
@@ -292,6 +403,10 @@ mod tests {
         ] {
             let parsed: Column = column.parse().unwrap();
             assert_eq!((parsed.title(), parsed.text(host).as_str()), (title, text), "{column}");
+            assert_eq!(parsed.to_string(), column);
+            let label = |key: &str| object["metadata"]["labels"][key].as_str();
+            let of_row = parsed.of_row(&row, label, now);
+            assert_eq!(of_row, if parsed.is_kept() { text } else { "" }, "{column}");
         }
         assert_eq!(Column::list(TABLE).unwrap().len(), 8);
         assert_eq!(Column::list(WIDE).unwrap().len(), 17);
@@ -303,6 +418,23 @@ mod tests {
         let texts: Vec<String> = custom.iter().map(|column| column.text(host)).collect();
         assert_eq!(texts, ["aws-1", "x", ""]);
         assert!(Column::custom("A").is_err());
+    }
+
+    #[test]
+    fn what_has_nothing_stays_last_whichever_way_it_is_sorted() {
+        let keys = ["", "2", "10", "1e400", "b2", "b10"].map(SortKey::of_text);
+        let sorted = |descending: bool| {
+            let mut sorted = keys.to_vec();
+            sorted.sort_by(|a, b| a.compare(b, descending));
+            let text = |key: &SortKey| match key {
+                SortKey::Number(number) => number.to_string(),
+                SortKey::Text(text) => text.to_string(),
+                SortKey::Nothing => "-".to_owned(),
+            };
+            sorted.iter().map(text).collect::<Vec<_>>()
+        };
+        assert_eq!(sorted(false), ["2", "10", "1e400", "b2", "b10", "-"]);
+        assert_eq!(sorted(true), ["b10", "b2", "1e400", "10", "2", "-"]);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Every host of the fleet, as the tree region, cluster, host, with counters that are always right.
+//! Every host of the fleet, as a tree of groups by any fields and labels (region and cluster, unless
+//! one says otherwise), with counters that are always right, and as one list in any order.
 //!
-//! An event changes one row, one place in one cluster and the counters on the way up: O(log n),
+//! An event changes one row, one place in one group and the counters on the way up: O(log n),
 //! whatever the size of the fleet. Nothing is ever recounted but the matches of a new filter.
 //!
-//! - `rows` has the hosts by number, `groups` their order and the counters.
-//! - `lists` has some of them in another order: who is held, what runs.
+//! - `rows` has the hosts by number, `groups` their order in the tree and the counters.
+//! - `lists` has some of them in another order: who is held, what runs; `table` has all of them.
+//! - `staged` makes another grouping or another order in steps, beside the one that is shown.
 //! - `search` has the filter: which hosts it chooses; `marks` what a person has chosen.
 //! - `walk` and `tree` are the lines that a screen shows.
 //! - `interner` has the texts that hosts share.
@@ -17,6 +19,7 @@ use super::intern::{Atom, Interner, Symbol};
 use super::key::{ServerId, Uid};
 use super::record::HostRecord;
 use super::row::{Built, HostRow};
+use super::shape::{Level, Sort};
 
 mod bits;
 mod counts;
@@ -26,7 +29,10 @@ mod lists;
 mod marks;
 mod roster;
 mod rows;
+mod scope;
 mod search;
+mod staged;
+mod table;
 mod tree;
 mod walk;
 
@@ -34,21 +40,25 @@ pub use counts::Counts;
 pub use folds::Folds;
 pub use lists::List;
 pub use marks::Marked;
-pub use tree::{Anchor, Line};
+pub use tree::{Anchor, Line, named};
 
 use bits::Bits;
 use groups::Groups;
 use lists::Lists;
 use rows::Rows;
+use scope::{Scope, scope};
 use search::Search;
+use staged::Staged;
+use table::Table;
 
 /// The fleet. The time is what the latest call said that it is; it never runs backwards.
 #[derive(Default)]
 pub struct Inventory {
     interner: Interner,
     rows: Rows,
-    groups: Groups,
+    groups: Staged<Groups>,
     lists: Lists,
+    table: Staged<Table>,
     search: Search,
     /// The hosts that are marked.
     marks: Bits,
@@ -120,7 +130,8 @@ impl Inventory {
         let slot = self.rows.insert(new, listing);
         self.served(server).hosts += 1;
         self.search.test(slot, &self.rows);
-        self.groups.add(slot, self.search.bits(), &self.rows);
+        self.groups.add(slot, scope!(self));
+        self.table.add(slot, scope!(self));
         self.lists.add(slot, self.search.bits(), &self.rows);
         self.note(slot);
         true
@@ -131,26 +142,27 @@ impl Inventory {
         let Some(old) = self.rows.get(slot) else { return false };
         let pairs = self.rows.pairs(slot).to_vec();
         let same = pairs == new.pairs && old.looks_like(&new.row);
-        let stays = old.region() == new.row.region()
-            && old.cluster() == new.row.cluster()
-            && old.place() == new.row.place();
+        let stays = old.place() == new.row.place()
+            && self.groups.all(|groups| groups.keeps(old, &pairs, &new, &self.interner));
         if !stays {
-            self.groups.remove(slot, self.search.bits(), &self.rows);
+            self.groups.remove(slot, scope!(self));
         }
         if !same {
             self.lists.remove(slot, self.search.bits(), &self.rows);
+            self.table.remove(slot, scope!(self));
         }
         let Some(old) = self.rows.replace(slot, new, listing) else { return false };
         if !stays {
             self.search.test(slot, &self.rows);
-            self.groups.add(slot, self.search.bits(), &self.rows);
+            self.groups.add(slot, scope!(self));
         } else if !same {
-            self.groups.set_health(slot, old.health(), self.search.bits(), &self.rows);
+            self.groups.set_health(slot, old.health(), scope!(self));
             self.retest(slot);
         }
         old.release(&pairs, &mut self.interner);
         if !same {
             self.lists.add(slot, self.search.bits(), &self.rows);
+            self.table.add(slot, scope!(self));
             self.note(slot);
         }
         !same
@@ -164,8 +176,9 @@ impl Inventory {
         let before = self.search.test(slot, &self.rows);
         let after = self.search.bits().is_some_and(|bits| bits.has(slot));
         if before != after {
-            self.groups.set_matched(slot, after, &self.rows);
+            self.groups.set_matched(slot, after, scope!(self));
             self.lists.set_matched(slot, after, &self.rows);
+            self.table.set_matched(slot, after, scope!(self));
         }
         before != after
     }
@@ -198,7 +211,8 @@ impl Inventory {
 
     fn delete_slot(&mut self, slot: u32) {
         self.marks.set(slot, false);
-        self.groups.remove(slot, self.search.bits(), &self.rows);
+        self.groups.remove(slot, scope!(self));
+        self.table.remove(slot, scope!(self));
         self.lists.remove(slot, self.search.bits(), &self.rows);
         let pairs = self.rows.pairs(slot).to_vec();
         if let Some(row) = self.rows.remove(slot) {
@@ -264,18 +278,74 @@ impl Inventory {
         while let Some((time, slot)) = self.due.first().copied().filter(|(time, _)| *time <= now) {
             // `note` takes it out, but only if it is still that host's.
             self.due.remove(&(time, slot));
-            let Some(old) = self.rows.health(slot) else { continue };
-            if self.rows.update(slot, |row| row.tick(now)) {
-                self.groups.set_health(slot, old, self.search.bits(), &self.rows);
-                self.retest(slot);
-                changed = true;
-            }
+            changed |= self.tick_host(slot);
             self.note(slot);
         }
         for slot in self.search.advance(now) {
             changed |= self.retest(slot);
         }
         changed
+    }
+
+    /// Lets a host change by itself. True if it did.
+    fn tick_host(&mut self, slot: u32) -> bool {
+        let now = self.now;
+        let Some(old) = self.rows.health(slot) else { return false };
+        // Where it stands may follow from its state.
+        let moves = !self.groups.all(|groups| !groups.follows_state());
+        if moves {
+            self.groups.remove(slot, scope!(self));
+        }
+        self.table.remove(slot, scope!(self));
+        let changed = self.rows.update(slot, |row| row.tick(now));
+        if moves {
+            let before = self.search.test(slot, &self.rows);
+            let after = self.search.bits().is_some_and(|bits| bits.has(slot));
+            if before != after {
+                self.lists.set_matched(slot, after, &self.rows);
+            }
+            self.groups.add(slot, scope!(self));
+        } else if changed {
+            self.groups.set_health(slot, old, scope!(self));
+            self.retest(slot);
+        }
+        self.table.add(slot, scope!(self));
+        changed
+    }
+
+    /// Groups the hosts by these levels from the top. What is shown stays as it was until
+    /// [`Inventory::shape_step`] is through.
+    pub fn set_grouping(&mut self, levels: &[Level]) {
+        self.groups.stage(|shown| (shown.levels() != levels).then(|| Groups::new(levels)));
+    }
+
+    /// By what the hosts are grouped, in what is shown.
+    pub fn grouping(&self) -> &[Level] {
+        self.groups.shown.levels()
+    }
+
+    /// Keeps all hosts as a list in this order ([`List::Table`]); none: by name. The list stays as
+    /// it was until [`Inventory::shape_step`] is through.
+    pub fn set_sort(&mut self, sort: Option<&Sort>) {
+        self.table.stage(|shown| (!shown.is_by(sort)).then(|| Table::new(sort)));
+    }
+
+    /// Goes on with another grouping or order that was asked for last: takes about `rows` hosts in.
+    /// True when there is nothing left to do.
+    pub fn shape_step(&mut self, rows: usize) -> bool {
+        let groups = self.groups.step(rows, scope!(self));
+        // One after the other: a step takes no longer because there are two.
+        groups && self.table.step(rows, scope!(self))
+    }
+
+    /// Whether [`Inventory::shape_step`] has work left.
+    pub fn shape_pending(&self) -> bool {
+        self.groups.is_staged() || self.table.is_staged()
+    }
+
+    /// Whether there is a list in some order ([`Inventory::set_sort`]).
+    pub fn has_table(&self) -> bool {
+        self.table.shown.is_kept()
     }
 
     /// When [`Inventory::tick`] next has something to do; none while nothing depends on time.
@@ -305,6 +375,12 @@ impl Inventory {
         })
     }
 
+    /// The value of a label of a row of this inventory, by the key as it stands in the object.
+    pub fn label(&self, row: &HostRow, key: &str) -> Option<&str> {
+        let slot = self.rows.slot_of(row.uid())?;
+        scope!(self).label(row, self.rows.pairs(slot), key)
+    }
+
     /// Every label of every host.
     fn all_labels(&self) -> impl Iterator<Item = (Symbol, Symbol)> + use<'_> {
         self.rows
@@ -329,7 +405,7 @@ impl Inventory {
 
     /// The counters of the whole fleet.
     pub fn counts(&self) -> Counts {
-        self.groups.tallies.counts(self.is_filtered())
+        self.groups.shown.root.tallies.counts(self.is_filtered())
     }
 
     /// Objects of which something could not be read.
@@ -351,7 +427,8 @@ impl Inventory {
     /// Every host that the filter chooses, in the order of the tree, whatever is folded.
     pub fn matched_rows(&self) -> impl Iterator<Item = &HostRow> {
         let bits = self.search.bits();
-        let slots = self.groups.iter().filter(move |slot| bits.is_none_or(|bits| bits.has(*slot)));
+        let slots =
+            self.groups.shown.iter().filter(move |slot| bits.is_none_or(|bits| bits.has(*slot)));
         slots.filter_map(|slot| self.rows.get(slot))
     }
 

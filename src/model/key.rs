@@ -88,26 +88,63 @@ impl From<&str> for Uid {
     }
 }
 
-/// What a line of the tree is, whatever its number. Cursor, marks and scroll position hold this.
+/// A group of the tree by the names from the top down to its own. Cloning it is cheap.
 ///
-/// A region or a cluster without a name has the empty name here; only what is shown says
-/// "(no region)".
+/// Hosts that have nothing at a level are in the group with the empty name there; only what is
+/// shown says "(no region)".
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupPath(Arc<[Arc<str>]>);
+
+impl GroupPath {
+    /// The group under these names; none names the whole fleet.
+    pub fn new(names: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self(names.into_iter().collect())
+    }
+
+    /// The names from the top.
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.0
+    }
+
+    /// Its own name; empty for the whole fleet.
+    pub fn name(&self) -> &str {
+        self.0.last().map_or("", AsRef::as_ref)
+    }
+
+    /// How many levels it is below the whole fleet.
+    pub fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The group around it; none for one at the top.
+    pub fn parent(&self) -> Option<Self> {
+        let (_, above) = self.0.split_last()?;
+        (!above.is_empty()).then(|| Self(above.into()))
+    }
+}
+
+/// What a line of the tree is, whatever its number. Cursor, marks and scroll position hold this.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NodeKey {
-    /// A region by its name.
-    Region(Arc<str>),
-    /// A cluster by its region's name and its own.
-    Cluster(Arc<str>, Arc<str>),
-    /// A host by its uid; it stays the same host when it moves to another cluster.
+    /// A group by its path, under the grouping that is in force.
+    Group(GroupPath),
+    /// A host by its uid; it stays the same host when it moves to another group.
     Host(Uid),
 }
 
-/// Compares names of regions or clusters in the order of the tree: natural, the nameless one last.
+impl NodeKey {
+    /// The group under these names.
+    pub fn group<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::Group(GroupPath::new(names.into_iter().map(Into::into)))
+    }
+}
+
+/// Compares names of groups in the order of the tree: natural, the nameless one last.
 pub(crate) fn group_cmp(a: &str, b: &str) -> Ordering {
     a.is_empty().cmp(&b.is_empty()).then_with(|| natural_cmp(a, b))
 }
 
-/// Where a host stands in its cluster: by the name that people see in natural order, then by
+/// Where a host stands in its group: by the name that people see in natural order, then by
 /// namespace and uid, so that two hosts never share a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostKey {

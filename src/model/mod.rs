@@ -30,6 +30,7 @@ pub mod render;
 pub mod row;
 pub mod sample;
 pub mod selection;
+pub mod shape;
 pub mod silence;
 pub mod source;
 pub mod targets;

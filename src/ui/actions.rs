@@ -63,6 +63,23 @@ pub enum Action {
     ViewBack,
     ViewForward,
     ViewLast,
+    ToggleTable,
+    GroupDefault,
+    GroupRegion,
+    GroupCluster,
+    GroupProvider,
+    GroupZone,
+    GroupRole,
+    GroupTeam,
+    GroupEnvironment,
+    GroupState,
+    GroupBy,
+    Columns,
+    ColumnLeft,
+    ColumnRight,
+    Sort,
+    InvertSort,
+    Wide,
 }
 
 /// What an action needs before it can run.
@@ -82,6 +99,7 @@ pub enum Group {
     Tree,
     Find,
     View,
+    Shape,
     Mark,
     Copy,
     Change,
@@ -90,11 +108,12 @@ pub enum Group {
 
 impl Group {
     /// The groups in the order of the help screen, with their headings.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 9] = [
         (Self::Move, "Move"),
         (Self::Tree, "Tree"),
         (Self::Find, "Find"),
         (Self::View, "Views"),
+        (Self::Shape, "Shape"),
         (Self::Mark, "Mark"),
         (Self::Change, "Change"),
         (Self::Copy, "Copy and go"),
@@ -139,6 +158,15 @@ const fn view(
     help: &'static str,
 ) -> ActionRow {
     row(action, name, keys, Group::View, help, "")
+}
+
+const fn shape(
+    action: Action,
+    name: &'static str,
+    keys: &'static [&'static str],
+    help: &'static str,
+) -> ActionRow {
+    row(action, name, keys, Group::Shape, help, "")
 }
 
 const fn decide(
@@ -224,6 +252,23 @@ pub const ACTIONS: &[ActionRow] = &[
     view(Action::ViewBack, "view-back", &["["], "Back to the view before"),
     view(Action::ViewForward, "view-forward", &["]"], "Forward again"),
     view(Action::ViewLast, "view-last", &["-"], "To the last view and back"),
+    shape(Action::ToggleTable, "toggle-table", &["t"], "Tree or flat table"),
+    shape(Action::GroupDefault, "group-default", &["g d"], "Group by region and cluster"),
+    shape(Action::GroupRegion, "group-region", &["g r"], "Group by region"),
+    shape(Action::GroupCluster, "group-cluster", &["g c"], "Group by cluster"),
+    shape(Action::GroupProvider, "group-provider", &["g p"], "Group by provider"),
+    shape(Action::GroupZone, "group-zone", &["g z"], "Group by zone"),
+    shape(Action::GroupRole, "group-role", &["g o"], "Group by role"),
+    shape(Action::GroupTeam, "group-team", &["g t"], "Group by team"),
+    shape(Action::GroupEnvironment, "group-environment", &["g e"], "Group by environment"),
+    shape(Action::GroupState, "group-state", &["g s"], "Group by state"),
+    shape(Action::GroupBy, "group-by", &["g l"], "Group by any labels; :group region,rack"),
+    shape(Action::Columns, "choose-columns", &["C"], "Choose the columns, and their order"),
+    shape(Action::ColumnLeft, "column-left", &["shift-left"], "Choose the column to the left"),
+    shape(Action::ColumnRight, "column-right", &["shift-right"], "Choose the column to the right"),
+    shape(Action::Sort, "sort-by-column", &["O"], "Sort the table by the chosen column"),
+    shape(Action::InvertSort, "invert-sort", &["I"], "Sort the other way round"),
+    shape(Action::Wide, "wide", &["ctrl-w"], "All columns, or the usual ones"),
     row(
         Action::Mark,
         "mark",
@@ -307,6 +352,7 @@ pub fn find(action: Action) -> Option<&'static ActionRow> {
 pub fn key_name(key: KeyEvent) -> String {
     let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
     let alt = key.modifiers.contains(KeyModifiers::ALT);
+    let shift = key.modifiers.contains(KeyModifiers::SHIFT);
     let base = match key.code {
         KeyCode::Char(' ') => "space".to_owned(),
         KeyCode::Char(c) => c.to_string(),
@@ -316,6 +362,8 @@ pub fn key_name(key: KeyEvent) -> String {
         KeyCode::BackTab => "backtab".to_owned(),
         KeyCode::Backspace => "backspace".to_owned(),
         KeyCode::Delete => "delete".to_owned(),
+        KeyCode::Left if shift => "shift-left".to_owned(),
+        KeyCode::Right if shift => "shift-right".to_owned(),
         KeyCode::Left => "left".to_owned(),
         KeyCode::Right => "right".to_owned(),
         KeyCode::Up => "up".to_owned(),
@@ -336,9 +384,10 @@ pub fn key_name(key: KeyEvent) -> String {
 
 /// The key press with this name, the other way round; none for what is no name.
 pub fn parse_key(name: &str) -> Option<KeyEvent> {
-    let (base, modifiers) = match name.strip_prefix("ctrl-") {
-        Some(base) => (base, KeyModifiers::CONTROL),
-        None => (name, KeyModifiers::NONE),
+    let (base, modifiers) = match (name.strip_prefix("ctrl-"), name.strip_prefix("shift-")) {
+        (Some(base), _) => (base, KeyModifiers::CONTROL),
+        (None, Some(base @ ("left" | "right" | "up" | "down"))) => (base, KeyModifiers::SHIFT),
+        (None, _) => (name, KeyModifiers::NONE),
     };
     let mut characters = base.chars();
     let code = match base {

@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod clusters;
+pub mod columns;
 pub mod decide;
 pub mod detail;
 pub mod filter;
@@ -14,8 +15,10 @@ mod keys;
 pub mod marks;
 pub mod orders;
 pub mod palette;
+pub mod picker;
 pub mod run_dialog;
 pub mod servers;
+pub mod shaping;
 pub mod sources;
 pub mod strip;
 mod tree;
@@ -30,6 +33,7 @@ use crate::config::Config;
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::row::HostRow;
+use crate::model::shape::Shape;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
 use crate::ui::keymap::Keymap;
@@ -39,6 +43,7 @@ use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
 pub use clusters::Clusters;
+pub use columns::Columns;
 pub use configure::with_auto;
 pub use decide::Decide;
 pub use detail::Detail;
@@ -46,6 +51,7 @@ pub use filter::FilterLine;
 pub use journal::Journal;
 pub use keys::copy_choices;
 pub use palette::Palette;
+pub use picker::Picker;
 pub use run_dialog::RunDialog;
 pub use servers::{Server, ServerSettings, Servers};
 pub use sources::Sources;
@@ -120,6 +126,8 @@ pub enum Overlay {
     Results,
     /// The palette.
     Palette(Palette),
+    /// The choice of columns, or of what the tree is grouped by.
+    Pick(Box<Picker>),
     /// The copy menu.
     Copy,
     /// The pages of a host, to choose from.
@@ -162,6 +170,12 @@ pub struct Model {
     pub inventory: Inventory,
     /// Which nodes of the tree are open.
     pub folds: Folds,
+    /// How hosts are shown.
+    shape: Shape,
+    /// The columns behind the name.
+    columns: Columns,
+    /// What was open under other groupings.
+    memory: shaping::Memory,
     /// The node under the cursor.
     pub cursor: Option<NodeKey>,
     /// The node on the first line of the tree pane.
@@ -229,6 +243,9 @@ impl Model {
             size,
             inventory: Inventory::new(),
             folds: Folds::default(),
+            memory: shaping::Memory::new(&Shape::default().group),
+            shape: Shape::default(),
+            columns: Columns::default(),
             cursor: None,
             top: None,
             servers: Servers::new(&settings.servers, now),
@@ -262,7 +279,11 @@ impl Model {
         for (id, server) in model.servers.iter() {
             model.inventory.name_server(id, server.name());
         }
+        if model.servers.several() {
+            model.set_shape(Shape { group: model.default_group(), ..Shape::default() });
+        }
         model.apply_filter();
+        model.reset_columns();
         model
     }
 
@@ -290,7 +311,7 @@ impl Model {
     /// the sources, the answer to a change, and who we are.
     pub fn settled(&self) -> bool {
         self.servers.settled()
-            && !self.filter.running
+            && !self.filtering()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
             && self.theme_wanted.is_none()
@@ -300,21 +321,27 @@ impl Model {
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
     }
 
-    /// Whether a filter pass has to go on ([`Model::filter_step`]).
+    /// Whether a filter pass, another grouping or another order has to go on
+    /// ([`Model::filter_step`]).
     pub fn filtering(&self) -> bool {
-        self.filter.running
+        self.filter.running || self.shaping()
     }
 
-    /// Goes on with the filter pass; the frame is due when it is done.
+    /// Goes on with the filter pass, then with what else is to be made in steps; the frame is due
+    /// when it is done.
     pub fn filter_step(&mut self) -> Vec<Command> {
-        if self.filter.running && self.inventory.filter_step(FILTER_STEP) {
+        if self.filter.running {
+            if !self.inventory.filter_step(FILTER_STEP) {
+                return Vec::new();
+            }
             self.filter.running = false;
             self.dirty = true;
             self.settle();
             self.settle_view();
-            return self.wanted_detail();
+        } else {
+            self.shape_step();
         }
-        Vec::new()
+        if self.dirty { self.wanted_detail() } else { Vec::new() }
     }
 }
 

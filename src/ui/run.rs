@@ -110,7 +110,7 @@ where
             (false, false) => FRAME,
         };
         let due = last_frame + gap;
-        if model.dirty && !model.filtering() && Instant::now() >= due {
+        if model.dirty && !model.filter.running && Instant::now() >= due {
             if std::mem::take(&mut resized) {
                 // Even to the size that it had: sizes in between may have cut the picture, and of
                 // several that come quickly only the last one is seen.
@@ -144,7 +144,7 @@ where
                 Some(Err(cause)) => return Err(Error::new("cannot read the terminal").because(cause)),
                 None => return Ok(model),
             },
-            () = tokio::time::sleep_until(due), if model.dirty && !model.filtering() => continue,
+            () = tokio::time::sleep_until(due), if model.dirty && !model.filter.running => continue,
             _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             () = std::future::ready(()), if model.filtering() => model.filter_step(),
             count = messages.recv_many(&mut batch, BATCH) => {

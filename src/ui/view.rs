@@ -21,11 +21,13 @@ mod journal;
 mod list;
 mod overlay;
 mod pen;
+mod picker;
 mod results;
 mod run_dialog;
 mod servers;
 mod sources;
 mod strip;
+mod table;
 mod tree;
 
 use ratatui::buffer::Buffer;
@@ -42,6 +44,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     header::draw(model, theme, areas.header, buffer);
     let in_filter = header::draw_filter(model, theme, areas.filter, buffer);
     match model.views.now {
+        View::Fleet if model.in_table() => table::draw(model, theme, &areas, buffer),
         View::Fleet => tree::draw(model, theme, &areas, buffer),
         View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
         View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
@@ -62,7 +65,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
 
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
 fn to_ascii(buffer: &mut Buffer) {
-    const SIGNS: [(&str, &str); 14] = [
+    const SIGNS: [(&str, &str); 17] = [
         ("●", "o"),
         ("◆", "m"),
         ("○", "."),
@@ -77,6 +80,9 @@ fn to_ascii(buffer: &mut Buffer) {
         ("→", ">"),
         ("↑", "^"),
         ("↓", "v"),
+        ("‹", "<"),
+        ("›", ">"),
+        ("━", "="),
     ];
     for cell in &mut buffer.content {
         if !cell.symbol().is_ascii() {

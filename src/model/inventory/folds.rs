@@ -1,31 +1,67 @@
 //! What is open and what is closed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::key::NodeKey;
 
-/// Which regions and clusters are open.
+/// Which groups are open, under one grouping.
 ///
-/// Without a filter regions are open and clusters closed, with one everything is open: what was
-/// looked for is seen at once. What a person opens or closes is remembered for each of the two by
-/// itself. `filtered` is [`Inventory::is_filtered`](super::Inventory::is_filtered).
-#[derive(Clone, Debug, Default)]
+/// Without a filter the groups of the lowest level are closed and those above them open, with one
+/// everything is open: what was looked for is seen at once. What a person opens or closes is
+/// remembered for each of the two by itself. `filtered` is
+/// [`Inventory::is_filtered`](super::Inventory::is_filtered).
+#[derive(Clone, Debug)]
 pub struct Folds {
+    /// Levels of the grouping.
+    levels: usize,
     plain: Exceptions,
     filtered: Exceptions,
     /// What [`Folds::open_all`] or [`Folds::close_all`] made the rule, for plain and filtered.
     all: [Option<bool>; 2],
 }
 
-/// The nodes that are not as the rule says.
+/// Which of the groups inside a group are not as the rule says, level under level.
 #[derive(Clone, Debug, Default)]
 struct Exceptions {
-    regions: HashSet<Arc<str>>,
-    clusters: HashMap<Arc<str>, HashSet<Arc<str>>>,
+    here: bool,
+    inside: HashMap<Arc<str>, Self>,
+}
+
+impl Exceptions {
+    fn has<'a>(&self, mut names: impl Iterator<Item = &'a str>) -> bool {
+        // Most often there are none, and this is asked for every group.
+        !self.inside.is_empty()
+            && names
+                .try_fold(self, |group, name| group.inside.get(name))
+                .is_some_and(|group| group.here)
+    }
+
+    fn toggle(&mut self, names: &[Arc<str>]) {
+        let group = names
+            .iter()
+            .fold(self, |group, name| group.inside.entry(Arc::clone(name)).or_default());
+        group.here = !group.here;
+    }
+}
+
+impl Default for Folds {
+    fn default() -> Self {
+        Self::new(2)
+    }
 }
 
 impl Folds {
+    /// The folds of a grouping of so many levels.
+    pub fn new(levels: usize) -> Self {
+        Self {
+            levels,
+            plain: Exceptions::default(),
+            filtered: Exceptions::default(),
+            all: [None; 2],
+        }
+    }
+
     fn exceptions(&self, filtered: bool) -> &Exceptions {
         if filtered { &self.filtered } else { &self.plain }
     }
@@ -34,54 +70,38 @@ impl Folds {
         if filtered { &mut self.filtered } else { &mut self.plain }
     }
 
-    fn rule(&self, filtered: bool, otherwise: bool) -> bool {
-        self.all.get(usize::from(filtered)).copied().flatten().unwrap_or(otherwise)
-    }
-
-    /// Whether the clusters of a region are shown.
-    pub fn is_region_open(&self, region: &str, filtered: bool) -> bool {
-        let regions = &self.exceptions(filtered).regions;
-        let excepted = !regions.is_empty() && regions.contains(region);
-        self.rule(filtered, true) != excepted
-    }
-
-    /// Whether the hosts of a cluster are shown if its region is open.
-    pub fn is_cluster_open(&self, region: &str, cluster: &str, filtered: bool) -> bool {
-        let clusters = &self.exceptions(filtered).clusters;
-        let excepted = !clusters.is_empty()
-            && clusters.get(region).is_some_and(|clusters| clusters.contains(cluster));
-        self.rule(filtered, filtered) != excepted
+    /// Whether what is in the group under these names, of which there are `depth`, is shown if
+    /// everything around it is open.
+    pub(super) fn is_group_open<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        depth: usize,
+        filtered: bool,
+    ) -> bool {
+        let rule = self.all.get(usize::from(filtered)).copied().flatten();
+        let rule = rule.unwrap_or(filtered || depth < self.levels);
+        rule != self.exceptions(filtered).has(names)
     }
 
     /// Whether this node's children are shown. A host has none.
     pub fn is_open(&self, key: &NodeKey, filtered: bool) -> bool {
         match key {
-            NodeKey::Region(region) => self.is_region_open(region, filtered),
-            NodeKey::Cluster(region, cluster) => self.is_cluster_open(region, cluster, filtered),
+            NodeKey::Group(path) => {
+                let names = path.names().iter().map(AsRef::as_ref);
+                self.is_group_open(names, path.depth(), filtered)
+            }
             NodeKey::Host(_) => false,
         }
     }
 
     /// Opens what is closed and closes what is open.
     pub fn toggle(&mut self, key: &NodeKey, filtered: bool) {
-        let exceptions = self.exceptions_mut(filtered);
-        match key {
-            NodeKey::Region(region) => {
-                if !exceptions.regions.remove(region) {
-                    exceptions.regions.insert(Arc::clone(region));
-                }
-            }
-            NodeKey::Cluster(region, cluster) => {
-                let clusters = exceptions.clusters.entry(Arc::clone(region)).or_default();
-                if !clusters.remove(cluster) {
-                    clusters.insert(Arc::clone(cluster));
-                }
-            }
-            NodeKey::Host(_) => {}
+        if let NodeKey::Group(path) = key {
+            self.exceptions_mut(filtered).toggle(path.names());
         }
     }
 
-    /// Opens a region or a cluster. True if it was closed.
+    /// Opens a group. True if it was closed.
     pub fn open(&mut self, key: &NodeKey, filtered: bool) -> bool {
         let change = !matches!(key, NodeKey::Host(_)) && !self.is_open(key, filtered);
         if change {
@@ -90,7 +110,7 @@ impl Folds {
         change
     }
 
-    /// Closes a region or a cluster. True if it was open.
+    /// Closes a group. True if it was open.
     pub fn close(&mut self, key: &NodeKey, filtered: bool) -> bool {
         let change = self.is_open(key, filtered);
         if change {
@@ -129,8 +149,8 @@ mod tests {
 
     #[test]
     fn each_mode_has_its_rule_and_its_exceptions() {
-        let region = NodeKey::Region("eu".into());
-        let cluster = NodeKey::Cluster("eu".into(), "web".into());
+        let region = NodeKey::group(["eu"]);
+        let cluster = NodeKey::group(["eu", "web"]);
         let mut folds = Folds::default();
         assert!(folds.is_open(&region, false) && !folds.is_open(&cluster, false));
         assert!(folds.is_open(&region, true) && folds.is_open(&cluster, true));
@@ -146,5 +166,15 @@ mod tests {
         folds.reset_filtered();
         assert!(folds.is_open(&cluster, true));
         assert!(!folds.open(&NodeKey::Host("u".into()), false));
+    }
+
+    #[test]
+    fn the_lowest_level_is_closed_at_first_however_many_there_are() {
+        let (one, three) = (NodeKey::group(["a"]), NodeKey::group(["a", "b", "c"]));
+        assert!(!Folds::new(1).is_open(&one, false));
+        let mut folds = Folds::new(3);
+        assert!(folds.is_open(&one, false) && !folds.is_open(&three, false));
+        folds.toggle(&three, false);
+        assert!(folds.is_open(&three, false) && folds.is_open(&NodeKey::group(["a", "b"]), false));
     }
 }

@@ -20,6 +20,8 @@ pub enum List {
     /// Hosts with an Ansible run: those that go on, those that wait, those that failed, the
     /// others by their end, the last first.
     Runs,
+    /// All hosts in the order of the table; empty before [`Inventory::set_sort`] is through.
+    Table,
 }
 
 /// By the end of the last hold.
@@ -29,7 +31,7 @@ struct ByEnd;
 impl Order for ByEnd {
     type Key<'a> = (Option<Timestamp>, Place<'a>);
 
-    fn key(slot: u32, rows: &Rows) -> Self::Key<'_> {
+    fn key<'a>(&'a self, slot: u32, rows: &'a Rows) -> Self::Key<'a> {
         (rows.get(slot).and_then(HostRow::held_until), rows.place(slot))
     }
 }
@@ -41,7 +43,7 @@ struct ByRun;
 impl Order for ByRun {
     type Key<'a> = ((u8, i64), Place<'a>);
 
-    fn key(slot: u32, rows: &Rows) -> Self::Key<'_> {
+    fn key<'a>(&'a self, slot: u32, rows: &'a Rows) -> Self::Key<'a> {
         let run = rows.get(slot).and_then(HostRow::run);
         (run.map_or((u8::MAX, 0), crate::model::row::RowRun::rank), rows.place(slot))
     }
@@ -110,6 +112,10 @@ macro_rules! with {
             }
             List::Runs => {
                 let $roster = &$inventory.lists.runs;
+                $body
+            }
+            List::Table => {
+                let $roster = &$inventory.table.shown.roster;
                 $body
             }
         }

@@ -77,7 +77,7 @@ impl Inventory {
     /// ones.
     pub fn marked_rows(&self) -> (Vec<&HostRow>, Vec<&HostRow>) {
         let bits = self.search.bits();
-        let marked = self.groups.iter().filter(|slot| self.marks.has(*slot));
+        let marked = self.groups.shown.iter().filter(|slot| self.marks.has(*slot));
         let (shown, hidden): (Vec<u32>, Vec<u32>) =
             marked.partition(|slot| bits.is_none_or(|bits| bits.has(*slot)));
         let rows = |slots: Vec<u32>| slots.into_iter().filter_map(|slot| self.rows.get(slot));
@@ -108,20 +108,15 @@ impl Inventory {
 
     fn slots_under(&self, node: &NodeKey) -> impl Iterator<Item = u32> + use<'_> {
         let bits = self.search.bits();
-        let spot = self.spot_of(node);
         let host = match node {
             NodeKey::Host(uid) => self.rows.slot_of(uid),
-            NodeKey::Region(_) | NodeKey::Cluster(..) => None,
+            NodeKey::Group(_) => None,
         };
-        let region = spot.filter(|_| host.is_none()).map(|spot| (spot.region, spot.cluster));
-        let region =
-            region.and_then(|(number, only)| Some((self.groups.regions.get(number)?, only)));
-        let inside = region.into_iter().flat_map(|(region, only)| {
-            let clusters = region.clusters.iter().enumerate();
-            clusters
-                .filter(move |(number, _)| only.is_none_or(|only| only == *number))
-                .flat_map(|(_, cluster)| cluster.roster.iter())
-        });
+        let group = match node {
+            NodeKey::Host(_) => None,
+            NodeKey::Group(path) => self.groups.shown.find(path.names()),
+        };
+        let inside = group.into_iter().flat_map(|group| group.slots());
         let all = host.into_iter().chain(inside);
         all.filter(move |slot| bits.is_none_or(|bits| bits.has(*slot)))
     }
@@ -137,8 +132,6 @@ impl Inventory {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
@@ -222,9 +215,9 @@ mod tests {
     #[test]
     fn under_a_node_and_between_two_hosts() {
         let mut fleet = fleet();
-        let cluster = NodeKey::Cluster(Arc::from(""), Arc::from("b"));
+        let cluster = NodeKey::group(["", "b"]);
         assert_eq!(fleet.rows_under(&cluster).count(), 100);
-        assert_eq!(fleet.rows_under(&NodeKey::Region(Arc::from(""))).count(), 200);
+        assert_eq!(fleet.rows_under(&NodeKey::group([""])).count(), 200);
         assert_eq!(fleet.rows_under(&NodeKey::Host(Uid::new("u-3"))).count(), 1);
         filter(&mut fleet, "role=odd");
         assert_eq!(fleet.rows_under(&cluster).count(), 50);

@@ -1,11 +1,9 @@
-//! Hosts in an order: those of one cluster by name, those of a list by what the list is about.
+//! Hosts in an order: those of one group by name, those of a list by what the list is about.
 //!
 //! A sorted list in chunks: a step to the neighbour, the n-th host, the number of a host and a
 //! change all cost O(log n) comparisons and a walk over the chunks, and a host costs four bytes
 //! (its key is in its row). Each chunk knows how many of its hosts the filter chooses, so that
 //! stretches without any are stepped over.
-
-use std::marker::PhantomData;
 
 use crate::model::key::Place;
 
@@ -17,10 +15,12 @@ const CHUNK: usize = 256;
 
 /// By what the hosts of a roster are ordered. No two hosts have the same key.
 pub(super) trait Order {
-    type Key<'a>: Ord;
+    type Key<'a>: Ord
+    where
+        Self: 'a;
 
     /// The key of the row in this slot.
-    fn key(slot: u32, rows: &Rows) -> Self::Key<'_>;
+    fn key<'a>(&'a self, slot: u32, rows: &'a Rows) -> Self::Key<'a>;
 }
 
 /// The order of the tree: by the name that people see.
@@ -30,7 +30,7 @@ pub(super) struct ByPlace;
 impl Order for ByPlace {
     type Key<'a> = Place<'a>;
 
-    fn key(slot: u32, rows: &Rows) -> Place<'_> {
+    fn key<'a>(&'a self, slot: u32, rows: &'a Rows) -> Place<'a> {
         rows.place(slot)
     }
 }
@@ -38,7 +38,7 @@ impl Order for ByPlace {
 #[derive(Debug, Default)]
 pub(super) struct Roster<O = ByPlace> {
     chunks: Vec<Chunk>,
-    order: PhantomData<O>,
+    pub(super) order: O,
 }
 
 #[derive(Debug, Default)]
@@ -61,36 +61,41 @@ pub(super) struct Seat {
 }
 
 impl<O: Order> Roster<O> {
+    /// A roster without hosts.
+    pub(super) fn new(order: O) -> Self {
+        Self { chunks: Vec::new(), order }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
 
     /// The first seat whose host does not stand before `key`, and whether it is that host's.
-    fn search<'a>(&self, key: &O::Key<'a>, rows: &'a Rows) -> (Seat, bool) {
-        let before = |slot: u32| O::key(slot, rows) < *key;
+    fn search<'a>(&'a self, key: &O::Key<'a>, rows: &'a Rows) -> (Seat, bool) {
+        let before = |slot: u32| self.order.key(slot, rows) < *key;
         let chunk = self
             .chunks
             .partition_point(|chunk| chunk.slots.last().is_some_and(|slot| before(*slot)));
         let Some(found) = self.chunks.get(chunk) else { return (Seat { chunk, index: 0 }, false) };
         let index = found.slots.partition_point(|slot| before(*slot));
-        let here = found.slots.get(index).is_some_and(|slot| O::key(*slot, rows) == *key);
+        let here = found.slots.get(index).is_some_and(|slot| self.order.key(*slot, rows) == *key);
         (Seat { chunk, index }, here)
     }
 
     /// The seat of a host.
-    pub(super) fn seat_of<'a>(&self, key: &O::Key<'a>, rows: &'a Rows) -> Option<Seat> {
+    pub(super) fn seat_of<'a>(&'a self, key: &O::Key<'a>, rows: &'a Rows) -> Option<Seat> {
         let (seat, here) = self.search(key, rows);
         here.then_some(seat)
     }
 
     /// The seat of the host in this slot.
     pub(super) fn seat(&self, slot: u32, rows: &Rows) -> Option<Seat> {
-        self.seat_of(&O::key(slot, rows), rows)
+        self.seat_of(&self.order.key(slot, rows), rows)
     }
 
     /// Takes a host in. Whether the filter chooses it, `bits` knows already.
     pub(super) fn insert(&mut self, slot: u32, bits: Option<&Bits>, rows: &Rows) {
-        let (mut seat, _) = self.search(&O::key(slot, rows), rows);
+        let (mut seat, _) = self.search(&self.order.key(slot, rows), rows);
         if seat.chunk == self.chunks.len() {
             // Behind all others: at the end of the last chunk.
             match self.chunks.last() {
@@ -159,7 +164,7 @@ impl<O: Order> Roster<O> {
 
     /// The first shown host at or after this key.
     pub(super) fn at_or_after<'a>(
-        &self,
+        &'a self,
         key: &O::Key<'a>,
         bits: Option<&Bits>,
         rows: &'a Rows,
@@ -237,7 +242,7 @@ impl<O: Order> Roster<O> {
     }
 
     /// How many hosts stand before this key, shown or not. O(chunks).
-    pub(super) fn before<'a>(&self, key: &O::Key<'a>, rows: &'a Rows) -> usize {
+    pub(super) fn before<'a>(&'a self, key: &O::Key<'a>, rows: &'a Rows) -> usize {
         let (seat, _) = self.search(key, rows);
         self.rank(seat, None)
     }

@@ -201,6 +201,7 @@ impl Inventory {
         if let Some(Pending { matcher, bits, .. }) = self.search.pending.take() {
             self.groups.recount(&bits, &self.rows);
             self.lists.recount(&bits);
+            self.table.recount(&bits, &self.rows);
             let mut active = Active { matcher, bits, turns: BinaryHeap::new() };
             active.collect_turns(&self.rows);
             self.search.active = Some(active);

@@ -67,10 +67,10 @@ fn screen(inventory: &Inventory, folds: &Folds) -> Vec<String> {
         .map(|line| {
             let indent = "  ".repeat(line.depth());
             match line {
-                Line::Region { name, counts, .. } | Line::Cluster { name, counts, .. } => {
+                Line::Group { name, counts, .. } => {
                     format!("{indent}{name} {}/{}", counts.matched, counts.total)
                 }
-                Line::Host { row } => format!("{indent}{}", row.display()),
+                Line::Host { row, .. } => format!("{indent}{}", row.display()),
             }
         })
         .collect()

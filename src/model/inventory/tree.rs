@@ -3,50 +3,39 @@
 //! Nobody outside keeps the number of a line: a node is known by its [`NodeKey`], and the place of
 //! one that may go away by its [`Anchor`].
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::cmp::Ordering;
 
-use crate::model::key::{HostKey, NodeKey, Place};
+use crate::model::key::{GroupPath, HostKey, NodeKey};
 use crate::model::row::HostRow;
+use crate::model::shape::Level;
 
+use super::scope::{Scope, scope};
 use super::walk::{Spot, Walk};
 use super::{Counts, Folds, Inventory};
 
-/// Shown for hosts whose region is not known.
-const NO_REGION: &str = "(no region)";
-/// Shown for hosts without a cluster.
-const NO_CLUSTER: &str = "(no cluster)";
-
 /// One visible line of the tree.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Line<'a> {
-    /// A region.
-    Region {
-        /// Its name as it is shown.
-        name: &'a str,
-        /// Its name as it is; empty for hosts without a region.
-        id: &'a Arc<str>,
+    /// A group.
+    Group {
+        /// What it is.
+        path: GroupPath,
+        /// Its name as it is shown; "(no region)" where its hosts have none.
+        name: Cow<'a, str>,
+        /// What its hosts have in common.
+        level: &'a Level,
         /// Its counters.
         counts: Counts,
-        /// Whether its clusters are shown.
-        open: bool,
-    },
-    /// A cluster.
-    Cluster {
-        /// Name of its region as it is.
-        region: &'a Arc<str>,
-        /// Its name as it is shown.
-        name: &'a str,
-        /// Its name as it is; empty for hosts without a cluster.
-        id: &'a Arc<str>,
-        /// Its counters.
-        counts: Counts,
-        /// Whether its hosts are shown.
+        /// Whether what is in it is shown.
         open: bool,
     },
     /// A host.
     Host {
         /// All that is known of it here.
         row: &'a HostRow,
+        /// How many groups it is in.
+        depth: usize,
     },
 }
 
@@ -54,20 +43,16 @@ impl Line<'_> {
     /// What the line is.
     pub fn key(&self) -> NodeKey {
         match self {
-            Self::Region { id, .. } => NodeKey::Region(Arc::clone(id)),
-            Self::Cluster { region, id, .. } => {
-                NodeKey::Cluster(Arc::clone(region), Arc::clone(id))
-            }
-            Self::Host { row } => NodeKey::Host(row.uid().clone()),
+            Self::Group { path, .. } => NodeKey::Group(path.clone()),
+            Self::Host { row, .. } => NodeKey::Host(row.uid().clone()),
         }
     }
 
-    /// How far it is indented: 0 to 2.
+    /// How far it is indented, from 0.
     pub fn depth(&self) -> usize {
         match self {
-            Self::Region { .. } => 0,
-            Self::Cluster { .. } => 1,
-            Self::Host { .. } => 2,
+            Self::Group { path, .. } => path.depth().saturating_sub(1),
+            Self::Host { depth, .. } => *depth,
         }
     }
 }
@@ -76,8 +61,8 @@ impl Line<'_> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchor {
     key: NodeKey,
-    region: Arc<str>,
-    cluster: Option<Arc<str>>,
+    /// The group that it is, or that the host is in.
+    group: GroupPath,
     host: Option<HostKey>,
 }
 
@@ -103,7 +88,7 @@ impl Inventory {
     }
 
     /// The visible line `delta` below (above, if negative) `from`, or the last one that way. An
-    /// empty tree gives back `from`. O(log n + clusters passed), however great the step.
+    /// empty tree gives back `from`. O(log n + groups passed), however great the step.
     pub fn step(&self, folds: &Folds, from: &NodeKey, delta: isize) -> NodeKey {
         let walk = Walk::new(self, folds);
         let Some(start) = self.nearest_spot(&walk, from) else { return from.clone() };
@@ -125,35 +110,36 @@ impl Inventory {
         self.key_at(Walk::new(self, folds).last()?)
     }
 
-    /// The cluster of a host, the region of a cluster; none for a region and for a host that is
-    /// not there.
+    /// The group that a node is in; none for a group at the top and for a host that is not there.
     pub fn parent(&self, key: &NodeKey) -> Option<NodeKey> {
-        match key {
-            NodeKey::Region(_) => None,
-            NodeKey::Cluster(region, _) => Some(NodeKey::Region(Arc::clone(region))),
-            NodeKey::Host(_) => self.key_at(Spot { host: None, ..self.spot_of(key)? }),
-        }
+        self.key_at(Self::around(self.spot_of(key)?)?)
+    }
+
+    /// What the hosts of a group have in common, and its name; none for a host.
+    pub fn level_of<'a>(&'a self, key: &'a NodeKey) -> Option<(&'a Level, &'a str)> {
+        let NodeKey::Group(path) = key else { return None };
+        Some((self.grouping().get(path.depth().checked_sub(1)?)?, path.name()))
+    }
+
+    /// Whether the line of one node stands above that of another; both are taken where they are,
+    /// visible or not. False if one of them is not there. O(log n).
+    pub fn is_above(&self, one: &NodeKey, other: &NodeKey) -> bool {
+        let spots = self.spot_of(one).zip(self.spot_of(other));
+        spots.is_some_and(|(one, other)| one.order(&other) == Ordering::Less)
     }
 
     /// Where a node stands now, to find the way back when it is gone; none if it is not there.
     pub fn anchor_of(&self, key: &NodeKey) -> Option<Anchor> {
         let spot = self.spot_of(key)?;
-        let region = self.groups.regions.get(spot.region)?;
-        let cluster = spot.cluster.and_then(|number| region.clusters.get(number));
         let host = match key {
             NodeKey::Host(uid) => Some(self.get(uid)?.host_key()),
-            NodeKey::Region(_) | NodeKey::Cluster(..) => None,
+            NodeKey::Group(_) => None,
         };
-        Some(Anchor {
-            key: key.clone(),
-            region: Arc::clone(&region.name),
-            cluster: cluster.map(|cluster| Arc::clone(&cluster.name)),
-            host,
-        })
+        Some(Anchor { key: key.clone(), group: self.path_at(spot), host })
     }
 
-    /// Where the cursor goes: the node itself if it is visible (wherever it has moved to), its
-    /// cluster or region if that is closed, else the next visible line below the place where it
+    /// Where the cursor goes: the node itself if it is visible (wherever it has moved to), the group
+    /// around it that is closed, else the next visible line below the place where it
     /// stands or stood, else the last line. None in an empty tree.
     pub fn settle(&self, folds: &Folds, anchor: &Anchor) -> Option<NodeKey> {
         let walk = Walk::new(self, folds);
@@ -161,13 +147,13 @@ impl Inventory {
         let anchor = now.as_ref().unwrap_or(anchor);
         let spot = walk.locate(&anchor.key).or_else(|| {
             let place = anchor.host.as_ref().map(HostKey::as_place);
-            walk.settle(&anchor.region, anchor.cluster.as_deref(), place)
+            walk.settle(anchor.group.names(), place)
         });
         self.key_at(spot?)
     }
 
     /// [`Inventory::settle`] for a node that is still there, though perhaps not visible. Of one
-    /// that is gone only a region's or a cluster's place is known; a host's is the first line.
+    /// that is gone only a group's place is known; a host's is the first line.
     pub fn nearest(&self, folds: &Folds, key: &NodeKey) -> Option<NodeKey> {
         self.key_at(self.nearest_spot(&Walk::new(self, folds), key)?)
     }
@@ -177,12 +163,13 @@ impl Inventory {
             return Some(spot);
         }
         match key {
-            NodeKey::Region(region) => walk.settle(region, None, None),
-            NodeKey::Cluster(region, cluster) => walk.settle(region, Some(cluster), None),
-            NodeKey::Host(uid) => match self.get(uid) {
-                Some(row) => {
-                    let place: Place<'_> = row.place();
-                    walk.settle(row.region(), Some(row.cluster()), Some(place))
+            NodeKey::Group(path) => walk.settle(path.names(), None),
+            NodeKey::Host(uid) => match self.rows.slot_of(uid) {
+                Some(slot) => {
+                    let scope = scope!(self);
+                    let names = self.grouping().iter().map(|level| scope.at(level, slot).into());
+                    let path = GroupPath::new(names);
+                    walk.settle(path.names(), Some(self.rows.place(slot)))
                 }
                 None => walk.first(),
             },
@@ -190,8 +177,8 @@ impl Inventory {
     }
 
     /// Number of the line of this node (of [`Inventory::nearest`], if it is not visible) from 0,
-    /// and how many visible lines there are; zeroes in an empty tree. O(log n + clusters), with a
-    /// walk over the chunks of one cluster: about 10 µs with 1,000 clusters.
+    /// and how many visible lines there are; zeroes in an empty tree. O(log n + groups), with a
+    /// walk over the chunks of one group: about 10 µs with 1,000 groups.
     pub fn position(&self, folds: &Folds, key: &NodeKey) -> (usize, usize) {
         let walk = Walk::new(self, folds);
         self.nearest_spot(&walk, key).map_or((0, 0), |spot| walk.number(spot))
@@ -212,26 +199,23 @@ impl Inventory {
     }
 
     fn line_at<'a>(&'a self, walk: &Walk<'a, '_>, spot: Spot) -> Option<Line<'a>> {
-        let filtered = walk.is_filtered();
-        let named = |name: &'a str, none| if name.is_empty() { none } else { name };
-        let Some((region, cluster)) = walk.get_cluster(spot) else {
-            let region = walk.get_region(spot)?;
-            return Some(Line::Region {
-                name: named(&region.name, NO_REGION),
-                id: &region.name,
-                counts: region.tallies.counts(filtered),
-                open: walk.is_region_open(region),
-            });
-        };
-        let Some(seat) = spot.host else {
-            return Some(Line::Cluster {
-                region: &region.name,
-                name: named(&cluster.name, NO_CLUSTER),
-                id: &cluster.name,
-                counts: cluster.tallies.counts(filtered),
-                open: walk.is_cluster_open(region, cluster),
-            });
-        };
-        self.rows.get(cluster.roster.get(seat)?).map(|row| Line::Host { row })
+        let group = walk.get(spot)?;
+        if let Some(seat) = spot.host {
+            let row = self.rows.get(group.roster()?.get(seat)?)?;
+            return Some(Line::Host { row, depth: spot.depth() });
+        }
+        let level = self.grouping().get(spot.depth().checked_sub(1)?)?;
+        Some(Line::Group {
+            path: self.path_at(spot),
+            name: named(&group.name, level),
+            level,
+            counts: group.tallies.counts(walk.is_filtered()),
+            open: walk.is_open(spot),
+        })
     }
+}
+
+/// The name of a group as it is shown.
+pub fn named<'a>(name: &'a str, level: &Level) -> Cow<'a, str> {
+    if name.is_empty() { Cow::Owned(format!("(no {})", level.word())) } else { Cow::Borrowed(name) }
 }

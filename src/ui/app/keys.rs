@@ -4,6 +4,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
+use super::picker::{Picker, Reply as Picked};
 use super::strip::Reply;
 use super::{Model, Overlay, Pane, views};
 use crate::model::key::NodeKey;
@@ -76,6 +77,10 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         }
         Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
+        Overlay::Pick(picker) => {
+            in_picker(model, picker, key);
+            Vec::new()
+        }
         Overlay::Copy => copy_menu(model, key),
         Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
@@ -103,6 +108,7 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
+        Overlay::Pick(picker) => picker.input.insert(text),
         Overlay::None
         | Overlay::Grammar
         | Overlay::Copy
@@ -178,7 +184,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
     if let Some(commands) = super::jump::run(model, action) {
         return commands;
     }
-    if model.must_ask(action) {
+    if model.in_shape(action, times) || model.must_ask(action) {
         return Vec::new();
     }
     let page = model.page();
@@ -258,7 +264,24 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::ViewJournal
         | Action::ViewBack
         | Action::ViewForward
-        | Action::ViewLast => {} // done above
+        | Action::ViewLast
+        | Action::ToggleTable
+        | Action::GroupDefault
+        | Action::GroupRegion
+        | Action::GroupCluster
+        | Action::GroupProvider
+        | Action::GroupZone
+        | Action::GroupRole
+        | Action::GroupTeam
+        | Action::GroupEnvironment
+        | Action::GroupState
+        | Action::GroupBy
+        | Action::Columns
+        | Action::ColumnLeft
+        | Action::ColumnRight
+        | Action::Sort
+        | Action::InvertSort
+        | Action::Wide => {} // done above
     }
     Vec::new()
 }
@@ -369,6 +392,10 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
             };
             return match found.entry {
                 Entry::Action(action) => run(model, action, None),
+                Entry::Shape(what, text) => {
+                    model.shape_by_text(what, &text);
+                    Vec::new()
+                }
                 Entry::Theme(name) => model.want_theme(&name),
             };
         }
@@ -386,10 +413,17 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
     Vec::new()
 }
 
+fn in_picker(model: &mut Model, mut picker: Box<Picker>, key: KeyEvent) {
+    match picker.key(key) {
+        Picked::Stay => model.overlay = Overlay::Pick(picker),
+        Picked::Cancel => {}
+        Picked::Done(chosen) => model.picked(picker.what, chosen.as_deref()),
+    }
+}
+
 fn copy_name(model: &mut Model) -> Vec<Command> {
     let text = match &model.node() {
-        Some(NodeKey::Region(region)) => region.to_string(),
-        Some(NodeKey::Cluster(_, cluster)) => cluster.to_string(),
+        Some(NodeKey::Group(path)) => path.name().to_owned(),
         Some(NodeKey::Host(_)) => match model.host() {
             Some(row) => row.name().to_owned(),
             None => return Vec::new(),

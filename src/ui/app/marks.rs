@@ -2,9 +2,10 @@
 
 use super::Model;
 use super::views::Move;
-use crate::model::inventory::List;
+use crate::model::inventory::{List, named};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
+use crate::model::shape::Level;
 
 /// The hosts that an action is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Targets {
 
 impl Model {
     /// The hosts that an action is for: the marked ones, if there are any, without those that the
-    /// filter hides; else the one under the cursor; of a region or a cluster, all that match.
+    /// filter hides; else the one under the cursor; of a group, all that match.
     pub fn targets(&self) -> Targets {
         let (shown, hidden) = self.inventory.marked_rows();
         let uids = |rows: Vec<&HostRow>| rows.into_iter().map(|row| row.uid().clone()).collect();
@@ -29,12 +30,10 @@ impl Model {
             return Targets { hosts: uids(shown), hidden: uids(hidden), ..Targets::default() };
         }
         let Some(node) = self.node() else { return Targets::default() };
-        let whole = match &node {
-            NodeKey::Host(_) => None,
-            NodeKey::Region(name) if name.is_empty() => Some("(no region)".to_owned()),
-            NodeKey::Cluster(_, name) if name.is_empty() => Some("(no cluster)".to_owned()),
-            NodeKey::Region(name) | NodeKey::Cluster(_, name) => Some(name.to_string()),
-        };
+        // Other groups are as dangerous as the number of their hosts.
+        let whole = self.inventory.level_of(&node);
+        let whole = whole.filter(|(level, _)| matches!(level, Level::Server | Level::Region | Level::Cluster));
+        let whole = whole.map(|(level, name)| named(name, level).into_owned());
         let hosts = uids(self.inventory.rows_under(&node).collect());
         Targets { hosts, whole, ..Targets::default() }
     }
@@ -80,12 +79,10 @@ impl Model {
         self.mark_anchor = Some(uid);
     }
 
-    /// Marks all that match the filter; on a region or a cluster, all of it that match.
+    /// Marks all that match the filter; on a group, all of it that match.
     pub(super) fn mark_all(&mut self) {
         match &self.cursor {
-            Some(node @ (NodeKey::Region(_) | NodeKey::Cluster(..))) => {
-                self.inventory.set_marks_under(node, true);
-            }
+            Some(node @ NodeKey::Group(_)) => self.inventory.set_marks_under(node, true),
             _ => self.inventory.mark_matched(),
         }
     }

@@ -4,6 +4,7 @@ use fuzzy_matcher::FuzzyMatcher;
 use fuzzy_matcher::skim::SkimMatcherV2;
 
 use super::input::Input;
+use super::shaping::Typed;
 use crate::ui::actions::{ACTIONS, Action, Needs};
 
 /// What an entry of the palette does.
@@ -13,6 +14,8 @@ pub enum Entry {
     Action(Action),
     /// Switches to a theme.
     Theme(String),
+    /// Groups, sorts or chooses columns by what was typed behind the word for it.
+    Shape(Typed, String),
 }
 
 /// One entry that matches what is typed.
@@ -59,6 +62,9 @@ impl Palette {
             "q" | "q!" | "quit" | "exit" => "quit",
             other => other,
         };
+        if let Some(found) = shape(typed).filter(|_| !self.changes) {
+            return vec![found];
+        }
         let skim = SkimMatcherV2::default().ignore_case();
         let actions = ACTIONS
             .iter()
@@ -87,6 +93,20 @@ impl Palette {
     pub fn chosen(&self) -> Option<Found> {
         self.found().into_iter().nth(self.chosen)
     }
+}
+
+/// What `group region,rack`, `sort -age` and `columns state,label:rack` mean.
+fn shape(typed: &str) -> Option<Found> {
+    let (word, text) = typed.split_once(' ')?;
+    let (_, what) = Typed::WORDS.iter().find(|(known, _)| *known == word)?;
+    let text = text.trim().to_owned();
+    let help = what.problem(&text).unwrap_or_else(|| match what {
+        Typed::Group => "Group the tree by these".to_owned(),
+        Typed::Sort => "Sort the table by this".to_owned(),
+        Typed::Columns => "Show these columns".to_owned(),
+    });
+    let name = format!("{word} {text}");
+    Some(Found { entry: Entry::Shape(*what, text), name, help, matched: Vec::new() })
 }
 
 #[cfg(test)]

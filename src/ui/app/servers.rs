@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::model::change;
 use crate::model::duration;
 use crate::model::key::{NodeKey, ServerId, Uid};
+use crate::model::shape::Level;
 use crate::ui::actions::Needs;
 use crate::ui::msg::Command;
 
@@ -306,6 +307,9 @@ impl Model {
     fn server_of_group(&self, node: &NodeKey) -> Option<ServerId> {
         let mut servers = self.inventory.rows_under(node).map(|row| row.uid().server());
         let first = servers.next()?;
+        if self.inventory.grouping().first() == Some(&Level::Server) {
+            return Some(first);
+        }
         servers.all(|other| other == first).then_some(first)
     }
 

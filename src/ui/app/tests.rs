@@ -1,5 +1,6 @@
 mod acting;
 mod asking;
+mod shaping;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::ui::testing::{
 
 fn cursor_name(model: &Model) -> String {
     match &model.cursor {
-        Some(NodeKey::Region(name) | NodeKey::Cluster(_, name)) => name.to_string(),
+        Some(NodeKey::Group(path)) => path.name().to_owned(),
         Some(NodeKey::Host(_)) => model.host().unwrap().display().to_owned(),
         None => "nothing".to_owned(),
     }

@@ -1,5 +1,6 @@
 //! Moving in the tree. The cursor and the first line are nodes, never row numbers.
 
+use super::views::Move;
 use super::{Model, Pane};
 use crate::model::inventory::{Anchor, Inventory};
 use crate::model::key::NodeKey;
@@ -10,7 +11,7 @@ impl Model {
     pub fn host(&self) -> Option<&HostRow> {
         match self.node()? {
             NodeKey::Host(uid) => self.inventory.get(&uid),
-            NodeKey::Region(_) | NodeKey::Cluster(..) => None,
+            NodeKey::Group(_) => None,
         }
     }
 
@@ -18,6 +19,8 @@ impl Model {
     pub(super) fn step(&mut self, lines: isize) {
         if self.pane == Pane::Detail {
             self.detail.scroll_by(lines);
+        } else if self.list().is_some() {
+            self.go_in_list(Move::By(lines));
         } else if let Some(cursor) = &self.cursor {
             self.cursor = Some(self.inventory.step(&self.folds, cursor, lines));
         }
@@ -114,14 +117,9 @@ impl Model {
                 None => top,
             }
         } else {
+            // Above the first line it becomes the first, so that the screen moves as little as it must.
             let above = self.inventory.step(&self.folds, &cursor, 1 - height);
-            if self.is_above(&cursor, &top, size) { cursor } else { above }
+            if self.inventory.is_above(&cursor, &top) { cursor } else { above }
         });
-    }
-
-    /// Whether the cursor lies above the first line: then it becomes the first line, so that the
-    /// screen moves as little as it must.
-    fn is_above(&self, cursor: &NodeKey, top: &NodeKey, _height: usize) -> bool {
-        self.inventory.position(&self.folds, cursor).0 < self.inventory.position(&self.folds, top).0
     }
 }

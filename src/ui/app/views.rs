@@ -64,6 +64,8 @@ pub struct Views {
     pub held: Spot,
     /// Where one is among the runs.
     pub runs: Spot,
+    /// Where one is in the table of the whole fleet.
+    pub table: Spot,
     /// Where one came from; the latest last.
     back: Vec<View>,
     /// Where one went back from; the latest last.
@@ -164,11 +166,12 @@ impl<K: Clone> Spot<K> {
 }
 
 impl Views {
-    /// Where one is in the list of hosts that is shown.
-    pub fn spot(&self) -> Option<&Spot> {
-        match self.now.list()? {
-            List::Held => Some(&self.held),
-            List::Runs => Some(&self.runs),
+    /// Where one is in a list of hosts.
+    pub fn spot(&self, list: List) -> &Spot {
+        match list {
+            List::Held => &self.held,
+            List::Runs => &self.runs,
+            List::Table => &self.table,
         }
     }
 
@@ -176,6 +179,7 @@ impl Views {
         match list {
             List::Held => &mut self.held,
             List::Runs => &mut self.runs,
+            List::Table => &mut self.table,
         }
     }
 
@@ -214,8 +218,10 @@ impl Model {
     /// What is under the cursor of the view that is shown, if that is a node of the fleet.
     pub fn node(&self) -> Option<NodeKey> {
         match self.views.now {
-            View::Fleet => self.cursor.clone(),
-            View::Maintenance | View::Runs => self.views.spot()?.cursor.clone().map(NodeKey::Host),
+            View::Fleet if !self.in_table() => self.cursor.clone(),
+            View::Fleet | View::Maintenance | View::Runs => {
+                self.views.spot(self.list()?).cursor.clone().map(NodeKey::Host)
+            }
             View::Certificates | View::Sources | View::Servers | View::Journal => None,
         }
     }
@@ -236,13 +242,13 @@ impl Model {
     /// Brings the cursor of the list that is shown to a line that is there.
     pub(super) fn settle_view(&mut self) {
         self.go_in_list(Move::Settle(usize::from(self.areas().rows.height)));
+        self.settle_columns();
     }
 
     pub(super) fn go_in_list(&mut self, to: Move) {
         match self.views.now {
-            View::Fleet => {}
-            View::Maintenance | View::Runs => {
-                if let Some(list) = self.views.now.list() {
+            View::Fleet | View::Maintenance | View::Runs => {
+                if let Some(list) = self.list() {
                     self.views.spot_mut(list).go(&(&self.inventory, list), to);
                 }
             }
@@ -306,10 +312,12 @@ impl Model {
             self.pane = Pane::Tree;
         } else if self.notice.as_ref().is_some_and(|notice| notice.error) {
             self.notice = None;
-        } else if self.views.now.list().is_some() && self.clear_marks() {
+        } else if self.list().is_some() && self.clear_marks() {
             self.say("no marks");
-        } else if self.views.now.list().is_some() && self.filter.active() {
+        } else if self.list().is_some() && self.filter.active() {
             self.clear_filter();
+        } else if self.views.now == View::Fleet {
+            self.say(":q quits, or ctrl-c twice");
         } else if self.views.along(false) {
             self.arrived();
         } else {
@@ -353,7 +361,7 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         },
         _ => match shown_by(action) {
             Some(view) => model.go_to(view),
-            None if model.views.now == View::Fleet => return None,
+            None if model.views.now == View::Fleet && !model.in_table() => return None,
             None => return in_list(model, action, times),
         },
     }
@@ -378,10 +386,11 @@ fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Comman
         Action::Open if model.views.now == View::Certificates => model.show_detail(),
         Action::Open if model.views.now == View::Sources => model.open_source(),
         Action::Open if model.views.now == View::Servers => model.open_server(),
+        Action::Open if model.views.now == View::Fleet => model.show_detail(),
         Action::Open => model.open_in_fleet(),
         Action::Back => return Some(model.back_in_list()),
         Action::Mark | Action::MarkRange | Action::MarkAll | Action::InvertMarks => {
-            match (model.views.now.list(), action) {
+            match (model.list(), action) {
                 (None, _) => model.say("marks are for hosts"),
                 (Some(list), Action::Mark) => {
                     model.mark_in_list(list, usize::try_from(times).unwrap_or(1));

@@ -103,12 +103,11 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         }
         Some(node) => {
             let line = model.inventory.line(&model.folds, node);
-            let Some(Line::Region { name, counts, .. } | Line::Cluster { name, counts, .. }) = line
-            else {
+            let Some(Line::Group { name, counts, .. }) = line else {
                 return;
             };
             group(model, counts, &mut rows);
-            name.to_owned()
+            name.into_owned()
         }
     };
     Pen::new(buffer, inner, 0).put(&title, theme.style(Role::Title));

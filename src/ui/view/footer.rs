@@ -94,6 +94,18 @@ pub(super) fn draw(
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
         }
+        Overlay::Pick(_) => keys(
+            theme,
+            area,
+            buffer,
+            &[
+                ("space", "on or off"),
+                ("enter", "done"),
+                ("J K", "move it"),
+                ("ctrl-r", "as at first"),
+                ("esc", "cancel"),
+            ],
+        ),
         Overlay::Help(_) => keys(theme, area, buffer, &[("j k", "scroll"), ("esc", "close")]),
         Overlay::Grammar => keys(theme, area, buffer, &[("any key", "back to the filter")]),
         Overlay::None => hints(model, theme, area, buffer),

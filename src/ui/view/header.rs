@@ -11,6 +11,7 @@ use super::pen::{Pen, cut, number};
 use super::sources;
 use crate::model::duration;
 use crate::model::key::ServerId;
+use crate::model::shape::Level;
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
@@ -136,11 +137,11 @@ fn counted(n: usize, what: &str, word: &str) -> String {
     format!("{} {what}{} {word}", number(n), if n == 1 { "" } else { "s" })
 }
 
-/// The view and what it counts; none in the tree.
+/// The view and what it counts; none in the usual tree.
 fn view(model: &Model) -> Option<String> {
     let view = model.views.now;
     let count = match view {
-        View::Fleet => return None,
+        View::Fleet => return shape(model),
         View::Certificates => {
             let (all, pending) = model.certificates.len();
             format!("{} pending of {}", number(pending), number(all))
@@ -168,6 +169,24 @@ fn view(model: &Model) -> Option<String> {
         }
     };
     Some(format!("{} {count}", view.title()))
+}
+
+/// The shape of the fleet where it is not the one that people know; what is shown, not what is
+/// being made.
+fn shape(model: &Model) -> Option<String> {
+    if model.shaping() {
+        let regroups = model.shape().group != model.inventory.grouping();
+        return Some(if regroups { "grouping…" } else { "sorting…" }.to_owned());
+    }
+    if model.in_table() {
+        return Some("Table".to_owned());
+    }
+    let group = model.inventory.grouping();
+    if group == model.default_group() {
+        return None;
+    }
+    let words: Vec<&str> = group.iter().map(Level::word).collect();
+    Some(if words.is_empty() { "no groups".to_owned() } else { format!("by {}", words.join(", ")) })
 }
 
 /// How the connection is, and whether it is lost.

@@ -7,6 +7,9 @@ use crate::ui::app::{Model, Overlay};
 /// Columns from which tree and detail stand side by side.
 pub const BOTH_FROM: u16 = 100;
 
+/// The same for the table, which needs the columns more than the detail pane does.
+pub const BOTH_FROM_IN_TABLE: u16 = 160;
+
 /// The regions of the screen. One that does not fit is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Areas {
@@ -59,7 +62,7 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
     let body_area = line(header + filter, body);
     let (tree, detail) = if model.detail.over {
         (Rect { width: 0, height: 0, ..body_area }, body_area)
-    } else if area.width >= BOTH_FROM {
+    } else if area.width >= if model.in_table() { BOTH_FROM_IN_TABLE } else { BOTH_FROM } {
         let width = body_area.width * 2 / 5;
         let tree = Rect { width: body_area.width - width, ..body_area };
         (tree, Rect { x: body_area.x + tree.width, width, ..body_area })

@@ -137,17 +137,14 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
     if areas.rows.is_empty() {
         return;
     }
-    let spot = model.views.spot();
-    let Some(top) = spot.and_then(|spot| spot.top.as_ref()) else {
+    let spot = model.views.spot(list);
+    let Some(top) = spot.top.as_ref() else {
         return nothing(theme, areas.rows, &empty(model, list), buffer);
     };
-    let cursor = spot.and_then(|spot| spot.cursor.as_ref());
+    let cursor = spot.cursor.as_ref();
     let rows = model.inventory.list_window(list, top, usize::from(areas.rows.height));
     let lines = rows.into_iter().map(|row| {
-        let mut cells = match list {
-            List::Held => held(model, row),
-            List::Runs => run(model, row),
-        };
+        let mut cells = if list == List::Runs { run(model, row) } else { held(model, row) };
         if model.inventory.is_marked(row.uid())
             && let Some((name, role)) = cells.get_mut(1)
         {
@@ -156,10 +153,7 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
         put_server(model, row.uid().server(), 2, &mut cells);
         (cursor == Some(row.uid()), cells)
     });
-    let columns: &[Column] = match list {
-        List::Held => &HELD,
-        List::Runs => &RUNS,
-    };
+    let columns: &[Column] = if list == List::Runs { &RUNS } else { &HELD };
     let columns = with_server(model, columns, 2);
     table(theme, areas, &columns, lines, model.pane == Pane::Tree, buffer);
 }
@@ -171,9 +165,10 @@ fn empty(model: &Model, list: List) -> [&'static str; 2] {
     if model.inventory.list_len(list).1 > 0 {
         return ["nothing here matches the filter", "esc clears it, 0 shows everything"];
     }
-    match list {
-        List::Held => ["no host is in maintenance", "m on a host of the fleet (v f) begins one"],
-        List::Runs => ["no host has an Ansible run", "r on a host of the fleet (v f) asks for one"],
+    if list == List::Runs {
+        ["no host has an Ansible run", "r on a host of the fleet (v f) asks for one"]
+    } else {
+        ["no host is in maintenance", "m on a host of the fleet (v f) begins one"]
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) fn draw(
         Overlay::Palette(palette) => {
             return Some(draw_palette(model, theme, palette, area, buffer));
         }
+        Overlay::Pick(pick) => return Some(super::picker::draw(pick, theme, area, buffer)),
         Overlay::Results => {
             if let Some(results) = &model.writing.results {
                 super::results::draw(results, theme, area, buffer);
@@ -112,7 +113,7 @@ fn draw_palette(
         let start = pen.column();
         let needs = match &entry.entry {
             Entry::Action(action) => actions::find(*action).map_or(Needs::Nothing, |row| row.needs),
-            Entry::Theme(_) => Needs::Nothing,
+            Entry::Theme(_) | Entry::Shape(..) => Needs::Nothing,
         };
         let dim = model.cannot(needs).is_some();
         let name = theme.style(if dim { Role::Muted } else { Role::Key });

@@ -1,15 +1,17 @@
-//! The tree: region → cluster → host. Only the lines on the screen are built.
+//! The tree: groups, and hosts under them. Only the lines on the screen are built.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
 
 use super::layout::Areas;
 use super::pen::{Pen, number};
-use crate::model::duration;
+use super::table;
 use crate::model::inventory::{Counts, Line};
-use crate::model::row::{Health, HostRow};
-use crate::ui::app::{Link, Model, Pane};
+use crate::model::row::Health;
+use crate::ui::app::columns::{Fit, GAP, indent};
+use crate::ui::app::{Link, Model};
 use crate::ui::theme::{Role, Theme};
 
 /// The role and the sign of a health.
@@ -24,94 +26,54 @@ pub(super) fn sign(health: Health) -> (Role, &'static str) {
     }
 }
 
-/// Widths of the columns of a host line; zero: not shown.
-#[derive(Clone, Copy)]
-struct Columns {
-    name: usize,
-    state: usize,
-    address: usize,
-    role: usize,
-    age: usize,
-}
-
-/// Columns before a host's name: indent, sign, space.
-const INDENT: usize = 6;
-
-fn columns(width: u16) -> Columns {
-    let width = usize::from(width).saturating_sub(INDENT);
-    let mut left = width;
-    let mut take = |wanted: usize, from: usize| {
-        if width >= from {
-            left = left.saturating_sub(wanted);
-            wanted
-        } else {
-            0
-        }
-    };
-    let state = take(13, 26);
-    let address = take(17, 48);
-    let age = take(7, 58);
-    let role = take(10, 72);
-    Columns { name: left, state, address, role, age }
-}
-
 pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buffer) {
     if areas.rows.is_empty() {
         return;
     }
-    let columns = columns(areas.rows.width);
-    titles(theme, areas.titles, columns, buffer);
+    let fit = model.columns().fit(areas.rows.width);
+    let depth = model.inventory.grouping().len();
+    table::titles(model, theme, &fit, depth, areas.titles, buffer);
     let Some(top) = &model.top else {
         empty(model, theme, areas.rows, buffer);
         return;
     };
     let lines = model.inventory.window(&model.folds, top, usize::from(areas.rows.height));
+    let digits = digits(model, &lines);
     for (y, line) in (0_u16..).zip(&lines) {
         let area = Rect { y: areas.rows.y + y, height: 1, ..areas.rows };
-        let selected = model.cursor.as_ref() == Some(&line.key());
-        let base = if selected {
-            let style = theme.style(Role::Selected);
-            if model.pane == Pane::Tree {
-                style
-            } else {
-                style.add_modifier(ratatui::style::Modifier::DIM)
-            }
-        } else {
-            Style::default()
-        };
+        let selected = table::selection(model, theme, model.cursor.as_ref() == Some(&line.key()));
         match line {
-            Line::Region { name, counts, open, .. } => {
-                group(model, theme, area, base, 0, name, counts, *open, buffer);
+            Line::Group { .. } => group(model, theme, &fit, area, selected, (line, digits), buffer),
+            Line::Host { row, depth } => {
+                table::host(model, theme, &fit, area, selected, (row, *depth), buffer);
             }
-            Line::Cluster { name, counts, open, .. } => {
-                group(model, theme, area, base, 1, name, counts, *open, buffer);
-            }
-            Line::Host { row } => host(model, theme, area, base, row, columns, buffer),
-        }
-        if selected {
-            buffer.set_style(area, base);
         }
     }
 }
 
-fn titles(theme: &Theme, area: Rect, columns: Columns, buffer: &mut Buffer) {
-    let style = theme.style(Role::Muted);
-    let mut pen = Pen::new(buffer, area, 0);
-    pen.skip(u16::try_from(INDENT).unwrap_or(0)).cell("NAME", columns.name, style);
-    for (title, width) in [
-        ("STATE", columns.state),
-        ("ADDRESS", columns.address),
-        ("ROLE", columns.role),
-        ("AGE", columns.age),
-    ] {
-        if width > 0 {
-            pen.cell(title, width, style);
-        }
+/// How many hosts a group has, or how many of them match.
+fn count(model: &Model, counts: &Counts) -> String {
+    let n = |count: u32| number(count as usize);
+    if model.filter.filter.is_some() {
+        format!("{} of {}", n(counts.matched), n(counts.total))
+    } else {
+        n(counts.total)
     }
+}
+
+/// Columns for the number of hosts, so that the numbers stand one under the other.
+fn digits(model: &Model, lines: &[Line<'_>]) -> usize {
+    // The fleet has the longest number of all: nothing moves while one scrolls.
+    let fleet = number(model.inventory.len()).len();
+    let widths = lines.iter().map(|line| match line {
+        Line::Group { counts, .. } => count(model, counts).len(),
+        Line::Host { .. } => 0,
+    });
+    widths.max().unwrap_or(0).max(fleet)
 }
 
 /// What is said when there is nothing to show.
-fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+pub(super) fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let lines: &[&str] = match (model.servers.link(), model.inventory.is_empty()) {
         (Link::Connecting, _) => &["connecting…"],
         (Link::Listing, true) => &["loading…"],
@@ -133,137 +95,121 @@ fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one line of the screen with everything that is on it"
-)]
+/// The line of a group: its name, how many hosts it has, a bar, and how they do.
 fn group(
     model: &Model,
     theme: &Theme,
+    fit: &Fit,
     area: Rect,
-    base: Style,
-    depth: u16,
-    name: &str,
-    counts: &Counts,
-    open: bool,
+    selected: Option<Style>,
+    (line, digits): (&Line<'_>, usize),
     buffer: &mut Buffer,
 ) {
-    let arrow = if open { "▾" } else { "▸" };
-    let filtered = model.filter.filter.is_some();
+    let Line::Group { name, counts, open, .. } = line else { return };
+    let base = selected.unwrap_or_default();
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, area, 0);
-    pen.fill(base).skip(depth * 2).put(" ", base).put(arrow, muted).put(" ", base);
-    let name_style = if depth == 0 { theme.style(Role::Title) } else { theme.style(Role::Text) };
-    let n = |count: u32| number(count as usize);
-    let text = if filtered {
-        format!("{} of {}", n(counts.matched), n(counts.total))
-    } else {
-        n(counts.total)
-    };
-    let width = usize::from(area.width * 2 / 5).saturating_sub(usize::from(depth * 2) + 3).max(12);
-    pen.cell(name, width, name_style).put(" ", base);
-    if pen.left() >= text.chars().count() {
+    let indent = indent(line);
+    pen.fill(base)
+        .skip(u16::try_from(indent - 2).unwrap_or(0))
+        .put(if *open { "▾" } else { "▸" }, muted)
+        .put(" ", base);
+    let style = theme.style(if line.depth() == 0 { Role::Title } else { Role::Text });
+    pen.cell(name, fit.name.saturating_sub(indent), style).skip(u16::try_from(GAP).unwrap_or(0));
+    let text = format!("{:>digits$}", count(model, counts));
+    if pen.left() >= text.width() {
         pen.put(&text, theme.style(Role::Text));
     }
-    pen.put(if counts.total == 1 { " host " } else { " hosts" }, muted);
-    let parts: Vec<(Style, String, &str)> = Health::ALL
+    let word = if counts.total == 1 { " host " } else { " hosts" };
+    // A word that is cut looks like another one.
+    if pen.left() >= word.len() {
+        pen.put(word, muted);
+    }
+    let filtered = model.filter.filter.is_some();
+    let of = |health| if filtered { counts.matched_with(health) } else { counts.with(health) };
+    let parts: Vec<(Health, String)> = Health::ALL
         .into_iter()
-        .filter_map(|health| {
-            let n = if filtered { counts.matched_with(health) } else { counts.with(health) };
-            let (role, sign) = sign(health);
-            let short = format!("  {sign} {}", number(n as usize));
-            (n > 0).then(|| (theme.style(role), short, health.as_str()))
-        })
+        .filter(|health| of(*health) > 0)
+        .map(|health| (health, format!(" {} {}", sign(health).1, number(of(health) as usize))))
         .collect();
-    let long =
-        parts.iter().map(|(_, short, word)| short.chars().count() + 1 + word.len()).sum::<usize>();
-    let words = long <= pen.left();
-    for (style, short, word) in &parts {
+    let tight: usize = parts.iter().map(|(_, text)| text.width()).sum();
+    let short = tight + parts.len();
+    let bar_width = match area.width {
+        0..60 => 0,
+        60..140 => 8,
+        _ => 16,
+    };
+    if pen.left() >= tight + bar_width + 2 && bar_width > 0 {
+        pen.skip(2);
+        for health in bar(Health::ALL.map(of), bar_width) {
+            // What needs nobody is a line; the rest is told by its sign, without colours too.
+            let (role, sign) = sign(health);
+            pen.put(if health == Health::Ok { "━" } else { sign }, theme.style(role));
+        }
+    }
+    let long: usize = parts.iter().map(|(health, _)| 1 + health.as_str().len()).sum();
+    let (words, roomy) = (short + long <= pen.left(), short <= pen.left());
+    for (health, text) in &parts {
+        let style = theme.style(sign(*health).0);
+        if roomy {
+            pen.put(" ", style);
+        }
         // A number that is cut is a wrong number: what does not fit is left out.
-        if pen.left() < short.chars().count() {
+        if pen.left() < text.width() {
             break;
         }
-        pen.put(short, *style);
+        pen.put(text, style);
         if words {
-            pen.put(" ", *style).put(word, *style);
+            pen.put(" ", style).put(health.as_str(), style);
         }
     }
-}
-
-fn host(
-    model: &Model,
-    theme: &Theme,
-    area: Rect,
-    base: Style,
-    row: &HostRow,
-    columns: Columns,
-    buffer: &mut Buffer,
-) {
-    let (role, sign) = sign(row.health());
-    let health = theme.style(role);
-    let muted = theme.style(Role::Muted);
-    let mut pen = Pen::new(buffer, area, 0);
-    let mark = if model.inventory.is_marked(row.uid()) { "*" } else { " " };
-    pen.fill(base).skip(3).put(mark, theme.style(Role::Key)).put(sign, health).put(" ", base);
-    let start = pen.column();
-    pen.cell(row.display(), columns.name.saturating_sub(1), theme.style(Role::Text)).skip(1);
-    if columns.state > 0 {
-        pen.cell(row.phase().as_str(), columns.state - 1, health).skip(1);
-    }
-    if columns.address > 0 {
-        pen.cell(row.address().unwrap_or("-"), columns.address - 1, muted).skip(1);
-    }
-    if columns.role > 0 {
-        pen.cell(or_dash(row.role()), columns.role - 1, muted).skip(1);
-    }
-    if columns.age > 0 {
-        pen.cell(&age(model, row.created()), columns.age, muted);
-    }
-    highlight(model, theme, area, start, columns.name, row, buffer);
-    if model.servers.several() && model.servers.of(row.uid()).is_lost() {
-        // What is shown of it is old, which the header says too.
-        buffer.set_style(area, Style::default().add_modifier(Modifier::DIM));
+    if selected.is_some() {
+        buffer.set_style(area, base);
     }
 }
 
-fn or_dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
-}
-
-fn age(model: &Model, since: Option<jiff::Timestamp>) -> String {
-    since.map_or_else(
-        || "-".to_owned(),
-        |since| duration::short(model.now.as_second() - since.as_second()),
-    )
-}
-
-/// Marks the letters that the filter matched in the name.
-fn highlight(
-    model: &Model,
-    theme: &Theme,
-    area: Rect,
-    start: u16,
-    width: usize,
-    row: &HostRow,
-    buffer: &mut Buffer,
-) {
-    let Some(filter) = &model.filter.filter else { return };
-    let style = theme.style(Role::Match);
-    let mut x = start;
-    let end = start.saturating_add(u16::try_from(width).unwrap_or(0)).min(area.right());
-    let marked = filter.highlights(row.display());
-    if marked.is_empty() {
-        return;
+/// Shares of so many cells, in the order of [`Health::ALL`]: what is there at all has one at least,
+/// as long as there are cells.
+fn bar(counts: [u32; Health::COUNT], width: usize) -> Vec<Health> {
+    let total: u64 = counts.iter().map(|count| u64::from(*count)).sum();
+    if total == 0 {
+        return Vec::new();
     }
-    for (i, c) in row.display().chars().enumerate() {
-        let wide =
-            u16::try_from(unicode_width::UnicodeWidthChar::width(c).unwrap_or(0)).unwrap_or(0);
-        if x + wide >= end {
-            break;
+    let cells = width as u64;
+    let mut shares = counts.map(|count| {
+        let share = u64::from(count) * cells / total;
+        if count > 0 { share.max(1) } else { 0 }
+    });
+    // What was rounded goes to the greatest share, which shows it least.
+    while let Some(at) = (0..shares.len()).max_by_key(|at| shares.get(*at).copied()) {
+        let sum: u64 = shares.iter().sum();
+        let Some(share) = shares.get_mut(at) else { break };
+        match sum.cmp(&cells) {
+            std::cmp::Ordering::Less => *share += cells - sum,
+            std::cmp::Ordering::Greater => *share -= 1,
+            std::cmp::Ordering::Equal => break,
         }
-        if marked.contains(&i) {
-            buffer.set_style(Rect { x, y: area.y, width: wide, height: 1 }, style);
-        }
-        x += wide;
+    }
+    let all = Health::ALL.into_iter().zip(shares);
+    all.flat_map(|(health, share)| std::iter::repeat_n(health, usize::try_from(share).unwrap_or(0)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_full_and_leaves_nothing_out() {
+        let drawn = |counts, width| {
+            bar(counts, width).into_iter().map(|health| sign(health).1).collect::<String>()
+        };
+        assert_eq!(drawn([100, 0, 0, 0, 0, 0], 8), "●●●●●●●●");
+        assert_eq!(drawn([99_999, 0, 0, 0, 1, 0], 8), "●●●●●●●✖");
+        assert_eq!(drawn([4, 4, 0, 0, 0, 0], 8), "●●●●◆◆◆◆");
+        assert_eq!(drawn([1, 1, 1, 1, 1, 1], 8), "●◆○▲✖???");
+        assert_eq!(drawn([0, 0, 0, 0, 0, 3], 8), "????????");
+        assert_eq!(drawn([1, 1, 1, 1, 1, 1], 4).chars().count(), 4);
+        assert_eq!(drawn([0; 6], 8), "");
     }
 }

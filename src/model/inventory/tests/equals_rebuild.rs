@@ -20,8 +20,26 @@ const FILTERS: [&str; 12] = [
     "seen>20s !maintenance:on",
 ];
 
+/// Groupings whose groups change with everything that can change here.
+const GROUPINGS: [&str; 7] = [
+    "region,cluster",
+    "cluster",
+    "",
+    "state,region",
+    "label:rack,health,cluster",
+    "label:topology.kubernetes.io/region",
+    "cluster,label:rack",
+];
+
+/// Orders of the table.
+const SORTS: [&str; 8] =
+    ["display", "-display", "state", "-health", "label:rack", "-label:rack", "-age", "maintenance"];
+
 #[derive(Clone, Debug)]
 enum Op {
+    Group(usize),
+    Sort(Option<usize>),
+    Shape(usize),
     Apply {
         uid: u8,
         region: u8,
@@ -53,6 +71,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..30_u8).prop_map(Op::Tick),
         2 => proptest::option::weighted(0.9, 0..FILTERS.len()).prop_map(Op::Filter),
         2 => (1..6_usize).prop_map(Op::Step),
+        2 => (0..GROUPINGS.len()).prop_map(Op::Group),
+        2 => proptest::option::weighted(0.8, 0..SORTS.len()).prop_map(Op::Sort),
+        4 => (1..9_usize).prop_map(Op::Shape),
         2 => Just(Op::Finish),
         1 => any::<u16>().prop_map(Op::Resync),
     ]
@@ -65,6 +86,11 @@ struct Run {
     records: BTreeMap<String, HostRecord>,
     shown: Option<&'static str>,
     wanted: Option<&'static str>,
+    shown_group: Option<usize>,
+    wanted_group: Option<usize>,
+    /// Nobody asked for a table at first.
+    shown_sort: Option<Option<usize>>,
+    wanted_sort: Option<Option<usize>>,
     version: u32,
     seconds: i64,
 }
@@ -83,9 +109,14 @@ impl Run {
                 let region = ["r1", "r2", ""][usize::from(*region)];
                 let cluster = ["c0", "c1", ""][usize::from(*cluster)];
                 let uid = format!("u{uid}");
+                let rack = ["", "9", "10"][usize::from(*display) % 3];
                 let display = names[usize::from(*display)];
                 let mut new = record(&uid, region, cluster, display, self.version);
                 new.metadata.creation_timestamp = Some(Time(now));
+                if !rack.is_empty() {
+                    let labels = new.metadata.labels.get_or_insert_default();
+                    labels.insert("rack".to_owned(), rack.to_owned());
+                }
                 new.status.phase = [Phase::Running, Phase::Gone, Phase::Stopped, Phase::Pending]
                     .get(usize::from(*phase))
                     .copied();
@@ -137,6 +168,20 @@ impl Run {
                     self.shown = self.wanted;
                 }
             }
+            Op::Group(number) => {
+                self.wanted_group = Some(*number);
+                self.inventory.set_grouping(&Level::list(GROUPINGS[*number]).unwrap());
+                self.look();
+            }
+            Op::Sort(number) => {
+                self.wanted_sort = Some(*number);
+                self.inventory.set_sort(number.map(|n| SORTS[n].parse().unwrap()).as_ref());
+                self.look();
+            }
+            Op::Shape(hosts) => {
+                self.inventory.shape_step(*hosts);
+                self.look();
+            }
             Op::Finish => {
                 while !self.inventory.filter_step(4) {}
                 self.shown = self.wanted;
@@ -161,10 +206,27 @@ impl Run {
         }
     }
 
+    /// What is made in steps is shown when it is made.
+    fn look(&mut self) {
+        if !self.inventory.groups.is_staged() {
+            self.shown_group = self.wanted_group;
+        }
+        if !self.inventory.table.is_staged() {
+            self.shown_sort = self.wanted_sort;
+        }
+    }
+
     fn check(&mut self) {
         let now = self.now();
         self.inventory.tick(now);
         let mut fresh = Inventory::new();
+        let group = GROUPINGS[self.shown_group.unwrap_or(0)];
+        fresh.set_grouping(&Level::list(group).unwrap());
+        if let Some(sort) = self.shown_sort {
+            fresh.set_sort(sort.map(|n| SORTS[n].parse().unwrap()).as_ref());
+        }
+        while !fresh.shape_step(1) {}
+        assert_eq!(Level::write(self.inventory.grouping()), group);
         for record in self.records.values() {
             fresh.apply(record.clone(), now);
         }
@@ -176,7 +238,7 @@ impl Run {
         let shown: Vec<&str> = fresh.matched_rows().map(|row| row.uid().as_str()).collect();
         let real: Vec<&str> = self.inventory.matched_rows().map(|row| row.uid().as_str()).collect();
         assert_eq!(real, shown);
-        for list in [List::Held, List::Runs] {
+        for list in [List::Held, List::Runs, List::Table] {
             let show = |inventory: &Inventory| {
                 let first = inventory.list_nth(list, 0).map(|row| row.uid().clone());
                 let rows = first.map(|first| inventory.list_window(list, &first, 1_000));
@@ -189,7 +251,8 @@ impl Run {
             };
             assert_eq!(show(&self.inventory), show(&fresh));
         }
-        for folds in [all_open(), Folds::default()] {
+        let levels = self.inventory.grouping().len();
+        for folds in [all_open(), Folds::new(levels)] {
             let show = |inventory: &Inventory| {
                 let first = inventory.first(&folds);
                 let lines = first.map(|first| inventory.window(&folds, &first, 10_000));
@@ -200,10 +263,10 @@ impl Run {
                         format!("{line:?}").replace(char::is_numeric, "")
                             + &format!("{:?}", line.key())
                             + &match line {
-                                Line::Region { counts, .. } | Line::Cluster { counts, .. } => {
+                                Line::Group { counts, .. } => {
                                     format!("{counts:?}")
                                 }
-                                Line::Host { row } => {
+                                Line::Host { row, .. } => {
                                     format!("{:?} {:?}", row.phase(), row.health())
                                 }
                             }

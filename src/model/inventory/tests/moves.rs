@@ -39,7 +39,7 @@ fn a_long_cluster_is_walked_in_chunks() {
         let shown: Vec<String> = lines
             .iter()
             .filter_map(|line| match line {
-                Line::Host { row } => Some(row.display().to_owned()),
+                Line::Host { row, .. } => Some(row.display().to_owned()),
                 _ => None,
             })
             .collect();
@@ -97,7 +97,7 @@ fn host(uid: &str) -> NodeKey {
 }
 
 fn cluster(region: &str, name: &str) -> NodeKey {
-    NodeKey::Cluster(region.into(), name.into())
+    NodeKey::group([region, name])
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn the_cursor_of_a_deleted_host_goes_to_the_next_line() {
     for (gone, expected) in [
         (vec!["b1"], host("b2")),
         (vec!["b1", "b2"], host("b3")),
-        (vec!["b1", "b2", "b3"], NodeKey::Region("us".into())),
+        (vec!["b1", "b2", "b3"], NodeKey::group(["us"])),
         (vec!["b1", "b2", "b3", "c1"], host("a2")),
         (vec!["b1", "c1", "a1"], host("b2")),
     ] {
@@ -133,8 +133,8 @@ fn the_cursor_follows_a_host_that_moves_and_climbs_out_of_what_is_closed() {
     assert_eq!(inventory.settle(&folds, &anchor), Some(host("b2")));
     folds.close(&cluster("us", "new"), false);
     assert_eq!(inventory.settle(&folds, &anchor), Some(cluster("us", "new")));
-    folds.close(&NodeKey::Region("us".into()), false);
-    assert_eq!(inventory.settle(&folds, &anchor), Some(NodeKey::Region("us".into())));
+    folds.close(&NodeKey::group(["us"]), false);
+    assert_eq!(inventory.settle(&folds, &anchor), Some(NodeKey::group(["us"])));
     inventory.reveal(&mut folds, &host("b2"));
     assert_eq!(inventory.settle(&folds, &anchor), Some(host("b2")));
     assert_eq!(inventory.parent(&host("b2")), Some(cluster("us", "new")));
@@ -147,7 +147,7 @@ fn the_cursor_of_a_host_that_the_filter_hides_goes_to_the_next_match() {
     for (text, expected) in [
         ("b-3", host("b3")),
         ("a-1 || b-3", host("b3")),
-        ("c-", NodeKey::Region("us".into())),
+        ("c-", NodeKey::group(["us"])),
         ("a-", host("a2")),
     ] {
         filter(&mut inventory, text, at(0));
@@ -168,4 +168,92 @@ fn with_a_filter_the_tree_shows_what_matches_and_everything_open() {
         screen(&inventory, &Folds::default()),
         ["eu 2/5", "  db 1/2", "    a-1", "  web 1/3", "    b-1", "us 1/1", "  web 1/1", "    c-1"]
     );
+}
+
+#[test]
+fn a_group_may_be_of_anything_and_nothing_at_all() {
+    let mut inventory = small();
+    inventory.apply(record("x1", "", "", "x-1", 1), at(0));
+    let regroup = |inventory: &mut Inventory, text: &str| {
+        inventory.set_grouping(&Level::list(text).unwrap());
+        while !inventory.shape_step(2) {}
+        screen(inventory, &Folds::new(inventory.grouping().len()))
+    };
+    assert_eq!(regroup(&mut inventory, "cluster"), ["db 2/2", "web 4/4", "(no cluster) 1/1"]);
+    assert_eq!(
+        regroup(&mut inventory, "cluster,region"),
+        [
+            "db 2/2",
+            "  eu 2/2",
+            "web 4/4",
+            "  eu 3/3",
+            "  us 1/1",
+            "(no cluster) 1/1",
+            "  (no region) 1/1"
+        ]
+    );
+    assert_eq!(regroup(&mut inventory, ""), ["a-1", "a-2", "b-1", "b-2", "b-3", "c-1", "x-1"]);
+    assert_eq!(inventory.parent(&host("b1")), None);
+    assert_eq!(inventory.level_of(&host("b1")), None);
+    regroup(&mut inventory, "label:rack");
+    let group = NodeKey::group([""]);
+    assert_eq!(inventory.parent(&host("b1")), Some(group.clone()));
+    assert_eq!(inventory.rows_under(&group).count(), 7);
+    assert_eq!(inventory.level_of(&group).unwrap().0.to_string(), "label:rack");
+    assert!(
+        inventory.is_above(&group, &host("a1")) && inventory.is_above(&host("a1"), &host("a2"))
+    );
+    // A group of another grouping is not there.
+    assert_eq!(inventory.rows_under(&cluster("eu", "db")).count(), 0);
+    assert_eq!(inventory.line(&Folds::new(1), &cluster("eu", "db")).map(|l| l.key()), None);
+}
+
+#[test]
+fn what_is_shown_is_of_one_grouping_even_in_the_middle_of_the_next() {
+    let mut inventory = small();
+    inventory.set_grouping(&[Level::Cluster]);
+    inventory.set_sort(Some(&"-display".parse().unwrap()));
+    assert!(!inventory.shape_step(3) && inventory.shape_pending());
+    assert_eq!(inventory.grouping(), [Level::Region, Level::Cluster]);
+    // Events in between go to both: of hosts that were taken in already and of others.
+    inventory.apply(record("a1", "eu", "new", "a-1", 2), at(0));
+    inventory.apply(record("c1", "us", "new", "c-1", 2), at(0));
+    inventory.apply(record("z1", "us", "web", "z-1", 1), at(0));
+    inventory.delete(&"a2".into());
+    assert_eq!(screen(&inventory, &Folds::default())[0], "eu 4/4");
+    assert!(!inventory.has_table());
+    while !inventory.shape_step(1) {}
+    assert_eq!(screen(&inventory, &Folds::new(1)), ["new 2/2", "web 4/4"]);
+    let first = inventory.list_nth(List::Table, 0).unwrap().uid().clone();
+    let rows = inventory.list_window(List::Table, &first, 9);
+    let names: Vec<&str> = rows.into_iter().map(HostRow::display).collect();
+    assert_eq!(names, ["z-1", "c-1", "b-3", "b-2", "b-1", "a-1"]);
+    assert_eq!(inventory.list_rank(List::Table, &"b2".into()), Some(3));
+    // To go back is no pass at all while the first is not through.
+    inventory.set_grouping(&[Level::Region]);
+    inventory.set_grouping(&[Level::Cluster]);
+    assert!(!inventory.shape_pending());
+}
+
+#[test]
+fn a_host_moves_by_itself_where_groups_follow_its_state() {
+    let mut inventory = Inventory::new();
+    inventory.set_grouping(&[Level::State]);
+    inventory.set_sort(Some(&"state".parse().unwrap()));
+    while !inventory.shape_step(1) {}
+    let mut held = record("1", "eu", "web", "b", 1);
+    let hold = HoldRecord { since: Some(at(0)), until: Some(at(100)), ..HoldRecord::default() };
+    held.spec.maintenance.insert("ann".to_owned(), hold);
+    inventory.apply(held, at(0));
+    inventory.apply(record("2", "eu", "web", "a", 1), at(0));
+    filter(&mut inventory, "maintenance:on", at(0));
+    let folds = Folds::new(1);
+    assert_eq!(screen(&inventory, &folds), ["Maintenance 1/1", "  b"]);
+    assert_eq!(inventory.list_len(List::Table), (1, 2));
+    assert!(inventory.tick(at(100)));
+    assert!(screen(&inventory, &folds).is_empty());
+    assert_eq!(inventory.list_len(List::Table), (0, 2));
+    inventory.set_filter(None, at(100));
+    assert_eq!(screen(&inventory, &folds), ["Running 2/2"]);
+    assert_eq!(inventory.list_nth(List::Table, 0).map(HostRow::display), Some("a"));
 }
