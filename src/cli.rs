@@ -89,6 +89,9 @@ pub struct Explorer {
     /// Filter to begin with, for example 'env=prod web'
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,
+    /// Saved view to begin with; --filter takes the place of its filter
+    #[arg(long, value_name = "NAME")]
+    pub view: Option<String>,
     /// Theme: auto, one of the built-in ones, or a file in your themes folder
     #[arg(long, value_name = "NAME")]
     pub theme: Option<String>,

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod settings;
 pub mod template;
+pub mod views;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -58,6 +59,10 @@ pub struct Config {
     pub arm_for: Duration,
     /// What `s` runs and `Y s` copies.
     pub ssh: CommandLine,
+    /// Files with saved views that are shared, beside one's own.
+    pub views: Vec<String>,
+    /// Keep the last known fleet on disk, to be shown at the next start.
+    pub last_fleet: bool,
     /// What a maintenance begins with.
     pub maintenance: Maintenance,
     /// What an Ansible run is chosen from.
@@ -89,6 +94,8 @@ impl Default for Config {
             reduced_motion: false,
             arm_for: Duration::from_mins(15),
             ssh: fixed(CommandLine::parse("ssh {address}")),
+            views: Vec::new(),
+            last_fleet: true,
             maintenance: Maintenance::default(),
             ansible: Ansible::default(),
             browser: built_in_links(),

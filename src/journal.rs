@@ -17,6 +17,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
+pub mod filters;
+
 /// Environment variable that names another file.
 pub const VARIABLE: &str = "INV_TUI_JOURNAL";
 /// Most targets of one line.
@@ -264,9 +266,13 @@ impl Journal {
 
 /// Where the journal is when nobody says otherwise.
 fn default_file() -> Option<PathBuf> {
+    state_folder().map(|folder| folder.join("journal.jsonl"))
+}
+
+/// Where what is to stay is kept, for example `~/.local/state/inv-tui`.
+fn state_folder() -> Option<PathBuf> {
     let folders = ProjectDirs::from("dev", "inv-tui", "inv-tui")?;
-    let folder = folders.state_dir().unwrap_or_else(|| folders.data_local_dir());
-    Some(folder.join("journal.jsonl"))
+    Some(folders.state_dir().unwrap_or_else(|| folders.data_local_dir()).to_owned())
 }
 
 /// Adds an entry as lines that are not too long.

@@ -53,8 +53,9 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 };
                 let keys = explorer.keys.unwrap_or_default();
                 let snapshot = explorer.snapshot.map(|size| (size, keys));
-                let all_contexts = explorer.all_contexts;
-                Box::pin(explore(given, options, Show { demo, all_contexts, snapshot })).await
+                let (all_contexts, view) = (explorer.all_contexts, explorer.view);
+                let show = Show { demo, all_contexts, view, snapshot };
+                Box::pin(explore(given, options, show)).await
             })
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {
@@ -95,7 +96,8 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                     tasks::runner::run(*args, &global.connect_options(), global.namespace()).await
                 }
                 Task::Get(args) => {
-                    tasks::get::run(*args, &global.connect_options(), global.namespace()).await
+                    let (server, file) = (global.connect_options(), global.config.as_deref());
+                    tasks::get::run(*args, &server, global.namespace(), file).await
                 }
                 Task::AnsibleInventory(args) => {
                     let (server, file) = (global.connect_options(), global.config.as_deref());

@@ -93,6 +93,8 @@ pub const SETTINGS: &[Setting] = &[
         Takes::Live,
         "what s runs: words, or [\"ssh\", \"{address}\"]; no shell",
     ),
+    set("", "views", "[]", Takes::Start, "files with saved views that are shared"),
+    set("", "last-fleet", "true", Takes::Start, "keep the last known fleet for the next start"),
     set("maintenance", "for", "\"4h\"", Takes::Live, "at most 30d"),
     set("maintenance", "reason", "\"maintenance\"", Takes::Live, "of the first hold"),
     set(

@@ -25,6 +25,7 @@ mod bits;
 mod counts;
 mod folds;
 mod groups;
+mod keep;
 mod lists;
 mod marks;
 mod roster;
@@ -33,6 +34,7 @@ mod scope;
 mod search;
 mod staged;
 mod table;
+mod tally;
 mod tree;
 mod walk;
 
@@ -40,6 +42,7 @@ pub use counts::Counts;
 pub use folds::Folds;
 pub use lists::List;
 pub use marks::Marked;
+pub use tally::{FacetCounts, Tally};
 pub use tree::{Anchor, Line, named};
 
 use bits::Bits;
@@ -297,19 +300,17 @@ impl Inventory {
             self.groups.remove(slot, scope!(self));
         }
         self.table.remove(slot, scope!(self));
+        self.lists.remove(slot, self.search.bits(), &self.rows);
         let changed = self.rows.update(slot, |row| row.tick(now));
         if moves {
-            let before = self.search.test(slot, &self.rows);
-            let after = self.search.bits().is_some_and(|bits| bits.has(slot));
-            if before != after {
-                self.lists.set_matched(slot, after, &self.rows);
-            }
+            self.search.test(slot, &self.rows);
             self.groups.add(slot, scope!(self));
         } else if changed {
             self.groups.set_health(slot, old, scope!(self));
             self.retest(slot);
         }
         self.table.add(slot, scope!(self));
+        self.lists.add(slot, self.search.bits(), &self.rows);
         changed
     }
 

@@ -13,12 +13,15 @@ use super::key::{HostKey, Place, Uid};
 
 mod build;
 mod health;
+mod keep;
 mod run;
 mod text;
+mod trouble;
 
 pub use health::Health;
 pub use run::{RowRun, Tasks};
 pub use text::RowText;
+pub use trouble::Trouble;
 
 /// A hold that begins this much in the future counts as begun: whoever wrote it may have a clock
 /// that is a little ahead of ours, and a host just put into maintenance must show it.

@@ -98,6 +98,18 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection> {
     Ok(embedded)
 }
 
+/// A client for the server that [`connect`] would take first, without asking whether it serves us;
+/// none if that is the embedded one.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_unasked(options: &ConnectOptions) -> Result<Option<Connection>> {
+    if options.embedded {
+        return Ok(None);
+    }
+    configuration(options).await?.map(client).transpose()
+}
+
 /// As [`connect`], but never the embedded server unless it is asked for.
 ///
 /// # Errors

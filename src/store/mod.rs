@@ -8,6 +8,7 @@ pub mod definitions;
 pub mod embedded;
 pub mod event;
 pub mod hosts;
+pub mod last;
 pub mod lease;
 pub mod list;
 pub mod objects;

@@ -2,18 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufWriter, ErrorKind, Write};
+use std::path::Path;
 use std::str::FromStr;
 
 use clap::Args;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
+use crate::config::{self, views};
 use crate::error::{EXIT_DONE, EXIT_FAILED, EXIT_NOTHING, Error, Result};
 use crate::model::column::{Column, TABLE, WIDE};
 use crate::model::jsonpath::Template;
 use crate::model::record::HostRecord;
 use crate::model::row::HostRow;
 use crate::model::selection::{Rules, Selection, Verdict};
+use crate::model::shape::Sort;
 use crate::model::text;
 use crate::store::client::{ConnectOptions, Connection, connect};
 use crate::store::list::{PAGE, each_host, one_host};
@@ -40,6 +43,9 @@ pub struct GetArgs {
     /// Only hosts that the filter chooses, for example 'cluster:shop state:run age>10d'
     #[arg(long, value_name = "FILTER", allow_hyphen_values = true)]
     pub filter: Option<String>,
+    /// A saved view: its filter, columns and order, where the other options do not say otherwise
+    #[arg(long, value_name = "NAME")]
+    pub view: Option<String>,
     /// Leave out hosts that take no part in service: out of service, retired, quarantined, gone,
     /// stopped, planned, being deleted, in maintenance
     #[arg(long)]
@@ -220,11 +226,41 @@ impl Query {
     }
 }
 
+/// Takes from a saved view what the options do not say.
+fn use_view(args: &mut GetArgs, name: &str, config: Option<&Path>) -> Result<()> {
+    let shared = views::shared_files(&config::load(config)?.views);
+    let (known, problems) = views::load(views::own_file().as_deref(), &shared);
+    let view = views::find(&known, problems, name)?;
+    if args.filter.is_none() && !view.filter.is_empty() {
+        args.filter = Some(view.filter);
+    }
+    if args.columns.is_none() && matches!(args.output, Form::Table | Form::Wide | Form::Csv) {
+        let own = |columns| Column::list("name").map(|name| [name, columns].concat());
+        args.columns = view.columns.map(own).transpose().map_err(Error::new)?;
+    }
+    if view.wide && args.output == Form::Table {
+        args.output = Form::Wide;
+    }
+    if args.sort.is_none() && !args.watch {
+        let order = |sort: Sort| Order { column: sort.column, backwards: sort.descending };
+        args.sort = view.sort.map(order);
+    }
+    Ok(())
+}
+
 /// Runs the task.
 ///
 /// # Errors
 /// Wrong usage, or what the server said.
-pub async fn run(args: GetArgs, server: &ConnectOptions, namespace: &str) -> Result<u8> {
+pub async fn run(
+    mut args: GetArgs,
+    server: &ConnectOptions,
+    namespace: &str,
+    config: Option<&Path>,
+) -> Result<u8> {
+    if let Some(name) = args.view.take() {
+        use_view(&mut args, &name, config)?;
+    }
     let mut query = Query::new(&args, Timestamp::now())?;
     let connection = connect(server).await?;
     let mut out = BufWriter::with_capacity(64 * 1024, std::io::stdout());

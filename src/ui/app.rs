@@ -3,20 +3,25 @@
 pub mod certificates;
 pub mod clusters;
 pub mod columns;
+pub mod complete;
 pub mod decide;
 pub mod detail;
+pub mod facets;
 pub mod filter;
+pub mod freeze;
 pub mod ids;
 pub mod input;
 pub mod journal;
 mod configure;
 pub mod jump;
 mod keys;
+pub mod last;
 pub mod marks;
 pub mod orders;
 pub mod palette;
 pub mod picker;
 pub mod run_dialog;
+pub mod saved;
 pub mod servers;
 pub mod shaping;
 pub mod sources;
@@ -30,6 +35,7 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::config::Config;
+use crate::config::views::{KnownView, SavedView};
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::row::HostRow;
@@ -47,12 +53,16 @@ pub use columns::Columns;
 pub use configure::with_auto;
 pub use decide::Decide;
 pub use detail::Detail;
+pub use facets::Facets;
 pub use filter::FilterLine;
+pub use freeze::Frozen;
 pub use journal::Journal;
 pub use keys::copy_choices;
+pub use last::LastFleet;
 pub use palette::Palette;
 pub use picker::Picker;
 pub use run_dialog::RunDialog;
+pub use saved::{SaveDialog, Saved, SavedList};
 pub use servers::{Server, ServerSettings, Servers};
 pub use sources::Sources;
 pub use strip::Strip;
@@ -83,6 +93,12 @@ pub struct Settings {
     pub time_zone: TimeZone,
     /// What names of orders are made from; no other program has it.
     pub seed: u128,
+    /// The saved views that there are.
+    pub saved: Vec<KnownView>,
+    /// The fleet is kept on disk for the next start.
+    pub keeps: bool,
+    /// The one to begin with.
+    pub view: Option<SavedView>,
 }
 
 /// How the connection is.
@@ -128,6 +144,10 @@ pub enum Overlay {
     Palette(Palette),
     /// The choice of columns, or of what the tree is grouped by.
     Pick(Box<Picker>),
+    /// The list of saved views.
+    Saved(SavedList),
+    /// The dialog that saves a view.
+    SaveView(SaveDialog),
     /// The copy menu.
     Copy,
     /// The pages of a host, to choose from.
@@ -143,6 +163,8 @@ pub enum Pane {
     Tree,
     /// The detail pane.
     Detail,
+    /// The facets.
+    Facets,
 }
 
 /// A line for the person. An error stays until it is dismissed or replaced.
@@ -196,6 +218,14 @@ pub struct Model {
     pub pane: Pane,
     /// The filter line.
     pub filter: FilterLine,
+    /// The facets.
+    pub facets: Facets,
+    /// The last known fleet.
+    pub last: LastFleet,
+    /// The saved views.
+    pub saved: Saved,
+    /// The frozen display.
+    pub frozen: Frozen,
     /// The detail pane.
     pub detail: Detail,
     /// The line for the person.
@@ -256,6 +286,10 @@ impl Model {
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
+            facets: Facets::default(),
+            last: LastFleet::default(),
+            saved: Saved::default(),
+            frozen: Frozen::default(),
             detail: Detail::default(),
             notice: None,
             writing: Writing::default(),
@@ -282,7 +316,14 @@ impl Model {
         if model.servers.several() {
             model.set_shape(Shape { group: model.default_group(), ..Shape::default() });
         }
-        model.apply_filter();
+        model.saved.known = std::mem::take(&mut model.settings.saved);
+        match model.settings.view.take() {
+            Some(view) => model.show_saved(&view),
+            None => model.apply_filter(),
+        }
+        if !text.is_empty() && text != model.filter.input.text() {
+            model.set_filter_text(&text);
+        }
         model.reset_columns();
         model
     }
@@ -312,6 +353,7 @@ impl Model {
     pub fn settled(&self) -> bool {
         self.servers.settled()
             && !self.filtering()
+            && !self.counting()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
             && self.theme_wanted.is_none()
@@ -336,6 +378,8 @@ impl Model {
             }
             self.filter.running = false;
             self.dirty = true;
+            self.facets_are_stale();
+            self.begin_count();
             self.settle();
             self.settle_view();
         } else {
@@ -364,6 +408,13 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Tick(now) => {
             tick(model, now);
+            if !model.counting() {
+                model.begin_count();
+            }
+            model.wanted_keep()
+        }
+        Msg::Last(event) => {
+            model.last_read(event);
             Vec::new()
         }
         Msg::Connected { server, url, instance } => model.connected(server, url, instance),
@@ -376,9 +427,12 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
+        Msg::Kept(result) => model.part_kept(result),
         Msg::Fleet(server, event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
-            fleet(model, server, event);
+            if let Some(event) = model.hold_back(server, event) {
+                fleet(model, server, event);
+            }
             let known = model.servers.get(server);
             let unknown = known.holder.is_none() || known.may.is_empty();
             if recovered && unknown { vec![Command::AskWho(server)] } else { Vec::new() }
@@ -433,6 +487,19 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.servers.get_mut(server).missing = missing;
             Vec::new()
         }
+        Msg::Pause => {
+            model.dirty |= model.show_pending();
+            Vec::new()
+        }
+        Msg::ViewsEdited(result) => {
+            model.dirty = true;
+            model.views_edited(result);
+            Vec::new()
+        }
+        Msg::Filters(filters) => {
+            model.filters_read(filters);
+            Vec::new()
+        }
         Msg::Journal(result) => {
             model.dirty |= model.journal.take(result, model.now);
             Vec::new()
@@ -479,6 +546,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
     };
     if model.dirty {
+        model.facets_are_stale();
         model.settle();
         model.settle_view();
         commands.extend(model.wanted_detail());
@@ -497,13 +565,17 @@ const LOOK_AGAIN: usize = 10_000;
 fn tick(model: &mut Model, now: Timestamp) {
     let before = model.now;
     model.now = now;
-    model.dirty |= model.inventory.tick(now);
+    if model.frozen.since.is_none() {
+        model.dirty |= model.inventory.tick(now);
+    }
     model.judge_sources();
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = model.servers.lost().is_some()
         || matches!(model.overlay, Overlay::Strip(_))
         || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
-        || model.servers.iter().any(|(_, server)| server.armed_until.is_some());
+        || model.servers.iter().any(|(_, server)| server.armed_until.is_some())
+        || model.last.shown.is_some()
+        || model.frozen.since.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
         .notice
@@ -526,6 +598,7 @@ fn fleet(model: &mut Model, id: ServerId, event: FleetEvent) {
     }
     match event {
         FleetEvent::Begin { expected } => {
+            model.list_begins();
             model.inventory.begin_resync(id);
             let server = model.servers.get_mut(id);
             server.expected = expected.or(server.expected);
@@ -549,6 +622,7 @@ fn fleet(model: &mut Model, id: ServerId, event: FleetEvent) {
             if model.removing(|inventory| inventory.end_resync(id)) > 0 {
                 targets_gone(model);
             }
+            model.list_is_whole();
             let server = model.servers.get_mut(id);
             server.expected = None;
             server.synced = true;
@@ -573,6 +647,7 @@ fn fleet(model: &mut Model, id: ServerId, event: FleetEvent) {
 }
 
 fn host_changed(model: &mut Model, change: HostChange) -> bool {
+    model.last.changed = true;
     match change {
         HostChange::Apply(record) => {
             let Some(uid) = record.uid() else {

@@ -5,6 +5,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
+use crate::config::views::{Edit, SavedView};
 use crate::journal::Record;
 use crate::model::change::Target;
 use crate::model::cluster::Cluster;
@@ -12,9 +13,11 @@ use crate::model::host::Host;
 use crate::model::key::{ServerId, Uid};
 use crate::model::source::Source;
 use crate::store::certificates::CsrEvent;
+use crate::store::last::LastEvent;
 use crate::store::objects::ObjectEvent;
 use crate::store::read::Known;
 use crate::store::watch::FleetEvent;
+use crate::ui::app::last::Keep;
 use crate::ui::configured::Configured;
 use crate::ui::theme::Theme;
 
@@ -109,6 +112,16 @@ pub enum Msg {
     MayDecide(ServerId, Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
+    /// Something of the fleet that was kept on disk.
+    Last(LastEvent),
+    /// An answer to [`Command::Keep`].
+    Kept(Result<(), String>),
+    /// No key has come for a moment after a digit.
+    Pause,
+    /// An answer to [`Command::EditViews`]: one's own views as they are now.
+    ViewsEdited(Result<Vec<SavedView>, String>),
+    /// An answer to [`Command::ReadFilters`]: the latest first.
+    Filters(Vec<String>),
     /// An answer to [`Command::Copy`]: there is no desktop after all, the text comes back.
     NoDesktop(String),
     /// An answer to [`Command::Copy`] and [`Command::CopyToTerminal`]: where the text went, or why it could not be copied.
@@ -168,7 +181,8 @@ pub struct JournalRead {
 }
 
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (three), `Act` (one for each step), `Stop`, `Reconnect`, `Leave` and `Quit` (none).
+/// `AskWho` (three), `Act` (one for each step), `Stop`, `KeepFilter`, `Reconnect`, `Leave` and `Quit`
+/// (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -204,6 +218,14 @@ pub enum Command {
     Decide(ServerId, Box<Decision>),
     /// Read the journal.
     ReadJournal,
+    /// Keep a part of the fleet on disk.
+    Keep(Keep),
+    /// Change one's own saved views.
+    EditViews(Edit),
+    /// Read the filters that were typed before.
+    ReadFilters,
+    /// Remember a filter that was typed.
+    KeepFilter(String),
     /// Put text on the clipboard.
     Copy(String),
     /// Hand text to the terminal's clipboard.

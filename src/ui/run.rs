@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::app::last::Keep;
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
 use super::configured::Looks;
@@ -26,18 +27,22 @@ use super::theme::Theme;
 use super::{outside, terminal, view};
 use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
+use crate::config::views::{self, SavedView};
 use crate::error::{self, Error, Result};
-use crate::journal::Journal;
+use crate::journal::{Journal, filters};
 use crate::model::change::Target;
 use crate::model::key::ServerId;
 use crate::store::certificates;
 use crate::store::client::{Connection, same_counter};
+use crate::store::last::{self, Writer};
 use crate::store::{read, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
 /// Time between two frames after a key: nobody waits for the frame that a change has just had.
 const KEY_FRAME: Duration = Duration::from_millis(8);
+/// Without another key for this long after it, a digit was no count.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Messages taken together before the keyboard gets its turn. Each can hold a batch of 512 hosts,
 /// at about 2 µs each.
 const BATCH: usize = 8;
@@ -100,6 +105,7 @@ where
     let mut batch = Vec::with_capacity(BATCH);
     let mut last_frame = Instant::now() - FRAME;
     let (mut typing, mut resized) = (false, false);
+    let mut last_key = Instant::now();
     loop {
         if let Some(next) = model.new_theme.take() {
             *theme = next;
@@ -137,7 +143,9 @@ where
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     let Some(msg) = terminal_event(event) else { continue };
-                    typing |= matches!(msg, Msg::Key(_) | Msg::Paste(_));
+                    if matches!(msg, Msg::Key(_) | Msg::Paste(_)) {
+                        (typing, last_key) = (true, Instant::now());
+                    }
                     resized |= matches!(msg, Msg::Resize(..));
                     update(&mut model, msg)
                 }
@@ -145,8 +153,15 @@ where
                 None => return Ok(model),
             },
             () = tokio::time::sleep_until(due), if model.dirty && !model.filter.running => continue,
+            () = tokio::time::sleep_until(last_key + PAUSE), if model.pending_view().is_some() => {
+                update(&mut model, Msg::Pause)
+            }
             _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             () = std::future::ready(()), if model.filtering() => model.filter_step(),
+            () = std::future::ready(()), if model.counting() => {
+                model.count_step();
+                Vec::new()
+            }
             count = messages.recv_many(&mut batch, BATCH) => {
                 if count == 0 {
                     return Ok(model);
@@ -190,6 +205,9 @@ pub struct Effects {
     /// Stops the orders that are on their way.
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
+    /// Where the fleet is kept, and what of it is on its way there.
+    place: Option<last::Place>,
+    writer: Arc<Mutex<Option<Writer>>>,
     tasks: JoinSet<()>,
     /// How themes are found.
     looks: Option<Looks>,
@@ -209,14 +227,26 @@ impl Effects {
     }
 
     /// Starts what runs behind the screen for each server: the watches, and the questions who we are
-    /// and what we may do.
-    pub fn start(servers: Vec<Opening>, messages: mpsc::Sender<Msg>) -> Self {
+    /// and what we may do. With a place the fleet that is kept there comes first.
+    pub fn start(
+        servers: Vec<Opening>,
+        messages: mpsc::Sender<Msg>,
+        place: Option<last::Place>,
+    ) -> Self {
         let alone = servers.len() < 2;
         let ids = (0..).map_while(ServerId::new);
         let line = |(id, opening)| Line::start(id, opening, alone, messages.clone());
         let lines = ids.zip(servers).map(line).collect();
         let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
-        Self { lines, messages, stop, journal, tasks: JoinSet::new(), looks: None }
+        let mut tasks = JoinSet::new();
+        if let Some(place) = place.clone().filter(last::Place::is_kept) {
+            let messages = messages.clone();
+            tasks.spawn_blocking(move || {
+                place.read(|event| messages.blocking_send(Msg::Last(event)).is_ok());
+            });
+        }
+        let writer = Arc::default();
+        Self { lines, messages, stop, journal, place, writer, tasks, looks: None }
     }
 
     /// The connection to a server.
@@ -293,6 +323,30 @@ impl Executor for Effects {
             Command::ReadJournal => {
                 self.tasks.spawn_blocking(move || {
                     let _ = messages.blocking_send(Msg::Journal(read_journal()));
+                });
+            }
+            Command::Keep(part) => {
+                let (place, writer) = (self.place.clone(), Arc::clone(&self.writer));
+                self.tasks.spawn_blocking(move || {
+                    let result = keep(place, &writer, part).map_err(|cause| cause.to_string());
+                    let _ = messages.blocking_send(Msg::Kept(result));
+                });
+            }
+            Command::EditViews(edit) => {
+                self.tasks.spawn_blocking(move || {
+                    let _ = messages.blocking_send(Msg::ViewsEdited(edit_views(edit)));
+                });
+            }
+            Command::ReadFilters => {
+                self.tasks.spawn_blocking(move || {
+                    let read = filters::own().and_then(|file| filters::read(&file).ok());
+                    let _ = messages.blocking_send(Msg::Filters(read.unwrap_or_default()));
+                });
+            }
+            Command::KeepFilter(filter) => {
+                self.tasks.spawn_blocking(move || {
+                    // A filter that cannot be remembered is typed again.
+                    let _ = filters::own().map(|file| filters::keep(&file, &filter));
                 });
             }
             Command::Act { server, user, order } => {
@@ -405,6 +459,43 @@ async fn decide(
         certificates::Outcome::Gone => Decided::Gone,
         certificates::Outcome::Failed(_) => Decided::Failed(detail),
     }
+}
+
+/// Keeps a part of the fleet. Parts come one after the other.
+fn keep(place: Option<last::Place>, writer: &Mutex<Option<Writer>>, part: Keep) -> io::Result<()> {
+    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+    let none = || io::Error::other("there is no place for it");
+    let done = match part {
+        Keep::Begin(made) => place.ok_or_else(none)?.begin(made).map(|new| *writer = Some(new)),
+        Keep::Lines(lines) => writer.as_mut().ok_or_else(none)?.write(&lines),
+        Keep::End(hosts) => writer.take().ok_or_else(none)?.keep(hosts),
+    };
+    if done.is_err() {
+        *writer = None;
+    }
+    done
+}
+
+/// Keeps the whole fleet as it is at the end, if that is worth while.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep_at_end(model: &Model, place: &last::Place) -> io::Result<()> {
+    let Some(made) = model.keeps_at_end() else { return Ok(()) };
+    let mut writer = place.begin(made)?;
+    let (mut slot, mut hosts, mut lines) = (0, 0, Vec::new());
+    while let Some(written) = model.inventory.keep_step(&mut slot, 4_096, &mut lines) {
+        writer.write(&lines)?;
+        lines.clear();
+        hosts += written;
+    }
+    writer.keep(hosts)
+}
+
+/// Changes one's own saved views.
+fn edit_views(edit: views::Edit) -> std::result::Result<Vec<SavedView>, String> {
+    let file = views::own_file().ok_or("there is no home folder to keep views in")?;
+    views::edit(&file, edit).map_err(|error| error::chain(&error))
 }
 
 /// The newest part of this person's journal.

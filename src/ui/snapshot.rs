@@ -83,8 +83,8 @@ impl FromStr for Keys {
     }
 }
 
-/// Passes commands on, but for clipboard and browser, which are none of a picture's business, and tells
-/// what each frame showed.
+/// Passes commands on, but for clipboard, browser and what is remembered, which are none of a
+/// picture's business, and tells what each frame showed.
 struct Watched<E> {
     inner: E,
     /// Whether the frame that was drawn last had everything.
@@ -93,8 +93,15 @@ struct Watched<E> {
 
 impl<E: Executor> Executor for Watched<E> {
     fn start(&mut self, command: Command) {
-        use Command::{Browse, Copy, CopyToTerminal};
-        if !matches!(command, Copy(_) | CopyToTerminal(_) | Browse(_)) {
+        let leaves_traces = matches!(
+            command,
+            Command::Copy(_)
+                | Command::CopyToTerminal(_)
+                | Command::Browse(_)
+                | Command::KeepFilter(_)
+                | Command::EditViews(_)
+        );
+        if !leaves_traces {
             self.inner.start(command);
         }
     }

@@ -16,15 +16,18 @@ use super::line::{Opening, Way};
 use super::msg::Msg;
 use super::outside;
 use super::reload::Reload;
-use super::run::{Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, run};
+use super::run::{
+    Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, keep_at_end, run,
+};
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::{self, Theme};
-use crate::config::{self, AUTO, Config, Overrides};
+use crate::config::{self, AUTO, Config, Overrides, views};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
 use crate::model::text::clean;
-use crate::store::client::{ConnectOptions, connect, several};
+use crate::store::client::{ConnectOptions, Connection, connect, connect_unasked, several};
+use crate::store::last::Place;
 use crate::store::watch;
 use crate::tasks::demo::Demo;
 
@@ -35,6 +38,8 @@ pub struct Show {
     pub demo: Option<Demo>,
     /// Every context of the kubeconfig, instead of one or those that are named.
     pub all_contexts: bool,
+    /// The saved view to begin with.
+    pub view: Option<String>,
     /// A picture on standard output instead of the terminal, after these keys.
     pub snapshot: Option<(Size, Keys)>,
 }
@@ -65,9 +70,17 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
             .hint("in the explorer, ? while filtering shows the grammar")
         })?;
     }
+    let shared = views::shared_files(&config.views);
+    let (saved, problems) = views::load(views::own_file().as_deref(), &shared);
+    let wrong_views = problems.first().map(ToString::to_string);
+    let view = match &show.view {
+        Some(name) => Some(views::find(&saved, problems, name)?),
+        None => None,
+    };
     options.context = options.context.or_else(|| config.context.clone());
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
+    let is_demo = show.demo.is_some();
     let contexts = if show.demo.is_some() { None } else { several(&options, show.all_contexts)? };
     let (mut note, mut alone) = (None, None);
     let servers: Vec<Way> = if let Some(contexts) = contexts {
@@ -89,7 +102,10 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
             }
             connection
         } else {
-            connect(&options).await?
+            match known(&config, &options, show.snapshot.is_some()).await? {
+                Some(connection) => connection,
+                None => connect(&options).await?,
+            }
         };
         note.clone_from(&connection.note);
         alone = Some(connection.clone());
@@ -106,7 +122,13 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
     let (settings_of, openings): (Vec<ServerSettings>, Vec<Opening>) =
         servers.into_iter().map(opening).unzip();
     let Configured { config, keymap, .. } = Configured::new(config, &context, &given.overrides);
-    if let Some(connection) = &alone {
+    let keeps = config.last_fleet && !is_demo && show.snapshot.is_none();
+    let keeps_of = |connection| Place::own(connection, config.namespace.as_deref());
+    let place = alone.as_ref().filter(|_| keeps).and_then(keeps_of);
+    // Where a fleet is known it is shown, and what is wrong with the server is said beside it.
+    if let Some(connection) = &alone
+        && !place.as_ref().is_some_and(Place::is_kept)
+    {
         watch::check(connection, config.namespace.as_deref()).await?;
     }
 
@@ -119,6 +141,9 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         themes: with_auto(theme::names(looks.folder.as_deref())),
         time_zone: TimeZone::system(),
         seed: uuid::Uuid::new_v4().as_u128(),
+        saved,
+        keeps: place.is_some(),
+        view,
         config,
     };
     let (sender, messages) = mpsc::channel(QUEUE);
@@ -126,7 +151,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         let mut messages = messages;
         let theme = looks.find(&settings.theme)?;
         let model = Model::new(settings, SystemClock.now(), (width, height));
-        let effects = Effects::start(openings, sender).with_looks(looks);
+        let effects = Effects::start(openings, sender, None).with_looks(looks);
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, theme, keys);
@@ -140,21 +165,45 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
     looks.dark = answer.dark.or(looks.dark);
     let theme = looks.find(&settings.theme)?;
     let mut model = Model::new(settings, SystemClock.now(), size(&screen)?);
-    if let Some(note) = note {
+    if let Some(note) = note.or(wrong_views) {
         model.fail(note);
     }
-    let mut effects = Effects::start(openings, sender).with_looks(looks);
+    let mut effects = Effects::start(openings, sender, place.clone()).with_looks(looks);
     effects.look_at_files(reload);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
     let result = tokio::select! {
-        result = sessions(&mut screen, model, theme, answer, messages, &mut effects) => {
-            result.map(|()| EXIT_DONE)
+        result = sessions(&mut screen, model, theme, answer, messages, &mut effects) => result,
+        signal = ended => {
+            give_back();
+            return Ok(128 + signal);
         }
-        signal = ended => Ok(128 + signal),
     };
     give_back();
-    result
+    if let (Ok(model), Some(place)) = (&result, &place) {
+        keep_at_end(model, place).map_err(|cause| {
+            Error::new("cannot keep the fleet for the next start")
+                .because(cause)
+                .hint("last-fleet = false in the configuration leaves it")
+        })?;
+    }
+    result.map(|_| EXIT_DONE)
+}
+
+/// The server whose fleet was kept, without asking it anything: it may be away, and what is known
+/// is to be on the screen at once.
+async fn known(
+    config: &Config,
+    options: &ConnectOptions,
+    picture: bool,
+) -> Result<Option<Connection>> {
+    if !config.last_fleet || picture {
+        return Ok(None);
+    }
+    let connection = connect_unasked(options).await?;
+    Ok(connection.filter(|connection| {
+        Place::own(connection, config.namespace.as_deref()).is_some_and(|place| place.is_kept())
+    }))
 }
 
 /// What is known of a server before anything is heard of it, and how it is reached.
@@ -185,7 +234,7 @@ async fn sessions(
     answer: Answer,
     mut messages: mpsc::Receiver<Msg>,
     effects: &mut Effects,
-) -> Result<()> {
+) -> Result<Model> {
     let typed = answer.typed.iter().map(|key| Ok(Event::Key(*key)));
     let mut early = stream::iter(typed.collect::<Vec<io::Result<Event>>>());
     let mut swallow = Swallow::new(&answer);
@@ -201,12 +250,12 @@ async fn sessions(
         let clock = &SystemClock;
         model = run(&mut screen.terminal, model, &mut theme, events, &mut messages, effects, clock)
             .await?;
-        let Some(words) = model.outside.take() else { return Ok(()) };
+        let Some(words) = model.outside.take() else { return Ok(model) };
         screen.lend();
         let ended = outside::run(&words, &mut model, &mut messages, effects, clock).await;
         screen.retake()?;
         if model.leaving {
-            return model.broken.take().map_or(Ok(()), |why| Err(Error::new(why)));
+            return model.broken.take().map_or(Ok(model), |why| Err(Error::new(why)));
         }
         let (width, height) = size(screen)?;
         let program = words.first().map_or("the program", String::as_str);

@@ -42,6 +42,9 @@ pub(crate) fn settings(config: Config) -> Settings {
         themes: with_auto(theme::names(None)),
         time_zone: TimeZone::UTC,
         seed: 7,
+        saved: Vec::new(),
+        keeps: false,
+        view: None,
     }
 }
 
@@ -110,6 +113,9 @@ pub(crate) fn send(model: &mut Model, msg: Msg) -> Vec<Command> {
     let mut commands = update(model, msg);
     while model.filtering() {
         commands.extend(model.filter_step());
+    }
+    while model.counting() {
+        model.count_step();
     }
     commands
 }

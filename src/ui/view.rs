@@ -15,6 +15,7 @@ pub mod layout;
 mod certificates;
 mod decide;
 mod detail;
+mod facets;
 mod footer;
 mod header;
 mod journal;
@@ -24,6 +25,7 @@ mod pen;
 mod picker;
 mod results;
 mod run_dialog;
+mod saved;
 mod servers;
 mod sources;
 mod strip;
@@ -32,9 +34,10 @@ mod tree;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use ratatui::style::Modifier;
 
 use crate::model::inventory::List;
-use crate::ui::app::{Model, View};
+use crate::ui::app::{Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
 /// Draws the whole screen; returns where the text cursor is, if there is one.
@@ -48,15 +51,23 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
         View::Fleet => tree::draw(model, theme, &areas, buffer),
         View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
         View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+        View::Problems => list::draw(model, List::Problems, theme, &areas, buffer),
         View::Certificates => certificates::draw(model, theme, &areas, buffer),
         View::Sources => sources::draw(model, theme, &areas, buffer),
         View::Servers => servers::draw(model, theme, &areas, buffer),
         View::Journal => journal::draw(model, theme, &areas, buffer),
     }
+    if model.last.shown.is_some() {
+        buffer.set_style(areas.rows, Modifier::DIM);
+    }
     detail::draw(model, theme, areas.detail, buffer);
+    facets::draw(model, theme, areas.facets, buffer);
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);
     let in_overlay = overlay::draw(model, theme, areas.body, buffer);
+    if model.overlay == Overlay::Filter {
+        header::draw_candidates(model, theme, areas.filter, areas.body, buffer);
+    }
     if model.settings.ascii {
         to_ascii(buffer);
     }

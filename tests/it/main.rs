@@ -23,6 +23,7 @@ mod demo;
 mod deploy;
 mod embedded;
 mod fetch;
+mod find;
 mod lifecycle;
 mod monitor;
 mod on_call;

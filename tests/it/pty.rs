@@ -66,6 +66,7 @@ impl Pty {
         }
         let state = tempfile::tempdir().expect("a folder");
         command.env("XDG_STATE_HOME", state.path());
+        command.env("XDG_CACHE_HOME", state.path().join("cache"));
         command.env("TERM", "xterm-256color");
         command.env("COLORTERM", "truecolor");
         command.env("LANG", "C.UTF-8");

@@ -9,12 +9,15 @@ use fuzzy_matcher::FuzzyMatcher;
 use fuzzy_matcher::skim::SkimMatcherV2;
 
 mod ast;
+pub mod complete;
 mod eval;
+mod facet;
 mod fuzzy;
 mod narrow;
 mod parse;
 
 pub(crate) use ast::TextField;
+pub use facet::Facet;
 pub(crate) use eval::{Matcher, Sketch, Subject};
 pub(crate) use eval::{is_key_word, is_meant};
 pub(crate) use fuzzy::{fold, is_folded, text_mask};

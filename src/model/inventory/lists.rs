@@ -1,10 +1,11 @@
 //! Lists of some hosts, each in an order of its own, kept right by every event: those that are
-//! held, by the end of their maintenance; those with an Ansible run, by what it needs.
+//! held, by the end of their maintenance; those with an Ansible run, by what it needs; those with a
+//! problem, the worst first.
 
 use k8s_openapi::jiff::Timestamp;
 
 use crate::model::key::{Place, Uid};
-use crate::model::row::HostRow;
+use crate::model::row::{HostRow, Trouble};
 
 use super::Inventory;
 use super::bits::Bits;
@@ -20,6 +21,8 @@ pub enum List {
     /// Hosts with an Ansible run: those that go on, those that wait, those that failed, the
     /// others by their end, the last first.
     Runs,
+    /// Hosts with a problem, the worst first.
+    Problems,
     /// All hosts in the order of the table; empty before [`Inventory::set_sort`] is through.
     Table,
 }
@@ -49,49 +52,73 @@ impl Order for ByRun {
     }
 }
 
+/// By what is wrong.
+#[derive(Debug, Default)]
+struct ByTrouble;
+
+impl Order for ByTrouble {
+    type Key<'a> = (Option<(Trouble, i64)>, Place<'a>);
+
+    fn key<'a>(&'a self, slot: u32, rows: &'a Rows) -> Self::Key<'a> {
+        (rows.get(slot).and_then(HostRow::trouble_rank), rows.place(slot))
+    }
+}
+
 /// Every list.
 #[derive(Default)]
 pub(super) struct Lists {
     held: Roster<ByEnd>,
     runs: Roster<ByRun>,
+    problems: Roster<ByTrouble>,
 }
 
 /// Which lists a row belongs to.
-fn belongs(slot: u32, rows: &Rows) -> (bool, bool) {
-    rows.get(slot).map_or((false, false), |row| (!row.holds().is_empty(), row.run().is_some()))
+fn belongs(slot: u32, rows: &Rows) -> (bool, bool, bool) {
+    rows.get(slot).map_or((false, false, false), |row| {
+        (!row.holds().is_empty(), row.run().is_some(), row.trouble().is_some())
+    })
 }
 
 impl Lists {
     /// Takes in a row. Whether the filter chooses it, `bits` knows already.
     pub(super) fn add(&mut self, slot: u32, bits: Option<&Bits>, rows: &Rows) {
-        let (held, runs) = belongs(slot, rows);
+        let (held, runs, problems) = belongs(slot, rows);
         if held {
             self.held.insert(slot, bits, rows);
         }
         if runs {
             self.runs.insert(slot, bits, rows);
         }
+        if problems {
+            self.problems.insert(slot, bits, rows);
+        }
     }
 
     /// Takes out a row, which must still be in `rows` as it was.
     pub(super) fn remove(&mut self, slot: u32, bits: Option<&Bits>, rows: &Rows) {
-        let (held, runs) = belongs(slot, rows);
+        let (held, runs, problems) = belongs(slot, rows);
         if held {
             self.held.remove(slot, bits, rows);
         }
         if runs {
             self.runs.remove(slot, bits, rows);
         }
+        if problems {
+            self.problems.remove(slot, bits, rows);
+        }
     }
 
     /// Counts a row in or out of those that the filter chooses, where it is in a list.
     pub(super) fn set_matched(&mut self, slot: u32, matched: bool, rows: &Rows) {
-        let (held, runs) = belongs(slot, rows);
+        let (held, runs, problems) = belongs(slot, rows);
         if held {
             self.held.set_matched(slot, matched, rows);
         }
         if runs {
             self.runs.set_matched(slot, matched, rows);
+        }
+        if problems {
+            self.problems.set_matched(slot, matched, rows);
         }
     }
 
@@ -99,6 +126,7 @@ impl Lists {
     pub(super) fn recount(&mut self, bits: &Bits) {
         self.held.recount(bits, |_| {});
         self.runs.recount(bits, |_| {});
+        self.problems.recount(bits, |_| {});
     }
 }
 
@@ -116,6 +144,10 @@ macro_rules! with {
             }
             List::Table => {
                 let $roster = &$inventory.table.shown.roster;
+                $body
+            }
+            List::Problems => {
+                let $roster = &$inventory.lists.problems;
                 $body
             }
         }
@@ -181,7 +213,7 @@ impl Inventory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::host::RunState;
+    use crate::model::host::{Phase, RunState};
     use crate::model::record::{HoldRecord, HostRecord, RequestRecord};
 
     fn at(second: i64) -> Timestamp {
@@ -238,6 +270,29 @@ mod tests {
             (vec!["a"], (1, 1))
         );
         assert!(names(&inventory, List::Runs).is_empty());
+    }
+
+    #[test]
+    fn the_worst_stands_first_and_time_moves_hosts_in_and_out() {
+        let mut inventory = Inventory::new();
+        let now = at(1_000);
+        let phase = |phase| move |record: &mut HostRecord| record.status.phase = Some(phase);
+        inventory.apply(host("fine", 1, phase(Phase::Running)), now);
+        inventory.apply(host("young", 1, phase(Phase::Pending)), now);
+        inventory.apply(host("gone", 1, phase(Phase::Gone)), now);
+        let broken = |record: &mut HostRecord| {
+            record.status.phase = Some(Phase::Unreachable);
+            held(record, 2_000);
+        };
+        inventory.apply(host("held", 1, broken), now);
+        assert_eq!(names(&inventory, List::Problems), ["gone", "young"]);
+        // The hold ends: what is wrong shows again, without any event.
+        assert!(inventory.tick(at(2_001)));
+        assert_eq!(names(&inventory, List::Problems), ["held", "gone", "young"]);
+        inventory.apply(host("gone", 2, phase(Phase::Running)), at(2_002));
+        assert_eq!(inventory.list_len(List::Problems), (2, 2));
+        inventory.delete(&Uid::new("young"));
+        assert_eq!(names(&inventory, List::Problems), ["held"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What has to be known to say where a host stands.
 
-use crate::model::intern::{Interner, Symbol};
+use crate::model::intern::{Atom, Interner, Symbol};
 use crate::model::row::HostRow;
 use crate::model::shape::Level;
 
@@ -61,7 +61,7 @@ fn label<'a>(
 ) -> Option<&'a str> {
     let key = interner.find(key)?;
     let (_, value) = pairs.iter().take(row.label_count()).find(|(k, _)| *k == key)?;
-    interner.get(*value).map(|atom| atom.as_str())
+    interner.get(*value).map(Atom::as_str)
 }
 
 /// What a row with these labels has at a level, with the texts and the names of servers; empty for

@@ -356,10 +356,10 @@ impl Inventory {
                 let slot = self.rows.slot_of(uid)?;
                 let scope = scope!(self);
                 let names = self.grouping().iter().map(|level| scope.at(level, slot));
-                let spot = self.spot_of_group(names)?;
-                let group = self.way(spot).last()?;
+                let around = self.spot_of_group(names)?;
+                let group = self.way(around).last()?;
                 let seat = group.roster()?.seat_of(&self.rows.place(slot), &self.rows)?;
-                Some(spot.host(seat))
+                Some(around.host(seat))
             }
         }
     }

@@ -197,6 +197,7 @@ impl HostRow {
             ]
         };
         words(self) == words(other)
+            && self.trouble() == other.trouble()
             && times(self) == times(other)
             && shared(self) == shared(other)
             && [Part::Name, Part::Address, Part::ProviderId, Part::Display]

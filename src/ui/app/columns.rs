@@ -139,17 +139,11 @@ pub fn host_indent(depth: usize) -> usize {
 /// The columns of a shape.
 fn of_shape(shape: &Shape) -> Vec<Column> {
     let all = |text: &str| Column::list(text).unwrap_or_default();
-    let mut columns = match &shape.columns {
-        Some(columns) => columns.clone(),
-        None => {
-            let mut columns = all(DEFAULT);
-            // What the groups say already.
-            if shape.form == Form::Tree {
-                columns.retain(|column| !shape.group.iter().any(|level| says(level, column)));
-            }
-            columns
-        }
-    };
+    let mut columns = shape.columns.clone().unwrap_or_else(|| all(DEFAULT));
+    // What the groups say already, where nobody asked for it.
+    if shape.columns.is_none() && shape.form == Form::Tree {
+        columns.retain(|column| !shape.group.iter().any(|level| says(level, column)));
+    }
     if shape.wide {
         let more = all(WIDE).into_iter().filter(|column| column.to_string() != DISPLAY);
         for column in more {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Model;
+use super::{Link, Model};
 use crate::model::host::Host;
 use crate::model::key::{ServerId, Uid};
 use crate::ui::msg::Command;
@@ -64,7 +64,8 @@ impl Model {
     /// question is open there: while the cursor runs, one question at a time for each server follows
     /// it.
     pub(super) fn wanted_detail(&mut self) -> Vec<Command> {
-        if self.areas().detail.is_empty() {
+        let old = self.last.shown.is_some() && *self.servers.link() == Link::Connecting;
+        if old || self.areas().detail.is_empty() {
             return Vec::new();
         }
         let Some(row) = self.detail_host() else { return Vec::new() };

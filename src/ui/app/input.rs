@@ -1,5 +1,7 @@
 //! One line of text that a person types.
 
+use std::ops::Range;
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -30,6 +32,20 @@ impl Input {
     /// The text before and after the cursor.
     pub fn halves(&self) -> (&str, &str) {
         self.text.split_at_checked(self.cursor).unwrap_or((&self.text, ""))
+    }
+
+    /// Puts text in the place of these bytes, the cursor behind it.
+    pub fn replace(&mut self, at: Range<usize>, text: &str) {
+        let longer = self.text.len().saturating_sub(at.len()).saturating_add(text.len());
+        if longer <= MAX && self.text.get(at.clone()).is_some() {
+            self.cursor = at.start + text.len();
+            self.text.replace_range(at, text);
+        }
+    }
+
+    /// Whether the cursor is at the end.
+    pub fn is_at_end(&self) -> bool {
+        self.cursor == self.text.len()
     }
 
     /// Puts text in at the cursor, without control characters.

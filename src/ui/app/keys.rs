@@ -6,7 +6,7 @@ use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::picker::{Picker, Reply as Picked};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane, views};
+use super::{Model, Overlay, Pane, facets, filter, views};
 use crate::model::key::NodeKey;
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
@@ -42,7 +42,7 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     }
     match std::mem::replace(&mut model.overlay, Overlay::None) {
         Overlay::None => normal(model, key),
-        Overlay::Filter => filter(model, key),
+        Overlay::Filter => filter::key(model, key),
         Overlay::Grammar => {
             model.overlay = Overlay::Filter;
             Vec::new()
@@ -81,6 +81,8 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             in_picker(model, picker, key);
             Vec::new()
         }
+        Overlay::Saved(list) => model.in_saved_list(list, key),
+        Overlay::SaveView(dialog) => model.in_save_dialog(dialog, key),
         Overlay::Copy => copy_menu(model, key),
         Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
@@ -104,15 +106,18 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Filter => {
             model.filter.input.insert(text);
             model.apply_filter();
+            model.end_completion();
         }
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
         Overlay::Pick(picker) => picker.input.insert(text),
+        Overlay::SaveView(dialog) => dialog.name.insert(text),
         Overlay::None
         | Overlay::Grammar
         | Overlay::Copy
         | Overlay::Browse(_)
+        | Overlay::Saved(_)
         | Overlay::Run(_)
         | Overlay::Results
         | Overlay::Help(_) => {}
@@ -125,7 +130,7 @@ fn cancel(model: &mut Model) -> Vec<Command> {
     }
     if model.overlay != Overlay::None {
         if model.overlay == Overlay::Filter {
-            leave_filter(model);
+            return model.leave_filter();
         }
         model.overlay = Overlay::None;
         return Vec::new();
@@ -148,6 +153,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     {
         let count = model.pending.count.unwrap_or(0).saturating_mul(10).saturating_add(value);
         model.pending.count = Some(count.min(MAX_COUNT));
+        return Vec::new();
+    }
+    if key.code == KeyCode::Enter && model.show_pending() {
         return Vec::new();
     }
     let name = actions::key_name(key);
@@ -178,13 +186,19 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Runs an action, whether a key or the palette asked for it.
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    if let Some(commands) = facets::run(model, action, times) {
+        return commands;
+    }
     if let Some(commands) = views::run(model, action, times) {
         return commands;
+    }
+    if model.in_shape(action, times) {
+        return Vec::new();
     }
     if let Some(commands) = super::jump::run(model, action) {
         return commands;
     }
-    if model.in_shape(action, times) || model.must_ask(action) {
+    if model.must_ask(action) {
         return Vec::new();
     }
     let page = model.page();
@@ -208,16 +222,16 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::MarkRange => model.mark_range(),
         Action::MarkAll => model.mark_all(),
         Action::InvertMarks => model.inventory.invert_marks(),
-        Action::NextPane | Action::PreviousPane => {
-            let both = !model.areas().detail.is_empty() && !model.detail.over;
-            model.pane = if both && model.pane == Pane::Tree { Pane::Detail } else { Pane::Tree };
-        }
+        Action::NextPane => model.next_pane(true),
+        Action::PreviousPane => model.next_pane(false),
+        Action::Facets => model.toggle_facets(),
         Action::Palette => model.overlay = Overlay::Palette(Palette::new(&model.settings.themes)),
-        Action::Filter => {
-            model.filter.before = model.filter.input.text().to_owned();
-            model.overlay = Overlay::Filter;
-        }
-        Action::Everything => model.clear_filter(),
+        Action::Filter => return model.edit_filter(),
+        Action::Pin => model.pin(),
+        Action::Freeze => model.freeze(),
+        Action::Everything => model.show_everything(),
+        Action::SavedViews => model.list_saved(),
+        Action::SaveView => model.save_view(),
         Action::Problems => {
             model.filter.problems = !model.filter.problems;
             model.apply_filter();
@@ -258,6 +272,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::ViewFleet
         | Action::ViewMaintenance
         | Action::ViewRuns
+        | Action::ViewProblems
         | Action::ViewCertificates
         | Action::ViewSources
         | Action::ViewServers
@@ -316,7 +331,7 @@ fn back(model: &mut Model) -> Vec<Command> {
         model.notice = None;
     } else if model.clear_marks() {
         model.say("no marks");
-    } else if model.filter.active() {
+    } else if model.filter.is_loose() {
         model.clear_filter();
     } else {
         model.say(":q quits, or ctrl-c twice");
@@ -347,39 +362,6 @@ fn in_results(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     }
     model.overlay = Overlay::Results;
     Vec::new()
-}
-
-fn filter(model: &mut Model, key: KeyEvent) -> Vec<Command> {
-    model.overlay = Overlay::Filter;
-    match key.code {
-        KeyCode::Enter => {
-            leave_filter(model);
-            model.overlay = Overlay::None;
-        }
-        KeyCode::Esc => {
-            model.filter.input = super::input::Input::new(model.filter.before.clone());
-            model.apply_filter();
-            model.overlay = Overlay::None;
-        }
-        KeyCode::Char('?') => model.overlay = Overlay::Grammar,
-        KeyCode::Down => model.step(1),
-        KeyCode::Up => model.step(-1),
-        _ => {
-            if model.filter.input.key(key) {
-                model.apply_filter();
-            }
-        }
-    }
-    Vec::new()
-}
-
-/// A filter that is wrong does not stay on the line: what is shown is what is in force.
-fn leave_filter(model: &mut Model) {
-    if let Some(error) = model.filter.error.take() {
-        model.fail(format!("filter not changed: {error}"));
-        model.filter.input = super::input::Input::new(model.filter.before.clone());
-        model.apply_filter();
-    }
 }
 
 fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Command> {

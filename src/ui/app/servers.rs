@@ -296,7 +296,7 @@ impl Model {
             View::Certificates => self.certificates.spot.cursor.as_ref().map(Uid::server),
             View::Sources => self.sources.spot.cursor.as_ref().map(|(server, ..)| *server),
             View::Servers => self.servers.spot.cursor,
-            View::Fleet | View::Maintenance | View::Runs | View::Journal => match self.node()? {
+            View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Journal => match self.node()? {
                 NodeKey::Host(uid) => Some(uid.server()),
                 node => self.server_of_group(&node),
             },
@@ -336,6 +336,9 @@ impl Model {
     pub fn cannot_on(&self, server: ServerId, needs: Needs) -> Option<String> {
         if needs == Needs::Nothing {
             return None;
+        }
+        if let Some(why) = self.only_last() {
+            return Some(why);
         }
         if let Some(why) = self.servers.get(server).cannot(needs) {
             return Some(self.about_server(server, &why));

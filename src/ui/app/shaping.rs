@@ -53,7 +53,7 @@ impl Model {
         let turns = shape.form != self.shape.form;
         if turns {
             let host = self.some_host();
-            self.views.table.cursor = host.clone();
+            self.views.table.cursor.clone_from(&host);
             if let (Some(uid), Form::Tree) = (host, shape.form) {
                 let node = NodeKey::Host(uid);
                 self.inventory.reveal(&mut self.folds, &node);
@@ -76,9 +76,10 @@ impl Model {
 
     /// The host under the cursor, or the first one of the group there.
     fn some_host(&self) -> Option<Uid> {
-        let node = match self.in_table() {
-            true => NodeKey::Host(self.views.table.cursor.clone()?),
-            false => self.cursor.clone()?,
+        let node = if self.in_table() {
+            NodeKey::Host(self.views.table.cursor.clone()?)
+        } else {
+            self.cursor.clone()?
         };
         self.inventory.rows_under(&node).next().map(|row| row.uid().clone())
     }

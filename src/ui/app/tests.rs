@@ -1,5 +1,6 @@
 mod acting;
 mod asking;
+mod finding;
 mod shaping;
 
 use proptest::prelude::*;

@@ -21,6 +21,8 @@ pub enum View {
     Maintenance,
     /// Ansible runs.
     Runs,
+    /// Hosts with a problem.
+    Problems,
     /// Requests for certificates.
     Certificates,
     /// Where hosts come from, and how the last passes went.
@@ -38,6 +40,7 @@ impl View {
             Self::Fleet => "Fleet",
             Self::Maintenance => "Maintenance",
             Self::Runs => "Runs",
+            Self::Problems => "Problems",
             Self::Certificates => "Certificates",
             Self::Sources => "Sources",
             Self::Servers => "Servers",
@@ -50,6 +53,7 @@ impl View {
         match self {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
+            Self::Problems => Some(List::Problems),
             Self::Fleet | Self::Certificates | Self::Sources | Self::Servers | Self::Journal => None,
         }
     }
@@ -66,6 +70,8 @@ pub struct Views {
     pub runs: Spot,
     /// Where one is in the table of the whole fleet.
     pub table: Spot,
+    /// Where one is among the hosts with a problem.
+    pub problems: Spot,
     /// Where one came from; the latest last.
     back: Vec<View>,
     /// Where one went back from; the latest last.
@@ -171,6 +177,7 @@ impl Views {
         match list {
             List::Held => &self.held,
             List::Runs => &self.runs,
+            List::Problems => &self.problems,
             List::Table => &self.table,
         }
     }
@@ -180,6 +187,7 @@ impl Views {
             List::Held => &mut self.held,
             List::Runs => &mut self.runs,
             List::Table => &mut self.table,
+            List::Problems => &mut self.problems,
         }
     }
 
@@ -219,7 +227,7 @@ impl Model {
     pub fn node(&self) -> Option<NodeKey> {
         match self.views.now {
             View::Fleet if !self.in_table() => self.cursor.clone(),
-            View::Fleet | View::Maintenance | View::Runs => {
+            View::Fleet | View::Maintenance | View::Runs | View::Problems => {
                 self.views.spot(self.list()?).cursor.clone().map(NodeKey::Host)
             }
             View::Certificates | View::Sources | View::Servers | View::Journal => None,
@@ -247,7 +255,7 @@ impl Model {
 
     pub(super) fn go_in_list(&mut self, to: Move) {
         match self.views.now {
-            View::Fleet | View::Maintenance | View::Runs => {
+            View::Fleet | View::Maintenance | View::Runs | View::Problems => {
                 if let Some(list) = self.list() {
                     self.views.spot_mut(list).go(&(&self.inventory, list), to);
                 }
@@ -286,10 +294,10 @@ impl Model {
 
     /// Gives the detail pane the keys; where both do not fit it lies over the list.
     pub(super) fn show_detail(&mut self) {
+        self.pane = Pane::Detail;
         if self.areas().detail.is_empty() {
             self.detail.over = true;
         }
-        self.pane = Pane::Detail;
     }
 
     /// The host under the list's cursor, in the tree, with its details.
@@ -314,7 +322,7 @@ impl Model {
             self.notice = None;
         } else if self.list().is_some() && self.clear_marks() {
             self.say("no marks");
-        } else if self.list().is_some() && self.filter.active() {
+        } else if self.list().is_some() && self.filter.is_loose() {
             self.clear_filter();
         } else if self.views.now == View::Fleet {
             self.say(":q quits, or ctrl-c twice");
@@ -341,6 +349,7 @@ fn shown_by(action: Action) -> Option<View> {
         Action::ViewFleet => View::Fleet,
         Action::ViewMaintenance => View::Maintenance,
         Action::ViewRuns => View::Runs,
+        Action::ViewProblems => View::Problems,
         Action::ViewCertificates => View::Certificates,
         Action::ViewSources => View::Sources,
         Action::ViewServers => View::Servers,

@@ -91,7 +91,7 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
                 View::Sources => super::sources::detail(model, &mut rows),
                 View::Servers => super::servers::detail(model, &mut rows),
                 View::Journal => super::journal::detail(model, &mut rows),
-                View::Fleet | View::Maintenance | View::Runs => None,
+                View::Fleet | View::Maintenance | View::Runs | View::Problems => None,
             };
             let Some(title) = title else { return };
             title
@@ -210,7 +210,8 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
         (None, None) => {
             rows.maybe("address", row.address());
             rows.maybe("provider id", row.provider_id());
-            rows.styled("details", "loading…", Role::Muted);
+            let word = if model.last.shown.is_some() { "not kept" } else { "loading…" };
+            rows.styled("details", word, Role::Muted);
         }
     }
 }

@@ -44,6 +44,10 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
                 pen.put(&format!("{}: ", server.name()), style);
             }
             pen.put(&format!("attempt {attempts}: {reason}"), style);
+            if model.last.shown.is_some() {
+                let muted = theme.style(Role::Muted);
+                pen.put(" · inv-tui --headless doctor tells what is in the way", muted);
+            }
         }
         (None, _) => {
             let problems = model.inventory.problems();
@@ -89,7 +93,14 @@ pub(super) fn draw(
             theme,
             area,
             buffer,
-            &[("enter", "keep"), ("esc", "undo"), ("?", "grammar"), ("↑↓", "move")],
+            &[
+                ("enter", "keep"),
+                ("esc", "undo"),
+                ("tab", "choose"),
+                ("→", "take"),
+                ("↑", "history"),
+                ("?", "grammar"),
+            ],
         ),
         Overlay::Palette(_) => {
             keys(theme, area, buffer, &[("enter", "run"), ("↑↓", "choose"), ("esc", "close")]);
@@ -106,6 +117,15 @@ pub(super) fn draw(
                 ("esc", "cancel"),
             ],
         ),
+        Overlay::Saved(_) => keys(
+            theme,
+            area,
+            buffer,
+            &[("enter", "show"), ("s", "save this"), ("tab", "next key"), ("d", "remove"), ("esc", "close")],
+        ),
+        Overlay::SaveView(_) => {
+            keys(theme, area, buffer, &[("enter", "save"), ("tab", "next key"), ("esc", "leave")]);
+        }
         Overlay::Help(_) => keys(theme, area, buffer, &[("j k", "scroll"), ("esc", "close")]),
         Overlay::Grammar => keys(theme, area, buffer, &[("any key", "back to the filter")]),
         Overlay::None => hints(model, theme, area, buffer),
@@ -121,6 +141,12 @@ fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         &format!("{count}{} ", model.pending.sequence.replace(' ', "")),
         theme.style(Role::Key),
     );
+    if let Some(view) = model.pending_view() {
+        let motion = format!("{count}j");
+        let text = format!("view {}, or a count: {motion}", view.name);
+        pen.put(" enter ", theme.style(Role::Key)).put(&text, theme.style(Role::Muted));
+        return;
+    }
     let host = model.host().is_some() || model.views.now == View::Fleet;
     let requests = model.views.now == View::Certificates;
     for (row, keys) in model.settings.keymap.rows().filter(|(row, _)| !row.hint.is_empty()) {

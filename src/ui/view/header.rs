@@ -12,6 +12,7 @@ use super::sources;
 use crate::model::duration;
 use crate::model::key::ServerId;
 use crate::model::shape::Level;
+use crate::ui::app::complete::Candidate;
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
@@ -34,6 +35,13 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     if let Some(text) = armed(model) {
         pen.right(&format!(" {text} "), alert);
     }
+    if let Some(since) = model.frozen.since {
+        let at = since.to_zoned(model.settings.time_zone.clone()).strftime("%H:%M:%S").to_string();
+        let hosts = model.frozen.hosts();
+        let waits = if hosts > 0 { format!(" · {} changed", number(hosts)) } else { String::new() };
+        let forms = [format!("FROZEN since {at}{waits}"), format!("FROZEN {at}"), "FROZEN".to_owned()];
+        fitting(&mut pen, &forms, alert);
+    }
     if area.width >= BADGES_FROM {
         if model.views.now != View::Sources
             && let Some(words) = sources::word(model)
@@ -48,6 +56,9 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     pen.put(" inv-tui ", base.patch(theme.style(Role::Title)));
     if let Some(view) = view(model) {
         pen.put(&format!(" {view} "), theme.style(Role::Selected)).put(" ", base);
+    }
+    if let Some(view) = model.shown_view().filter(|_| model.views.now == View::Fleet) {
+        pen.put(&format!(" {} ", view.name), theme.style(Role::Selected)).put(" ", base);
     }
     if model.servers.several() {
         return places(model, alert, base, &mut pen);
@@ -163,7 +174,7 @@ fn view(model: &Model) -> Option<String> {
             let more = if model.journal.more { "+" } else { "" };
             format!("{}{more}", number(model.journal.records.len()))
         }
-        View::Maintenance | View::Runs => {
+        View::Maintenance | View::Runs | View::Problems => {
             let (shown, all) = model.inventory.list_len(view.list()?);
             if shown == all { number(all) } else { format!("{} of {}", number(shown), number(all)) }
         }
@@ -196,6 +207,16 @@ fn link_text(model: &Model) -> (String, bool) {
     }
     let hosts = model.inventory.len();
     let server = model.servers.get(ServerId::FIRST);
+    if let Some(made) = model.last.shown {
+        let age = duration::short(model.now.as_second() - made.as_second());
+        let (word, lost) = match &server.link {
+            Link::Lost { .. } => ("LOST", true),
+            Link::Same(_) => ("not used", false),
+            Link::Connecting => ("connecting", false),
+            Link::Listing | Link::Live => ("loading", false),
+        };
+        return (format!("{word} · as of {age} ago, {}", model.clock(made)), lost);
+    }
     match &server.link {
         Link::Same(_) => (String::new(), false),
         Link::Connecting => ("connecting".to_owned(), false),
@@ -240,6 +261,38 @@ fn links(model: &Model) -> (String, bool) {
     (text, lost.is_some())
 }
 
+/// Where the text of the filter line stands: of a long text the end before the cursor is shown.
+struct Typed<'a> {
+    /// What is shown of the text before the cursor.
+    from: &'a str,
+    /// Characters that are hidden before it.
+    hidden: usize,
+    /// The column of its first character, from the left edge of the line.
+    start: usize,
+}
+
+impl<'a> Typed<'a> {
+    fn new(model: &'a Model, start: usize, room: usize) -> Self {
+        let (before, _) = model.filter.input.halves();
+        let mut from = before;
+        while from.width() > room {
+            let mut rest = from.chars();
+            rest.next();
+            from = rest.as_str();
+        }
+        let hidden = before.chars().count() - from.chars().count();
+        Self { from, hidden, start }
+    }
+
+    /// The column at which this byte of the text stands.
+    fn column(&self, model: &Model, byte: usize) -> usize {
+        let text = model.filter.input.text();
+        let shown = text.get(..byte.min(text.len())).unwrap_or(text);
+        let shown: String = shown.chars().skip(self.hidden).collect();
+        self.start + shown.width()
+    }
+}
+
 /// The filter line, and under it what is wrong with it.
 pub(super) fn draw_filter(
     model: &Model,
@@ -258,37 +311,90 @@ pub(super) fn draw_filter(
     let count =
         format!(" {} of {} ", number(model.inventory.matched()), number(model.inventory.len()));
     pen.right(if model.filter.running { " … " } else { &count }, muted);
-    if model.filter.problems {
-        pen.put(" problems ", theme.style(Role::Alert)).put(" ", style);
+    for chip in chips(model) {
+        pen.put(&chip, theme.style(Role::Alert)).put(" ", style);
     }
     pen.put(" / ", theme.style(Role::Key));
-    let (before, after) = model.filter.input.halves();
-    // Of a long text the end before the cursor is shown.
-    let room = pen.left().saturating_sub(2);
-    let mut from = before;
-    while from.width() > room {
-        let mut rest = from.chars();
-        rest.next();
-        from = rest.as_str();
-    }
-    let start = pen.column();
-    pen.put(from, style);
+    let start = usize::from(pen.column().saturating_sub(area.x));
+    let typed = Typed::new(model, start, pen.left().saturating_sub(2));
+    let (_, after) = model.filter.input.halves();
+    pen.put(typed.from, style);
     let cursor = Position { x: pen.column(), y: area.y };
     pen.put(after, style);
     if let Some(error) = &model.filter.error {
-        let hidden = before.chars().count() - from.chars().count();
-        let typed = model.filter.input.text();
-        let at = typed.get(..error.at.start.min(typed.len())).map_or(0, |t| t.chars().count());
-        let column = usize::from(start.saturating_sub(area.x)) + at.saturating_sub(hidden);
+        let column = typed.column(model, error.at.start);
         let mut pen = Pen::new(buffer, area, 1);
         let column = u16::try_from(column).unwrap_or(0).min(area.width.saturating_sub(24));
-        pen.skip(column)
-            .put("^ ", theme.style(Role::Bad))
-            .put(&error.to_string(), theme.style(Role::Bad));
+        let bad = theme.style(Role::Bad);
+        pen.skip(column).put("^ ", bad).put(&error.to_string(), bad);
+        if !error.expected.is_empty() {
+            pen.put(&format!(" · expected: {}", error.expected.join("  ")), muted);
+        }
     } else if editing && model.filter.input.text().is_empty() {
         let mut pen = Pen::new(buffer, area, 0);
         pen.skip(cursor.x.saturating_sub(area.x) + 1)
-            .put("web env=prod … (? shows the grammar)", style.patch(muted));
+            .put("web env=prod … (? shows the grammar, tab what there is)", style.patch(muted));
     }
     editing.then_some(cursor)
+}
+
+/// What is filtered beside the line.
+fn chips(model: &Model) -> Vec<String> {
+    let pinned = &model.filter.pinned;
+    let mut chips = Vec::new();
+    if !pinned.is_empty() {
+        chips.push(format!(" pinned: {} ", cut(pinned, 32)));
+    }
+    if model.filter.problems {
+        chips.push(" problems ".to_owned());
+    }
+    chips
+}
+
+/// Most candidates that are seen at once.
+const CANDIDATES: usize = 8;
+
+/// What could stand at the cursor of the filter line, in a list under it.
+pub(super) fn draw_candidates(
+    model: &Model,
+    theme: &Theme,
+    line: Rect,
+    body: Rect,
+    buffer: &mut Buffer,
+) {
+    let completion = &model.filter.completion;
+    let items = &completion.items;
+    let height = items.len().min(CANDIDATES).min(usize::from(body.height));
+    if height == 0 || line.is_empty() {
+        return;
+    }
+    let chosen = completion.chosen.unwrap_or(0);
+    let skip = (chosen + 1).saturating_sub(height);
+    let shown = || items.iter().enumerate().skip(skip).take(height);
+    let count = |one: &Candidate| one.count.map(number).unwrap_or_default();
+    let texts = shown().map(|(_, one)| one.text.width()).max().unwrap_or(0).min(48);
+    let counts = shown().map(|(_, one)| count(one).width()).max().unwrap_or(0).max(5);
+    let width = u16::try_from(texts + counts + 4).unwrap_or(u16::MAX).min(body.width);
+    let chips: usize = chips(model).iter().map(|chip| chip.width() + 1).sum();
+    let room = usize::from(line.width).saturating_sub(chips + 20);
+    let column = Typed::new(model, chips + 3, room).column(model, completion.at.start);
+    let column = u16::try_from(column.saturating_sub(1)).unwrap_or(0).min(body.width - width);
+    let height = u16::try_from(height).unwrap_or(1);
+    let area = Rect { x: body.x + column, y: body.y, width, height };
+    super::overlay::clear(theme, area, buffer);
+    let base = theme.style(Role::Strip);
+    buffer.set_style(area, base);
+    for (y, (at, one)) in (0..height).zip(shown()) {
+        let here = completion.chosen == Some(at);
+        let mut pen = Pen::new(buffer, area, y);
+        let last = y + 1 == height && skip + usize::from(height) < items.len() + completion.more;
+        let right = format!("{}{} ", count(one), if last { "…" } else { "" });
+        pen.fill(base).right(&right, base.patch(theme.style(Role::Muted)));
+        let room = pen.left().saturating_sub(2);
+        pen.put(" ", base).put(&cut(&one.text, room), base.patch(theme.style(Role::Text)));
+        if here {
+            let line = Rect { y: area.y + y, height: 1, ..area };
+            buffer.set_style(line, theme.style(Role::Selected));
+        }
+    }
 }

@@ -2,13 +2,17 @@
 
 use ratatui::layout::Rect;
 
-use crate::ui::app::{Model, Overlay};
+use crate::ui::app::{Model, Overlay, Pane};
 
 /// Columns from which tree and detail stand side by side.
 pub const BOTH_FROM: u16 = 100;
 
 /// The same for the table, which needs the columns more than the detail pane does.
 pub const BOTH_FROM_IN_TABLE: u16 = 160;
+/// Columns from which the facets stand beside both.
+pub const THREE_FROM: u16 = 150;
+/// Most columns of the facets.
+const FACETS: u16 = 44;
 
 /// The regions of the screen. One that does not fit is empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub struct Areas {
     pub rows: Rect,
     /// The detail pane.
     pub detail: Rect,
+    /// The facets.
+    pub facets: Rect,
     /// The notice line.
     pub notice: Rect,
     /// The hint bar, or the change strip.
@@ -60,14 +66,31 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
 
     let line = |y: u16, height: u16| Rect { y: area.y + y, height, ..area };
     let body_area = line(header + filter, body);
-    let (tree, detail) = if model.detail.over {
-        (Rect { width: 0, height: 0, ..body_area }, body_area)
-    } else if area.width >= if model.in_table() { BOTH_FROM_IN_TABLE } else { BOTH_FROM } {
-        let width = body_area.width * 2 / 5;
-        let tree = Rect { width: body_area.width - width, ..body_area };
-        (tree, Rect { x: body_area.x + tree.width, width, ..body_area })
+    let nothing = Rect { width: 0, height: 0, ..body_area };
+    let right = |all: Rect, width: u16| {
+        let left = Rect { width: all.width - width, ..all };
+        (left, Rect { x: all.x + left.width, width, ..all })
+    };
+    let beside = body_area.width * 2 / 5;
+    let in_facets = model.pane == Pane::Facets;
+    // Where two panes have room, the facets have the place of the detail until that has the keys.
+    let (tree, detail, facets) = if model.detail.over {
+        (nothing, body_area, nothing)
+    } else if area.width < BOTH_FROM {
+        let over = model.facets.open && in_facets;
+        if over { (nothing, nothing, body_area) } else { (body_area, nothing, nothing) }
+    } else if model.facets.open && area.width >= THREE_FROM {
+        let (rest, facets) = right(body_area, FACETS.min(body_area.width / 4));
+        let (tree, detail) = right(rest, rest.width * 2 / 5);
+        (tree, detail, facets)
+    } else if model.facets.open && model.pane != Pane::Detail {
+        let (tree, facets) = right(body_area, beside.min(FACETS));
+        (tree, nothing, facets)
+    } else if model.in_table() && area.width < BOTH_FROM_IN_TABLE {
+        (body_area, nothing, nothing)
     } else {
-        (body_area, Rect { width: 0, height: 0, ..body_area })
+        let (tree, detail) = right(body_area, beside);
+        (tree, detail, nothing)
     };
     let titles = u16::from(tree.height >= 4);
     Areas {
@@ -77,6 +100,7 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
         titles: Rect { height: titles, ..tree },
         rows: Rect { y: tree.y + titles, height: tree.height - titles, ..tree },
         detail,
+        facets,
         notice: line(header + filter + body, notice),
         footer: line(header + filter + body + notice, footer),
     }

@@ -8,11 +8,12 @@ use ratatui::style::{Modifier, Style};
 
 use super::layout::Areas;
 use super::pen::Pen;
+use super::tree::sign;
 use crate::model::duration;
 use crate::model::host::RunState;
 use crate::model::inventory::List;
 use crate::model::key::ServerId;
-use crate::model::row::{HostRow, RowHold, RowRun, Tasks};
+use crate::model::row::{HostRow, RowHold, RowRun, Tasks, Trouble};
 use crate::ui::app::{Link, Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
@@ -77,6 +78,16 @@ const RUNS: [Column; 9] = [
     column("WHO", 12, 84),
     column("CHECK", 6, 100),
     column("TASK OR MESSAGE", 0, 70),
+];
+
+const PROBLEMS: [Column; 7] = [
+    column("  STATE", 14, 0),
+    column("HOST", 0, 0),
+    column("PROBLEM", 26, 40),
+    column("SINCE", 7, 60),
+    column("CLUSTER", 14, 74),
+    column("REGION", 14, 96),
+    column("REASON", 0, 84),
 ];
 
 /// The widths of the columns in this many columns of the screen; zero: not shown.
@@ -144,7 +155,12 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
     let cursor = spot.cursor.as_ref();
     let rows = model.inventory.list_window(list, top, usize::from(areas.rows.height));
     let lines = rows.into_iter().map(|row| {
-        let mut cells = if list == List::Runs { run(model, row) } else { held(model, row) };
+        let mut cells = match list {
+            // The table of the whole fleet is drawn by itself.
+            List::Held | List::Table => held(model, row),
+            List::Runs => run(model, row),
+            List::Problems => problem(model, row),
+        };
         if model.inventory.is_marked(row.uid())
             && let Some((name, role)) = cells.get_mut(1)
         {
@@ -153,7 +169,11 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
         put_server(model, row.uid().server(), 2, &mut cells);
         (cursor == Some(row.uid()), cells)
     });
-    let columns: &[Column] = if list == List::Runs { &RUNS } else { &HELD };
+    let columns: &[Column] = match list {
+        List::Held | List::Table => &HELD,
+        List::Runs => &RUNS,
+        List::Problems => &PROBLEMS,
+    };
     let columns = with_server(model, columns, 2);
     table(theme, areas, &columns, lines, model.pane == Pane::Tree, buffer);
 }
@@ -165,10 +185,12 @@ fn empty(model: &Model, list: List) -> [&'static str; 2] {
     if model.inventory.list_len(list).1 > 0 {
         return ["nothing here matches the filter", "esc clears it, 0 shows everything"];
     }
-    if list == List::Runs {
-        ["no host has an Ansible run", "r on a host of the fleet (v f) asks for one"]
-    } else {
-        ["no host is in maintenance", "m on a host of the fleet (v f) begins one"]
+    match list {
+        List::Held | List::Table => {
+            ["no host is in maintenance", "m on a host of the fleet (v f) begins one"]
+        }
+        List::Problems => ["no host has a problem", "v f shows the fleet"],
+        List::Runs => ["no host has an Ansible run", "r on a host of the fleet (v f) asks for one"],
     }
 }
 
@@ -252,6 +274,26 @@ fn run<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
         cell(or_dash(run.requested_by()), Role::Muted),
         cell(if run.check() { "check" } else { "" }, Role::Muted),
         cell(word, Role::Muted),
+    ]
+}
+
+fn problem<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
+    let (role, sign) = sign(row.health());
+    let reason = match row.trouble() {
+        Some(Trouble::RunFailed | Trouble::RunUnknown) => row
+            .run()
+            .map_or("", |run| if run.message().is_empty() { run.task() } else { run.message() }),
+        Some(Trouble::Unreadable) => row.problem().unwrap_or_default(),
+        _ => row.ready_reason(),
+    };
+    vec![
+        cell(format!("{sign} {}", row.phase().as_str()), role),
+        cell(row.display(), Role::Text),
+        cell(row.trouble().map_or("", Trouble::as_str), role),
+        cell(ago(model, row.changed()), Role::Muted),
+        cell(or_dash(row.cluster()), Role::Muted),
+        cell(or_dash(row.region()), Role::Muted),
+        cell(reason, Role::Muted),
     ]
 }
 

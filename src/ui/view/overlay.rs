@@ -35,6 +35,10 @@ pub(super) fn draw(
                 super::results::draw(results, theme, area, buffer);
             }
         }
+        Overlay::Saved(list) => super::saved::draw_list(model, theme, list, area, buffer),
+        Overlay::SaveView(dialog) => {
+            return Some(super::saved::draw_dialog(model, theme, dialog, area, buffer));
+        }
         Overlay::None
         | Overlay::Filter
         | Overlay::Strip(_)

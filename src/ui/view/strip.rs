@@ -62,6 +62,11 @@ impl Parts {
         {
             above.push(Line::new(7, Role::Warning, format!(" budget not known: {problem}")));
         }
+        if let Some(since) = model.frozen.since {
+            let age = crate::model::duration::short(model.now.as_second() - since.as_second());
+            let text = format!(" the picture is frozen, {age} old: each host is read anew before its change");
+            above.push(Line::new(5, Role::Warning, text));
+        }
         if !strip.left_out.is_empty() {
             let text = format!(" left out: {}", strip.left_out.join(", "));
             above.push(Line::new(6, Role::Muted, text));

@@ -242,8 +242,8 @@ fn a_host_moves_by_itself_where_groups_follow_its_state() {
     inventory.set_sort(Some(&"state".parse().unwrap()));
     while !inventory.shape_step(1) {}
     let mut held = record("1", "eu", "web", "b", 1);
-    let hold = HoldRecord { since: Some(at(0)), until: Some(at(100)), ..HoldRecord::default() };
-    held.spec.maintenance.insert("ann".to_owned(), hold);
+    let night = HoldRecord { since: Some(at(0)), until: Some(at(100)), ..HoldRecord::default() };
+    held.spec.maintenance.insert("ann".to_owned(), night);
     inventory.apply(held, at(0));
     inventory.apply(record("2", "eu", "web", "a", 1), at(0));
     filter(&mut inventory, "maintenance:on", at(0));
