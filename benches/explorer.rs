@@ -10,12 +10,11 @@ use inv_tui::model::key::ServerId;
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
-use inv_tui::ui::app::{Model, Overlay, ServerSettings, Settings, update};
+use inv_tui::ui::app::{Model, Overlay, Settings, update};
 use inv_tui::ui::msg::Msg;
 use inv_tui::ui::theme::Theme;
 use inv_tui::ui::view;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Rect;
@@ -41,18 +40,7 @@ fn apply(record: HostRecord) -> Msg {
 
 /// The explorer with the whole fleet, every cluster open.
 fn explorer() -> Model {
-    let settings = Settings {
-        config: Config::default(),
-        servers: vec![ServerSettings {
-            context: "bench".to_owned(),
-            url: "https://127.0.0.1:6443".to_owned(),
-            ..ServerSettings::default()
-        }],
-        theme: "night".to_owned(),
-        ascii: false,
-        time_zone: TimeZone::UTC,
-        seed: 7,
-    };
+    let settings = Settings::new(Config::default(), "bench", "https://127.0.0.1:6443");
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(ALL as usize) }));
     for number in 0..ALL {

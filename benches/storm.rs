@@ -18,12 +18,11 @@ use inv_tui::model::key::ServerId;
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
-use inv_tui::ui::app::{Model, ServerSettings, Settings, update};
+use inv_tui::ui::app::{Model, Settings, update};
 use inv_tui::ui::msg::{Command, Msg};
-use inv_tui::ui::run::{Executor, Look, QUEUE, SystemClock, run};
+use inv_tui::ui::run::{Executor, QUEUE, SystemClock, run};
 use inv_tui::ui::theme::Theme;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
@@ -72,7 +71,8 @@ impl Executor for Outside {
         let seen = &mut *seen;
         seen.frames += 1;
         seen.key_to_frame.extend(seen.keys.drain(..).map(|at| now - at));
-        let shown = model.inventory.get(&self.1).and_then(|row| row.resource_version().parse().ok());
+        let shown =
+            model.inventory.get(&self.1).and_then(|row| row.resource_version().parse().ok());
         let shown: u64 = shown.unwrap_or(0);
         seen.batches.retain(|(number, at)| {
             let is_shown = *number <= shown;
@@ -121,18 +121,7 @@ fn key(name: &str) -> KeyEvent {
 
 /// The explorer with the whole fleet, every cluster open.
 fn explorer(hosts: u32) -> Model {
-    let settings = Settings {
-        config: Config::default(),
-        servers: vec![ServerSettings {
-            context: "storm".to_owned(),
-            url: "https://127.0.0.1:6443".to_owned(),
-            ..ServerSettings::default()
-        }],
-        theme: "night".to_owned(),
-        ascii: false,
-        time_zone: TimeZone::UTC,
-        seed: 7,
-    };
+    let settings = Settings::new(Config::default(), "storm", "https://127.0.0.1:6443");
     let mut model = Model::new(settings, now(), SIZE);
     update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(hosts as usize) }));
     let all = (0..hosts).map(|number| HostChange::Apply(Box::new(record(number)))).collect();
@@ -177,11 +166,14 @@ async fn storm(
         beat.tick().await;
         let due = Instant::now();
         number += 1;
-        let mut changes: Vec<HostChange> =
-            (1..TOGETHER).map(|n| change(hosts, number * 100 + u64::from(n), &mut random)).collect();
+        let mut changes: Vec<HostChange> = (1..TOGETHER)
+            .map(|n| change(hosts, number * 100 + u64::from(n), &mut random))
+            .collect();
         let mut last = record(0);
         last.metadata.resource_version = Some(number.to_string());
-        changes.retain(|change| !matches!(change, HostChange::Apply(record) if record.uid() == last.uid()));
+        changes.retain(
+            |change| !matches!(change, HostChange::Apply(record) if record.uid() == last.uid()),
+        );
         changes.push(HostChange::Apply(Box::new(last)));
         seen.lock().unwrap_or_else(PoisonError::into_inner).batches.push((number, due));
         if messages.send(Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(changes))).await.is_err() {
@@ -238,10 +230,9 @@ fn main() {
             }
         });
         let mut terminal = Terminal::new(TestBackend::new(SIZE.0, SIZE.1)).expect("a screen");
-        let theme = Theme::load("night", None).expect("a built-in theme");
-        let look = Look { theme, find: Box::new(|_| None) };
+        let mut theme = Theme::load("night", None).expect("a built-in theme");
         let mut outside = Outside(Arc::clone(&seen), probe);
-        run(&mut terminal, model, look, person, &mut messages, &mut outside, &SystemClock)
+        run(&mut terminal, model, &mut theme, person, &mut messages, &mut outside, &SystemClock)
             .await
             .expect("the explorer runs until nobody types any more");
         drop(messages);

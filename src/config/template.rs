@@ -132,14 +132,14 @@ impl CommandLine {
     /// # Errors
     /// A quote that does not end, no program, or what is wrong with a placeholder.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Self::of(words(text)?)
+        Self::of(&words(text)?)
     }
 
     /// A command line of these words.
     ///
     /// # Errors
     /// No program, or what is wrong with a placeholder.
-    pub fn of(words: Vec<String>) -> Result<Self, String> {
+    pub fn of(words: &[String]) -> Result<Self, String> {
         let words: Vec<Text> =
             words.iter().map(|word| Text::parse(word)).collect::<Result<_, _>>()?;
         match words.first().map(|word| word.pieces.as_slice()) {
@@ -189,7 +189,7 @@ impl<'de> Deserialize<'de> for CommandLine {
         }
         match Written::deserialize(deserializer)? {
             Written::Text(text) => Self::parse(&text),
-            Written::Words(words) => Self::of(words),
+            Written::Words(words) => Self::of(&words),
         }
         .map_err(serde::de::Error::custom)
     }
@@ -447,6 +447,6 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read_again() {
         let line = CommandLine::parse("t {{x}} {name}@{address}").unwrap();
-        assert_eq!(CommandLine::of(line.words().collect()).unwrap(), line);
+        assert_eq!(CommandLine::of(&line.words().collect::<Vec<_>>()).unwrap(), line);
     }
 }

@@ -355,7 +355,8 @@ fn unreadable(place: &str, cause: KubeconfigError) -> Error {
 pub fn explain(what: impl Into<String>, needs: &str, cause: kube::Error) -> Error {
     let what = what.into();
     match cause {
-        kube::Error::Api(status) if status.is_forbidden() => {
+        // A Status without a reason is not "forbidden" to kube, whatever its code.
+        kube::Error::Api(status) if status.code == 403 || status.is_forbidden() => {
             Error::new(format!("{what}: the server refused it (403)"))
                 .because(std::io::Error::other(status.message.clone()))
                 .hint(format!("your user lacks the permission to {needs}; ask for it, or see \"{}\"", can_i(needs)))
@@ -425,7 +426,8 @@ pub fn stays(cause: &kube::Error) -> bool {
 /// What went wrong with a watch of these resources, in words, and whether it [`stays`]. None: it was
 /// too old and is only begun again.
 pub fn explain_watch(resources: &str, problem: watcher::Error) -> Option<(Error, bool)> {
-    let verb = if matches!(problem, watcher::Error::InitialListFailed(_)) { "list" } else { "watch" };
+    let verb =
+        if matches!(problem, watcher::Error::InitialListFailed(_)) { "list" } else { "watch" };
     let cause = watch_failure(problem)?;
     let (what, needs) = (format!("cannot {verb} {resources}"), format!("{verb} {resources}"));
     let stays = stays(&cause);
@@ -474,7 +476,9 @@ mod tests {
             let status = Box::new(Status { code, ..Status::default() });
             explain_watch("leases", watcher::Error::InitialListFailed(kube::Error::Api(status)))
         };
-        for (code, expected) in [(401, true), (403, true), (404, true), (410, false), (429, false), (503, false)] {
+        for (code, expected) in
+            [(401, true), (403, true), (404, true), (410, false), (429, false), (503, false)]
+        {
             let (error, stays) = told(code).unwrap();
             assert_eq!(stays, expected, "{code}");
             assert!(error.to_string().starts_with("cannot list leases"), "{error}");

@@ -221,7 +221,9 @@ impl Keeper {
                 // A fault in the work for one Alertmanager is no matter of the others.
                 let each = silencers.iter().map(|silencer| {
                     let broke_off = || self.metrics.broke_off();
-                    tended("silences of one Alertmanager", stop.clone(), broke_off, || silencer.run())
+                    tended("silences of one Alertmanager", stop.clone(), broke_off, || {
+                        silencer.run()
+                    })
                 });
                 let mut all: FuturesUnordered<_> = each.collect();
                 tokio::select! {

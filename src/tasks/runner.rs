@@ -99,8 +99,7 @@ pub async fn run(args: RunnerArgs, server: &ConnectOptions, namespace: &str) -> 
         (connection.client.clone(), namespace.to_owned(), state.identity.clone());
     let (until, counted) = (stop.clone(), metrics.clone());
     tokio::spawn(async move {
-        let live =
-            || member::live(client.clone(), of.clone(), identity.clone(), until.clone());
+        let live = || member::live(client.clone(), of.clone(), identity.clone(), until.clone());
         tended("our own lease", until.clone(), || counted.broke_off(), live).await;
     });
     let leadership = Leadership::new(
@@ -122,8 +121,13 @@ pub async fn run(args: RunnerArgs, server: &ConnectOptions, namespace: &str) -> 
             }
         };
         let leading = || lead(&leadership, until.clone(), tell, work);
-        tended("the lease of the one that begins runs", until.clone(), || told.broke_off(), leading)
-            .await;
+        tended(
+            "the lease of the one that begins runs",
+            until.clone(),
+            || told.broke_off(),
+            leading,
+        )
+        .await;
         let _ = until.wait_for(|stop| *stop).await;
     });
     let folder = state.folder.path.join("runs").join(namespace);

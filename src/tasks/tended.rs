@@ -31,7 +31,7 @@ async fn again<F: Future>(
 ) -> Option<F::Output> {
     let mut pause = first;
     loop {
-        let began = Instant::now();
+        let start = Instant::now();
         match guarded_future(begin()).await {
             Ok(done) => return Some(done),
             Err(Panicked) => {
@@ -39,7 +39,7 @@ async fn again<F: Future>(
                 tracing::error!(what, "broke off; this is a fault of inv-tui; begins again");
             }
         }
-        if began.elapsed() > longest {
+        if start.elapsed() > longest {
             pause = first;
         }
         tokio::select! {

@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod clusters;
 pub mod columns;
 pub mod complete;
+mod configure;
 pub mod decide;
 pub mod detail;
 pub mod facets;
@@ -12,7 +13,6 @@ pub mod freeze;
 pub mod ids;
 pub mod input;
 pub mod journal;
-mod configure;
 pub mod jump;
 mod keys;
 pub mod last;
@@ -44,7 +44,7 @@ use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::actions::Action;
 use crate::ui::keymap::Keymap;
 use crate::ui::msg::{Command, Msg};
-use crate::ui::theme::Theme;
+use crate::ui::theme::{self, Theme};
 use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
@@ -99,6 +99,30 @@ pub struct Settings {
     pub keeps: bool,
     /// The one to begin with.
     pub view: Option<SavedView>,
+}
+
+impl Settings {
+    /// For a server that a context names: the default theme, keys and zone (UTC), and nothing kept.
+    pub fn new(config: Config, context: &str, server: &str) -> Self {
+        Self {
+            config,
+            servers: vec![ServerSettings {
+                context: context.to_owned(),
+                url: server.to_owned(),
+                ..ServerSettings::default()
+            }],
+            theme: "night".to_owned(),
+            ascii: false,
+            only_ascii: false,
+            keymap: Keymap::default(),
+            themes: with_auto(theme::names(None)),
+            time_zone: TimeZone::UTC,
+            seed: 7,
+            saved: Vec::new(),
+            keeps: false,
+            view: None,
+        }
+    }
 }
 
 /// How the connection is.
@@ -251,7 +275,7 @@ pub struct Model {
     /// A theme that was asked for.
     theme_wanted: Option<String>,
     /// A theme that was read, to draw with from now on.
-    pub new_theme: Option<Theme>,
+    pub new_theme: Option<Box<Theme>>,
     /// A page that could not be opened and is being copied: the page, and why.
     copied_instead: Option<String>,
     /// A program to give the terminal to, word by word.
@@ -390,6 +414,7 @@ impl Model {
 }
 
 /// Takes a message, changes the state, and returns what is to be done outside.
+#[expect(clippy::too_many_lines, reason = "one arm for each message")]
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
     let mut commands = match msg {
         Msg::Key(key) => {
@@ -525,7 +550,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Theme { name, result } => {
             model.dirty = true;
-            model.theme_read(name, result.map(|theme| *theme));
+            model.theme_read(name, result);
             Vec::new()
         }
         Msg::Browsed { url, result } => {

@@ -130,13 +130,13 @@ impl Reload {
                 let name = read.path.as_deref().and_then(Path::file_name).unwrap_or_default();
                 let more = match wrong.len() {
                     0 | 1 => String::new(),
-                    n => format!(" · {} more: --headless config --check", n - 1),
+                    n => format!(" ({} more)", n - 1),
                 };
                 Err(wrong.first().map_or_else(
                     String::new,
                     |Wrong { line, column, what, .. }| {
                         let what = short(what, themes);
-                        format!("{}:{line}:{column}: {what}{more}", name.to_string_lossy())
+                        format!("{}:{line}:{column}{more}: {what}", name.to_string_lossy())
                     },
                 ))
             }
@@ -231,7 +231,7 @@ mod tests {
         world.write("config.toml", "them = 1\nascii = 2\n");
         let told = world.told();
         let [Msg::Configured(Err(why))] = told.as_slice() else { panic!("{told:?}") };
-        assert!(why.starts_with("config.toml:1:1: ") && why.contains(" · 1 more: "), "{why}");
+        assert!(why.starts_with("config.toml:1:1 (1 more): "), "{why}");
 
         std::fs::remove_file(world.dir.path().join("config.toml")).unwrap();
         let told = world.told();

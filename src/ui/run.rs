@@ -108,7 +108,7 @@ where
     let mut last_key = Instant::now();
     loop {
         if let Some(next) = model.new_theme.take() {
-            *theme = next;
+            *theme = *next;
         }
         let gap = match (typing, model.settings.config.reduced_motion) {
             (true, _) => KEY_FRAME,

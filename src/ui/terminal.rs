@@ -112,6 +112,7 @@ pub fn give_back() {
 
 /// What the terminal can show, from the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is told by another variable")]
 pub struct Abilities {
     /// 24-bit colour is announced.
     pub true_colour: bool,

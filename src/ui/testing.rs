@@ -1,7 +1,6 @@
 //! For tests: a model with a small fleet, keys as text, and the screen as text.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
@@ -9,11 +8,10 @@ use serde_json::{Value, json};
 
 use crate::model::key::ServerId;
 use super::actions::parse_key;
-use super::app::{Model, ServerSettings, Settings, update, with_auto};
-use super::keymap::Keymap;
+use super::app::{Model, Settings, update};
 use super::msg::{Command, Msg};
 use super::snapshot::plain;
-use super::theme::{self, Theme};
+use super::theme::Theme;
 use super::view;
 use crate::config::Config;
 use crate::model::host::Host;
@@ -28,24 +26,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 pub(crate) fn settings(config: Config) -> Settings {
-    Settings {
-        config,
-        servers: vec![ServerSettings {
-            context: "test".into(),
-            url: "https://127.0.0.1:6443".into(),
-            ..ServerSettings::default()
-        }],
-        theme: "night".into(),
-        ascii: false,
-        only_ascii: false,
-        keymap: Keymap::default(),
-        themes: with_auto(theme::names(None)),
-        time_zone: TimeZone::UTC,
-        seed: 7,
-        saved: Vec::new(),
-        keeps: false,
-        view: None,
-    }
+    Settings::new(config, "test", "https://127.0.0.1:6443")
 }
 
 pub(crate) fn empty(width: u16, height: u16) -> Model {

@@ -214,7 +214,6 @@ impl Theme {
         let rgb =
             |style: &Style| [style.fg, style.bg].iter().any(|c| matches!(c, Some(Color::Rgb(..))));
         match depth {
-            Depth::Rgb => {}
             Depth::Indexed => {
                 for style in &mut self.styles {
                     style.fg = style.fg.map(indexed);
@@ -227,7 +226,7 @@ impl Theme {
                     self.styles = sixteen.styles;
                 }
             }
-            Depth::Sixteen => {}
+            Depth::Rgb | Depth::Sixteen => {}
         }
         self
     }
@@ -364,8 +363,8 @@ mod tests {
             pairs.push((key.to_owned(), own, true));
             for surface in SURFACES.iter().filter(|_| style.bg.is_none()) {
                 let bg = theme.style(*surface).bg.unwrap_or(screen);
-                let there = contrast(value(fg), value(bg)).unwrap();
-                pairs.push((format!("{key} on {surface:?}"), there, false));
+                let ratio = contrast(value(fg), value(bg)).unwrap();
+                pairs.push((format!("{key} on {surface:?}"), ratio, false));
             }
         }
         pairs
@@ -410,9 +409,9 @@ mod tests {
                     if screen { wanted(name).min(6.5) } else { wanted(name).min(5.0) - 1.5 };
                 assert!(contrast >= wanted, "{name}: {who} has a contrast of {contrast:.2}");
             }
-            let there = theme.at(Depth::Indexed);
+            let limited = theme.at(Depth::Indexed);
             let rgb = |colour: Option<Color>| matches!(colour, Some(Color::Rgb(..)));
-            assert!(there.styles.iter().all(|style| !rgb(style.fg) && !rgb(style.bg)), "{name}");
+            assert!(limited.styles.iter().all(|style| !rgb(style.fg) && !rgb(style.bg)), "{name}");
         }
         assert_eq!(indexed(Color::Rgb(255, 0, 0)), Color::Indexed(196));
         assert_eq!(indexed(Color::Rgb(9, 9, 9)), Color::Indexed(232));
@@ -430,6 +429,7 @@ mod tests {
 
     /// How a colour looks to somebody without red or green cones: Machado, Oliveira and Fernandes
     /// 2009, severity 1; as CIE Lab (D65).
+    #[expect(clippy::many_single_char_names, reason = "as the formulas are written")]
     fn seen(colour: Color, matrix: [[f64; 3]; 3]) -> [f64; 3] {
         let Color::Rgb(r, g, b) = colour else { panic!("{colour} is no RGB colour") };
         let [r, g, b] = [r, g, b].map(|c| {

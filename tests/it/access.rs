@@ -114,7 +114,7 @@ fn the_units_name_options_that_there_are() {
         assert!(stdout.contains(&format!("--headless {}", words[1])), "{start}: {stdout}");
         units += 1;
     }
-    assert_eq!(units, 8);
+    assert_eq!(units, 9);
 }
 
 /// Makes a cluster.

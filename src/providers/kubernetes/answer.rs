@@ -65,17 +65,28 @@ impl Service<Request<Body>> for Bounded {
     }
 }
 
-/// The body of an error as a Status with the code of the answer: as it came if it is one, else made of
-/// its words.
+/// The body of an error as a Status with the code of the answer and a reason that goes with it: as it
+/// came if it is one, else made of its words. A Status without a reason is taken for one that says
+/// nothing, whatever its code is.
 fn status(code: StatusCode, said: Bytes) -> Bytes {
-    let known = serde_json::from_slice::<Status>(&said).ok();
-    if known.is_some_and(|status| status.code == code.as_u16()) {
+    let mut status = serde_json::from_slice::<Status>(&said).unwrap_or_default();
+    if status.code == code.as_u16() && !status.reason.is_empty() {
         return said;
     }
-    let words = String::from_utf8_lossy(&said);
-    let words: String = text::clean(words.trim()).chars().take(MAX_WORDS).collect();
-    let made = Status::failure(&words, "").with_code(code.as_u16());
-    serde_json::to_vec(&made).map_or(said, Bytes::from)
+    if status.message.is_empty() {
+        let words = String::from_utf8_lossy(&said);
+        status.message = text::clean(words.trim()).chars().take(MAX_WORDS).collect();
+    }
+    status.code = code.as_u16();
+    status.reason = match code {
+        StatusCode::UNAUTHORIZED => "Unauthorized",
+        StatusCode::FORBIDDEN => "Forbidden",
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
+        _ => "",
+    }
+    .to_owned();
+    serde_json::to_vec(&status).map_or(said, Bytes::from)
 }
 
 #[cfg(test)]
@@ -88,8 +99,11 @@ mod tests {
             let made = status(StatusCode::from_u16(code).unwrap(), Bytes::from(said.to_owned()));
             serde_json::from_slice::<Status>(&made).unwrap()
         };
-        let own = r#"{"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no nodes"}"#;
+        let own =
+            r#"{"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no nodes"}"#;
         assert_eq!(read(403, own).message, "no nodes");
+        let bare = r#"{"kind": "Status", "code": 403, "message": "no"}"#;
+        assert!(read(403, bare).is_forbidden() && read(403, bare).message == "no");
         for said in [r#"{"error": "forbidden"}"#, "<html>", "", r#"{"code": 200}"#] {
             let status = read(403, said);
             assert_eq!((status.code, status.message.as_str()), (403, said));

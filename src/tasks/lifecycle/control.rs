@@ -767,7 +767,7 @@ fn is_refusal(problem: &watcher::Error) -> bool {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
         | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status.is_forbidden(),
+        | watcher::Error::WatchError(status) => status.code == 403 || status.is_forbidden(),
         _ => false,
     }
 }

@@ -127,11 +127,7 @@ impl Control {
 
     /// Works until it is stopped, which ends a question to the server too. Runs are begun while
     /// `leading` is true; those that were begun are followed in any case.
-    pub(super) async fn run(
-        self,
-        leading: watch::Receiver<bool>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    pub(super) async fn run(self, leading: watch::Receiver<bool>, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
             () = self.work(leading) => {}
@@ -366,7 +362,12 @@ impl Control {
 
     fn attend(&mut self, name: String, driver: Driver, host: Seen, failures: u32) {
         let (work, of) = (Arc::clone(&self.work), name.clone());
-        self.begin(name, host, failures, |seen| async move { work.attend(&of, driver, seen).await });
+        self.begin(
+            name,
+            host,
+            failures,
+            |seen| async move { work.attend(&of, driver, seen).await },
+        );
     }
 
     /// Begins the task of a host, which hears what is seen of it. A fault ends this task alone.
@@ -441,7 +442,8 @@ mod tests {
         control.seen(wanted.clone());
         let mut pauses = Vec::new();
         for _ in 0..3 {
-            let (name, failures) = control.jobs.take(k8s_openapi::jiff::Timestamp::MAX, 1)[0].clone();
+            let (name, failures) =
+                control.jobs.take(k8s_openapi::jiff::Timestamp::MAX, 1)[0].clone();
             control.broken.remove(&name);
             let seen = Some(Arc::new(wanted.clone()));
             control.begin(name, seen, failures, |_| async { panic!("a fault of ours") });

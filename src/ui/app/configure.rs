@@ -29,7 +29,7 @@ impl Model {
     }
 
     /// A theme was read; one that cannot be read leaves the old one in force.
-    pub(super) fn theme_read(&mut self, name: String, result: Result<Theme, String>) {
+    pub(super) fn theme_read(&mut self, name: String, result: Result<Box<Theme>, String>) {
         if self.theme_wanted.as_ref() == Some(&name) {
             self.theme_wanted = None;
         }

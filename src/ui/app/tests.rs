@@ -405,7 +405,10 @@ fn a_relist_never_blanks_the_screen_and_drops_what_is_gone() {
 #[test]
 fn every_action_runs_in_every_place() {
     for row in ACTIONS {
-        for mut model in [empty(80, 24), fleet(80, 24), on_host(), fleet(20, 5)] {
+        let models: [fn() -> Model; 4] =
+            [|| empty(80, 24), || fleet(80, 24), on_host, || fleet(20, 5)];
+        for make in models {
+            let mut model = make();
             keys::run(&mut model, row.action, Some(3));
             send(&mut model, Msg::Resize(20, 5));
             let _ = screen(&model);

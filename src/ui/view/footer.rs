@@ -8,8 +8,8 @@ use super::header::BADGES_FROM;
 use super::pen::Pen;
 use super::{decide, results, run_dialog, sources, strip};
 use crate::ui::actions::Needs;
-use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::app::jump;
+use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
@@ -121,7 +121,13 @@ pub(super) fn draw(
             theme,
             area,
             buffer,
-            &[("enter", "show"), ("s", "save this"), ("tab", "next key"), ("d", "remove"), ("esc", "close")],
+            &[
+                ("enter", "show"),
+                ("s", "save this"),
+                ("tab", "next key"),
+                ("d", "remove"),
+                ("esc", "close"),
+            ],
         ),
         Overlay::SaveView(_) => {
             keys(theme, area, buffer, &[("enter", "save"), ("tab", "next key"), ("esc", "leave")]);

@@ -38,8 +38,10 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     if let Some(since) = model.frozen.since {
         let at = since.to_zoned(model.settings.time_zone.clone()).strftime("%H:%M:%S").to_string();
         let hosts = model.frozen.hosts();
-        let waits = if hosts > 0 { format!(" · {} changed", number(hosts)) } else { String::new() };
-        let forms = [format!("FROZEN since {at}{waits}"), format!("FROZEN {at}"), "FROZEN".to_owned()];
+        let waits =
+            if hosts > 0 { format!(" · {} changed", number(hosts)) } else { String::new() };
+        let forms =
+            [format!("FROZEN since {at}{waits}"), format!("FROZEN {at}"), "FROZEN".to_owned()];
         fitting(&mut pen, &forms, alert);
     }
     if area.width >= BADGES_FROM {
