@@ -49,7 +49,6 @@ pub enum Level {
 impl Level {
     /// Every level that is no label, with the word for it.
     pub const WORDS: [(&'static str, Self); 12] = [
-        ("server", Self::Server),
         ("region", Self::Region),
         ("cluster", Self::Cluster),
         ("provider", Self::Provider),
@@ -61,6 +60,7 @@ impl Level {
         ("state", Self::State),
         ("health", Self::Health),
         ("service", Self::Service),
+        ("server", Self::Server),
     ];
 
     /// The word that people know it by: a label's key for a label.

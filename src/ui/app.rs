@@ -105,12 +105,13 @@ impl Settings {
     /// For a server that a context names: the default theme, keys and zone (UTC), and nothing kept.
     pub fn new(config: Config, context: &str, server: &str) -> Self {
         Self {
-            config,
             servers: vec![ServerSettings {
                 context: context.to_owned(),
                 url: server.to_owned(),
+                read_only: config.read_only,
                 ..ServerSettings::default()
             }],
+            config,
             theme: "night".to_owned(),
             ascii: false,
             only_ascii: false,

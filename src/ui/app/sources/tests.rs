@@ -117,7 +117,7 @@ fn what_to_look_at_stands_first_and_the_cursor_stays_on_its_source() {
     assert_eq!(names(&model), all);
     assert_eq!(model.sources.len(), (6, 4));
     press(&mut model, "vs3j");
-    let under = |model: &Model| model.sources.spot.cursor.clone().unwrap().1;
+    let under = |model: &Model| model.sources.spot.cursor.clone().unwrap().2;
     assert_eq!(under(&model), "dc");
     send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(fine("dc", 5))));
     assert_eq!(under(&model), "dc");
