@@ -160,9 +160,7 @@ fn columns<'de, D: Deserializer<'de>>(
     checked(deserializer, Column::list).map(Some)
 }
 
-fn sort<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<Sort>, D::Error> {
+fn sort<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Sort>, D::Error> {
     checked(deserializer, str::parse).map(Some)
 }
 
@@ -279,7 +277,8 @@ pub fn load(own: Option<&Path>, shared: &[PathBuf]) -> (Vec<KnownView>, Vec<Erro
             if known.iter().any(|other| other.view.name == view.name) {
                 continue;
             }
-            view.key = view.key.filter(|key| known.iter().all(|other| other.view.key != Some(*key)));
+            view.key =
+                view.key.filter(|key| known.iter().all(|other| other.view.key != Some(*key)));
             known.push(KnownView { view, shared: shared.cloned() });
         }
     }
@@ -311,7 +310,8 @@ pub fn find(known: &[KnownView], problems: Vec<Error>, name: &str) -> Result<Sav
     }
     let names: Vec<String> = known.iter().map(|one| format!("\"{}\"", one.view.name)).collect();
     let names = if names.is_empty() { "none at all".to_owned() } else { names.join(", ") };
-    Err(Error::usage(format!("there is no saved view \"{name}\"")).hint(format!("there is {names}")))
+    Err(Error::usage(format!("there is no saved view \"{name}\""))
+        .hint(format!("there is {names}")))
 }
 
 /// Changes the views of a file, which is read anew before it; what it has then.
@@ -427,7 +427,10 @@ mod tests {
             ]
         );
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        assert!(problems[0].contains("broken:3:10") && problems[0].contains("no filter"), "{problems:?}");
+        assert!(
+            problems[0].contains("broken:3:10") && problems[0].contains("no filter"),
+            "{problems:?}"
+        );
         assert!(problems[1].contains("are not there"), "{problems:?}");
         let problem = find(&known, Vec::new(), "nope").unwrap_err();
         assert!(problem.next_step().unwrap().contains("\"db\", \"web\""));

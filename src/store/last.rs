@@ -210,7 +210,8 @@ mod tests {
     fn put(place: &Place, hosts: usize) {
         let mut writer = place.begin(at("2026-11-20T03:14:00Z")).unwrap();
         for number in 0..hosts {
-            let line = format!("{{\"metadata\":{{\"name\":\"web-{number}\",\"uid\":\"u-{number}\"}}}}\n");
+            let line =
+                format!("{{\"metadata\":{{\"name\":\"web-{number}\",\"uid\":\"u-{number}\"}}}}\n");
             writer.write(line.as_bytes()).unwrap();
         }
         writer.keep(hosts).unwrap();

@@ -49,6 +49,7 @@ pub struct Show {
 /// # Errors
 /// An unknown theme, a malformed filter, a server that cannot be used: all before the screen is
 /// taken and with the exit code for set-up; afterwards a terminal that cannot be used.
+#[allow(clippy::too_many_lines, reason = "the order in which a start can fail, read from above")]
 pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> Result<u8> {
     let abilities = Abilities::read(|name| std::env::var(name).ok());
     let config = configured::load(given.file.as_deref())?;
@@ -102,7 +103,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
             }
             connection
         } else {
-            match known(&config, &options, show.snapshot.is_some()).await? {
+            match known(&config, &given, &options, show.snapshot.is_some()).await? {
                 Some(connection) => connection,
                 None => connect(&options).await?,
             }
@@ -155,7 +156,8 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, theme, keys);
-        return snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to).await;
+        let taken = snapshot::take(picture, &mut messages, effects, &SystemClock, patience, to);
+        return Box::pin(taken).await;
     }
 
     let mut screen = Screen::take()?;
@@ -194,6 +196,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
 /// is to be on the screen at once.
 async fn known(
     config: &Config,
+    given: &Given,
     options: &ConnectOptions,
     picture: bool,
 ) -> Result<Option<Connection>> {
@@ -202,7 +205,9 @@ async fn known(
     }
     let connection = connect_unasked(options).await?;
     Ok(connection.filter(|connection| {
-        Place::own(connection, config.namespace.as_deref()).is_some_and(|place| place.is_kept())
+        let laid = Configured::new(config.clone(), &connection.context, &given.overrides);
+        let place = Place::own(connection, laid.config.namespace.as_deref());
+        place.is_some_and(|place| place.is_kept())
     }))
 }
 

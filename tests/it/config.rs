@@ -193,8 +193,7 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
     assert!(screen.contains("M maintenance") && screen.contains("i help"), "{screen}");
     pty.send("?m");
     pty.send("i");
-    let screen = pty.shows("Keys");
-    assert!(!screen.contains("put into maintenance"), "{screen}");
+    pty.shows("Keys"); // had m opened the strip, i would have gone there
     pty.send("i\x1b");
     pty.until("help closed", |screen| !screen.contains("Keys"));
     pty.send(":mainten");
@@ -210,7 +209,7 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
         "inv-tui/config.toml",
         "theme = \"day\"\n[keys]\nrun = [\"space\"]\nhelp = [\"j\"]\n",
     );
-    let screen = pty.shows(
+    pty.shows(
         "configuration not changed: config.toml:3:7 (1 more): \"space\" is pressed by the way",
     );
     pty.send("\x1bi");

@@ -81,7 +81,7 @@ pub fn spot(text: &str, cursor: usize) -> Option<Spot<'_>> {
     // The last two words, of which `role in (` needs both, and what a comma or a parenthesis
     // carries over to the next word.
     let (mut before, mut last) = ("", "");
-    let (mut set, mut list): (Option<&str>, Option<&str>) = (None, None);
+    let (mut set, mut field): (Option<&str>, Option<&str>) = (None, None);
     loop {
         scan.skip_space();
         if cursor < scan.at {
@@ -89,46 +89,50 @@ pub fn spot(text: &str, cursor: usize) -> Option<Spot<'_>> {
         }
         let start = scan.at;
         let Some(c) = scan.peek() else {
-            return Some(Spot { at: start..start, typed: "", wanted: wanted(set, list) });
+            return Some(Spot { at: start..start, typed: "", wanted: wanted(set, field) });
         };
         match c {
-            '"' | '/' if list.is_none() || c == '"' => {
+            '"' | '/' if field.is_none() || c == '"' => {
                 if !scan.skip_closed(c) || cursor < scan.at {
                     return None;
                 }
-                (before, last, list) = (last, "", None);
+                (before, last, field) = (last, "", None);
             }
             '(' => {
                 scan.at += 1;
                 set = Some(before).filter(|key| !key.is_empty() && matches!(last, "in" | "notin"));
-                (before, last, list) = ("", "", None);
+                (before, last, field) = ("", "", None);
             }
             ')' => {
                 scan.at += 1;
-                (before, last, set, list) = ("", "", None, None);
+                (before, last, set, field) = ("", "", None, None);
             }
             ',' => {
                 scan.at += 1;
                 if scan.peek().is_some_and(char::is_whitespace) {
-                    list = None;
+                    field = None;
                 }
                 if cursor == scan.at && scan.peek().is_none_or(ends_word) {
-                    return Some(Spot { at: cursor..cursor, typed: "", wanted: wanted(set, list) });
+                    return Some(Spot {
+                        at: cursor..cursor,
+                        typed: "",
+                        wanted: wanted(set, field),
+                    });
                 }
             }
             '!' | '&' | '|' => {
                 scan.at += 1;
-                list = None;
+                field = None;
             }
             _ => {
                 let word = scan.word();
                 if cursor <= scan.at {
-                    return at_word(text, start..scan.at, cursor, set, list);
+                    return at_word(text, start..scan.at, cursor, set, field);
                 }
-                let field = word.split_once(':').map(|(name, _)| name);
-                list = field.filter(|name| is_field(name)).or(list);
+                let name = word.split_once(':').map(|(name, _)| name);
+                field = name.filter(|name| is_field(name)).or(field);
                 if scan.peek() != Some(',') {
-                    list = None;
+                    field = None;
                 }
                 (before, last) = (last, word);
             }

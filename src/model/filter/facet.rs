@@ -35,9 +35,7 @@ impl Facet {
         };
         Expr::Term(match self {
             Self::State => Term::State(values),
-            Self::Label(_) => {
-                Term::Label { key: key.to_owned(), test: LabelTest::In(values) }
-            }
+            Self::Label(_) => Term::Label { key: key.to_owned(), test: LabelTest::In(values) },
         })
     }
 }

@@ -17,9 +17,9 @@ mod narrow;
 mod parse;
 
 pub(crate) use ast::TextField;
-pub use facet::Facet;
 pub(crate) use eval::{Matcher, Sketch, Subject};
 pub(crate) use eval::{is_key_word, is_meant};
+pub use facet::Facet;
 pub(crate) use fuzzy::{fold, is_folded, text_mask};
 
 use ast::{Expr, Term};

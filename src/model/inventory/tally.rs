@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::model::filter::{Facet, Filter, Matcher, is_meant};
-use crate::model::intern::Symbol;
+use crate::model::intern::{Atom, Symbol};
 use crate::model::labels;
 
 use super::Inventory;
@@ -134,7 +134,7 @@ impl Inventory {
                 values.push((value.raw().to_owned(), *count as usize));
             }
         }
-        let keys: Vec<&str> = self.interner.keys().map(|atom| atom.raw()).collect();
+        let keys: Vec<&str> = self.interner.keys().map(Atom::raw).collect();
         let mut facets: Vec<(usize, usize, FacetCounts)> = Vec::new();
         for (key, mut values) in by_key {
             let facet = Facet::Label(key.to_owned());

@@ -5,7 +5,7 @@
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::HostRow;
+use super::{HostRow, RowRun};
 use crate::model::host::ServiceState;
 use crate::model::{condition, labels};
 
@@ -25,7 +25,11 @@ impl HostRow {
         put(&mut metadata, "creationTimestamp", time(self.created()));
         if self.is_deleting() {
             // When it began is not known any more; that it began is what counts.
-            put(&mut metadata, "deletionTimestamp", time(self.created().or(Some(Timestamp::UNIX_EPOCH))));
+            put(
+                &mut metadata,
+                "deletionTimestamp",
+                time(self.created().or(Some(Timestamp::UNIX_EPOCH))),
+            );
         }
         if self.display() != self.name() {
             let display = json!({ labels::DISPLAY_NAME: self.display() });
@@ -57,7 +61,11 @@ impl HostRow {
         }
         let mut status = json!({ "phase": self.base_phase().as_str() });
         if let Some(address) = self.address() {
-            put(&mut status, "addresses", Some(json!([{ "type": "InternalIP", "address": address }])));
+            put(
+                &mut status,
+                "addresses",
+                Some(json!([{ "type": "InternalIP", "address": address }])),
+            );
         }
         put(&mut status, "launchTime", time(self.launched.get()));
         let conditions = self.kept_conditions();
@@ -70,8 +78,8 @@ impl HostRow {
         if let Some(state) = self.last_run {
             let times = self.run().filter(|run| run.state() == state);
             let mut ansible = json!({ "state": state.as_str() });
-            put(&mut ansible, "startedAt", time(times.and_then(|run| run.started())));
-            put(&mut ansible, "finishedAt", time(times.and_then(|run| run.finished())));
+            put(&mut ansible, "startedAt", time(times.and_then(RowRun::started)));
+            put(&mut ansible, "finishedAt", time(times.and_then(RowRun::finished)));
             put(&mut status, "ansible", Some(ansible));
         }
         json!({ "metadata": metadata, "spec": spec, "status": status })

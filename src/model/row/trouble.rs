@@ -1,5 +1,7 @@
 //! What is wrong with a host, in the order in which somebody should look at it.
 
+use k8s_openapi::jiff::Timestamp;
+
 use crate::model::host::{Phase, RunState, ServiceState};
 
 use super::HostRow;
@@ -111,14 +113,13 @@ impl HostRow {
     /// Where it stands among the hosts with a problem: the worst first, and of those that are alike
     /// the one that changed last; none without a problem.
     pub(crate) fn trouble_rank(&self) -> Option<(Trouble, i64)> {
-        let changed = self.changed().map_or(0, |time| time.as_second());
+        let changed = self.changed().map_or(0, Timestamp::as_second);
         Some((self.trouble()?, changed.saturating_neg()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;

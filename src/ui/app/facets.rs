@@ -214,7 +214,9 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
     match action {
         Action::Down => model.move_in_facets(|at, _| at.saturating_add_signed(times)),
         Action::Up => model.move_in_facets(|at, _| at.saturating_add_signed(-times)),
-        Action::HalfPageDown => model.move_in_facets(|at, _| at.saturating_add_signed(times * half)),
+        Action::HalfPageDown => {
+            model.move_in_facets(|at, _| at.saturating_add_signed(times * half))
+        }
         Action::HalfPageUp => model.move_in_facets(|at, _| at.saturating_add_signed(-times * half)),
         Action::PageDown => model.move_in_facets(|at, _| at.saturating_add_signed(times * page)),
         Action::PageUp => model.move_in_facets(|at, _| at.saturating_add_signed(-times * page)),

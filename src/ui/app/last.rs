@@ -80,14 +80,17 @@ impl Model {
     pub(super) fn list_is_whole(&mut self) {
         self.last.shown = None;
         self.last.changed = true;
-        self.last.next.get_or_insert(later(self.now, FIRST));
+        let first = later(self.now, FIRST);
+        self.last.next = self.last.next.or(Some(first));
     }
 
     /// Why nothing can be changed, while what is shown is not the server's.
     pub(super) fn only_last(&self) -> Option<String> {
         let made = self.last.shown?;
         let at = self.clock(made);
-        Some(format!("this is the last known fleet, as of {at}: changes wait until the server's list has come (ctrl-r tries now)"))
+        Some(format!(
+            "this is the last known fleet, as of {at}: changes wait until the server's list has come (ctrl-r tries now)"
+        ))
     }
 
     /// A time of day, with the day where it is not today.
@@ -100,8 +103,10 @@ impl Model {
     /// Begins to keep the fleet, if it is time.
     pub(super) fn wanted_keep(&mut self) -> Vec<Command> {
         let due = self.last.next.is_some_and(|next| next <= self.now);
-        let live = self.servers.get(ServerId::FIRST).link == Link::Live && self.frozen.since.is_none();
-        if !self.settings.keeps || !due || !live || !self.last.changed || self.last.going.is_some() {
+        let live = self.servers.get(ServerId::FIRST).link == Link::Live;
+        let live = live && self.frozen.since.is_none();
+        if !self.settings.keeps || !due || !live || !self.last.changed || self.last.going.is_some()
+        {
             return Vec::new();
         }
         self.last.changed = false;
@@ -128,15 +133,13 @@ impl Model {
             return Vec::new();
         }
         let mut lines = Vec::new();
-        let part = match self.inventory.keep_step(&mut slot, PART, &mut lines) {
-            Some(written) => {
-                self.last.going = Some((slot, hosts + written));
-                Keep::Lines(lines)
-            }
-            None => {
-                self.last.going = Some((u32::MAX, hosts));
-                Keep::End(hosts)
-            }
+        let written = self.inventory.keep_step(&mut slot, PART, &mut lines);
+        let part = if let Some(written) = written {
+            self.last.going = Some((slot, hosts + written));
+            Keep::Lines(lines)
+        } else {
+            self.last.going = Some((u32::MAX, hosts));
+            Keep::End(hosts)
         };
         vec![Command::Keep(part)]
     }

@@ -191,8 +191,8 @@ impl Model {
         let here = self.saved.known.get(place).cloned();
         let removing = std::mem::take(&mut list.removing);
         let mut go = |to: usize| {
-            let last = self.saved.known.len().saturating_sub(1);
-            list.at = self.saved.known.get(to.min(last)).map(|one| one.view.name.clone());
+            let end = self.saved.known.len().saturating_sub(1);
+            list.at = self.saved.known.get(to.min(end)).map(|one| one.view.name.clone());
         };
         let mut commands = Vec::new();
         match (key.code, here) {

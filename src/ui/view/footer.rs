@@ -13,6 +13,9 @@ use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
+/// Columns from which there is room for what may help beside what is wrong.
+const DOCTOR_FROM: u16 = 100;
+
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
     if let Some(going) = model.writing.going.as_ref().filter(|going| going.order.changes.len() > 1)
@@ -39,15 +42,14 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         }
         (None, Some((server, Link::Lost { reason, attempts, .. }))) => {
             let style = theme.style(Role::Warning);
+            if model.last.shown.is_some() && area.width >= DOCTOR_FROM {
+                pen.right(" inv-tui --headless doctor tells more ", theme.style(Role::Muted));
+            }
             pen.put(" ! ", style);
             if model.servers.several() {
                 pen.put(&format!("{}: ", server.name()), style);
             }
             pen.put(&format!("attempt {attempts}: {reason}"), style);
-            if model.last.shown.is_some() {
-                let muted = theme.style(Role::Muted);
-                pen.put(" · inv-tui --headless doctor tells what is in the way", muted);
-            }
         }
         (None, _) => {
             let problems = model.inventory.problems();

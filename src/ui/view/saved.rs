@@ -31,7 +31,10 @@ pub(super) fn draw_list(
     pen.put(" saved views ", base.patch(theme.style(Role::Title)));
     if list.removing {
         let name = list.at.as_deref().unwrap_or_default();
-        pen.put(&format!("remove \"{name}\"? y removes it"), base.patch(theme.style(Role::Warning)));
+        pen.put(
+            &format!("remove \"{name}\"? y removes it"),
+            base.patch(theme.style(Role::Warning)),
+        );
     } else if known.is_empty() {
         Pen::new(buffer, area, 1).put(" none yet: s saves what is shown now", muted);
     }
@@ -59,7 +62,8 @@ pub(super) fn draw_list(
         pen.cell(filter, room.min(36), muted).skip(1).cell(&shape, 24, muted).skip(1);
         pen.put(&from, muted);
         if number == at {
-            buffer.set_style(Rect { y: area.y + y, height: 1, ..area }, theme.style(Role::Selected));
+            buffer
+                .set_style(Rect { y: area.y + y, height: 1, ..area }, theme.style(Role::Selected));
         }
     }
 }

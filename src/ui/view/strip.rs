@@ -64,7 +64,9 @@ impl Parts {
         }
         if let Some(since) = model.frozen.since {
             let age = crate::model::duration::short(model.now.as_second() - since.as_second());
-            let text = format!(" the picture is frozen, {age} old: each host is read anew before its change");
+            let text = format!(
+                " the picture is frozen, {age} old: each host is read anew before its change"
+            );
             above.push(Line::new(5, Role::Warning, text));
         }
         if !strip.left_out.is_empty() {

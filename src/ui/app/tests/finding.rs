@@ -130,11 +130,16 @@ fn facets_go_into_the_filter_and_out_of_it() {
     let mut model = varied();
     press(&mut model, "f");
     let text = screen(&model);
-    assert!(text.contains("Facets") && text.contains("environment") && text.contains("running"), "{text}");
+    assert!(
+        text.contains("Facets") && text.contains("environment") && text.contains("running"),
+        "{text}"
+    );
     // To the values of environment: test, prod.
     let at = |model: &Model, value: &str| {
         let lines = model.facet_lines();
-        let wanted = lines.iter().position(|line| matches!(line, facets::FacetLine::Value(_, v, ..) if *v == value));
+        let wanted = lines
+            .iter()
+            .position(|line| matches!(line, facets::FacetLine::Value(_, v, ..) if *v == value));
         (wanted.unwrap(), model.facet_place(&lines))
     };
     let (wanted, _) = at(&model, "prod");
@@ -181,7 +186,12 @@ fn facets_on_every_size_of_screen() {
 }
 
 fn saved(name: &str, key: u8, filter: &str) -> KnownView {
-    let view = SavedView { name: name.into(), key: Some(key), filter: filter.into(), ..SavedView::default() };
+    let view = SavedView {
+        name: name.into(),
+        key: Some(key),
+        filter: filter.into(),
+        ..SavedView::default()
+    };
     KnownView { view, shared: None }
 }
 
@@ -322,7 +332,10 @@ fn the_last_known_fleet_is_shown_until_the_list_is_whole() {
     send(&mut model, Msg::Last(records(0)));
     send(&mut model, Msg::Last(LastEvent::Done));
     let text = screen(&model);
-    assert!(text.contains("connecting · as of 12m ago, 07:48") && text.contains("eu-west-1"), "{text}");
+    assert!(
+        text.contains("connecting · as of 12m ago, 07:48") && text.contains("eu-west-1"),
+        "{text}"
+    );
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
     let text = screen(&model);
     assert!(text.contains("LOST · as of 12m ago") && text.contains("doctor"), "{text}");
