@@ -155,7 +155,7 @@ async fn all_contexts_begin_with_those_that_work_and_say_what_is_wrong_with_the_
     let kubeconfig = merged(main.dir.path(), &[("main", file), ("again", file), ("wrong", file)]);
     let text = std::fs::read_to_string(&kubeconfig).unwrap();
     let mut whole: Value = serde_json::from_str(&text).unwrap();
-    whole["contexts"][2]["context"]["user"] = json!("nobody-of-that-name");
+    whole["contexts"][2]["context"]["cluster"] = json!("nowhere");
     std::fs::write(&kubeconfig, whole.to_string()).unwrap();
 
     let mut pty = explorer(&kubeconfig, &main.namespace, &["--all-contexts"]);
@@ -163,7 +163,7 @@ async fn all_contexts_begin_with_those_that_work_and_say_what_is_wrong_with_the_
     pty.send("vS");
     pty.shows("the same server as main");
     pty.send("G");
-    pty.shows("nobody-of-that-name");
+    pty.shows("context \"wrong\" of");
     pty.send("vfzRG");
     pty.shows("web-main");
     pty.send(":q\r");

@@ -244,7 +244,8 @@ fn links(model: &Model) -> (String, bool) {
     let used = || model.servers.used().map(|(_, server)| server);
     let (all, live) = (used().count(), used().filter(|server| server.link == Link::Live).count());
     let s = if hosts == 1 { "" } else { "s" };
-    let mut text = format!("{} host{s} · {all} servers · ", number(hosts));
+    let many = if all == 1 { "" } else { "s" };
+    let mut text = format!("{} host{s} · {all} server{many} · ", number(hosts));
     let lost = used().filter(|server| server.is_lost()).max_by_key(|server| server.since);
     match lost {
         _ if live == all => text.push_str("live"),
