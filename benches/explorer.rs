@@ -42,7 +42,10 @@ fn apply(record: HostRecord) -> Msg {
 fn explorer() -> Model {
     let settings = Settings::new(Config::default(), "bench", "https://127.0.0.1:6443");
     let mut model = Model::new(settings, now(), SIZE);
-    update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(ALL as usize) }));
+    update(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(ALL as usize) }),
+    );
     for number in 0..ALL {
         update(&mut model, apply(record(number)));
     }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use futures::stream;
 use inv_tui::config::Config;
 use inv_tui::model::host::Phase;
-use inv_tui::model::key::{NodeKey, Uid};
 use inv_tui::model::key::ServerId;
+use inv_tui::model::key::{NodeKey, Uid};
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
@@ -123,7 +123,10 @@ fn key(name: &str) -> KeyEvent {
 fn explorer(hosts: u32) -> Model {
     let settings = Settings::new(Config::default(), "storm", "https://127.0.0.1:6443");
     let mut model = Model::new(settings, now(), SIZE);
-    update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(hosts as usize) }));
+    update(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(hosts as usize) }),
+    );
     let all = (0..hosts).map(|number| HostChange::Apply(Box::new(record(number)))).collect();
     update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(all)));
     update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));

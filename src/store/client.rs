@@ -255,7 +255,8 @@ pub fn several(options: &ConnectOptions, all: bool) -> Result<Option<Vec<String>
             .hint("\"kubectl config set-context\" makes one"));
     }
     if wanted.len() > ServerId::MOST {
-        let text = format!("{} contexts are more than the {} there can be", wanted.len(), ServerId::MOST);
+        let text =
+            format!("{} contexts are more than the {} there can be", wanted.len(), ServerId::MOST);
         return Err(Error::usage(text).hint("name those that are wanted with --context a,b,c"));
     }
     Ok(Some(wanted))

@@ -172,7 +172,8 @@ async fn first_page<H: Followed>(
     let rest = page.metadata.remaining_item_count.unwrap_or(0);
     let expected = page.items.len().saturating_add(usize::try_from(rest).unwrap_or(0));
     events.send(FleetEvent::Begin { expected: Some(expected) }).await.ok()?;
-    let changes = page.items.into_iter().map(|record| HostChange::Apply(from(id, record))).collect();
+    let changes =
+        page.items.into_iter().map(|record| HostChange::Apply(from(id, record))).collect();
     events.send(FleetEvent::Changes(changes)).await.ok()
 }
 

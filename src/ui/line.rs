@@ -179,12 +179,8 @@ async fn follow(
     let id = connection.id;
     let mut tasks = JoinSet::new();
     let (events, mut happened) = mpsc::channel::<FleetEvent>(QUEUE);
-    let watching = tokio::spawn(fleet::follow(
-        connection.clone(),
-        namespace.clone(),
-        events,
-        reconnect,
-    ));
+    let watching =
+        tokio::spawn(fleet::follow(connection.clone(), namespace.clone(), events, reconnect));
     let forward = messages.clone();
     let (recovered, again) = watch::channel(0);
     tasks.spawn(async move {

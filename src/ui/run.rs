@@ -397,14 +397,16 @@ impl Executor for Effects {
             }
             Command::AskWho(server) => {
                 let line = self.lines.get(server.index());
-                let asked = line.and_then(|line| Some((line.connection()?, line.namespace.clone())));
+                let asked =
+                    line.and_then(|line| Some((line.connection()?, line.namespace.clone())));
                 if let Some((connection, namespace)) = asked {
                     self.tasks.spawn(ask_who(connection, namespace, messages));
                 }
             }
             Command::Reconnect(server) => {
                 let lines = (0..).zip(&self.lines);
-                for (_, line) in lines.filter(|(number, _)| server.is_none_or(|s| s.index() == *number))
+                for (_, line) in
+                    lines.filter(|(number, _)| server.is_none_or(|s| s.index() == *number))
                 {
                     line.reconnect();
                 }

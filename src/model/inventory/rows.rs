@@ -66,11 +66,7 @@ impl Block {
         self.rows.get_mut(number)?.replace(built.row)
     }
 
-    fn subject<'a>(
-        &'a self,
-        number: usize,
-        servers: &'a [Option<Symbol>],
-    ) -> Option<Subject<'a>> {
+    fn subject<'a>(&'a self, number: usize, servers: &'a [Option<Symbol>]) -> Option<Subject<'a>> {
         Some(Subject {
             servers,
             sketch: self.sketches.get(number)?,

@@ -47,9 +47,8 @@ impl<'a> Scope<'a> {
     /// What a host has at a level; empty for nothing.
     pub(super) fn at(&self, level: &Level, slot: u32) -> &'a str {
         let rows = self.rows;
-        rows.get(slot).map_or("", |row| {
-            at(level, row, rows.pairs(slot), (self.interner, rows.servers()))
-        })
+        rows.get(slot)
+            .map_or("", |row| at(level, row, rows.pairs(slot), (self.interner, rows.servers())))
     }
 }
 

@@ -123,7 +123,8 @@ impl Certificates {
 
     /// Forgets a server.
     pub(super) fn forget(&mut self, server: ServerId) {
-        let gone: Vec<Uid> = self.items.keys().filter(|uid| uid.server() == server).cloned().collect();
+        let gone: Vec<Uid> =
+            self.items.keys().filter(|uid| uid.server() == server).cloned().collect();
         for uid in &gone {
             self.take_out(uid);
         }
@@ -208,7 +209,9 @@ impl Certificates {
             && let Some((namespace, name)) = request.host()
             && let Some(claims) = self.claims.get_mut(name)
         {
-            for claimed in claims.iter_mut().filter(|claimed| claimed.is_of(uid.server(), namespace)) {
+            for claimed in
+                claims.iter_mut().filter(|claimed| claimed.is_of(uid.server(), namespace))
+            {
                 claimed.requests.remove(uid);
             }
             claims.retain(|claimed| !claimed.requests.is_empty());
@@ -269,12 +272,7 @@ impl Certificates {
     }
 
     /// Takes what has happened on a server; which requests it was about.
-    fn take(
-        &mut self,
-        server: ServerId,
-        events: Vec<CsrEvent>,
-        inventory: &Inventory,
-    ) -> Vec<Uid> {
+    fn take(&mut self, server: ServerId, events: Vec<CsrEvent>, inventory: &Inventory) -> Vec<Uid> {
         let mut touched = Vec::new();
         for event in events {
             match event {
@@ -290,8 +288,10 @@ impl Certificates {
                     touched.push(uid);
                 }
                 CsrEvent::Synced => {
-                    let old =
-                        self.items.iter().filter(|(uid, item)| !item.listed && uid.server() == server);
+                    let old = self
+                        .items
+                        .iter()
+                        .filter(|(uid, item)| !item.listed && uid.server() == server);
                     let old: Vec<Uid> = old.map(|(uid, _)| uid.clone()).collect();
                     for uid in old {
                         self.take_out(&uid);
@@ -370,7 +370,11 @@ impl Model {
     pub(super) fn detail_host(&self) -> Option<&HostRow> {
         if self.views.now == View::Certificates {
             let server = self.certificates.spot.cursor.as_ref()?.server();
-            return self.certificates.host(&self.inventory, server, &self.certificates.item()?.read);
+            return self.certificates.host(
+                &self.inventory,
+                server,
+                &self.certificates.item()?.read,
+            );
         }
         self.host()
     }
@@ -458,11 +462,7 @@ impl Model {
     }
 
     /// Sends what the strip has confirmed.
-    pub(super) fn send_decision(
-        &mut self,
-        server: ServerId,
-        decision: Decision,
-    ) -> Vec<Command> {
+    pub(super) fn send_decision(&mut self, server: ServerId, decision: Decision) -> Vec<Command> {
         if let Some(problem) = self.cannot_decide_on(server) {
             self.fail(problem);
             return Vec::new();

@@ -66,8 +66,7 @@ impl Model {
         let (context, production) = (context.to_owned(), first.production);
         let later = old.at_next_start(&new.config, &context);
         let theme = (old.theme != new.config.theme).then(|| new.config.theme.clone());
-        let stricter =
-            new.config.read_only && !old.read_only || new.production && !production;
+        let stricter = new.config.read_only && !old.read_only || new.production && !production;
         // What is on the screen goes on to be so.
         new.config.context.clone_from(&old.context);
         new.config.namespace.clone_from(&old.namespace);

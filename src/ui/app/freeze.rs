@@ -105,11 +105,7 @@ impl Model {
 
     /// Keeps an event back while the display is frozen; none: it is kept. How the connection is
     /// shows all the same.
-    pub(super) fn hold_back(
-        &mut self,
-        server: ServerId,
-        event: FleetEvent,
-    ) -> Option<FleetEvent> {
+    pub(super) fn hold_back(&mut self, server: ServerId, event: FleetEvent) -> Option<FleetEvent> {
         if self.frozen.since.is_none() {
             return Some(event);
         }

@@ -32,7 +32,8 @@ impl Model {
         let Some(node) = self.node() else { return Targets::default() };
         // Other groups are as dangerous as the number of their hosts.
         let whole = self.inventory.level_of(&node);
-        let whole = whole.filter(|(level, _)| matches!(level, Level::Server | Level::Region | Level::Cluster));
+        let whole = whole
+            .filter(|(level, _)| matches!(level, Level::Server | Level::Region | Level::Cluster));
         let whole = whole.map(|(level, name)| named(name, level).into_owned());
         let hosts = uids(self.inventory.rows_under(&node).collect());
         Targets { hosts, whole, ..Targets::default() }

@@ -296,10 +296,12 @@ impl Model {
             View::Certificates => self.certificates.spot.cursor.as_ref().map(Uid::server),
             View::Sources => self.sources.spot.cursor.as_ref().map(|(server, ..)| *server),
             View::Servers => self.servers.spot.cursor,
-            View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Journal => match self.node()? {
-                NodeKey::Host(uid) => Some(uid.server()),
-                node => self.server_of_group(&node),
-            },
+            View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Journal => {
+                match self.node()? {
+                    NodeKey::Host(uid) => Some(uid.server()),
+                    node => self.server_of_group(&node),
+                }
+            }
         }
     }
 
@@ -399,7 +401,8 @@ impl Model {
     /// Arms or disarms writing on the server of what is under the cursor.
     pub(super) fn arm(&mut self) {
         let Some(here) = self.here() else {
-            return self.fail("W is for one server: move the cursor to a host of it (v S shows them)");
+            return self
+                .fail("W is for one server: move the cursor to a host of it (v S shows them)");
         };
         let length = self.settings.config.arm_for.as_secs();
         let seconds = i64::try_from(length).unwrap_or(i64::MAX / 2);
@@ -522,9 +525,10 @@ impl Model {
     pub(super) fn server_filter(&self, id: ServerId) -> String {
         let name = self.servers.get(id).name().to_lowercase();
         // The field finds parts of names: those that have this name in theirs are left out.
-        let longer = self.servers.used().filter(|(other, server)| {
-            *other != id && server.name().to_lowercase().contains(&name)
-        });
+        let longer = self
+            .servers
+            .used()
+            .filter(|(other, server)| *other != id && server.name().to_lowercase().contains(&name));
         let without = longer.map(|(_, server)| format!(" !server:{}", quoted(server.name())));
         format!("server:{}{}", quoted(&name), without.collect::<String>())
     }

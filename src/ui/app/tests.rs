@@ -245,7 +245,10 @@ fn changes_are_refused_when_they_cannot_be_made() {
     assert!(sent(&press(&mut model, "y")).is_none());
 
     let mut model = on_host();
-    send(&mut model, Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(false) });
+    send(
+        &mut model,
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(false) },
+    );
     press(&mut model, "m");
     assert!(screen(&model).contains("lacks the permission"), "{}", screen(&model));
 

@@ -54,7 +54,9 @@ impl View {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
             Self::Problems => Some(List::Problems),
-            Self::Fleet | Self::Certificates | Self::Sources | Self::Servers | Self::Journal => None,
+            Self::Fleet | Self::Certificates | Self::Sources | Self::Servers | Self::Journal => {
+                None
+            }
         }
     }
 }

@@ -62,12 +62,8 @@ impl Model {
         let silent = |(id, server): (ServerId, &Server)| {
             !server.has_told_who() && self.cannot_on(id, PATCH_HOSTS).is_none()
         };
-        let silent: BTreeSet<ServerId> = self
-            .servers
-            .used()
-            .filter(|known| silent(*known))
-            .map(|(id, _)| id)
-            .collect();
+        let silent: BTreeSet<ServerId> =
+            self.servers.used().filter(|known| silent(*known)).map(|(id, _)| id).collect();
         let asked = !silent.is_empty()
             && (!self.servers.several()
                 || self.targets().hosts.iter().any(|uid| silent.contains(&uid.server())));

@@ -1,6 +1,6 @@
-use crate::model::key::ServerId;
 use super::*;
 use crate::config::Config;
+use crate::model::key::ServerId;
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::FleetEvent;
 use crate::ui::testing;
@@ -80,7 +80,10 @@ fn listed() -> Vec<Msg> {
         Msg::User(ServerId::FIRST, Ok("ann".into())),
         Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(true) },
         Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }),
-        Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(testing::hosts().into_iter().map(testing::apply).collect())),
+        Msg::Fleet(
+            ServerId::FIRST,
+            FleetEvent::Changes(testing::hosts().into_iter().map(testing::apply).collect()),
+        ),
         Msg::Sources(ServerId::FIRST, ObjectEvent::Synced),
         Msg::Fleet(ServerId::FIRST, FleetEvent::Synced),
     ]

@@ -4,7 +4,9 @@ use ratatui::buffer::Buffer;
 
 use super::detail::Rows;
 use super::layout::Areas;
-use super::list::{Cell, Column, ago, cell, column, nothing, or_dash, table, put_server, with_server};
+use super::list::{
+    Cell, Column, ago, cell, column, nothing, or_dash, put_server, table, with_server,
+};
 use crate::model::csr::{About, HOSTS, Mismatch, Request, State};
 use crate::model::duration;
 use crate::model::key::ServerId;
@@ -51,7 +53,8 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
 fn found(model: &Model, server: ServerId, item: &Item) -> Option<Vec<Mismatch>> {
     let request = item.read.as_ref().ok()?;
     let operations = model.operations_of(server, &item.read);
-    let found = model.certificates.check(&model.inventory, (server, request), operations, model.now);
+    let found =
+        model.certificates.check(&model.inventory, (server, request), operations, model.now);
     let unknown = found.iter().any(|mismatch| mismatch.reason == "HostUnknown");
     (model.servers.get(server).synced || !unknown).then_some(found)
 }

@@ -48,7 +48,10 @@ fn why(model: &Model, server: &Server) -> String {
     match &server.link {
         Link::Lost { reason, .. } => reason.clone(),
         Link::Same(kept) => {
-            format!("the same server as {}: its hosts are shown once", model.servers.get(*kept).name())
+            format!(
+                "the same server as {}: its hosts are shown once",
+                model.servers.get(*kept).name()
+            )
         }
         Link::Connecting | Link::Listing | Link::Live => server.settings.url.clone(),
     }
@@ -118,7 +121,8 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
     let (word, role) = writing(server);
     rows.styled("writing", format!("{word} · W changes it"), role);
     for ((verb, resource), may) in &server.may {
-        let (word, role) = if *may { ("you may", Role::Text) } else { ("you may not", Role::Warning) };
+        let (word, role) =
+            if *may { ("you may", Role::Text) } else { ("you may not", Role::Warning) };
         rows.styled("", format!("{word} {verb} {resource}"), role);
     }
     if let Some(missing) = &server.missing {
@@ -137,4 +141,3 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
     }
     Some(server.name().to_owned())
 }
-

@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use super::certificates::when;
 use super::detail::Rows;
 use super::layout::Areas;
-use super::list::{Cell, Column, ago, cell, column, nothing, table, put_server, with_server};
+use super::list::{Cell, Column, ago, cell, column, nothing, put_server, table, with_server};
 use super::pen::number;
 use crate::model::condition::{BREAKER_OPEN, FALSE, HEALTHY, TRUE, find};
 use crate::model::duration;

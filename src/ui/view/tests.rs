@@ -154,7 +154,10 @@ fn strip_of(count: usize, width: u16, height: u16) -> crate::ui::app::Model {
         "spec": {"disruption": {"maxUnavailable": "10%"}},
     });
     let cluster = Box::new(serde_json::from_value(cluster).unwrap());
-    send(&mut model, Msg::Clusters(ServerId::FIRST, crate::store::objects::ObjectEvent::Apply(cluster)));
+    send(
+        &mut model,
+        Msg::Clusters(ServerId::FIRST, crate::store::objects::ObjectEvent::Apply(cluster)),
+    );
     press(&mut model, "zRgg2j");
     press(&mut model, if count == 1 { "m" } else { "*m" });
     if count > 1 {
@@ -206,7 +209,10 @@ fn results_and_runs() {
         "spec": {"ansible": {"playbooks": playbooks}},
     });
     let cluster = Box::new(serde_json::from_value(cluster).unwrap());
-    send(&mut model, Msg::Clusters(ServerId::FIRST, crate::store::objects::ObjectEvent::Apply(cluster)));
+    send(
+        &mut model,
+        Msg::Clusters(ServerId::FIRST, crate::store::objects::ObjectEvent::Apply(cluster)),
+    );
     press(&mut model, "<esc>r<tab>j<space>");
     for (width, height) in [(80, 24), (40, 10)] {
         send(&mut model, Msg::Resize(width, height));

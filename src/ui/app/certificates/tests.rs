@@ -1,8 +1,8 @@
 use serde_json::json;
 
-use crate::model::key::ServerId;
 use super::*;
 use crate::model::csr::testing::{Forge, O, object, part, pem};
+use crate::model::key::ServerId;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::Msg;
 use crate::ui::testing::{NOW, apply, fleet, hosts, press, screen, send};
@@ -188,7 +188,10 @@ fn a_request_that_changes_while_it_is_looked_at_is_not_decided() {
     assert!(screen(&model).contains("is Denied already"), "{}", screen(&model));
     on(&mut model, "aws-i-0002");
     press(&mut model, "a");
-    send(&mut model, Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Delete("csr-aws-i-0002".into())]));
+    send(
+        &mut model,
+        Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Delete("csr-aws-i-0002".into())]),
+    );
     assert!(model.overlay == Overlay::None && screen(&model).contains("is gone"));
 }
 
@@ -207,7 +210,10 @@ fn in_the_fleet_it_is_the_request_of_the_host_under_the_cursor() {
 #[test]
 fn the_verdict_follows_the_host() {
     let mut model = fleet(120, 30);
-    send(&mut model, Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Apply(honest("aws-i-0099", 5))]));
+    send(
+        &mut model,
+        Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Apply(honest("aws-i-0099", 5))]),
+    );
     press(&mut model, "vc");
     let check = |model: &Model| {
         let Ok(request) = &model.certificates.item().unwrap().read else { panic!("unreadable") };
@@ -236,7 +242,10 @@ fn the_verdict_follows_the_host() {
 #[test]
 fn what_may_not_be_done_is_said() {
     let mut model = shown(120, 30);
-    send(&mut model, Msg::MayDecide(ServerId::FIRST, Some("update certificatesigningrequests/approval".into())));
+    send(
+        &mut model,
+        Msg::MayDecide(ServerId::FIRST, Some("update certificatesigningrequests/approval".into())),
+    );
     press(&mut model, "a");
     assert!(model.overlay == Overlay::None);
     assert!(

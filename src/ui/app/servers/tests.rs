@@ -92,9 +92,8 @@ fn orders(commands: &[Command]) -> Vec<(ServerId, &str, &Order)> {
 }
 
 fn names(order: &Order) -> Vec<(usize, String)> {
-    let target = |change: &Change| {
-        (change.target().uid.server().index(), change.target().name.clone())
-    };
+    let target =
+        |change: &Change| (change.target().uid.server().index(), change.target().name.clone());
     order.changes.iter().map(target).collect()
 }
 
@@ -163,7 +162,8 @@ fn one_that_never_comes_holds_up_nothing() {
     assert!(model.settled(), "what can be heard has been heard");
     press(&mut model, "zRvSj");
     let text = screen(&model);
-    for line in ["✖ lost", "context \"us\" cannot be used", "look at the kubeconfig", "● live"] {
+    for line in ["✖ lost", "context \"us\" cannot be used", "look at the kubeconfig", "● live"]
+    {
         assert!(text.contains(line), "{line}\n{text}");
     }
     let commands = press(&mut model, "<ctrl-r>");

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
-use crate::model::key::ServerId;
 use super::*;
+use crate::model::key::ServerId;
 use crate::store::watch::FleetEvent;
 use crate::ui::msg::{Command, Msg};
 use crate::ui::testing::{NOW, empty, fleet, now, press, screen, send};
@@ -155,7 +155,10 @@ fn the_main_screen_says_it_only_while_it_holds() {
 #[test]
 fn small_screens_keep_what_matters_most() {
     let mut model = with_sources(fleet(120, 12), events());
-    send(&mut model, Msg::Certificates(ServerId::FIRST, super::super::certificates::tests::events()));
+    send(
+        &mut model,
+        Msg::Certificates(ServerId::FIRST, super::super::certificates::tests::events()),
+    );
     for (width, word) in [
         (120, "▲ ibm: breaker open +3 · vs"),
         (80, "▲ ibm: breaker open +3 · vs"),
@@ -171,10 +174,16 @@ fn small_screens_keep_what_matters_most() {
     }
     // A long name gives way to what it is about.
     send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Delete(open("ibm"))));
-    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(open("ibm-classic-frankfurt"))));
+    send(
+        &mut model,
+        Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(open("ibm-classic-frankfurt"))),
+    );
     let text = screen(&model);
     assert!(text.lines().next().unwrap().contains("  ▲ breaker open +3  9 hosts"), "{text}");
-    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Delete(open("ibm-classic-frankfurt"))));
+    send(
+        &mut model,
+        Msg::Sources(ServerId::FIRST, ObjectEvent::Delete(open("ibm-classic-frankfurt"))),
+    );
     send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(open("ibm"))));
     // Narrower than that it has the line above the hints, if nothing else is to be said.
     send(&mut model, Msg::Resize(40, 10));
@@ -272,7 +281,10 @@ fn a_picture_waits_for_them() {
     assert!(screen(&model).contains("loading…"));
     send(
         &mut model,
-        Msg::Sources(ServerId::FIRST, ObjectEvent::Lost("cannot follow sources: refused (403)".into())),
+        Msg::Sources(
+            ServerId::FIRST,
+            ObjectEvent::Lost("cannot follow sources: refused (403)".into()),
+        ),
     );
     assert!(model.settled());
     assert!(screen(&model).contains("refused (403)"), "{}", screen(&model));

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use crate::model::key::ServerId;
 use super::*;
 use crate::act::Verb;
 use crate::model::cluster::Cluster;
 use crate::model::host::{AnsibleRequest, RunState};
+use crate::model::key::ServerId;
 use crate::model::policy::Facts;
 use crate::store::objects::ObjectEvent;
 use crate::store::read::Known;
@@ -478,7 +478,10 @@ fn x_offers_what_changes_something() {
 #[test]
 fn what_is_not_permitted_is_named() {
     let mut model = on_host();
-    send(&mut model, Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(false) });
+    send(
+        &mut model,
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(false) },
+    );
     for key in ["m", "r", "u", "U"] {
         press(&mut model, key);
         let text = screen(&model);

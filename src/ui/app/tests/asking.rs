@@ -1,14 +1,20 @@
 //! A key that comes before the server has told who we are.
 
-use crate::model::key::ServerId;
 use super::*;
+use crate::model::key::ServerId;
 
 /// Everything is listed, the cursor is on db-eu-2, and who we are is still being asked.
 fn early() -> Model {
     let mut model = empty(120, 30);
-    send(&mut model, Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(true) });
+    send(
+        &mut model,
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(true) },
+    );
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
-    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(hosts().into_iter().map(apply).collect())));
+    send(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(hosts().into_iter().map(apply).collect())),
+    );
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     press(&mut model, "zRgg3j");
     assert_eq!(cursor_name(&model), "db-eu-2");
@@ -31,7 +37,10 @@ fn it_is_done_as_soon_as_the_answer_is_there() {
     assert!(asks(&model), "{}", screen(&model));
     // It stays, however long that takes and whatever comes meanwhile.
     send(&mut model, Msg::Tick(now() + jiff::SignedDuration::from_mins(2)));
-    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(hosts().remove(0))])));
+    send(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(hosts().remove(0))])),
+    );
     send(&mut model, Msg::Resize(100, 24));
     assert!(asks(&model), "{}", screen(&model));
     told(&mut model);

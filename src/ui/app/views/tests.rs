@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::model::key::ServerId;
 use super::*;
 use crate::model::host::RunState;
+use crate::model::key::ServerId;
 use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::app::Overlay;
