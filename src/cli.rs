@@ -154,6 +154,8 @@ pub enum Task {
     Fetch(Box<tasks::fetch::FetchArgs>),
     /// Put hosts into maintenance, or end it
     Maintain(Box<tasks::maintain::MaintainArgs>),
+    /// Set labels of hosts (key=value), or remove them (key-)
+    Label(Box<tasks::label::LabelArgs>),
     /// Ask for an Ansible run on hosts
     Run(Box<tasks::run::RunArgs>),
     /// List, approve or deny certificate requests

@@ -51,6 +51,8 @@ pub struct Config {
     pub production_contexts: Vec<String>,
     /// Draw with ASCII characters only.
     pub ascii: bool,
+    /// Take the mouse from the terminal at the start; ctrl-g gives it back.
+    pub mouse: bool,
     /// Nothing moves more often than twice a second while nobody types.
     pub reduced_motion: bool,
     /// How long `W` arms writing.
@@ -91,6 +93,7 @@ impl Default for Config {
             read_only: false,
             production_contexts: Vec::new(),
             ascii: false,
+            mouse: true,
             reduced_motion: false,
             arm_for: Duration::from_mins(15),
             ssh: fixed(CommandLine::parse("ssh {address}")),
@@ -206,6 +209,7 @@ impl Config {
             (self.filter != new.filter, "filter"),
             (self.theme_dark != new.theme_dark, "theme-dark"),
             (self.theme_light != new.theme_light, "theme-light"),
+            (self.mouse != new.mouse, "mouse"),
             (self.read_only && !new.read_only, "read-only"),
             (self.is_production(context) && !new.is_production(context), "production-contexts"),
         ] {

@@ -79,6 +79,9 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 Task::Maintain(args) => {
                     tasks::maintain::run(*args, &global.connect_options(), global.namespace()).await
                 }
+                Task::Label(args) => {
+                    tasks::label::run(*args, &global.connect_options(), global.namespace()).await
+                }
                 Task::Run(args) => {
                     tasks::run::run(*args, &global.connect_options(), global.namespace()).await
                 }

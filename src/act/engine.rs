@@ -159,7 +159,11 @@ impl Work<'_> {
         let changes = self.order.changes.get(batch.clone()).unwrap_or_default();
         let namespaces: BTreeSet<&str> = changes
             .iter()
-            .filter(|change| !matches!(change, Change::Run(run) if run.new.cancel))
+            .filter(|change| match change {
+                Change::Run(run) => !run.new.cancel,
+                Change::Hold(_) => true,
+                Change::Labels(_) => false,
+            })
             .map(|change| change.target().namespace.as_str())
             .collect();
         let now = (self.actor.clock)();
@@ -209,7 +213,7 @@ impl Work<'_> {
         let own = holder(&self.actor.user);
         let whose = match change {
             Change::Hold(hold) => hold.holder.as_str(),
-            Change::Run(_) => &own,
+            Change::Run(_) | Change::Labels(_) => &own,
         };
         let (verb, bulk) = (record::verb(change), self.order.changes.len() > 1);
         let its: Vec<&(Cluster, ClusterFacts)> =
@@ -219,7 +223,11 @@ impl Work<'_> {
         let key = |cluster: &Cluster| (cluster.namespace().unwrap_or_default(), cluster.name_any());
         let budgets = its.iter().filter(|_| goes).map(|(cluster, _)| key(cluster)).collect();
         let of_clusters = its.iter().map(|(_, facts)| facts);
-        let checks = policy::checks(verb, &facts, of_clusters, whose, bulk);
+        let mut checks = policy::checks(verb, &facts, of_clusters, whose, bulk);
+        if let Change::Labels(labels) = change {
+            let keys = labels.labels.keys().map(String::as_str);
+            checks.extend(policy::label_checks(keys, &facts.label_owners));
+        }
         if let Some(why) = policy::refusal(&checks, self.order.overrides) {
             return Err((Outcome::Denied(why), None));
         }

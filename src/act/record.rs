@@ -47,6 +47,15 @@ pub(super) fn wanted(change: &Change) -> Target {
             new.as_ref().and_then(|hold| serde_json::to_value(hold).ok()),
         ),
         Change::Run(RunChange { old, new, .. }) => (old.as_ref().map(request), Some(request(new))),
+        Change::Labels(change) => {
+            let side = |new: bool| -> Value {
+                let value = |(key, (before, after)): (&String, &(_, _))| {
+                    (key.clone(), json!(if new { after } else { before }))
+                };
+                Value::Object(change.labels.iter().map(value).collect())
+            };
+            (Some(side(false)), Some(side(true)))
+        }
     };
     let target = change.target();
     Target {
@@ -88,6 +97,7 @@ pub(super) fn verb(change: &Change) -> Verb {
         Change::Hold(HoldChange { new: None, .. }) => Verb::MaintenanceOff,
         Change::Run(RunChange { new, .. }) if new.cancel => Verb::CancelRun,
         Change::Run(_) => Verb::Run,
+        Change::Labels(_) => Verb::Label,
     }
 }
 
@@ -126,6 +136,7 @@ pub(super) async fn tell(
         Change::Run(RunChange { new, .. }) => {
             ("RunRequested", "Run", format!("run {} of {}", new.request_id, new.playbook))
         }
+        Change::Labels(change) => ("LabelsChanged", "Label", change.words()),
     };
     let by = format!("by {} ({}, {})", actor.user, order.reason, order.id);
     let about = about(host);

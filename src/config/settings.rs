@@ -84,6 +84,7 @@ pub const SETTINGS: &[Setting] = &[
         "contexts that begin disarmed and say PROD",
     ),
     set("", "ascii", "false", Takes::Live, "draw with ASCII characters only"),
+    set("", "mouse", "true", Takes::Start, "take the mouse; ctrl-g gives it back"),
     set("", "reduced-motion", "false", Takes::Live, "two pictures a second unless you type"),
     set("", "arm-for", "\"15m\"", Takes::Live, "how long W arms writing"),
     set(

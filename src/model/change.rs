@@ -1,5 +1,7 @@
 //! A change as data: whose it is, what it replaces, what it sends, and how to take it back.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -21,6 +23,8 @@ pub enum Change {
     Hold(HoldChange),
     /// An Ansible run is asked for or canceled.
     Run(RunChange),
+    /// Labels are set or removed.
+    Labels(LabelsChange),
 }
 
 impl Change {
@@ -29,6 +33,7 @@ impl Change {
         match self {
             Self::Hold(change) => &change.target,
             Self::Run(change) => &change.target,
+            Self::Labels(change) => &change.target,
         }
     }
 
@@ -37,6 +42,7 @@ impl Change {
         match self {
             Self::Hold(change) => &mut change.target,
             Self::Run(change) => &mut change.target,
+            Self::Labels(change) => &mut change.target,
         }
     }
 
@@ -45,6 +51,7 @@ impl Change {
         match self {
             Self::Hold(change) => change.patch(),
             Self::Run(change) => change.patch(),
+            Self::Labels(change) => change.patch(),
         }
     }
 
@@ -54,6 +61,7 @@ impl Change {
         match self {
             Self::Hold(change) => Some(Self::Hold(change.inverse(resource_version))),
             Self::Run(_) => None,
+            Self::Labels(change) => Some(Self::Labels(change.inverse(resource_version))),
         }
     }
 
@@ -63,6 +71,7 @@ impl Change {
         match self {
             Self::Hold(change) => change.still_applies(host),
             Self::Run(change) => change.still_applies(host),
+            Self::Labels(change) => change.still_applies(host),
         }
     }
 }
@@ -149,6 +158,70 @@ impl RunChange {
     pub fn still_applies(&self, host: &Host) -> bool {
         host.metadata.uid.as_deref() == Some(self.target.uid.as_str())
             && host.spec.ansible == self.old
+    }
+}
+
+/// Labels of one host, each replaced by another value. `None` is no label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelsChange {
+    /// The host.
+    pub target: Target,
+    /// By key: the value that the change expects to find, and the one that it puts there. No other
+    /// label is touched.
+    pub labels: BTreeMap<String, (Option<String>, Option<String>)>,
+}
+
+impl LabelsChange {
+    /// The JSON merge patch: only these keys, and the version it was prepared against.
+    pub fn patch(&self) -> Value {
+        let new: BTreeMap<&String, &Option<String>> =
+            self.labels.iter().map(|(key, (_, new))| (key, new)).collect();
+        json!({
+            "metadata": {
+                "uid": self.target.uid.as_str(),
+                "resourceVersion": self.target.resource_version,
+                "labels": new,
+            },
+        })
+    }
+
+    /// The change that takes this one back, valid while the values are still ours.
+    #[must_use]
+    pub fn inverse(&self, resource_version: &str) -> Self {
+        let swap = |(key, (old, new)): (&String, &(Option<String>, Option<String>))| {
+            (key.clone(), (new.clone(), old.clone()))
+        };
+        Self {
+            target: Target { resource_version: resource_version.to_owned(), ..self.target.clone() },
+            labels: self.labels.iter().map(swap).collect(),
+        }
+    }
+
+    /// Whether the object still is the one that was meant and its labels have the expected values.
+    pub fn still_applies(&self, host: &Host) -> bool {
+        let labels = host.metadata.labels.as_ref();
+        host.metadata.uid.as_deref() == Some(self.target.uid.as_str())
+            && self
+                .labels
+                .iter()
+                .all(|(key, (old, _))| labels.and_then(|labels| labels.get(key)) == old.as_ref())
+    }
+
+    /// The change in words: `team: web → db, old: x → none`.
+    pub fn words(&self) -> String {
+        let word = |(key, (old, new)): (&String, &(Option<String>, Option<String>))| {
+            format!("{key}: {} → {}", label_word(old.as_deref()), label_word(new.as_deref()))
+        };
+        self.labels.iter().map(word).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// A label's value for people.
+pub fn label_word(value: Option<&str>) -> &str {
+    match value {
+        None => "none",
+        Some("") => "\"\"",
+        Some(value) => value,
     }
 }
 
@@ -267,6 +340,31 @@ mod tests {
         assert_eq!(after, new);
         assert_eq!(object["spec"]["cluster"], "shop");
         assert!(Change::Run(change).inverse("8").is_none());
+    }
+
+    #[test]
+    fn labels_are_patched_by_key_and_taken_back_only_while_they_are_ours() {
+        let text = |text: &str| Some(text.to_owned());
+        let labels = [("team", (text("web"), text("db"))), ("old", (text("x"), None))];
+        let labels = labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let change = LabelsChange { target: change().target, labels };
+        assert_eq!(
+            change.patch(),
+            json!({"metadata": {
+                "uid": "u-1", "resourceVersion": "7", "labels": {"team": "db", "old": null},
+            }})
+        );
+        let mut host = Host::default();
+        host.metadata.uid = text("u-1");
+        assert!(!change.still_applies(&host));
+        let has = [("team", "web"), ("old", "x"), ("other", "y")];
+        let has = has.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        host.metadata.labels = Some(has.into_iter().collect());
+        assert!(change.still_applies(&host));
+        let back = change.inverse("8");
+        assert!(!back.still_applies(&host));
+        assert_eq!(back.patch()["metadata"]["labels"], json!({"team": "web", "old": "x"}));
+        assert_eq!(back.inverse("7"), change);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Label and annotation keys, and how a foreign value becomes a legal label value.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
 
 /// Region of a host, the well-known key of `k8s.io/api/core/v1/well_known_labels.go`.
@@ -48,6 +51,8 @@ pub const OWNER_HOOK: &str = "pre-decommission.hook.inventory.inv-tui.dev/";
 /// `STEP/ATTEMPT=again`.
 pub const STEP_ANSWER: &str = "inventory.inv-tui.dev/decommission-answer";
 
+/// What the field manager of a fetcher begins with; the rest is its source.
+const FETCHER: &str = "inv-tui-fetch-";
 /// Longest label value in bytes (`apimachinery/pkg/api/validate/content`).
 pub const MAX_VALUE: usize = 63;
 /// Bytes of a value that is kept when it must be cut: cut, `-`, then ten characters of its hash.
@@ -82,6 +87,76 @@ pub fn is_label_key(key: &str) -> bool {
             })
     };
     prefix.is_none_or(legal_prefix) && !name.is_empty() && is_label_value(name)
+}
+
+/// Domains whose labels mean something to Kubernetes or to us. Services write them and rules rely on
+/// them; neither a tag of a provider nor a person makes one up.
+pub const RESERVED: [&str; 3] = ["kubernetes.io", "k8s.io", "inv-tui.dev"];
+
+/// Whether the key is in one of the domains [`RESERVED`], or in a domain below one.
+pub fn is_reserved(key: &str) -> bool {
+    key.split_once('/').is_some_and(|(domain, _)| {
+        RESERVED
+            .iter()
+            .any(|r| domain == *r || domain.strip_suffix(r).is_some_and(|rest| rest.ends_with('.')))
+    })
+}
+
+/// What is done to one label: its key, and its new value; none removes it.
+pub type Edit = (String, Option<String>);
+
+/// Reads an edit as people type it: `key=value` sets, `key-` removes.
+///
+/// # Errors
+/// A sentence for the person who types.
+pub fn parse_edit(text: &str) -> Result<Edit, String> {
+    let text = text.trim();
+    let (key, value) = match (text.split_once('='), text.strip_suffix('-')) {
+        (Some((key, value)), _) => (key.trim(), Some(value.trim())),
+        (None, Some(key)) => (key.trim(), None),
+        (None, None) => return Err("write key=value to set a label, key- to remove it".to_owned()),
+    };
+    if !is_label_key(key) {
+        return Err(format!(
+            "\"{key}\" is no label key: letters, digits, - _ and . in at most 63, with a prefix and / at most before"
+        ));
+    }
+    if let Some(value) = value.filter(|value| !is_label_value(value)) {
+        return Err(format!(
+            "\"{value}\" is no label value: at most {MAX_VALUE} letters, digits, - _ and ., and no such sign at its ends"
+        ));
+    }
+    Ok((key.to_owned(), value.map(ToOwned::to_owned)))
+}
+
+/// Who writes labels of an object by server-side apply, by key. Such a label is theirs: the next
+/// apply puts it back.
+pub fn owners(metadata: &ObjectMeta) -> BTreeMap<String, String> {
+    let mut owners = BTreeMap::new();
+    for entry in metadata.managed_fields.iter().flatten() {
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        let labels = fields.and_then(|fields| fields.pointer("/f:metadata/f:labels")?.as_object());
+        if entry.operation.as_deref() != Some("Apply") {
+            continue;
+        }
+        for key in labels.into_iter().flatten().filter_map(|(key, _)| key.strip_prefix("f:")) {
+            let manager = entry.manager.clone().unwrap_or_default();
+            owners.insert(key.to_owned(), owner_words(&manager));
+        }
+    }
+    owners
+}
+
+/// A field manager in words: of a fetcher, its source.
+fn owner_words(manager: &str) -> String {
+    match manager {
+        "inv-tui-lifecycle" => "the lifecycle service".to_owned(),
+        "inv-tui-agent" => "the host's agent".to_owned(),
+        _ => match manager.strip_prefix(FETCHER) {
+            Some(source) => format!("the source {source}"),
+            None => format!("the field manager {manager}"),
+        },
+    }
 }
 
 /// A label value for any text: the text itself where it is legal, else a slug, `-`, and ten
@@ -169,6 +244,43 @@ mod tests {
         for bad in ["", "/team", "Example.com/team", "a/b/c", "-team", "team-", "a b"] {
             assert!(!is_label_key(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn edits_are_checked_as_they_are_typed() {
+        let set = |key: &str, value: &str| Ok((key.to_owned(), Some(value.to_owned())));
+        assert_eq!(parse_edit("team=web"), set("team", "web"));
+        assert_eq!(parse_edit(" example.com/a = b "), set("example.com/a", "b"));
+        assert_eq!(parse_edit("team="), set("team", ""));
+        assert_eq!(parse_edit("team-"), Ok(("team".to_owned(), None)));
+        assert_eq!(parse_edit("a=b-c"), set("a", "b-c"));
+        for bad in ["team", "=x", "a b=c", "team=a b", "team=-a", "-", "Up.per/x/y=1"] {
+            assert!(parse_edit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reserved_labels_are_known_by_their_domain() {
+        for theirs in [CLUSTER, REGION, ARCH, INSTANCE_TYPE, "tags.inventory.inv-tui.dev/x"] {
+            assert!(is_reserved(theirs), "{theirs}");
+        }
+        for free in ["team", "example.com/kubernetes.io", "notinv-tui.dev/x"] {
+            assert!(!is_reserved(free), "{free}");
+        }
+    }
+
+    #[test]
+    fn who_applies_a_label_owns_it() {
+        let metadata: ObjectMeta = serde_json::from_value(serde_json::json!({"managedFields": [
+            {"manager": "inv-tui-fetch-aws", "operation": "Apply", "fieldsType": "FieldsV1",
+             "fieldsV1": {"f:metadata": {"f:labels": {"f:env": {}, "f:a.b/c": {}}}}},
+            {"manager": "inv-tui", "operation": "Update", "fieldsType": "FieldsV1",
+             "fieldsV1": {"f:metadata": {"f:labels": {"f:mine": {}}}}},
+        ]}))
+        .unwrap();
+        let owners = owners(&metadata);
+        assert_eq!(owners.len(), 2);
+        assert!(owners["env"].contains("aws"), "{owners:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod budget;
 pub mod change;
+pub mod changes;
 pub mod cluster;
 pub mod column;
 pub mod condition;
@@ -12,6 +13,7 @@ pub mod csr;
 pub mod decommission;
 pub mod diff;
 pub mod duration;
+pub mod explain;
 pub mod filter;
 pub mod groups;
 pub mod host;
@@ -36,6 +38,7 @@ pub mod source;
 pub mod targets;
 pub mod template;
 pub mod text;
+pub mod yaml;
 
 /// API group of every resource of ours.
 pub const GROUP: &str = "inventory.inv-tui.dev";

@@ -1,6 +1,8 @@
 //! What must be true before somebody acts on a host, and how the act is confirmed. Pure: the strip,
 //! the shell and the engine that sends the changes ask the same functions.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::budget::Budget;
@@ -26,6 +28,8 @@ pub enum Verb {
     Run,
     /// Requests for runs are taken back before they begin.
     CancelRun,
+    /// Labels are set or removed.
+    Label,
     /// An earlier order is taken back.
     Undo,
     /// What was taken back is made again.
@@ -40,6 +44,7 @@ impl Verb {
             Self::MaintenanceOff => "maintenance-off",
             Self::Run => "run",
             Self::CancelRun => "cancel-run",
+            Self::Label => "label",
             Self::Undo => "undo",
             Self::Redo => "redo",
         }
@@ -67,6 +72,8 @@ pub struct Facts {
     pub holders: Vec<String>,
     /// The run that is asked for or goes on, and how far it is.
     pub run: Option<RunState>,
+    /// Who owns labels of it by server-side apply, by key.
+    pub label_owners: BTreeMap<String, String>,
 }
 
 impl Facts {
@@ -97,6 +104,7 @@ impl Facts {
                 .map(|(holder, _)| holder.clone())
                 .collect(),
             run: run_going(host),
+            label_owners: labels::owners(&host.metadata),
         }
     }
 
@@ -114,6 +122,7 @@ impl Facts {
             agent_ready: row.agent_ready(),
             holders: holds.map(|hold| hold.holder.to_string()).collect(),
             run: row.run_state().filter(|state| !state.is_final()),
+            label_owners: BTreeMap::new(),
         }
     }
 }
@@ -232,7 +241,7 @@ pub fn checks<'a>(
             let late = late.map(|why| (Pass::Never, why.to_owned()));
             checks.push(Check::new("the run waits", late));
         }
-        Verb::MaintenanceOff | Verb::Undo | Verb::Redo => {}
+        Verb::MaintenanceOff | Verb::Label | Verb::Undo | Verb::Redo => {}
     }
     if begins {
         let protect = facts
@@ -298,6 +307,26 @@ fn ill(facts: &Facts) -> Option<String> {
     }
 }
 
+/// What is looked at besides before these labels of a host are changed: some belong to Kubernetes
+/// and to services, and what a service applies it puts back. `owners`: [`labels::owners`].
+pub fn label_checks<'a>(
+    keys: impl IntoIterator<Item = &'a str>,
+    owners: &BTreeMap<String, String>,
+) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for key in keys {
+        let reserved = labels::is_reserved(key).then(|| {
+            (Pass::Never, format!("{key} is in a domain that belongs to services and Kubernetes"))
+        });
+        let owned = owners.get(key).map(|owner| {
+            (Pass::No, format!("{owner} owns {key}, and its next pass puts its own value back"))
+        });
+        checks.push(Check::new("label is free to be set", reserved));
+        checks.push(Check::new("nobody else owns the label", owned));
+    }
+    checks
+}
+
 /// The worst that checks say.
 pub fn worst(checks: &[Check]) -> Pass {
     checks.iter().map(|check| check.pass).max().unwrap_or(Pass::Yes)
@@ -346,7 +375,7 @@ pub fn level(verb: Verb, extent: &Extent) -> Level {
         let one = !several && !extent.name.is_empty();
         return Level::Type(if one { extent.name.clone() } else { extent.hosts.to_string() });
     }
-    let begins = matches!(verb, Verb::MaintenanceOn | Verb::Run);
+    let begins = matches!(verb, Verb::MaintenanceOn | Verb::Run | Verb::Label);
     // Undo and redo have their reason already: the order that they are about.
     let told = matches!(verb, Verb::Undo | Verb::Redo);
     if (several && !told) || (extent.protected && begins) {

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use serde::Deserialize;
@@ -40,6 +40,8 @@ pub struct HostRecord {
     pub spec: SpecRecord,
     /// What is.
     pub status: StatusRecord,
+    /// Who wrote last: the manager of the newest entry of the managed fields.
+    pub writer: Option<String>,
     /// The first thing that could not be read, with its path; the rest of the record is good.
     pub problem: Option<String>,
 }
@@ -229,6 +231,18 @@ struct MetaRecord {
     deleted: Option<Timestamp>,
     labels: BTreeMap<String, Option<String>>,
     annotations: Annotations,
+    managers: Managers,
+}
+
+/// Of the managed fields, who wrote last.
+#[derive(Default)]
+struct Managers(Option<String>);
+
+/// One entry of the managed fields, as it is read.
+#[derive(Default)]
+struct ManagerRecord {
+    manager: Option<String>,
+    time: Option<Timestamp>,
 }
 
 /// The one annotation that a row needs.
@@ -264,7 +278,9 @@ loose_object!(MetaRecord {
     "deletionTimestamp" => deleted,
     "labels" => labels,
     "annotations" => annotations,
+    "managedFields" => managers,
 });
+loose_object!(ManagerRecord { "manager" => manager, "time" => time });
 loose_object!(Annotations { "inventory.inv-tui.dev/display-name" => display_name });
 loose_object!(SpecRecord {
     "providerID" => provider_id,
@@ -344,6 +360,21 @@ impl Loose for ConditionsRecord {
     }
 }
 
+impl Loose for Managers {
+    const WANT: &'static str = "a list";
+
+    fn from_list<'de, A: serde::de::SeqAccess<'de>>(
+        list: A,
+        problem: &mut Problem,
+    ) -> Result<Self, A::Error> {
+        // Nobody's row is worse for an entry of the server's own that is odd.
+        let _ = problem;
+        let entries = Vec::<ManagerRecord>::from_list(list, &mut Problem::default())?;
+        let newest = entries.into_iter().max_by_key(|entry| entry.time);
+        Ok(Self(newest.and_then(|entry| entry.manager)))
+    }
+}
+
 fn to_status(word: Option<&str>) -> Option<bool> {
     match word {
         Some(condition::TRUE) => Some(true),
@@ -381,6 +412,7 @@ impl<'de> Deserialize<'de> for HostRecord {
             },
             spec: whole.spec,
             status: whole.status,
+            writer: meta.managers.0,
             problem: problem.into_message(),
         })
     }
@@ -488,6 +520,10 @@ impl From<&Host> for HostRecord {
                 ansible: host.spec.ansible.as_ref().map(|request| Box::new(request.into())),
             },
             status,
+            writer: host.metadata.managed_fields.as_ref().and_then(|entries| {
+                let time = |entry: &&ManagedFieldsEntry| entry.time.as_ref().map(|time| time.0);
+                entries.iter().max_by_key(time)?.manager.clone()
+            }),
             problem: None,
         }
     }

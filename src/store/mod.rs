@@ -14,5 +14,6 @@ pub mod list;
 pub mod objects;
 pub mod read;
 pub mod send;
+pub mod told;
 pub mod watch;
 pub mod write;

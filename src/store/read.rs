@@ -4,14 +4,21 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ListParams};
+use kube::Resource;
+use kube::api::{Api, GetParams, ListParams};
+use kube::core::Request;
+use serde_json::Value;
 
 use crate::error::Result;
 use crate::model::change::Target;
+use crate::model::cluster::Cluster;
 use crate::model::host::{AnsibleRequest, Host};
 use crate::model::key::{ServerId, Uid};
 use crate::model::policy::Facts;
+use crate::model::region::Region;
+use crate::model::source::Source;
 use crate::store::client::{Connection, DEADLINE, call};
 use crate::store::write::read_host;
 
@@ -21,6 +28,74 @@ const ONE_BY_ONE: usize = 100;
 const AT_ONCE: usize = 10;
 /// Hosts of a page.
 const PAGE: u32 = 500;
+
+/// A kind of object that can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A Host.
+    Host,
+    /// A Cluster.
+    Cluster,
+    /// A Region, which lives in no namespace.
+    Region,
+    /// A Source.
+    Source,
+    /// A request for a certificate, which lives in no namespace.
+    Request,
+}
+
+impl Kind {
+    /// Its name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "Host",
+            Self::Cluster => "Cluster",
+            Self::Region => "Region",
+            Self::Source => "Source",
+            Self::Request => "CertificateSigningRequest",
+        }
+    }
+}
+
+/// Where an object is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The server that has it.
+    pub server: ServerId,
+    /// What it is.
+    pub kind: Kind,
+    /// Its namespace; empty where it lives in none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Reads one object as the server has it: whole, as it came, whatever our types know of it.
+///
+/// # Errors
+/// What the server said; `None` when there is no such object.
+pub async fn object(connection: &Connection, at: &Place) -> Result<Option<Value>> {
+    let namespace = Some(at.namespace.as_str());
+    let (path, needs) = match at.kind {
+        Kind::Host => (Host::url_path(&(), namespace), "get hosts"),
+        Kind::Cluster => (Cluster::url_path(&(), namespace), "get clusters"),
+        Kind::Region => (Region::url_path(&(), None), "get regions"),
+        Kind::Source => (Source::url_path(&(), namespace), "get sources"),
+        Kind::Request => {
+            (CertificateSigningRequest::url_path(&(), None), "get certificatesigningrequests")
+        }
+    };
+    let read = async {
+        let request = Request::new(path).get(&at.name, &GetParams::default());
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        match connection.client.request::<Value>(request).await {
+            Ok(object) => Ok(Some(object)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(cause) => Err(cause),
+        }
+    };
+    call(&format!("cannot read \"{}\"", at.name), needs, DEADLINE, read).await
+}
 
 /// What is known of a host.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,6 +16,7 @@ pub mod get;
 mod hooks;
 pub mod http;
 mod jobs;
+pub mod label;
 pub mod lifecycle;
 pub mod maintain;
 pub mod monitor;

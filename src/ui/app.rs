@@ -1,23 +1,30 @@
 //! The state of the explorer, and the one function that changes it.
 
 pub mod certificates;
+pub mod changes;
 pub mod clusters;
 pub mod columns;
 pub mod complete;
 mod configure;
 pub mod decide;
 pub mod detail;
+pub mod explain;
 pub mod facets;
 pub mod filter;
 pub mod freeze;
+pub mod history;
 pub mod ids;
 pub mod input;
 pub mod journal;
 pub mod jump;
 mod keys;
+pub mod labels;
 pub mod last;
 pub mod marks;
+pub mod messages;
+mod mouse;
 pub mod orders;
+pub mod page;
 pub mod palette;
 pub mod picker;
 pub mod run_dialog;
@@ -30,12 +37,15 @@ mod tree;
 pub mod views;
 mod writing;
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use crate::config::Config;
 use crate::config::views::{KnownView, SavedView};
+use crate::model::changes::{Before, Changes};
 use crate::model::inventory::{Folds, Inventory};
 use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::row::HostRow;
@@ -48,6 +58,7 @@ use crate::ui::theme::{self, Theme};
 use crate::ui::view::layout::{self, Areas};
 
 pub use certificates::Certificates;
+pub use changes::ChangesView;
 pub use clusters::Clusters;
 pub use columns::Columns;
 pub use configure::with_auto;
@@ -58,7 +69,9 @@ pub use filter::FilterLine;
 pub use freeze::Frozen;
 pub use journal::Journal;
 pub use keys::copy_choices;
+pub use labels::LabelDialog;
 pub use last::LastFleet;
+pub use page::Page;
 pub use palette::Palette;
 pub use picker::Picker;
 pub use run_dialog::RunDialog;
@@ -163,10 +176,14 @@ pub enum Overlay {
     Decide(Box<Decide>),
     /// The run dialog.
     Run(Box<RunDialog>),
+    /// The dialog for labels.
+    Labels(Box<LabelDialog>),
     /// What came of the last order for several hosts.
     Results,
     /// The palette.
     Palette(Palette),
+    /// What is looked for on a page is being typed.
+    Search,
     /// The choice of columns, or of what the tree is grouped by.
     Pick(Box<Picker>),
     /// The list of saved views.
@@ -237,6 +254,16 @@ pub struct Model {
     pub sources: Sources,
     /// What this person did.
     pub journal: Journal,
+    /// What changed lately.
+    pub changes: Changes,
+    /// Where one is in that.
+    pub changes_view: ChangesView,
+    /// The page over the list, if one is open.
+    pub page: Option<Box<Page>>,
+    /// What was said to the person, the newest last.
+    pub messages: VecDeque<Notice>,
+    /// The mouse is ours; else the terminal's.
+    pub mouse: bool,
     /// What lies over the tree.
     pub overlay: Overlay,
     /// Which pane has the keys.
@@ -263,6 +290,12 @@ pub struct Model {
     mark_anchor: Option<Uid>,
     /// Number of the last question for what the server knows of hosts.
     reading: u64,
+    /// Number of the last question for an object.
+    looking: u64,
+    /// Number of the last question for Events.
+    asking: u64,
+    /// Namespace and uid of the object whose Events are followed.
+    followed: Option<(String, Uid)>,
     /// What the strip that is open would run.
     chosen_run: Option<run_dialog::Choice>,
     /// Names of orders and runs.
@@ -308,6 +341,11 @@ impl Model {
             certificates: Certificates::default(),
             sources: Sources::default(),
             journal: Journal::default(),
+            changes: Changes::default(),
+            changes_view: ChangesView::default(),
+            page: None,
+            messages: VecDeque::new(),
+            mouse: settings.config.mouse,
             overlay: Overlay::None,
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
@@ -321,6 +359,9 @@ impl Model {
             clusters: Clusters::default(),
             mark_anchor: None,
             reading: 0,
+            looking: 0,
+            asking: 0,
+            followed: None,
             chosen_run: None,
             ids: ids::Ids::new(settings.seed),
             pending: keys::Pending::default(),
@@ -360,7 +401,9 @@ impl Model {
 
     /// Shows a line of information.
     pub fn say(&mut self, text: impl Into<String>) {
-        self.notice = Some(Notice { text: text.into(), error: false, at: self.now, times: 1 });
+        let notice = Notice { text: text.into(), error: false, at: self.now, times: 1 };
+        self.keep_message(&notice);
+        self.notice = Some(notice);
     }
 
     /// Shows an error; the same error again is counted.
@@ -370,7 +413,9 @@ impl Model {
             Some(old) if old.error && old.text == text => old.times + 1,
             _ => 1,
         };
-        self.notice = Some(Notice { text, error: true, at: self.now, times });
+        let notice = Notice { text, error: true, at: self.now, times };
+        self.keep_message(&notice);
+        self.notice = Some(notice);
     }
 
     /// Whether everything that was asked for is here: the list, the filter's matches, the detail,
@@ -383,9 +428,11 @@ impl Model {
             && !self.journal.is_waiting()
             && self.theme_wanted.is_none()
             && !self.certificates.sending
+            && !self.page.as_ref().is_some_and(|page| page.is_waiting())
             && self.sources_told()
             && self.writing.going.is_none()
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
+            && !matches!(&self.overlay, Overlay::Labels(dialog) if dialog.owners.is_none())
     }
 
     /// Whether a filter pass, another grouping or another order has to go on
@@ -473,7 +520,30 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.hosts_read(generation, result);
             Vec::new()
         }
+        Msg::ObjectRead { generation, result } => {
+            model.dirty = true;
+            model.object_read(generation, result);
+            Vec::new()
+        }
+        Msg::Told { generation, result } => {
+            model.dirty = true;
+            model.told(generation, result);
+            Vec::new()
+        }
+        Msg::Mouse(event) => {
+            model.dirty = true;
+            mouse::mouse(model, event)
+        }
+        Msg::Saved(result) => {
+            model.dirty = true;
+            match result {
+                Ok(path) => model.say(format!("written to {path}")),
+                Err(problem) => model.fail(problem),
+            }
+            Vec::new()
+        }
         Msg::Clusters(server, event) => {
+            model.dirty |= model.page.is_some();
             model.clusters.apply(server, event);
             model.look_at_budgets();
             Vec::new()
@@ -530,6 +600,14 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty |= model.journal.take(result, model.now);
             Vec::new()
         }
+        Msg::Fetched(result) => match result {
+            Ok(text) => vec![Command::Copy(text)],
+            Err(problem) => {
+                model.dirty = true;
+                model.fail(problem);
+                Vec::new()
+            }
+        },
         Msg::NoDesktop(text) => vec![Command::CopyToTerminal(text)],
         Msg::Copied(result) => {
             let instead = model.copied_instead.take().map(|text| format!("{text} · "));
@@ -578,6 +656,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         commands.extend(model.wanted_detail());
     }
     commands.extend(model.wanted_journal());
+    commands.extend(model.wanted_page());
     commands
 }
 
@@ -595,6 +674,7 @@ fn tick(model: &mut Model, now: Timestamp) {
         model.dirty |= model.inventory.tick(now);
     }
     model.judge_sources();
+    model.dirty |= model.changes.tick(now) && model.views.now == View::Changes;
     // Ages on the screen move: every second while something counts down, else every ten.
     let counting = model.servers.lost().is_some()
         || matches!(model.overlay, Overlay::Strip(_))
@@ -680,20 +760,33 @@ fn host_changed(model: &mut Model, change: HostChange) -> bool {
                 return model.inventory.apply(*record, model.now);
             };
             // The detail pane shows more of its host than the row does.
-            let seen = model.detail_host().map(HostRow::uid) == Some(&uid);
+            let seen = model.detail_host().map(HostRow::uid) == Some(&uid)
+                || model.page_host() == Some(&uid);
             let metadata = &record.metadata;
             if let Some(name) = &metadata.name {
                 let namespace = metadata.namespace.as_deref().unwrap_or_default();
                 model.certificates.host_seen((uid.server(), namespace, name), &uid);
             }
+            let before = Before::of(&model.inventory, &uid);
+            let writer = record.writer.clone();
             let changed = model.inventory.apply(*record, model.now);
+            // What the first list brings is nothing new.
+            if changed && model.servers.of(&uid).synced {
+                let (inventory, now) = (&model.inventory, model.now);
+                model.changes.host(before.as_ref(), inventory, &uid, writer.as_deref(), now);
+            }
             if changed && let Overlay::Strip(strip) = &mut model.overlay {
                 strip.target_moved(&uid);
             }
             // The detail pane shows more of the host under the cursor than its row does.
             changed || seen
         }
-        HostChange::Delete(uid) => model.removing(|inventory| inventory.delete(&uid)),
+        HostChange::Delete(uid) => {
+            if let Some(before) = Before::of(&model.inventory, &uid) {
+                model.changes.gone(&before, model.now);
+            }
+            model.removing(|inventory| inventory.delete(&uid))
+        }
     }
 }
 

@@ -234,8 +234,8 @@ mod tests {
 
     #[test]
     fn own_keys_stand_in_place_of_the_default_ones() {
-        let map = made("maintenance = [\"M\", \"g  m\"]\nrepeat = []\nproblems = [\"f2\"]\nopen = [\"y\", \"enter\"]").unwrap();
-        assert_eq!(map.keys(Action::Maintenance), ["M", "g m"]);
+        let map = made("maintenance = [\"K\", \"g  m\"]\nrepeat = []\nproblems = [\"f2\"]\nopen = [\"ctrl-y\", \"enter\"]").unwrap();
+        assert_eq!(map.keys(Action::Maintenance), ["K", "g m"]);
         assert_eq!(map.lookup("g m"), Lookup::Action(Action::Maintenance));
         assert_eq!(map.lookup("m"), Lookup::Nothing);
         assert_eq!(map.lookup("g"), Lookup::Prefix);
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(map.lookup("f2"), Lookup::Action(Action::Problems));
         assert_eq!(
             (map.shown(Action::Maintenance), map.shown(Action::Repeat)),
-            ("M".into(), ":repeat".into())
+            ("K".into(), ":repeat".into())
         );
         assert_eq!(made("cancel = []").unwrap().keys(Action::Cancel), [CANCEL]);
     }

@@ -12,6 +12,7 @@ pub mod msg;
 pub mod outside;
 pub mod reload;
 pub mod run;
+mod save;
 pub mod snapshot;
 pub mod start;
 pub mod terminal;

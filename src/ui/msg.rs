@@ -1,7 +1,8 @@
 //! All that can happen to the explorer, and all that it can ask for.
 
 use jiff::Timestamp;
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyEvent, MouseEvent};
+use serde_json::Value;
 
 use crate::act::certificates::Decision;
 use crate::act::{Order, Step};
@@ -15,7 +16,8 @@ use crate::model::source::Source;
 use crate::store::certificates::CsrEvent;
 use crate::store::last::LastEvent;
 use crate::store::objects::ObjectEvent;
-use crate::store::read::Known;
+use crate::store::read::{Known, Place};
+use crate::store::told::Told;
 use crate::store::watch::FleetEvent;
 use crate::ui::app::last::Keep;
 use crate::ui::configured::Configured;
@@ -66,6 +68,24 @@ pub enum Msg {
         /// The object, or that it is gone, or why it could not be read.
         result: Result<Option<Box<Host>>, String>,
     },
+    /// An answer to [`Command::ReadObject`].
+    ObjectRead {
+        /// The question's number; late answers are dropped by it.
+        generation: u64,
+        /// The object as it came, or that it is gone, or why it could not be read.
+        result: Result<Option<Box<Value>>, String>,
+    },
+    /// What is known of Events, see [`Command::FollowEvents`].
+    Told {
+        /// The question's number.
+        generation: u64,
+        /// All of them, the newest first, or why they cannot be followed.
+        result: Result<Vec<Told>, String>,
+    },
+    /// An answer to [`Command::Save`]: the file, or why there is none.
+    Saved(Result<String, String>),
+    /// The mouse did something.
+    Mouse(MouseEvent),
     /// Something happened to the Clusters.
     Clusters(ServerId, ObjectEvent<Cluster>),
     /// Something happened to the Sources.
@@ -112,6 +132,8 @@ pub enum Msg {
     MayDecide(ServerId, Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
+    /// An answer to [`Command::CopyObject`]: what is to be copied, or why it could not be read.
+    Fetched(Result<String, String>),
     /// Something of the fleet that was kept on disk.
     Last(LastEvent),
     /// An answer to [`Command::Keep`].
@@ -181,8 +203,8 @@ pub struct JournalRead {
 }
 
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
-/// `AskWho` (three), `Act` (one for each step), `Stop`, `KeepFilter`, `Reconnect`, `Leave` and `Quit`
-/// (none).
+/// `AskWho` (three), `Act` (one for each step), `FollowEvents` (one for each change), `Stop`, `Mouse`,
+/// `KeepFilter`, `Reconnect`, `Leave` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -196,6 +218,29 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Read an object as the server has it.
+    ReadObject {
+        /// Number of the question.
+        generation: u64,
+        /// Where it is.
+        at: Place,
+    },
+    /// Follow the Events about one object instead of any other; none: no longer.
+    FollowEvents {
+        /// Number of the question.
+        generation: u64,
+        /// Namespace and uid of the object; the uid says on which server.
+        about: Option<(String, Uid)>,
+    },
+    /// Write a text into a file of its own.
+    Save {
+        /// What the file's name begins with.
+        name: String,
+        /// The text.
+        text: String,
+    },
+    /// Take the mouse from the terminal, or give it back.
+    Mouse(bool),
     /// Read what the server knows of hosts.
     ReadHosts {
         /// Number of the question.
@@ -228,6 +273,8 @@ pub enum Command {
     KeepFilter(String),
     /// Put text on the clipboard.
     Copy(String),
+    /// Read an object, to be copied as YAML.
+    CopyObject(Place),
     /// Hand text to the terminal's clipboard.
     CopyToTerminal(String),
     /// Read a theme.

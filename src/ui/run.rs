@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::crossterm::event::Event;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::app::last::Keep;
@@ -24,7 +25,7 @@ use super::line::{Line, Opening, ask_who};
 use super::msg::{Command, Decided, JournalRead, Msg};
 use super::reload::{self, Reload};
 use super::theme::Theme;
-use super::{outside, terminal, view};
+use super::{outside, save, terminal, view};
 use crate::act::certificates::{self as decisions, Decision};
 use crate::act::{self, Actor, Order, Step};
 use crate::config::views::{self, SavedView};
@@ -32,10 +33,11 @@ use crate::error::{self, Error, Result};
 use crate::journal::{Journal, filters};
 use crate::model::change::Target;
 use crate::model::key::ServerId;
+use crate::model::yaml;
 use crate::store::certificates;
 use crate::store::client::{Connection, same_counter};
 use crate::store::last::{self, Writer};
-use crate::store::{read, write};
+use crate::store::{read, told, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
@@ -52,6 +54,9 @@ pub const QUEUE: usize = 64;
 
 /// Pause until two servers of which one did not answer are compared again.
 const COMPARE_AGAIN: Duration = Duration::from_secs(30);
+
+/// Lists of Events that wait at most: each has all there are.
+const TOLD: usize = 1;
 
 /// Runs commands. Each ends in one message.
 pub trait Executor {
@@ -192,6 +197,7 @@ fn terminal_event(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if !key.is_release() => Some(Msg::Key(key)),
         Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Mouse(mouse) => Some(Msg::Mouse(mouse)),
         Event::Resize(width, height) => Some(Msg::Resize(width, height)),
         _ => None,
     }
@@ -205,6 +211,8 @@ pub struct Effects {
     /// Stops the orders that are on their way.
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
+    /// The task that follows Events.
+    following: Option<AbortHandle>,
     /// Where the fleet is kept, and what of it is on its way there.
     place: Option<last::Place>,
     writer: Arc<Mutex<Option<Writer>>>,
@@ -246,7 +254,17 @@ impl Effects {
             });
         }
         let writer = Arc::default();
-        Self { lines, messages, stop, journal, place, writer, tasks, looks: None }
+        Self {
+            lines,
+            messages,
+            stop,
+            journal,
+            following: None,
+            place,
+            writer,
+            tasks,
+            looks: None,
+        }
     }
 
     /// The connection to a server.
@@ -309,6 +327,63 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::HostsRead { generation, result }).await;
                 });
             }
+            Command::ReadObject { generation, at } => {
+                let connection = self.connection(at.server);
+                self.tasks.spawn(async move {
+                    let result = match connection {
+                        Ok(connection) => read::object(&connection, &at)
+                            .await
+                            .map(|object| object.map(Box::new))
+                            .map_err(|error| error::chain(&error)),
+                        Err(why) => Err(why),
+                    };
+                    let _ = messages.send(Msg::ObjectRead { generation, result }).await;
+                });
+            }
+            Command::FollowEvents { generation, about } => {
+                if let Some(following) = self.following.take() {
+                    following.abort();
+                }
+                self.following = about.map(|(namespace, uid)| {
+                    let (out, mut told) = mpsc::channel(TOLD);
+                    let connection = self.connection(uid.server());
+                    self.tasks.spawn(async move {
+                        let connection = match connection {
+                            Ok(connection) => connection,
+                            Err(why) => {
+                                let result = Err(why);
+                                let _ = messages.send(Msg::Told { generation, result }).await;
+                                return;
+                            }
+                        };
+                        let uid = uid.as_str().to_owned();
+                        let follow = told::follow(connection, namespace, uid, out);
+                        let forward = async {
+                            while let Some(result) = told.recv().await {
+                                let _ = messages.send(Msg::Told { generation, result }).await;
+                            }
+                        };
+                        tokio::join!(follow, forward);
+                    })
+                });
+            }
+            Command::CopyObject(at) => {
+                let connection = self.connection(at.server);
+                self.tasks.spawn(async move {
+                    let result = match connection {
+                        Ok(connection) => copied(&connection, &at).await,
+                        Err(why) => Err(why),
+                    };
+                    let _ = messages.send(Msg::Fetched(result)).await;
+                });
+            }
+            Command::Save { name, text } => {
+                self.tasks.spawn_blocking(move || {
+                    let result = save::save(&name, &text).map_err(|error| error::chain(&error));
+                    let _ = messages.blocking_send(Msg::Saved(result));
+                });
+            }
+            Command::Mouse(ours) => terminal::mouse(ours),
             Command::Decide(server, decision) => {
                 let (connection, journal) = (self.connection(server), self.journal.clone());
                 self.tasks.spawn(async move {
@@ -435,6 +510,23 @@ impl Executor for Effects {
             Command::Quit | Command::Outside(_) => {}
         }
     }
+}
+
+/// An object as it is copied: as YAML.
+async fn copied(connection: &Connection, at: &read::Place) -> std::result::Result<String, String> {
+    match read::object(connection, at).await {
+        Ok(Some(object)) => Ok(yaml::text(&yaml::lines(&without_managers(object), false))),
+        Ok(None) => Err(format!("{} is gone", at.name)),
+        Err(error) => Err(error::chain(&error)),
+    }
+}
+
+/// The object without its managed fields, which nobody wants copied.
+fn without_managers(mut object: Value) -> Value {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    object
 }
 
 /// Carries out a decision in the name that the server knows us by.

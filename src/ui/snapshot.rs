@@ -98,6 +98,8 @@ impl<E: Executor> Executor for Watched<E> {
             Command::Copy(_)
                 | Command::CopyToTerminal(_)
                 | Command::Browse(_)
+                | Command::Save { .. }
+                | Command::Mouse(_)
                 | Command::KeepFilter(_)
                 | Command::EditViews(_)
         );

@@ -170,6 +170,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
     if let Some(note) = note.or(wrong_views) {
         model.fail(note);
     }
+    super::terminal::mouse(model.mouse);
     let mut effects = Effects::start(openings, sender, place.clone()).with_looks(looks);
     effects.look_at_files(reload);
     let ended = ended_from_outside()

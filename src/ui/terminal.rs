@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
-use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -23,10 +25,15 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether another program has the terminal now.
 static LENT: AtomicBool = AtomicBool::new(false);
 
+/// Whether the mouse is ours now.
+static MOUSE: AtomicBool = AtomicBool::new(false);
+
 /// The terminal while it is ours; dropping it gives it back.
 pub struct Screen {
     /// The terminal to draw on.
     pub terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// The mouse was ours when the terminal was lent.
+    mouse: bool,
 }
 
 impl Screen {
@@ -46,7 +53,7 @@ impl Screen {
         let made = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match made {
-            Ok(terminal) => Ok(Self { terminal }),
+            Ok(terminal) => Ok(Self { terminal, mouse: false }),
             Err(cause) => {
                 give_back();
                 Err(fail(cause))
@@ -73,10 +80,24 @@ fn hook(
     }
 }
 
+/// Takes the mouse, or gives it back to the terminal, which selects text with it. Nothing happens
+/// while the terminal is not ours.
+pub fn mouse(ours: bool) {
+    if !TAKEN.load(Ordering::SeqCst) || MOUSE.swap(ours, Ordering::SeqCst) == ours {
+        return;
+    }
+    let _ = if ours {
+        execute!(io::stdout(), EnableMouseCapture)
+    } else {
+        execute!(io::stdout(), DisableMouseCapture)
+    };
+}
+
 impl Screen {
     /// Gives the terminal to another program until [`Screen::retake`].
     pub fn lend(&mut self) {
         LENT.store(true, Ordering::SeqCst);
+        self.mouse = MOUSE.load(Ordering::SeqCst);
         give_back();
     }
 
@@ -90,6 +111,7 @@ impl Screen {
         TAKEN.store(true, Ordering::SeqCst);
         LENT.store(false, Ordering::SeqCst);
         execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).map_err(fail)?;
+        mouse(self.mouse);
         // A new one, and not a cleared one: to clear it, it would ask the terminal for its cursor.
         self.terminal = Terminal::new(CrosstermBackend::new(io::stdout())).map_err(fail)?;
         Ok(())
@@ -104,6 +126,9 @@ pub fn is_lent() -> bool {
 /// Gives the terminal back, once; what cannot be written (a closed terminal) is let go.
 pub fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
+        if MOUSE.swap(false, Ordering::SeqCst) {
+            let _ = execute!(io::stdout(), DisableMouseCapture);
+        }
         let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
         let _ = io::stdout().flush();

@@ -11,14 +11,17 @@
 //! ```
 
 pub mod layout;
+pub mod page;
 
 mod certificates;
+mod changes;
 mod decide;
 mod detail;
 mod facets;
 mod footer;
 mod header;
 mod journal;
+mod labels;
 mod list;
 mod overlay;
 mod pen;
@@ -31,6 +34,8 @@ mod sources;
 mod strip;
 mod table;
 mod tree;
+
+pub use footer::hint_at;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -46,22 +51,28 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     let areas = layout::areas(model, area);
     header::draw(model, theme, areas.header, buffer);
     let in_filter = header::draw_filter(model, theme, areas.filter, buffer);
-    match model.views.now {
-        View::Fleet if model.in_table() => table::draw(model, theme, &areas, buffer),
-        View::Fleet => tree::draw(model, theme, &areas, buffer),
-        View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
-        View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
-        View::Problems => list::draw(model, List::Problems, theme, &areas, buffer),
-        View::Certificates => certificates::draw(model, theme, &areas, buffer),
-        View::Sources => sources::draw(model, theme, &areas, buffer),
-        View::Servers => servers::draw(model, theme, &areas, buffer),
-        View::Journal => journal::draw(model, theme, &areas, buffer),
-    }
-    if model.last.shown.is_some() {
-        buffer.set_style(areas.rows, Modifier::DIM);
-    }
-    detail::draw(model, theme, areas.detail, buffer);
-    facets::draw(model, theme, areas.facets, buffer);
+    let in_page = if let Some(page) = &model.page {
+        page::draw(model, page, theme, areas.body, buffer)
+    } else {
+        match model.views.now {
+            View::Fleet if model.in_table() => table::draw(model, theme, &areas, buffer),
+            View::Fleet => tree::draw(model, theme, &areas, buffer),
+            View::Maintenance => list::draw(model, List::Held, theme, &areas, buffer),
+            View::Runs => list::draw(model, List::Runs, theme, &areas, buffer),
+            View::Problems => list::draw(model, List::Problems, theme, &areas, buffer),
+            View::Certificates => certificates::draw(model, theme, &areas, buffer),
+            View::Sources => sources::draw(model, theme, &areas, buffer),
+            View::Servers => servers::draw(model, theme, &areas, buffer),
+            View::Journal => journal::draw(model, theme, &areas, buffer),
+            View::Changes => changes::draw(model, theme, &areas, buffer),
+        }
+        if model.last.shown.is_some() {
+            buffer.set_style(areas.rows, Modifier::DIM);
+        }
+        detail::draw(model, theme, areas.detail, buffer);
+        facets::draw(model, theme, areas.facets, buffer);
+        None
+    };
     footer::draw_notice(model, theme, areas.notice, buffer);
     let in_footer = footer::draw(model, theme, areas.footer, buffer);
     let in_overlay = overlay::draw(model, theme, areas.body, buffer);
@@ -71,7 +82,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     if model.settings.ascii {
         to_ascii(buffer);
     }
-    in_overlay.or(in_footer).or(in_filter)
+    in_overlay.or(in_footer).or(in_page).or(in_filter)
 }
 
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.

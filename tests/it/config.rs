@@ -193,11 +193,12 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
     assert!(screen.contains("M maintenance") && screen.contains("i help"), "{screen}");
     pty.send("?m");
     pty.send("i");
-    pty.shows("Keys"); // had m opened the strip, i would have gone there
+    let screen = pty.shows("Keys");
+    assert!(!screen.contains("put into maintenance"), "{screen}");
     pty.send("i\x1b");
     pty.until("help closed", |screen| !screen.contains("Keys"));
     pty.send(":mainten");
-    pty.shows("Maintenance on or off");
+    let screen = pty.shows("Maintenance on or off");
     assert!(
         screen.lines().any(|line| line.contains("on or off") && line.trim_end().ends_with('M')),
         "{screen}"

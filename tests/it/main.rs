@@ -26,6 +26,7 @@ mod embedded;
 mod fetch;
 mod find;
 mod lifecycle;
+mod look;
 mod monitor;
 mod on_call;
 mod providers;

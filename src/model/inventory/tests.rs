@@ -42,6 +42,7 @@ fn record(uid: &str, region: &str, cluster: &str, display: &str, version: u32) -
         },
         spec: SpecRecord { cluster: text(cluster), ..SpecRecord::default() },
         status: StatusRecord { phase: Some(Phase::Running), ..StatusRecord::default() },
+        writer: None,
         problem: None,
     }
 }

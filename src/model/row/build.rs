@@ -28,7 +28,7 @@ impl HostRow {
     ) -> Option<Built> {
         let uid = record.uid()?;
         let texts = texts(&record, &uid);
-        let HostRecord { server: _, metadata, spec, status, problem } = record;
+        let HostRecord { metadata, spec, status, problem, .. } = record;
         let label = |key: &str| metadata.labels.as_ref()?.get(key).map(String::as_str);
         let mut shared = |field: Option<&str>, key: &str| {
             let own = field.filter(|text| !text.is_empty());

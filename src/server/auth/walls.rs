@@ -10,7 +10,7 @@ use super::roles::{
 };
 use crate::model::GROUP;
 use crate::model::change::holder;
-use crate::model::labels::{FINALIZER, PROTECT};
+use crate::model::labels::{self, FINALIZER, PROTECT};
 
 /// What the name of a service's Lease begins with.
 const SERVICE: &str = "inv-tui-";
@@ -89,6 +89,7 @@ fn host(write: &Write<'_>) -> Option<String> {
         finalizer(write)
             .or_else(|| decommissioned(write))
             .or_else(|| fetched(write))
+            .or_else(|| reserved_labels(write))
             .or_else(|| hold(write))
             .or_else(|| run(write))
     })
@@ -161,6 +162,18 @@ fn fetched(write: &Write<'_>) -> Option<String> {
     };
     (protect(write.old) != protect(write.new))
         .then(|| "a fetcher neither protects a host nor ends its protection".to_owned())
+}
+
+fn reserved_labels(write: &Write<'_>) -> Option<String> {
+    if !write.is_in(&[OPERATORS]) || write.is_in(&[ADMINS, FETCHERS, LIFECYCLE, MASTERS]) {
+        return None;
+    }
+    let mut keys = write.changed("/metadata/labels");
+    keys.retain(|key| labels::is_reserved(key));
+    keys.sort_unstable();
+    (!keys.is_empty()).then(|| {
+        format!("labels of Kubernetes and of services are not set by hand: {}", keys.join(", "))
+    })
 }
 
 fn hold(write: &Write<'_>) -> Option<String> {

@@ -26,9 +26,6 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("environment", "Environment|environment|Env|env"),
 ];
 
-/// Domains whose labels mean something to Kubernetes or to us: no tag may make one up.
-const RESERVED: [&str; 3] = ["kubernetes.io", "k8s.io", "inv-tui.dev"];
-
 /// How tags become fields and labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mapping {
@@ -83,7 +80,7 @@ impl Mapping {
             let ours = PEOPLE.iter().copied().chain([DISPLAY_NAME]).find(|name| *name == field);
             if let Some(name) = ours {
                 mapping.fields.insert(name, patterns(tags)?);
-            } else if labels::is_label_key(field) && !reserved(field) {
+            } else if labels::is_label_key(field) && !labels::is_reserved(field) {
                 mapping.labels.insert(field.to_owned(), patterns(tags)?);
             } else {
                 return Err(Error::usage(format!("cannot map to \"{field}\""))
@@ -194,20 +191,12 @@ fn field_value(value: &str) -> String {
 /// The label key for a tag: the tag itself where that is a legal key of nobody's domain, else a
 /// slug with a hash.
 fn label_key(tag: &str) -> String {
-    if labels::is_label_key(tag) && !reserved(tag) {
+    if labels::is_label_key(tag) && !labels::is_reserved(tag) {
         tag.to_owned()
     } else {
         let slug = labels::to_label_value(&tag.replace('/', "-"));
         if slug.is_empty() { "tag".to_owned() } else { slug }
     }
-}
-
-fn reserved(key: &str) -> bool {
-    key.split_once('/').is_some_and(|(domain, _)| {
-        RESERVED
-            .iter()
-            .any(|r| domain == *r || domain.strip_suffix(r).is_some_and(|rest| rest.ends_with('.')))
-    })
 }
 
 #[cfg(test)]
@@ -303,7 +292,7 @@ mod tests {
             "inv-tui.dev/x",
         ] {
             let key = label_key(tag);
-            assert!(labels::is_label_key(&key) && !reserved(&key), "{tag}: {key}");
+            assert!(labels::is_label_key(&key) && !labels::is_reserved(&key), "{tag}: {key}");
         }
         let mapped = mapping(&[], &["Cost Centre"]).apply(&tags(&[("Cost Centre", "a b")]));
         assert!(mapped.labels.values().all(|v| labels::is_label_value(v) && v.starts_with("a-b-")));

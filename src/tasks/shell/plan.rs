@@ -11,11 +11,13 @@ use super::{Output, Session, display, json as print_json, line};
 use crate::act;
 use crate::error::Result;
 use crate::model::budget::Budget;
-use crate::model::change::{Change, HoldChange};
+use crate::model::change::{Change, HoldChange, label_word};
 use crate::model::cluster::Cluster;
 use crate::model::duration;
 use crate::model::host::{AnsibleRequest, Hold, Host};
-use crate::model::policy::{Check, ClusterFacts, Facts, Pass, Verb, checks, refusal, used_up};
+use crate::model::policy::{
+    Check, ClusterFacts, Facts, Pass, Verb, checks, label_checks, refusal, used_up,
+};
 use crate::store::budget;
 
 /// One host of a plan.
@@ -109,11 +111,15 @@ pub(in crate::tasks) async fn plan(
         let (field, old, new) = words(change);
         let whose = match change {
             Change::Hold(change) => change.holder.as_str(),
-            Change::Run(_) => &session.holder,
+            Change::Run(_) | Change::Labels(_) => &session.holder,
         };
         let of_host = Facts::of(host, now);
         let of_clusters = place.iter().filter_map(|at| facts.get(at));
-        let all = checks(verb, &of_host, of_clusters, whose, bulk);
+        let mut all = checks(verb, &of_host, of_clusters, whose, bulk);
+        if let Change::Labels(labels) = change {
+            let keys = labels.labels.keys().map(String::as_str);
+            all.extend(label_checks(keys, &of_host.label_owners));
+        }
         let name = host.name_any();
         let late = place.iter().find(|at| refused.get(at).is_some_and(|r| r.contains(&name)));
         let late = late.and_then(|at| facts.get(at)).and_then(|cluster| {
@@ -262,6 +268,16 @@ fn words(change: &Change) -> (String, String, String) {
         }
         Change::Run(change) => {
             ("ansible".to_owned(), request(change.old.as_ref()), request(Some(&change.new)))
+        }
+        Change::Labels(change) => {
+            let side = |new: bool| {
+                let word = |(key, (old, after)): (&String, &(Option<String>, Option<String>))| {
+                    let value = if new { after } else { old };
+                    format!("{key}={}", label_word(value.as_deref()))
+                };
+                change.labels.iter().map(word).collect::<Vec<_>>().join(" ")
+            };
+            ("labels".to_owned(), side(false), side(true))
         }
     }
 }

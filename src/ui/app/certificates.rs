@@ -157,6 +157,16 @@ impl Certificates {
         claimed.requests.iter().filter(waits).max_by_key(|uid| self.place(uid).map(Reverse))
     }
 
+    /// The newest request of this host, whatever came of it; one that waits before any other.
+    pub fn newest_of(&self, row: &HostRow) -> Option<&Item> {
+        if let Some(pending) = self.pending_of(row) {
+            return self.get(pending);
+        }
+        let claimed = self.claimed((row.uid().server(), row.namespace(), row.name()))?;
+        let items = claimed.requests.iter().filter_map(|uid| self.items.get(uid));
+        items.max_by_key(|item| item.about().created)
+    }
+
     fn claimed(&self, (server, namespace, name): Claim<'_>) -> Option<&Claimed> {
         let mut claims = self.claims.get(name)?.iter();
         claims.find(|claimed| claimed.is_of(server, namespace))

@@ -105,7 +105,8 @@ impl Clusters {
         self.servers.get(&server)?.problem.as_deref()
     }
 
-    fn get(&self, (server, namespace, name): Key<'_>) -> Option<&Cluster> {
+    /// The Cluster of this server, namespace and name.
+    pub fn get(&self, (server, namespace, name): Key<'_>) -> Option<&Cluster> {
         self.servers.get(&server)?.known.get(namespace)?.get(name).map(AsRef::as_ref)
     }
 

@@ -89,7 +89,9 @@ impl Model {
     pub(super) fn wanted_journal(&mut self) -> Option<Command> {
         let journal = &mut self.journal;
         let old = journal.at.is_none_or(|at| self.now.as_second() - at.as_second() >= AGAIN);
-        if self.views.now != View::Journal || journal.waiting || !old {
+        let history =
+            self.page.as_ref().is_some_and(|page| page.kind == super::page::Kind::History);
+        if !(self.views.now == View::Journal || history) || journal.waiting || !old {
             return None;
         }
         journal.at = Some(self.now);

@@ -1,13 +1,18 @@
 //! What each key does, in each place that can have the keys.
 
+use std::collections::BTreeMap;
+
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
 use super::picker::{Picker, Reply as Picked};
 use super::strip::Reply;
-use super::{Model, Overlay, Pane, facets, filter, views};
+use super::{Model, Overlay, Pane, facets, filter, page, views};
+use crate::model::host::RunState;
 use crate::model::key::NodeKey;
+use crate::model::row::HostRow;
+use crate::store::read::{Kind, Place};
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
 
@@ -75,8 +80,13 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
             model.in_run_dialog(*dialog, key);
             Vec::new()
         }
+        Overlay::Labels(dialog) => {
+            model.in_label_dialog(*dialog, key);
+            Vec::new()
+        }
         Overlay::Results => in_results(model, key),
         Overlay::Palette(palette) => in_palette(model, palette, key),
+        Overlay::Search => page::search_key(model, key),
         Overlay::Pick(picker) => {
             in_picker(model, picker, key);
             Vec::new()
@@ -102,6 +112,9 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Pasted text goes into a field that takes text, and nowhere else.
 pub(super) fn paste(model: &mut Model, text: &str) {
     model.wanted = None;
+    if model.overlay == Overlay::Search {
+        return page::search_paste(model, text);
+    }
     match &mut model.overlay {
         Overlay::Filter => {
             model.filter.input.insert(text);
@@ -111,10 +124,12 @@ pub(super) fn paste(model: &mut Model, text: &str) {
         Overlay::Strip(strip) => strip.paste(text),
         Overlay::Decide(strip) => strip.paste(text),
         Overlay::Palette(palette) => palette.input.insert(text),
+        Overlay::Labels(dialog) => dialog.paste(text),
         Overlay::Pick(picker) => picker.input.insert(text),
         Overlay::SaveView(dialog) => dialog.name.insert(text),
         Overlay::None
         | Overlay::Grammar
+        | Overlay::Search
         | Overlay::Copy
         | Overlay::Browse(_)
         | Overlay::Saved(_)
@@ -186,6 +201,9 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 /// Runs an action, whether a key or the palette asked for it.
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    if let Some(commands) = page::run(model, action, times) {
+        return commands;
+    }
     if let Some(commands) = facets::run(model, action, times) {
         return commands;
     }
@@ -214,6 +232,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Fold => model.fold(),
         Action::Unfold => model.unfold(),
         Action::ToggleFold => model.toggle_fold(),
+        Action::Centre => model.centre(),
         Action::FoldAll => model.folds.close_all(model.inventory.is_filtered()),
         Action::UnfoldAll => model.folds.open_all(model.inventory.is_filtered()),
         Action::Open => open(model),
@@ -250,6 +269,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Approve => model.decide(true),
         Action::Deny => model.decide(false),
         Action::Run => return model.run_dialog(),
+        Action::Labels => return model.label_dialog(None),
         Action::Repeat => return model.repeat(),
         Action::Changes => model.overlay = Overlay::Palette(Palette::of_changes()),
         Action::LastResult => {
@@ -260,6 +280,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             }
         }
         Action::Arm => model.arm(),
+        Action::Mouse => return model.give_mouse(),
         Action::Theme => return model.next_theme(),
         Action::Reconnect => {
             return model.reconnect();
@@ -277,6 +298,17 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::ViewSources
         | Action::ViewServers
         | Action::ViewJournal
+        | Action::ViewChanges
+        | Action::Describe
+        | Action::Yaml
+        | Action::Events
+        | Action::History
+        | Action::Explain
+        | Action::NextMatch
+        | Action::PreviousMatch
+        | Action::ManagedFields
+        | Action::Save
+        | Action::Messages
         | Action::ViewBack
         | Action::ViewForward
         | Action::ViewLast
@@ -415,7 +447,8 @@ fn copy_name(model: &mut Model) -> Vec<Command> {
     vec![Command::Copy(text)]
 }
 
-/// What the copy menu offers: key, what it is, and the text for the host under the cursor.
+/// What the copy menu offers: key, what it is, and the text for the host under the cursor; of YAML,
+/// which is read when it is chosen, what says so.
 pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> {
     let Some(row) = model.host() else { return Vec::new() };
     let address = row.address().map(ToOwned::to_owned);
@@ -424,13 +457,17 @@ pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> 
         words.join(" ")
     });
     let line = [
-        Some(row.name().to_owned()),
-        Some(row.display().to_owned()),
-        Some(row.phase().as_str().to_owned()),
-        address.clone(),
+        row.name(),
+        row.display(),
+        row.phase().as_str(),
+        row.region(),
+        row.cluster(),
+        row.address().unwrap_or_default(),
     ];
-    let line: Vec<String> = line.into_iter().flatten().collect();
-    let yaml = model.detail.of(row.uid()).and_then(yaml_of);
+    // The menu is about one host, but a limit about all that are marked and shown.
+    let (marked, _) = model.inventory.marked_rows();
+    let limit: Vec<&str> = marked.iter().map(|row| row.name()).collect();
+    let limit = if limit.is_empty() { row.name().to_owned() } else { limit.join(",") };
     vec![
         ('n', "name", Some(row.name().to_owned())),
         ('d', "display name", Some(row.display().to_owned())),
@@ -438,16 +475,25 @@ pub fn copy_choices(model: &Model) -> Vec<(char, &'static str, Option<String>)> 
         ('s', "ssh command", ssh),
         ('p', "provider id", row.provider_id().map(ToOwned::to_owned)),
         ('r', "row", Some(line.join("\t"))),
-        ('y', "YAML", yaml),
-        ('l', "Ansible --limit", Some(row.name().to_owned())),
+        ('j', "row as JSON", Some(row_as_json(model, row))),
+        ('y', "YAML", Some(String::new())),
+        ('l', "Ansible --limit", Some(limit)),
     ]
 }
 
-/// The object as `kubectl get -o yaml` shows it, without the managed fields.
-fn yaml_of(host: &crate::model::host::Host) -> Option<String> {
-    let mut host = host.clone();
-    host.metadata.managed_fields = None;
-    serde_saphyr::to_string(&host).ok()
+/// What the row shows, and the labels, as one JSON object.
+fn row_as_json(model: &Model, row: &HostRow) -> String {
+    let labels: BTreeMap<&str, &str> = model.inventory.labels(row).collect();
+    let holders: Vec<&str> = row.holds().iter().map(|hold| &*hold.holder).collect();
+    let value = serde_json::json!({
+        "name": row.name(), "namespace": row.namespace(), "display": row.display(),
+        "uid": row.uid().as_str(), "state": row.phase().as_str(), "health": row.health().as_str(),
+        "region": row.region(), "cluster": row.cluster(), "role": row.role(), "team": row.team(),
+        "environment": row.environment(), "address": row.address(),
+        "providerID": row.provider_id(), "held": holders,
+        "run": row.run_state().map(RunState::as_str), "labels": labels,
+    });
+    value.to_string()
 }
 
 /// One word of a shell command: object text never becomes shell syntax. None of it is at the begin
@@ -469,6 +515,17 @@ fn copy_menu(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         model.overlay = Overlay::Copy;
         return Vec::new();
     };
+    if letter == 'y'
+        && let Some(row) = model.host()
+    {
+        let at = Place {
+            server: row.uid().server(),
+            kind: Kind::Host,
+            namespace: row.namespace().to_owned(),
+            name: row.name().to_owned(),
+        };
+        return vec![Command::CopyObject(at)];
+    }
     match copy_choices(model).into_iter().find(|(key, ..)| *key == letter) {
         Some((_, _, Some(text))) => vec![Command::Copy(text)],
         Some((_, what, None)) => {

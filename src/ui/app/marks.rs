@@ -24,6 +24,11 @@ impl Model {
     /// The hosts that an action is for: the marked ones, if there are any, without those that the
     /// filter hides; else the one under the cursor; of a group, all that match.
     pub fn targets(&self) -> Targets {
+        // On a page one acts on what one reads, whatever else is marked.
+        if self.page.is_some() {
+            let host = self.page_host().filter(|uid| self.inventory.get(uid).is_some());
+            return Targets { hosts: host.cloned().into_iter().collect(), ..Targets::default() };
+        }
         let (shown, hidden) = self.inventory.marked_rows();
         let uids = |rows: Vec<&HostRow>| rows.into_iter().map(|row| row.uid().clone()).collect();
         if !shown.is_empty() || !hidden.is_empty() {

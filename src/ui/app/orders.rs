@@ -212,7 +212,7 @@ impl Model {
         if !matches!(strip.verb, Verb::Undo | Verb::Redo) {
             let run = self.chosen_run.take().filter(|_| strip.verb == Verb::Run);
             let reason = match strip.verb {
-                Verb::MaintenanceOn | Verb::Run => reason,
+                Verb::MaintenanceOn | Verb::Run | Verb::Label => reason,
                 _ => String::new(),
             };
             self.writing.last = Some(Last {
@@ -221,6 +221,7 @@ impl Model {
                 length: strip.length.text().to_owned(),
                 ticket: strip.ticket.text().to_owned(),
                 run,
+                label: Last::edit(&strip),
             });
         }
         if strip.items.len() == 1 {
@@ -418,6 +419,7 @@ impl Model {
                 }
                 None => format!("your maintenance of {name} has ended · {key}"),
             },
+            Change::Labels(change) => format!("{name}: {} · {key}", change.words()),
             Change::Run(change) if change.new.cancel => {
                 format!("{name}: the run of {} is not wanted any more", change.new.playbook)
             }
@@ -460,6 +462,7 @@ impl Model {
             }
             Verb::Run => self.ask_for_run(targets, last.and_then(|last| last.run)),
             Verb::CancelRun => self.ask_for_run(targets, None),
+            Verb::Label => self.ask_for_label(targets, last.and_then(|last| last.label).as_ref()),
             Verb::Undo | Verb::Redo => {
                 self.undo(verb == Verb::Redo);
                 Vec::new()

@@ -185,6 +185,9 @@ impl Model {
         if generation != self.reading {
             return;
         }
+        if matches!(self.overlay, Overlay::Labels(_)) {
+            return self.labels_read(result);
+        }
         let Overlay::Run(dialog) = &mut self.overlay else { return };
         let known = match result {
             Ok(known) => known,

@@ -292,21 +292,27 @@ impl Model {
         if !self.servers.several() {
             return Some(ServerId::FIRST);
         }
+        if let Some(page) = &self.page {
+            return page.place.as_ref().map(|place| place.server);
+        }
         match self.views.now {
             View::Certificates => self.certificates.spot.cursor.as_ref().map(Uid::server),
             View::Sources => self.sources.spot.cursor.as_ref().map(|(server, ..)| *server),
             View::Servers => self.servers.spot.cursor,
-            View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Journal => {
-                match self.node()? {
-                    NodeKey::Host(uid) => Some(uid.server()),
-                    node => self.server_of_group(&node),
-                }
-            }
+            View::Fleet
+            | View::Maintenance
+            | View::Runs
+            | View::Problems
+            | View::Journal
+            | View::Changes => match self.node()? {
+                NodeKey::Host(uid) => Some(uid.server()),
+                node => self.server_of_group(&node),
+            },
         }
     }
 
     /// The server that a group belongs to; none: to several.
-    fn server_of_group(&self, node: &NodeKey) -> Option<ServerId> {
+    pub(super) fn server_of_group(&self, node: &NodeKey) -> Option<ServerId> {
         let mut servers = self.inventory.rows_under(node).map(|row| row.uid().server());
         let first = servers.next()?;
         if self.inventory.grouping().first() == Some(&Level::Server) {

@@ -93,6 +93,13 @@ impl Sources {
         Some((*state, self.known.get(key)?))
     }
 
+    /// The source of this server, namespace and name, and how it is.
+    pub fn of(&self, server: ServerId, namespace: &str, name: &str) -> Option<(State, &Source)> {
+        let same = |(s, n, m): &SourceKey| *s == server && n == namespace && m == name;
+        let (state, key) = self.order.iter().find(|(_, key)| same(key))?;
+        Some((*state, self.known.get(key)?))
+    }
+
     /// The lines from the first one of the screen on.
     pub fn lines(&self) -> impl Iterator<Item = (&SourceKey, State, &Source)> {
         let top = self.spot.top.as_ref().and_then(|top| (&self).rank(top));

@@ -186,7 +186,9 @@ impl Strip {
             Field::Confirm => true,
             Field::Reason => match self.verb {
                 Verb::MaintenanceOn | Verb::Run => true,
-                Verb::MaintenanceOff | Verb::CancelRun => self.level() > Level::Confirm,
+                Verb::MaintenanceOff | Verb::CancelRun | Verb::Label => {
+                    self.level() > Level::Confirm
+                }
                 Verb::Undo | Verb::Redo => false,
             },
             Field::Length | Field::Ticket => self.verb == Verb::MaintenanceOn,

@@ -31,6 +31,16 @@ impl Model {
         isize::try_from(self.areas().rows.height.max(2) - 1).unwrap_or(1)
     }
 
+    /// Brings the line under the cursor to the middle of the screen.
+    pub(super) fn centre(&mut self) {
+        if self.list().is_some() {
+            return self.go_in_list(Move::Centre(usize::from(self.areas().rows.height)));
+        }
+        let Some(cursor) = self.cursor.clone() else { return };
+        let half = isize::try_from(self.areas().rows.height / 2).unwrap_or(0);
+        self.top = Some(self.inventory.step(&self.folds, &cursor, -half));
+    }
+
     pub(super) fn go_to_end(&mut self, last: bool) {
         if self.pane == Pane::Detail {
             self.detail.scroll_by(if last { isize::MAX } else { isize::MIN });

@@ -31,6 +31,8 @@ pub enum View {
     Servers,
     /// What this person did.
     Journal,
+    /// What changed in the last 15 minutes.
+    Changes,
 }
 
 impl View {
@@ -45,6 +47,7 @@ impl View {
             Self::Sources => "Sources",
             Self::Servers => "Servers",
             Self::Journal => "Journal",
+            Self::Changes => "Changes",
         }
     }
 
@@ -54,9 +57,12 @@ impl View {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
             Self::Problems => Some(List::Problems),
-            Self::Fleet | Self::Certificates | Self::Sources | Self::Servers | Self::Journal => {
-                None
-            }
+            Self::Fleet
+            | Self::Certificates
+            | Self::Sources
+            | Self::Servers
+            | Self::Journal
+            | Self::Changes => None,
         }
     }
 }
@@ -138,6 +144,10 @@ pub(super) enum Move {
     First,
     /// To the last line.
     Last,
+    /// To this line of the screen, counted from its top.
+    OnScreen(usize),
+    /// The line under the cursor to the middle of a screen of this height.
+    Centre(usize),
     /// To a line that is there; the first line of the screen, of this height, to where the cursor
     /// can be seen and the screen is full.
     Settle(usize),
@@ -153,6 +163,15 @@ impl<K: Clone> Spot<K> {
             }
             Move::First => self.cursor = list.nth(0),
             Move::Last => self.cursor = list.nth(end),
+            Move::OnScreen(line) => {
+                let top = self.top.as_ref().and_then(|top| list.rank(top)).unwrap_or(0);
+                if let Some(key) = list.nth(top + line) {
+                    self.cursor = Some(key);
+                }
+            }
+            Move::Centre(height) => {
+                self.top = list.nth(self.rank(list).saturating_sub(height / 2));
+            }
             Move::Settle(height) => self.settle(list, height.max(1)),
         }
     }
@@ -232,6 +251,7 @@ impl Model {
             View::Fleet | View::Maintenance | View::Runs | View::Problems => {
                 self.views.spot(self.list()?).cursor.clone().map(NodeKey::Host)
             }
+            View::Changes => self.changed_host(),
             View::Certificates | View::Sources | View::Servers | View::Journal => None,
         }
     }
@@ -277,6 +297,7 @@ impl Model {
                 spot.go(&&self.servers, to);
                 self.servers.spot = spot;
             }
+            View::Changes => self.go_in_changes(to),
             View::Journal => self.journal.spot.go(&self.journal.records.as_slice(), to),
         }
     }
@@ -290,7 +311,7 @@ impl Model {
             Move::By(lines) => lines,
             Move::First => isize::MIN,
             Move::Last => isize::MAX,
-            Move::Settle(_) => 0,
+            Move::Settle(_) | Move::OnScreen(_) | Move::Centre(_) => 0,
         });
     }
 
@@ -324,7 +345,7 @@ impl Model {
             self.notice = None;
         } else if self.list().is_some() && self.clear_marks() {
             self.say("no marks");
-        } else if self.list().is_some() && self.filter.is_loose() {
+        } else if self.is_filtered_view() && self.filter.is_loose() {
             self.clear_filter();
         } else if self.views.now == View::Fleet {
             self.say(":q quits, or ctrl-c twice");
@@ -334,6 +355,11 @@ impl Model {
             self.go_to(View::Fleet);
         }
         Vec::new()
+    }
+
+    /// Whether the filter chooses what the view shows.
+    fn is_filtered_view(&self) -> bool {
+        self.list().is_some() || self.views.now == View::Changes
     }
 
     fn along(&mut self, forward: bool) {
@@ -356,6 +382,7 @@ fn shown_by(action: Action) -> Option<View> {
         Action::ViewSources => View::Sources,
         Action::ViewServers => View::Servers,
         Action::ViewJournal => View::Journal,
+        Action::ViewChanges => View::Changes,
         _ => return None,
     })
 }
@@ -390,6 +417,7 @@ fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Comman
         Action::HalfPageUp => model.go_in_view(Move::By(-times * (page / 2).max(1))),
         Action::PageDown => model.go_in_view(Move::By(times * page)),
         Action::PageUp => model.go_in_view(Move::By(-times * page)),
+        Action::Centre => model.go_in_list(Move::Centre(usize::from(model.areas().rows.height))),
         Action::Unfold => model.show_detail(),
         Action::Fold if model.pane == Pane::Detail => return Some(model.back_in_list()),
         Action::Fold | Action::ToggleFold | Action::FoldAll | Action::UnfoldAll => {}

@@ -42,6 +42,8 @@ pub(super) struct Last {
     pub(super) ticket: String,
     /// What was run.
     pub(super) run: Option<super::run_dialog::Choice>,
+    /// The edit of labels that was made.
+    pub(super) label: Option<crate::model::labels::Edit>,
 }
 
 /// The permission that every change of a host needs.
@@ -56,7 +58,9 @@ impl Model {
     /// Whether an action must wait until a server has told who we are; then it is kept, and done
     /// when the answer is there, unless another key comes first.
     pub(super) fn must_ask(&mut self, action: Action) -> bool {
-        if !matches!(action, Action::Maintenance | Action::Run | Action::Repeat) {
+        let needs =
+            matches!(action, Action::Maintenance | Action::Run | Action::Labels | Action::Repeat);
+        if !needs {
             return false;
         }
         let silent = |(id, server): (ServerId, &Server)| {
@@ -224,8 +228,8 @@ impl Model {
             Verb::MaintenanceOn | Verb::MaintenanceOff => {
                 self.open_maintenance(strip.verb, targets, None);
             }
-            // Runs are chosen for their hosts beforehand.
-            Verb::Run | Verb::CancelRun | Verb::Undo | Verb::Redo => {
+            // Runs and labels are chosen for their hosts beforehand.
+            Verb::Run | Verb::CancelRun | Verb::Label | Verb::Undo | Verb::Redo => {
                 self.overlay = Overlay::Strip(Box::new(strip));
                 return;
             }
@@ -267,6 +271,7 @@ impl Model {
                 self.open_maintenance(last.verb, targets, Some(&last));
                 Vec::new()
             }
+            (Verb::Label, _) => self.ask_for_label(targets, last.label.as_ref()),
             (Verb::Run, Some(choice)) => self.ask_for_run(targets, Some(choice.clone())),
             _ => self.ask_for_run(targets, None),
         }

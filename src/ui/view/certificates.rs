@@ -101,7 +101,7 @@ fn decided(about: &About) -> String {
 }
 
 /// The request under the cursor, for the detail pane; its title.
-pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
+pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
     let item = model.certificates.item()?;
     let server = model.certificates.spot.cursor.as_ref()?.server();
     let about = item.about();
@@ -162,7 +162,7 @@ pub(super) fn when(model: &Model, at: jiff::Timestamp) -> String {
 }
 
 /// Every field that is asked for, with the sign of its check.
-fn fields(request: &Request, found: Option<&[Mismatch]>, rows: &mut Rows<'_>) {
+fn fields(request: &Request, found: Option<&[Mismatch]>, rows: &mut Rows) {
     let (about, asks) = (&request.about, &request.asks);
     let list = |items: Vec<String>| {
         if items.is_empty() { "none".to_owned() } else { items.join(", ") }
@@ -217,13 +217,7 @@ fn fields(request: &Request, found: Option<&[Mismatch]>, rows: &mut Rows<'_>) {
     }
 }
 
-fn check(
-    name: &str,
-    text: String,
-    checks: &[&str],
-    found: Option<&[Mismatch]>,
-    rows: &mut Rows<'_>,
-) {
+fn check(name: &str, text: String, checks: &[&str], found: Option<&[Mismatch]>, rows: &mut Rows) {
     let is_wrong = |found: &[Mismatch]| found.iter().any(|m| checks.contains(&m.field));
     let (sign, role) = match found.map(is_wrong) {
         Some(true) => ("✖", Role::Bad),
@@ -234,7 +228,7 @@ fn check(
 }
 
 /// What is known of the host that it claims to be.
-fn host(model: &Model, row: Option<&HostRow>, rows: &mut Rows<'_>) {
+fn host(model: &Model, row: Option<&HostRow>, rows: &mut Rows) {
     let Some(row) = row else {
         return rows.styled("  host", "not in the inventory that is shown", Role::Muted);
     };

@@ -4,15 +4,15 @@
 use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
 
-use super::pen::{Pen, number, wrap};
+use super::pen::{Pen, cut, number, wrap};
 use super::tree::sign;
 use crate::model::condition::{self, IN_SERVICE};
 use crate::model::duration;
 use crate::model::host::Host;
 use crate::model::inventory::Counts;
-use crate::model::inventory::Line;
+use crate::model::inventory::Line as TreeLine;
 use crate::model::key::NodeKey;
 use crate::model::labels;
 use crate::model::row::{Health, HostRow};
@@ -23,24 +23,24 @@ mod decommission;
 mod run;
 
 /// Columns of the names on the left.
-const NAME: usize = 15;
+pub(super) const NAME: usize = 15;
 
-/// One line: a name, a text, and the style of the text. A line without a name and with a text that
+/// One line: a name, a text, and the role of the text. A line without a name and with a text that
 /// is a block stands over the whole width.
 struct Row {
     name: String,
     text: String,
-    style: Style,
+    role: Role,
     block: bool,
 }
 
 /// The lines of the pane, collected before they are cut to the screen.
-pub(super) struct Rows<'a> {
-    theme: &'a Theme,
+#[derive(Default)]
+pub(super) struct Rows {
     rows: Vec<Row>,
 }
 
-impl Rows<'_> {
+impl Rows {
     pub(super) fn add(&mut self, name: &str, text: impl Into<String>) {
         self.styled(name, text, Role::Text);
     }
@@ -48,8 +48,7 @@ impl Rows<'_> {
     pub(super) fn styled(&mut self, name: &str, text: impl Into<String>, role: Role) {
         let text = text.into();
         if !text.is_empty() {
-            let style = self.theme.style(role);
-            self.rows.push(Row { name: name.to_owned(), text, style, block: false });
+            self.rows.push(Row { name: name.to_owned(), text, role, block: false });
         }
     }
 
@@ -58,20 +57,44 @@ impl Rows<'_> {
     }
 
     pub(super) fn heading(&mut self, text: &str) {
-        for (name, style) in [("", Style::default()), (text, self.theme.style(Role::Title))] {
-            self.rows.push(Row { name: name.to_owned(), text: String::new(), style, block: false });
+        for (name, role) in [("", Role::Text), (text, Role::Title)] {
+            self.rows.push(Row { name: name.to_owned(), text: String::new(), role, block: false });
         }
     }
 
     /// Text in lines of its own, as the end of a log is.
     pub(super) fn block(&mut self, text: &str, role: Role) {
-        let style = self.theme.style(role);
         for line in text.lines() {
             let text = line.replace('\t', "    ");
-            self.rows.push(Row { name: String::new(), text, style, block: true });
+            self.rows.push(Row { name: String::new(), text, role, block: true });
         }
     }
+
+    /// The lines broken to this many columns.
+    pub(super) fn lines(&self, width: usize) -> Vec<Line> {
+        let beside = width.saturating_sub(NAME + 1).max(4);
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            if row.block {
+                let parts = wrap(&row.text, width.max(4));
+                lines.extend(parts.into_iter().map(|part| vec![(part, row.role)]));
+            } else if row.text.is_empty() {
+                lines.push(vec![(row.name.clone(), row.role)]);
+            } else {
+                for (i, part) in wrap(&row.text, beside).into_iter().enumerate() {
+                    let name = cut(if i == 0 { &row.name } else { "" }, NAME);
+                    let gap = (NAME + 1).saturating_sub(name.width());
+                    let name = format!("{name}{}", " ".repeat(gap));
+                    lines.push(vec![(name, Role::Muted), (part, row.role)]);
+                }
+            }
+        }
+        lines
+    }
 }
+
+/// A line of the screen: texts one after the other, each with its role.
+pub(super) type Line = Vec<(String, Role)>;
 
 pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     if area.width < 8 || area.is_empty() {
@@ -82,7 +105,7 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         Pen::new(buffer, area, y).put("│", border);
     }
     let inner = Rect { x: area.x + 2, width: area.width - 2, ..area };
-    let mut rows = Rows { theme, rows: Vec::new() };
+    let mut rows = Rows::default();
     let node = model.node();
     let title = match &node {
         None => {
@@ -91,19 +114,21 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
                 View::Sources => super::sources::detail(model, &mut rows),
                 View::Servers => super::servers::detail(model, &mut rows),
                 View::Journal => super::journal::detail(model, &mut rows),
-                View::Fleet | View::Maintenance | View::Runs | View::Problems => None,
+                View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Changes => {
+                    None
+                }
             };
             let Some(title) = title else { return };
             title
         }
         Some(NodeKey::Host(_)) => {
             let Some(row) = model.host() else { return };
-            host(model, row, &mut rows);
+            host(model, row, model.detail.of(row.uid()), &mut rows);
             row.display().to_owned()
         }
         Some(node) => {
             let line = model.inventory.line(&model.folds, node);
-            let Some(Line::Group { name, counts, .. }) = line else {
+            let Some(TreeLine::Group { name, counts, .. }) = line else {
                 return;
             };
             group(model, counts, &mut rows);
@@ -112,38 +137,22 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     };
     Pen::new(buffer, inner, 0).put(&title, theme.style(Role::Title));
     let body = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
-    paint(theme, &rows.rows, model.detail.scroll, body, buffer);
+    paint(theme, &rows, model.detail.scroll, body, buffer);
 }
 
-/// Breaks the lines to the width and draws those from `scroll` on.
-fn paint(theme: &Theme, rows: &[Row], scroll: usize, area: Rect, buffer: &mut Buffer) {
-    let width = usize::from(area.width).saturating_sub(NAME + 1).max(4);
-    let muted = theme.style(Role::Muted);
-    // A line of the screen: either a name and a text beside it, or one text over the whole width.
-    let mut lines: Vec<(Option<&str>, String, Style)> = Vec::new();
-    for row in rows {
-        if row.block {
-            let parts = wrap(&row.text, usize::from(area.width).max(4));
-            lines.extend(parts.into_iter().map(|part| (None, part, row.style)));
-        } else if row.text.is_empty() {
-            lines.push((None, row.name.clone(), row.style));
-        } else {
-            for (i, part) in wrap(&row.text, width).into_iter().enumerate() {
-                lines.push((Some(if i == 0 { &row.name } else { "" }), part, row.style));
-            }
-        }
-    }
+/// Draws the lines from `scroll` on, broken to the width.
+fn paint(theme: &Theme, rows: &Rows, scroll: usize, area: Rect, buffer: &mut Buffer) {
+    let lines = rows.lines(usize::from(area.width));
     let last = lines.len().saturating_sub(usize::from(area.height));
-    for (y, (name, text, style)) in (0_u16..area.height).zip(lines.iter().skip(scroll.min(last))) {
+    for (y, line) in (0_u16..area.height).zip(lines.iter().skip(scroll.min(last))) {
         let mut pen = Pen::new(buffer, area, y);
-        if let Some(name) = name {
-            pen.cell(name, NAME, muted).skip(1);
+        for (text, role) in line {
+            pen.put(text, theme.style(*role));
         }
-        pen.put(text, *style);
     }
 }
 
-fn group(model: &Model, counts: Counts, rows: &mut Rows<'_>) {
+fn group(model: &Model, counts: Counts, rows: &mut Rows) {
     rows.add("hosts", number(counts.total as usize));
     if model.filter.filter.is_some() {
         rows.add("matching", number(counts.matched as usize));
@@ -157,7 +166,7 @@ fn group(model: &Model, counts: Counts, rows: &mut Rows<'_>) {
     }
 }
 
-fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
+pub(super) fn host(model: &Model, row: &HostRow, object: Option<&Host>, rows: &mut Rows) {
     let (role, sign) = sign(row.health());
     let reason = match row.ready_reason() {
         "" => String::new(),
@@ -167,7 +176,7 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
     if let Some(problem) = row.problem() {
         rows.styled("unreadable", problem, Role::Bad);
     }
-    if let Some(host) = model.detail.of(row.uid()).filter(|_| row.is_deleting()) {
+    if let Some(host) = object.filter(|_| row.is_deleting()) {
         decommission::summary(host, rows);
     }
     for hold in row.holds() {
@@ -194,7 +203,7 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
     if let Some(run) = row.run() {
         run::summary(model, run, rows);
     }
-    if let Some(host) = model.detail.of(row.uid()).filter(|_| run_first) {
+    if let Some(host) = object.filter(|_| run_first) {
         run::whole(model, host, rows);
         rows.heading("Host");
     }
@@ -204,7 +213,7 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
     rows.add("role", row.role());
     rows.add("team", row.team());
     rows.add("environment", row.environment());
-    match (model.detail.of(row.uid()), &model.detail.problem) {
+    match (object, &model.detail.problem) {
         (Some(host), _) => whole(model, host, rows),
         (None, Some(problem)) => rows.styled("details", problem.as_str(), Role::Warning),
         (None, None) => {
@@ -217,7 +226,7 @@ fn host(model: &Model, row: &HostRow, rows: &mut Rows<'_>) {
 }
 
 /// What only the whole object knows.
-fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
+fn whole(model: &Model, host: &Host, rows: &mut Rows) {
     let ago = |time: Timestamp| {
         let age = duration::short(model.now.as_second() - time.as_second());
         let at = time.to_zoned(model.settings.time_zone.clone());

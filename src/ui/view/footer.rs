@@ -6,10 +6,11 @@ use ratatui::style::Style;
 
 use super::header::BADGES_FROM;
 use super::pen::Pen;
-use super::{decide, results, run_dialog, sources, strip};
-use crate::ui::actions::Needs;
+use super::{decide, labels, results, run_dialog, sources, strip};
+use crate::ui::actions::{Action, ActionRow, Needs};
 use crate::ui::app::jump;
-use crate::ui::app::{Link, Model, Overlay, View};
+use crate::ui::app::page::Kind;
+use crate::ui::app::{Link, Model, Overlay, Page, View};
 use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
@@ -77,6 +78,7 @@ pub(super) fn draw(
     match &model.overlay {
         Overlay::Decide(strip) => return decide::draw(strip, theme, area, buffer),
         Overlay::Strip(strip) => return strip::draw(model, strip, theme, area, buffer),
+        Overlay::Labels(dialog) => return labels::draw(dialog, theme, area, buffer),
         Overlay::Run(dialog) => run_dialog::draw(dialog, theme, area, buffer),
         Overlay::Results => keys(
             theme,
@@ -136,47 +138,104 @@ pub(super) fn draw(
         }
         Overlay::Help(_) => keys(theme, area, buffer, &[("j k", "scroll"), ("esc", "close")]),
         Overlay::Grammar => keys(theme, area, buffer, &[("any key", "back to the filter")]),
+        Overlay::Search => {
+            keys(theme, area, buffer, &[("enter", "keep"), ("esc", "no more")]);
+        }
         Overlay::None => hints(model, theme, area, buffer),
     }
     None
 }
 
+/// A hint: key, word, action, whether it can be done now.
+type Offer = (String, &'static str, Action, bool);
+
+/// The hints that fit what is shown.
+fn offered(model: &Model) -> Vec<Offer> {
+    if let Some(page) = &model.page {
+        return page_offers(model, page);
+    }
+    let host = model.host().is_some() || model.views.now == View::Fleet;
+    let requests = model.views.now == View::Certificates;
+    let offer = |(row, keys): (&'static ActionRow, &[String])| {
+        let key = keymap::shown(keys.first()?);
+        let (fits, able) = match row.needs {
+            Needs::Nothing => (true, true),
+            Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_none()),
+            Needs::Write(..) => (requests, model.cannot_decide().is_none()),
+        };
+        fits.then_some((key, row.hint, row.action, able))
+    };
+    let rows = model.settings.keymap.rows().filter(|(row, _)| !row.hint.is_empty());
+    rows.filter_map(offer).collect()
+}
+
 /// The hint bar; what cannot be done now is dimmed.
 fn hints(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
-    let count = model.pending.count.map(|c| c.to_string()).unwrap_or_default();
-    pen.right(
-        &format!("{count}{} ", model.pending.sequence.replace(' ', "")),
-        theme.style(Role::Key),
-    );
+    let pending = pending(model);
+    pen.right(&pending, theme.style(Role::Key));
     if let Some(view) = model.pending_view() {
-        let motion = format!("{count}j");
+        let motion = format!("{}j", pending.trim_end());
         let text = format!("view {}, or a count: {motion}", view.name);
         pen.put(" enter ", theme.style(Role::Key)).put(&text, theme.style(Role::Muted));
         return;
     }
-    let host = model.host().is_some() || model.views.now == View::Fleet;
-    let requests = model.views.now == View::Certificates;
-    for (row, keys) in model.settings.keymap.rows().filter(|(row, _)| !row.hint.is_empty()) {
-        let Some(key) = keys.first().map(|key| keymap::shown(key)) else { continue };
-        let (fits, dim) = match row.needs {
-            Needs::Nothing => (true, false),
-            Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_some()),
-            Needs::Write(..) => (requests, model.cannot_decide().is_some()),
-        };
-        if !fits {
-            continue;
-        }
-        let key_style = if dim { theme.style(Role::Muted) } else { theme.style(Role::Key) };
-        if pen.left() < key.len() + row.hint.len() + 3 {
+    for (key, hint, _, able) in offered(model) {
+        if pen.left() < key.len() + hint.len() + 3 {
             break;
         }
+        let key_style = theme.style(if able { Role::Key } else { Role::Muted });
         pen.put(" ", Style::default())
             .put(&key, key_style)
             .put(" ", key_style)
-            .put(row.hint, theme.style(Role::Muted))
+            .put(hint, theme.style(Role::Muted))
             .put(" ", Style::default());
     }
+}
+
+/// The count and the begin of a key sequence that are typed.
+fn pending(model: &Model) -> String {
+    let count = model.pending.count.map(|c| c.to_string()).unwrap_or_default();
+    format!("{count}{} ", model.pending.sequence.replace(' ', ""))
+}
+
+/// The action whose hint stands at this column of the hint bar.
+pub fn hint_at(model: &Model, area: Rect, x: u16) -> Option<Action> {
+    let mut left = usize::from(area.x);
+    let right = usize::from(area.right()).saturating_sub(pending(model).chars().count());
+    for (key, hint, action, _) in offered(model) {
+        let end = left + key.chars().count() + hint.chars().count() + 3;
+        if end > right {
+            return None;
+        }
+        if (left..end).contains(&usize::from(x)) {
+            return Some(action);
+        }
+        left = end;
+    }
+    None
+}
+
+/// What the hint bar of a page offers.
+fn page_offers(model: &Model, page: &Page) -> Vec<Offer> {
+    let wanted = [
+        (Action::Back, "back", true),
+        (Action::Filter, "search", true),
+        (Action::NextMatch, "next", !page.search.text().is_empty()),
+        (Action::ManagedFields, "managed fields", page.kind == Kind::Yaml),
+        (Action::CopyName, "copy", true),
+        (Action::Save, "write", true),
+        (Action::Describe, "describe", page.place.is_some() && page.kind != Kind::Describe),
+        (Action::Yaml, "YAML", page.place.is_some() && page.kind != Kind::Yaml),
+        (Action::Explain, "explain", model.page_host().is_some() && page.kind != Kind::Explain),
+        (Action::History, "history", model.page_host().is_some() && page.kind != Kind::History),
+        (Action::Events, "events", page.place.is_some() && page.kind != Kind::Events),
+    ];
+    let offer = |(action, what, fits): (Action, &'static str, bool)| {
+        let key = keymap::shown(model.settings.keymap.keys(action).first()?);
+        fits.then_some((key, what, action, true))
+    };
+    wanted.into_iter().filter_map(offer).collect()
 }
 
 fn keys(theme: &Theme, area: Rect, buffer: &mut Buffer, keys: &[(&str, &str)]) {

@@ -176,6 +176,10 @@ fn view(model: &Model) -> Option<String> {
             let more = if model.journal.more { "+" } else { "" };
             format!("{}{more}", number(model.journal.records.len()))
         }
+        View::Changes => {
+            let (shown, all) = model.changes_len();
+            if shown == all { number(all) } else { format!("{} of {}", number(shown), number(all)) }
+        }
         View::Maintenance | View::Runs | View::Problems => {
             let (shown, all) = model.inventory.list_len(view.list()?);
             if shown == all { number(all) } else { format!("{} of {}", number(shown), number(all)) }

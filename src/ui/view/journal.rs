@@ -102,7 +102,7 @@ fn results(record: &Record) -> (String, Role) {
 }
 
 /// The order under the cursor, for the detail pane; its title.
-pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
+pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
     let record = model.journal.record()?;
     let entry = &record.entry;
     let clock = |at: jiff::Timestamp| {
@@ -131,7 +131,7 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
     Some(format!("{} · {}", entry.verb, entry.id))
 }
 
-fn outcome(target: &Target, ended: bool, rows: &mut Rows<'_>) {
+fn outcome(target: &Target, ended: bool, rows: &mut Rows) {
     let result = target.result.as_deref().unwrap_or_default();
     let word = match result {
         "" if ended => "not known",

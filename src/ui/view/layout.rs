@@ -47,6 +47,7 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
         Overlay::Decide(strip) => super::decide::height(strip),
         Overlay::Strip(strip) => super::strip::height(model, strip, area.width),
         Overlay::Run(dialog) => super::run_dialog::height(dialog),
+        Overlay::Labels(dialog) => super::labels::height(dialog),
         Overlay::Copy | Overlay::Browse(_) => 3,
         _ => 1,
     };

@@ -41,8 +41,10 @@ pub(super) fn draw(
         }
         Overlay::None
         | Overlay::Filter
+        | Overlay::Search
         | Overlay::Strip(_)
         | Overlay::Run(_)
+        | Overlay::Labels(_)
         | Overlay::Decide(_)
         | Overlay::Copy
         | Overlay::Browse(_) => {}

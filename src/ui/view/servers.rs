@@ -82,7 +82,7 @@ fn line<'a>(model: &'a Model, id: ServerId, server: &'a Server) -> Vec<Cell<'a>>
 }
 
 /// The server under the cursor, for the detail pane; its title.
-pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
+pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
     let id = model.servers.spot.cursor?;
     let server = model.servers.get(id);
     let (role, sign, word) = state(&server.link);

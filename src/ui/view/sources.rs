@@ -119,7 +119,7 @@ fn healthy(source: &Source) -> Option<&Condition> {
 }
 
 /// The source under the cursor, for the detail pane; its title.
-pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
+pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
     let (state, source) = model.sources.source()?;
     if model.servers.several() {
         let server = model.sources.spot.cursor.as_ref().map(|(server, ..)| *server)?;
@@ -172,7 +172,7 @@ pub(super) fn detail(model: &Model, rows: &mut Rows<'_>) -> Option<String> {
 }
 
 /// What has happened and what to do next, where there is something to do.
-fn advice(model: &Model, state: State, source: &Source, rows: &mut Rows<'_>) {
+fn advice(model: &Model, state: State, source: &Source, rows: &mut Rows) {
     let open = find(conditions(source), BREAKER_OPEN).filter(|open| open.status == TRUE);
     if let Some(open) = open {
         rows.styled("not believed", open.message.as_str(), Role::Warning);
@@ -209,7 +209,7 @@ fn advice(model: &Model, state: State, source: &Source, rows: &mut Rows<'_>) {
 }
 
 /// One scope with its last pass.
-fn one(model: &Model, scope: &ScopeStatus, rows: &mut Rows<'_>) {
+fn one(model: &Model, scope: &ScopeStatus, rows: &mut Rows) {
     let (role, sign) =
         if scope.error.is_some() { (Role::Warning, "▲") } else { (Role::Text, "●") };
     let complete = match &scope.last_complete {
@@ -235,7 +235,7 @@ fn one(model: &Model, scope: &ScopeStatus, rows: &mut Rows<'_>) {
 }
 
 /// How it is set up, as far as its object says.
-fn set_up(source: &Source, rows: &mut Rows<'_>) {
+fn set_up(source: &Source, rows: &mut Rows) {
     let spec = &source.spec;
     rows.heading("Set-up");
     rows.add("type", spec.type_.as_str());

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::pen::{Pen, cut, number, wrap};
 use crate::act::Verb;
-use crate::model::change::Change;
+use crate::model::change::{Change, LabelsChange, label_word};
 use crate::model::duration;
 use crate::model::host::{AnsibleRequest, Hold};
 use crate::model::policy::Level;
@@ -127,6 +127,8 @@ fn title(strip: &Strip) -> Line {
         (Verb::Run, Some(Change::Run(change))) => format!("run {} on", run(Some(&change.new))),
         (Verb::Run, _) => "run on".to_owned(),
         (Verb::CancelRun, _) => "cancel the waiting run of".to_owned(),
+        (Verb::Label, Some(Change::Labels(change))) => label_title(change),
+        (Verb::Label, _) => "change labels of".to_owned(),
         (Verb::Undo, _) => "take back the last change of".to_owned(),
         (Verb::Redo, _) => "make the undone change again on".to_owned(),
     };
@@ -148,6 +150,17 @@ fn title(strip: &Strip) -> Line {
                 None => line,
             }
         }
+    }
+}
+
+/// `set team=db on`, `remove team from`.
+fn label_title(change: &LabelsChange) -> String {
+    match change.labels.iter().next() {
+        Some((key, (_, Some(value)))) if change.labels.len() == 1 => {
+            format!("set {key}={} on", label_word(Some(value)))
+        }
+        Some((key, (_, None))) if change.labels.len() == 1 => format!("remove {key} from"),
+        _ => "change labels of".to_owned(),
     }
 }
 
@@ -441,6 +454,16 @@ fn difference(model: &Model, strip: &Strip, item: &Item, full: bool) -> (String,
             let new =
                 if change.new.cancel { "canceled".to_owned() } else { run(Some(&change.new)) };
             ("ansible".to_owned(), run(change.old.as_ref()), new)
+        }
+        Change::Labels(change) => {
+            let side = |new: bool| {
+                let value = |(old, after): &(Option<String>, Option<String>)| {
+                    label_word(if new { after } else { old }.as_deref()).to_owned()
+                };
+                change.labels.values().map(value).collect::<Vec<_>>().join(", ")
+            };
+            let keys: Vec<&str> = change.labels.keys().map(String::as_str).collect();
+            (keys.join(", "), side(false), side(true))
         }
     }
 }

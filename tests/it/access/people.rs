@@ -48,6 +48,14 @@ async fn an_operator_writes_what_people_decide_and_no_more() {
             .unwrap();
         let label = Patch::Merge(json!({"metadata": {"labels": {"x": "y"}}}));
         hosts.patch("web-1", &merge(), &label).await.unwrap();
+        for reserved in [
+            json!({"inventory.inv-tui.dev/cluster": "x"}),
+            json!({"topology.kubernetes.io/region": null}),
+        ] {
+            let label = Patch::Merge(json!({"metadata": {"labels": reserved}}));
+            let done = hosts.patch("web-1", &merge(), &label).await;
+            refused(done, "labels of Kubernetes and of services are not set by hand");
+        }
 
         let done = hosts.patch_status("web-1", &merge(), &status(json!({"phase": "Gone"}))).await;
         refused(done, "cannot patch resource \"hosts/status\"");

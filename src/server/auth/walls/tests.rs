@@ -82,6 +82,19 @@ fn defaults_are_nothing_that_a_fetcher_writes() {
 }
 
 #[test]
+fn operators_set_labels_of_their_own() {
+    let otto = User::new("otto", &[OPERATORS]);
+    let labels = |labels: Value| Some(json!({"metadata": {"labels": labels}, "spec": {}}));
+    let was = || labels(json!({"team": "a", "inventory.inv-tui.dev/cluster": "x"}));
+    let free = labels(json!({"other": "b", "inventory.inv-tui.dev/cluster": "x"}));
+    assert_eq!(said(&otto, HOST, was(), free), None);
+    let why = said(&otto, HOST, was(), labels(json!({"a.k8s.io/b": "1"}))).unwrap();
+    assert!(why.ends_with("by hand: a.k8s.io/b, inventory.inv-tui.dev/cluster"), "{why}");
+    let lifecycle = User::new("l", &[LIFECYCLE, OPERATORS]);
+    assert_eq!(said(&lifecycle, HOST, was(), labels(json!({}))), None);
+}
+
+#[test]
 fn a_hold_is_written_in_ones_own_name_and_ended_in_any() {
     let otto = User::new("otto", &[OPERATORS]);
     let holds = |holds: Value| spec(json!({ "maintenance": holds }));

@@ -194,7 +194,7 @@ fn an_order_over_both_goes_to_each_and_is_one_result_and_one_step_back() {
     assert_ne!(one.id, two.id);
     let holder = |order: &Order| match &order.changes[0] {
         Change::Hold(change) => change.holder.clone(),
-        Change::Run(_) => panic!(),
+        Change::Run(_) | Change::Labels(_) => panic!(),
     };
     assert_ne!(holder(one), holder(two), "each server knows us by its own name");
     // The second is done first: nothing is over before both are.

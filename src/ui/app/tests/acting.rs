@@ -425,7 +425,7 @@ fn runs_of_several_differ_in_id_and_leave_out_those_that_run() {
         .iter()
         .map(|change| match change {
             Change::Run(change) => change.new.request_id.as_str(),
-            Change::Hold(_) => panic!(),
+            Change::Hold(_) | Change::Labels(_) => panic!(),
         })
         .collect();
     assert_eq!(ids.len(), 2);

@@ -12,7 +12,7 @@ use crate::ui::app::Model;
 use crate::ui::theme::Role;
 
 /// The line at the top: the step, or what is waited for.
-pub(super) fn summary(host: &Host, rows: &mut Rows<'_>) {
+pub(super) fn summary(host: &Host, rows: &mut Rows) {
     let Some(status) = &host.status else { return };
     let Some(said) = condition::find(&status.conditions, DELETING) else { return };
     let role = match said.reason.as_str() {
@@ -24,7 +24,7 @@ pub(super) fn summary(host: &Host, rows: &mut Rows<'_>) {
 }
 
 /// All of it.
-pub(super) fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
+pub(super) fn whole(model: &Model, host: &Host, rows: &mut Rows) {
     let record = host.status.as_ref().and_then(|status| status.decommission.as_ref());
     let annotations = host.metadata.annotations.iter().flatten();
     let owners = annotations.filter_map(|(key, _)| key.strip_prefix(OWNER_HOOK));

@@ -11,7 +11,7 @@ use crate::ui::theme::Role;
 use crate::ui::view::list::{run_sign, took};
 
 /// The line that every host with a run has at the top: how far it is.
-pub(super) fn summary(model: &Model, run: &RowRun, rows: &mut Rows<'_>) {
+pub(super) fn summary(model: &Model, run: &RowRun, rows: &mut Rows) {
     let (role, sign) = run_sign(run.state());
     let mut text = format!("{sign} {}", run.state().as_str());
     for part in [Some(run.playbook().to_owned()), took(model, run)].into_iter().flatten() {
@@ -30,7 +30,7 @@ pub(super) fn summary(model: &Model, run: &RowRun, rows: &mut Rows<'_>) {
 }
 
 /// The run in full.
-pub(super) fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
+pub(super) fn whole(model: &Model, host: &Host, rows: &mut Rows) {
     let request = host.spec.ansible.as_ref();
     let run = host.status.as_ref().and_then(|status| status.ansible.as_ref());
     if let Some(request) = request.filter(|r| run.is_none_or(|run| run.request_id != r.request_id))
@@ -50,7 +50,7 @@ pub(super) fn whole(model: &Model, host: &Host, rows: &mut Rows<'_>) {
     reported(model, run, rows);
 }
 
-fn asked(request: &AnsibleRequest, rows: &mut Rows<'_>) {
+fn asked(request: &AnsibleRequest, rows: &mut Rows) {
     rows.add("playbook", request.playbook.as_str());
     rows.maybe("revision", request.revision.as_deref());
     rows.add("tags", request.tags.join(", "));
@@ -65,7 +65,7 @@ fn asked(request: &AnsibleRequest, rows: &mut Rows<'_>) {
     rows.add("request", request.request_id.as_str());
 }
 
-fn reported(model: &Model, run: &AnsibleStatus, rows: &mut Rows<'_>) {
+fn reported(model: &Model, run: &AnsibleStatus, rows: &mut Rows) {
     let (role, sign) = run_sign(run.state);
     rows.styled("state", format!("{sign} {}", run.state.as_str()), role);
     rows.maybe("message", run.message.as_deref());
@@ -106,7 +106,7 @@ fn counted<const N: usize>(
 }
 
 /// What was done to the host lately, the latest first.
-pub(super) fn operations(model: &Model, operations: &[Operation], rows: &mut Rows<'_>) {
+pub(super) fn operations(model: &Model, operations: &[Operation], rows: &mut Rows) {
     if operations.is_empty() {
         return;
     }
