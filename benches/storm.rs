@@ -6,6 +6,8 @@
 //! It says how long after a key and after a change a frame showed it, and ends with a failure if the
 //! cursor moved without a key, or a mark was lost or appeared.
 
+#![allow(clippy::print_stdout, reason = "what it measured is its output")]
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -87,7 +89,7 @@ impl Executor for Outside {
         if !std::mem::take(&mut seen.pressed) {
             let is_there = |key: &NodeKey| match key {
                 NodeKey::Host(uid) => model.inventory.get(uid).is_some(),
-                group => model.inventory.rows_under(group).next().is_some(),
+                group @ NodeKey::Group(_) => model.inventory.rows_under(group).next().is_some(),
             };
             if seen.cursor.as_ref().is_some_and(is_there) && seen.cursor != model.cursor {
                 seen.wrong.push(format!("{:?} became {:?}", seen.cursor, model.cursor));
@@ -147,7 +149,7 @@ fn change(hosts: u32, version: u64, random: &mut fastrand::Rng) -> HostChange {
                 return HostChange::Delete(uid);
             }
         }
-        5..10 => record.spec.cluster = Some(format!("moved-{}", random.u8(0..9)).into()),
+        5..10 => record.spec.cluster = Some(format!("moved-{}", random.u8(0..9))),
         10..40 => record.status.phase = Some(Phase::Stopped),
         _ => {}
     }

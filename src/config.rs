@@ -31,6 +31,7 @@ use template::{CommandLine, Link, WrittenLink};
 /// [`settings::SETTINGS`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "one for each setting, as the file has them")]
 pub struct Config {
     /// Theme; [`AUTO`] follows the terminal.
     pub theme: String,

@@ -456,12 +456,11 @@ mod tests {
                     let number = count.fetch_add(1, Ordering::Relaxed) + 1;
                     lease["metadata"]["resourceVersion"] = number.to_string().into();
                 }
-                match &*kept {
-                    Some(lease) => (StatusCode::OK, lease.to_string()),
-                    None => {
-                        let status = json!({"kind": "Status", "code": 404, "reason": "NotFound"});
-                        (StatusCode::NOT_FOUND, status.to_string())
-                    }
+                if let Some(lease) = &*kept {
+                    (StatusCode::OK, lease.to_string())
+                } else {
+                    let status = json!({"kind": "Status", "code": 404, "reason": "NotFound"});
+                    (StatusCode::NOT_FOUND, status.to_string())
                 }
             }
         };

@@ -102,7 +102,7 @@ pub async fn run(args: ApproveArgs, server: &ConnectOptions, namespace: &str) ->
         "decides by its policy"
     );
     if args.once {
-        return once(&context, &leadership, stop).await;
+        return Box::pin(once(&context, &leadership, stop)).await;
     }
     let state: State = Arc::new(Mutex::new(Some(STANDBY)));
     if let Some(listener) = listener {
@@ -124,7 +124,7 @@ pub async fn run(args: ApproveArgs, server: &ConnectOptions, namespace: &str) ->
             set(&state, Some(if leads { LISTING } else { STANDBY }));
         };
         let task = || work(&context, &state, stop.clone());
-        lead(&leadership, stop.clone(), told, task).await;
+        Box::pin(lead(&leadership, stop.clone(), told, task)).await;
     }
     tracing::info!("stopped");
     Ok(EXIT_DONE)
@@ -209,12 +209,12 @@ async fn once(
         }
         Ok(approver.look_at_all().await)
     };
-    let pass = async {
+    let pass = Box::pin(async {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => Err(Error::new("stopped before the end")),
             done = pass => done,
         }
-    };
+    });
     let done = if context.dry_run {
         pass.await
     } else {

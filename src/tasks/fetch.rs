@@ -291,13 +291,13 @@ fn tell_person(report: &PassReport, whose: &str, interactive: bool) {
 
 /// A single pass over a source, when it is its turn.
 async fn turn(context: &Arc<Context>) -> PassReport {
-    let begun = async {
+    let begun = Box::pin(async {
         match start::listed(context.writer.hosts(), false, context.stop.clone()).await {
             Ok(true) => pass(context).await,
             Ok(false) => PassReport::failed(Error::new("stopped before the begin")),
             Err(problem) => PassReport::failed(problem),
         }
-    };
+    });
     if context.paper.is_some() {
         return begun.await;
     }

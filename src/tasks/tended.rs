@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::guard::{Panicked, guarded_future};
+use crate::guard::guarded_future;
 
 /// First and longest pause before work that broke off is begun again.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
@@ -32,13 +32,11 @@ async fn again<F: Future>(
     let mut pause = first;
     loop {
         let start = Instant::now();
-        match guarded_future(begin()).await {
-            Ok(done) => return Some(done),
-            Err(Panicked) => {
-                broke_off();
-                tracing::error!(what, "broke off; this is a fault of inv-tui; begins again");
-            }
+        if let Ok(done) = guarded_future(begin()).await {
+            return Some(done);
         }
+        broke_off();
+        tracing::error!(what, "broke off; this is a fault of inv-tui; begins again");
         if start.elapsed() > longest {
             pause = first;
         }

@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
-use ratatui::crossterm::event::Event;
+use ratatui::crossterm::event::{Event, MouseEventKind};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -197,7 +197,11 @@ fn terminal_event(event: Event) -> Option<Msg> {
     match event {
         Event::Key(key) if !key.is_release() => Some(Msg::Key(key)),
         Event::Paste(text) => Some(Msg::Paste(text)),
-        Event::Mouse(mouse) => Some(Msg::Mouse(mouse)),
+        // Where it only moves nothing happens, and no picture is due.
+        Event::Mouse(mouse) => {
+            let moves = matches!(mouse.kind, MouseEventKind::Moved | MouseEventKind::Drag(_));
+            (!moves).then_some(Msg::Mouse(mouse))
+        }
         Event::Resize(width, height) => Some(Msg::Resize(width, height)),
         _ => None,
     }
@@ -294,6 +298,7 @@ impl Effects {
 }
 
 impl Executor for Effects {
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn start(&mut self, command: Command) {
         while self.tasks.try_join_next().is_some() {}
         let messages = self.messages.clone();

@@ -21,9 +21,8 @@ const MAX_NAME: usize = 80;
 /// # Errors
 /// There is no home folder, or it cannot be written.
 pub(super) fn save(name: &str, text: &str) -> Result<String> {
-    let folder = ProjectDirs::from("dev", "inv-tui", "inv-tui").and_then(|dirs| {
-        Some(dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).join("pages"))
-    });
+    let folder = ProjectDirs::from("dev", "inv-tui", "inv-tui")
+        .map(|dirs| dirs.state_dir().unwrap_or_else(|| dirs.data_local_dir()).join("pages"));
     let folder =
         folder.ok_or_else(|| Error::new("there is no home folder to write a page into"))?;
     save_in(&folder, name, text)

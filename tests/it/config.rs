@@ -256,13 +256,15 @@ async fn a_context_has_settings_of_its_own_and_what_is_stricter_disarms() {
     assert_eq!(pty.ends(), 0);
 }
 
+/// What the terminal is told for the background of the theme night.
+const NIGHT: &str = "48;2;20;24;31";
+
 /// The answer of a terminal waits in its input before the question comes, so no test depends on how
 /// quick it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn auto_follows_the_terminals_background_and_keeps_what_was_typed() {
     let Some(world) = one_host("auto").await else { return };
     let home = Home::new("");
-    const NIGHT: &str = "48;2;20;24;31";
     for (answer, background) in [
         ("\x1b]11;rgb:fdfd/f6f6/e3e3\x1b\\", "48;2;251;251;249"),
         ("\x1b]11;rgb:0000/0000/0000\x07", NIGHT),

@@ -84,12 +84,12 @@ async fn a_label_is_set_taken_back_and_refused_where_a_source_owns_it() {
     pty.send("ateam=web\r");
     pty.shows("set team=web on web-1");
     pty.send("y");
-    pty.shows("team: none → web");
+    pty.shows("team: none → web · u takes it back");
     assert_eq!(label(&world, "web-1", "team").await.as_deref(), Some("web"));
     pty.send("u");
     pty.shows("take back the last change");
     pty.send("y");
-    pty.shows("team: web → none");
+    pty.shows("team: web → none · U makes it again");
     assert_eq!(label(&world, "web-1", "team").await, None);
     pty.send("e");
     pty.shows("of the source aws");

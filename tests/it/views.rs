@@ -294,7 +294,7 @@ async fn a_source_that_is_suddenly_half_is_said_and_not_believed() {
     pty.until("what has happened and what to do", |screen| all(screen, &wanted));
     // Its hosts are there as they were.
     pty.send("\r");
-    let wanted = ["source:lab", "20 of 20", "▲ lab: breaker open", "20 hosts ● 20 ok"];
+    let wanted = ["source:lab", "20 of 20", "▲ lab: breaker open", "● 20 ok"];
     let screen = pty.until("its hosts", |screen| all(screen, &wanted));
     assert!(!screen.contains("Missing") && !screen.contains("Gone"), "{screen}");
     for host in world.all_hosts().await {

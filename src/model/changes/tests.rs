@@ -7,6 +7,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it reads better")]
 fn host(n: usize, phase: &str, labels: Value) -> Value {
     json!({
         "metadata": {"name": format!("h-{n}"), "namespace": "inv", "uid": format!("u-{n}"),

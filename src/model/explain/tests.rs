@@ -15,6 +15,7 @@ fn condition(type_: &str, status: &str, message: &str) -> Value {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it reads better")]
 fn host(metadata: Value, spec: Value, status: Value) -> Host {
     let mut object = json!({
         "apiVersion": "inventory.inv-tui.dev/v1alpha1", "kind": "Host",

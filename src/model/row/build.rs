@@ -21,6 +21,7 @@ pub(super) const MAX_TEXT: usize = 600;
 impl HostRow {
     /// The row of this record as of `now`; none for an object with neither uid nor name. Its
     /// shared texts are counted in `interner` until [`HostRow::release`].
+    #[expect(clippy::too_many_lines, reason = "one field after the other")]
     pub(crate) fn build(
         record: HostRecord,
         now: Timestamp,

@@ -52,7 +52,7 @@ impl Service<Request<Body>> for Bounded {
             let (parts, body) = client.send(request).await?.into_parts();
             if parts.status.is_client_error() || parts.status.is_server_error() {
                 let said = Limited::new(body, MAX_SAID).collect().await;
-                let said = said.map(|said| said.to_bytes()).unwrap_or_default();
+                let said = said.map(http_body_util::Collected::to_bytes).unwrap_or_default();
                 let body = Full::new(status(parts.status, said));
                 return Ok(Response::from_parts(parts, body));
             }
@@ -78,14 +78,14 @@ fn status(code: StatusCode, said: Bytes) -> Bytes {
         status.message = text::clean(words.trim()).chars().take(MAX_WORDS).collect();
     }
     status.code = code.as_u16();
-    status.reason = match code {
+    let reason = match code {
         StatusCode::UNAUTHORIZED => "Unauthorized",
         StatusCode::FORBIDDEN => "Forbidden",
         StatusCode::NOT_FOUND => "NotFound",
         StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
         _ => "",
-    }
-    .to_owned();
+    };
+    reason.clone_into(&mut status.reason);
     serde_json::to_vec(&status).map_or(said, Bytes::from)
 }
 

@@ -176,7 +176,7 @@ impl Loop<'_> {
             let work = Arc::clone(&self.work);
             self.running.push(
                 async move {
-                    let left = guarded_future(work.attend(&name)).await;
+                    let left = guarded_future(Box::pin(work.attend(&name))).await;
                     Done::Attended(name, failures, left.unwrap_or_else(fault))
                 }
                 .boxed(),
@@ -213,12 +213,11 @@ impl Loop<'_> {
             Err(problem) => {
                 // Too old: it is listed again.
                 let Some((error, stays)) = explain_watch("hosts", problem) else { return };
-                match &mut self.reading {
-                    Some(reading) => self.hindrance = reading.failed(error, stays).err(),
-                    None => {
-                        let hint = error.next_step();
-                        tracing::warn!(error = chain(&error), hint, "the watch failed");
-                    }
+                if let Some(reading) = &mut self.reading {
+                    self.hindrance = reading.failed(error, stays).err();
+                } else {
+                    let hint = error.next_step();
+                    tracing::warn!(error = chain(&error), hint, "the watch failed");
                 }
             }
         }

@@ -215,7 +215,7 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         Action::Down => model.move_in_facets(|at, _| at.saturating_add_signed(times)),
         Action::Up => model.move_in_facets(|at, _| at.saturating_add_signed(-times)),
         Action::HalfPageDown => {
-            model.move_in_facets(|at, _| at.saturating_add_signed(times * half))
+            model.move_in_facets(|at, _| at.saturating_add_signed(times * half));
         }
         Action::HalfPageUp => model.move_in_facets(|at, _| at.saturating_add_signed(-times * half)),
         Action::PageDown => model.move_in_facets(|at, _| at.saturating_add_signed(times * page)),

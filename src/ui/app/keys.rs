@@ -199,6 +199,7 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 }
 
 /// Runs an action, whether a key or the palette asked for it.
+#[expect(clippy::too_many_lines, reason = "one arm for each action")]
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
     if let Some(commands) = page::run(model, action, times) {

@@ -95,7 +95,7 @@ impl LabelDialog {
             KeyCode::Char('g') | KeyCode::Home => self.chosen = 0,
             KeyCode::Char('a' | 'o' | '+') => self.input = Some(Input::default()),
             KeyCode::Enter | KeyCode::Char('e') => {
-                self.begin(|key, value| format!("{key}={value}"))
+                self.begin(|key, value| format!("{key}={value}"));
             }
             KeyCode::Char('d' | '-') | KeyCode::Delete => self.begin(|key, _| format!("{key}-")),
             _ => {}

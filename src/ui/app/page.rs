@@ -382,11 +382,11 @@ impl Model {
         let from = if fresh { None } else { page.found };
         let start = page.scroll;
         let next = match (from, back) {
-            (None, false) => hits.iter().find(|at| **at >= start).or(hits.first()),
-            (Some(from), false) => hits.iter().find(|at| **at > from).or(hits.first()),
+            (None, false) => hits.iter().find(|at| **at >= start).or_else(|| hits.first()),
+            (Some(from), false) => hits.iter().find(|at| **at > from).or_else(|| hits.first()),
             (from, true) => {
                 let from = from.unwrap_or(start);
-                hits.iter().rev().find(|at| **at < from).or(hits.last())
+                hits.iter().rev().find(|at| **at < from).or_else(|| hits.last())
             }
         };
         let next = next.copied();

@@ -137,15 +137,15 @@ impl Model {
 
     fn group_by(&mut self, group: Vec<Level>) {
         let form = Form::Tree;
-        self.set_shape(Shape { group, form, ..self.shape.clone() });
+        self.set_shape(Shape { form, group, ..self.shape.clone() });
     }
 
     /// Groups, sorts or chooses columns by what was typed.
     pub(super) fn shape_by_text(&mut self, what: Typed, text: &str) {
         let shape = match what {
             Typed::Group => Level::list(text).map(|group| Shape {
-                group,
                 form: Form::Tree,
+                group,
                 ..self.shape.clone()
             }),
             Typed::Sort => text.parse().map(|sort| Shape {

@@ -75,7 +75,7 @@ impl Model {
         let Some(cursor) = self.cursor.clone() else { return };
         let node = match &cursor {
             NodeKey::Host(_) => self.inventory.parent(&cursor),
-            _ => Some(cursor),
+            NodeKey::Group(_) => Some(cursor),
         };
         if let Some(node) = node {
             self.folds.toggle(&node, self.inventory.is_filtered());

@@ -60,14 +60,14 @@ async fn picture(
     let patience =
         Patience { quiet: Duration::from_millis(50), deadline: Duration::from_millis(deadline) };
     let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let code = take(
+    let code = Box::pin(take(
         (model, look, keys.parse().unwrap()),
         &mut receiver,
         answers,
         &Still,
         patience,
         (&mut out, &mut complaints),
-    )
+    ))
     .await
     .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

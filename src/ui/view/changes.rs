@@ -73,11 +73,12 @@ fn line<'a>(model: &'a Model, entry: &'a Changed) -> Vec<Cell<'a>> {
 /// How the new value is, as far as its word says.
 fn colour(entry: &Changed) -> Role {
     match (&entry.field, &*entry.new) {
-        (Field::Health, "ok") | (Field::State, "Running") | (Field::Ready, "yes") => Role::Ok,
-        (Field::Agent, "answers") => Role::Ok,
-        (Field::Agent, "silent") => Role::Bad,
+        (Field::Health, "ok")
+        | (Field::State, "Running")
+        | (Field::Ready, "yes")
+        | (Field::Agent, "answers") => Role::Ok,
         (Field::State, "Maintenance") => Role::Maintenance,
-        (Field::State, "Unreachable" | "Missing" | "Gone") => Role::Bad,
+        (Field::Agent, "silent") | (Field::State, "Unreachable" | "Missing" | "Gone") => Role::Bad,
         (Field::State, "Stopped") => Role::Stopped,
         (Field::Run, run) if run.ends_with("Failed") => Role::Bad,
         (Field::Maintenance, new) if !new.is_empty() => Role::Maintenance,

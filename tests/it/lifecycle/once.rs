@@ -1,7 +1,7 @@
 //! A single pass: what it needs, and what it says when it lacks that.
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::{Value, json};
 
 use super::word;
@@ -33,22 +33,22 @@ async fn with_rules(world: &World, user: &str, lists: &[(&str, &str)]) -> World 
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
     });
     let params = PostParams::default();
-    let roles: Api<ClusterRole> = Api::all(world.client.clone());
+    let made: Api<ClusterRole> = Api::all(world.client.clone());
     let bindings: Api<ClusterRoleBinding> = Api::all(world.client.clone());
-    roles.create(&params, &serde_json::from_value(role).unwrap()).await.unwrap();
+    made.create(&params, &serde_json::from_value(role).unwrap()).await.unwrap();
     bindings.create(&params, &serde_json::from_value(binding).unwrap()).await.unwrap();
     let seen = world.seen_by(&name, &[]).await;
-    wait_for("the role", async || seen.hosts().list(&Default::default()).await.ok()).await;
+    wait_for("the role", async || seen.hosts().list(&ListParams::default()).await.ok()).await;
     seen
 }
 
 async fn without_rules(world: &World, user: &str) {
     let name = format!("{}-{user}", world.namespace);
-    let roles: Api<ClusterRole> = Api::all(world.client.clone());
+    let made: Api<ClusterRole> = Api::all(world.client.clone());
     let bindings: Api<ClusterRoleBinding> = Api::all(world.client.clone());
     let params = DeleteParams::default();
     bindings.delete(&name, &params).await.unwrap();
-    roles.delete(&name, &params).await.unwrap();
+    made.delete(&name, &params).await.unwrap();
 }
 
 const ALL: [(&str, &str); 5] = [

@@ -142,22 +142,22 @@ async fn nodes_of_another_cluster() {
 #[tokio::test]
 async fn a_proxy_before_the_cluster_is_understood_by_its_code() {
     let Some(world) = World::begin("proxy").await else { return };
-    let reply = Arc::new(Mutex::new(Reply::html(200)));
-    let said = Arc::clone(&reply);
+    let answer = Arc::new(Mutex::new(Reply::html(200)));
+    let said = Arc::clone(&answer);
     let replay = Replay::begin(move |_| said.lock().unwrap().clone()).await;
     let kubeconfig = kubeconfig(&world, &replay.url);
     let sources = format!(
         "[[source]]\nname = \"prod\"\ntype = \"kubernetes-nodes\"\nkubeconfig = \"{kubeconfig}\"\n"
     );
     let long = format!("{{\"items\": [\"{}\"]}}", "x".repeat(33 * 1024 * 1024));
-    for (answer, words) in [
+    for (next, words) in [
         (Reply::error(403, &json!({"error": "forbidden"})), "the server refused it (403)"),
         (Reply::html(403), "the server refused it (403)"),
         (Reply::error(401, &json!({"error": "who are you"})), "the server does not know you (401)"),
         (Reply::html(502), "the server answered 502"),
         (Reply::text(200, "application/json", long), "the answer is longer than 32 MiB"),
     ] {
-        *reply.lock().unwrap() = answer;
+        *answer.lock().unwrap() = next;
         let ended = pass(&world, &sources, "kube-token-secret").await;
         assert_ne!(ended.code, 0);
         ended.says(&[words]);

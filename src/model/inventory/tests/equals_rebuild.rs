@@ -89,7 +89,9 @@ struct Run {
     shown_group: Option<usize>,
     wanted_group: Option<usize>,
     /// Nobody asked for a table at first.
+    #[expect(clippy::option_option, reason = "no table; a table without an order; one with it")]
     shown_sort: Option<Option<usize>>,
+    #[expect(clippy::option_option, reason = "the same")]
     wanted_sort: Option<Option<usize>>,
     version: u32,
     seconds: i64,

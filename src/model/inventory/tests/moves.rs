@@ -40,7 +40,7 @@ fn a_long_cluster_is_walked_in_chunks() {
             .iter()
             .filter_map(|line| match line {
                 Line::Host { row, .. } => Some(row.display().to_owned()),
-                _ => None,
+                Line::Group { .. } => None,
             })
             .collect();
         let expected: Vec<String> = expected.iter().map(|number| format!("h-{number}")).collect();

@@ -148,8 +148,8 @@ fn facets_go_into_the_filter_and_out_of_it() {
     let (prod, here) = at(&model, "prod");
     assert_eq!(prod, here, "the cursor stays on its value");
     // The other values are still there, with what they would add.
-    let (test, _) = at(&model, "test");
-    press(&mut model, &format!("gg{test}j<enter>"));
+    let (second, _) = at(&model, "test");
+    press(&mut model, &format!("gg{second}j<enter>"));
     assert_eq!(model.inventory.matched(), 9);
     assert_eq!(model.filter.input.text(), "environment in (prod,test)");
     press(&mut model, "<space>");
