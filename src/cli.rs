@@ -79,6 +79,7 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   completions, man   for your shell, and the manual
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Explorer {
     /// Options that every way of starting the program knows.
     #[command(flatten)]

@@ -253,9 +253,9 @@ impl Inventory {
     /// Begins a list of a server from the start: hosts of it that the list does not bring are
     /// deleted at its end. Until then they stay, so that listing again never blanks the screen.
     pub fn begin_resync(&mut self, server: ServerId) {
-        let served = self.served(server);
-        served.listing = served.listing.wrapping_add(1);
-        served.nameless = 0;
+        let its = self.served(server);
+        its.listing = its.listing.wrapping_add(1);
+        its.nameless = 0;
     }
 
     /// Ends a list: deletes every host of the server that was not applied since it began. How many

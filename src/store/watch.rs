@@ -102,9 +102,9 @@ fn hosts<H: Followed>(connection: &Connection, namespace: Option<&str>) -> Api<H
 }
 
 /// A host as it came from a server.
-fn from<H: Followed>(server: ServerId, mut record: H) -> Box<H> {
+fn from<H: Followed>(server: ServerId, mut record: H) -> H {
     record.come_from(server);
-    Box::new(record)
+    record
 }
 
 /// Asks for one host, which tells whether the server is there, serves hosts, and lets us list them.
@@ -172,8 +172,11 @@ async fn first_page<H: Followed>(
     let rest = page.metadata.remaining_item_count.unwrap_or(0);
     let expected = page.items.len().saturating_add(usize::try_from(rest).unwrap_or(0));
     events.send(FleetEvent::Begin { expected: Some(expected) }).await.ok()?;
-    let changes =
-        page.items.into_iter().map(|record| HostChange::Apply(from(id, record))).collect();
+    let changes = page
+        .items
+        .into_iter()
+        .map(|record| HostChange::Apply(Box::new(from(id, record))))
+        .collect();
     events.send(FleetEvent::Changes(changes)).await.ok()
 }
 
@@ -215,7 +218,7 @@ async fn follow_stream<H: Followed>(
         for event in chunk {
             let (flush, after) = match event {
                 Ok(watcher::Event::Apply(record) | watcher::Event::InitApply(record)) => {
-                    changes.push(HostChange::Apply(from(id, record)));
+                    changes.push(HostChange::Apply(Box::new(from(id, record))));
                     continue;
                 }
                 Ok(watcher::Event::Delete(record)) => {

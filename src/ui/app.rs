@@ -87,7 +87,6 @@ const FILTER_STEP: usize = 16_384;
 
 /// What the explorer is told once, at its start.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Settings {
     /// The configuration with the command line laid over it.
     pub config: Config,
@@ -224,7 +223,6 @@ pub struct Notice {
 }
 
 /// The whole state.
-#[expect(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Model {
     /// What was told at the start.
     pub settings: Settings,

@@ -154,18 +154,14 @@ async fn on_a_thread(
         return Some(Err(Error::new("cannot start a thread to connect on").because(cause)));
     }
     loop {
-        match tokio::time::timeout(PATIENCE, &mut told).await {
-            Ok(answer) => {
-                let broke = || Error::new(format!("connecting to \"{context}\" broke off"));
-                return Some(answer.unwrap_or_else(|_| Err(broke())));
-            }
-            Err(_) => {
-                let reason = format!("the credentials of context \"{context}\" do not come");
-                let hint = "look at the command of its user in the kubeconfig; it is waited for";
-                let hint = Some(hint.to_owned());
-                messages.send(Msg::Unusable { server: id, reason, hint }).await.ok()?;
-            }
+        if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut told).await {
+            let broke = || Error::new(format!("connecting to \"{context}\" broke off"));
+            return Some(answer.unwrap_or_else(|_| Err(broke())));
         }
+        let reason = format!("the credentials of context \"{context}\" do not come");
+        let hint = "look at the command of its user in the kubeconfig; it is waited for";
+        let hint = Some(hint.to_owned());
+        messages.send(Msg::Unusable { server: id, reason, hint }).await.ok()?;
     }
 }
 

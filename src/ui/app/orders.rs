@@ -118,8 +118,10 @@ struct Part {
     id: String,
     /// The number in the whole order of each of its changes.
     numbers: Vec<usize>,
-    /// It has ended, and why before its end, if so.
-    ended: Option<Option<String>>,
+    /// It has ended.
+    ended: bool,
+    /// Why before its end, if so.
+    why: Option<String>,
 }
 
 /// Orders that can be taken back and made again, the newest last.
@@ -240,7 +242,7 @@ impl Model {
             let user = self.servers.get(server).user.clone().unwrap_or_default();
             let order = Order { id: id.clone(), changes, ..order.clone() };
             commands.push(Command::Act { server, user, order: Box::new(order) });
-            parts.push(Part { id, numbers, ended: None });
+            parts.push(Part { id, numbers, ended: false, why: None });
         }
         self.writing.going = Some(Box::new(Going {
             order,
@@ -278,8 +280,8 @@ impl Model {
                 }
             }
             Step::Ended(why) => {
-                part.ended = Some(why);
-                if going.parts.iter().all(|part| part.ended.is_some())
+                (part.ended, part.why) = (true, why);
+                if going.parts.iter().all(|part| part.ended)
                     && let Some(going) = self.writing.going.take()
                 {
                     self.order_ended(*going);
@@ -293,7 +295,7 @@ impl Model {
     fn why_ended(&self, going: &Going) -> Option<String> {
         let mut whys = Vec::new();
         for part in &going.parts {
-            let Some(why) = part.ended.clone().flatten() else { continue };
+            let Some(why) = part.why.clone() else { continue };
             let item = part.numbers.first().and_then(|number| going.strip.items.get(*number));
             let server = item.map(|item| item.change.target().uid.server());
             whys.push(match server.filter(|_| going.parts.len() > 1) {
@@ -312,23 +314,22 @@ impl Model {
         }
         let mut missing = HashMap::new();
         for part in &going.parts {
-            let why = part.ended.clone().flatten();
+            let why = part.why.clone();
             let why = why.unwrap_or_else(|| "nothing was heard of it".to_owned());
             missing.extend(part.numbers.iter().map(|number| (*number, why.clone())));
         }
-        let line = |(number, (item, result)): (usize, (&Item, &Option<(State, String)>))| {
-            let (state, detail) = result.clone().unwrap_or_else(|| {
-                (State::NotTried, missing.get(&number).cloned().unwrap_or_default())
-            });
-            Line {
+        let mut lines = Vec::new();
+        for (number, item) in going.strip.items.iter().enumerate() {
+            let result = going.results.get(number).cloned().flatten();
+            let (state, detail) = result
+                .unwrap_or_else(|| (State::NotTried, missing.remove(&number).unwrap_or_default()));
+            lines.push(Line {
                 uid: item.change.target().uid.clone(),
                 display: item.display.clone(),
                 state,
                 detail,
-            }
-        };
-        let all = going.strip.items.iter().zip(&going.results).enumerate();
-        let mut lines: Vec<Line> = all.map(line).collect();
+            });
+        }
         lines.sort_by_key(|line| line.state);
         let results = Results { verb: going.order.verb, lines, ended: why, scroll: 0 };
         let (done, all) = (results.count(State::Done), results.lines.len());

@@ -8,7 +8,7 @@ use super::input::Input;
 use super::views::View;
 use super::{Model, Overlay};
 use crate::model::host::Host;
-use crate::model::key::{NodeKey, Uid};
+use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::shape::Level;
 use crate::store::read::{Kind as ObjectKind, Place};
 use crate::store::told::Told;
@@ -129,6 +129,14 @@ impl Page {
             && (self.waiting
                 || self.asked.is_none()
                 || self.events.is_none() && self.wants_events())
+    }
+
+    /// The server of its object is another one under a second name: it goes on there.
+    pub(super) fn go_to_server(&mut self, from: ServerId, to: ServerId) {
+        if let Some(place) = self.place.as_mut().filter(|place| place.server == from) {
+            place.server = to;
+            self.uid = self.uid.take().map(|uid| Uid::on(to, uid.as_str()));
+        }
     }
 
     fn wants_events(&self) -> bool {

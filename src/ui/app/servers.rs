@@ -306,7 +306,7 @@ impl Model {
             | View::Journal
             | View::Changes => match self.node()? {
                 NodeKey::Host(uid) => Some(uid.server()),
-                node => self.server_of_group(&node),
+                node @ NodeKey::Group(_) => self.server_of_group(&node),
             },
         }
     }
@@ -501,6 +501,10 @@ impl Model {
         self.sources.forget(left);
         self.judge_sources();
         self.certificates.forget(left);
+        self.changes.forget(left);
+        if let Some(page) = &mut self.page {
+            page.go_to_server(left, kept);
+        }
         if let Overlay::Decide(strip) = &self.overlay
             && strip.server == left
         {

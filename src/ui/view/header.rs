@@ -100,14 +100,11 @@ fn places(model: &Model, alert: Style, base: Style, pen: &mut Pen<'_>) {
 /// Whether writing is armed where the cursor is, if that is to be said; of several servers, with the
 /// server's name.
 fn armed(model: &Model) -> Option<String> {
-    let here = model.here();
-    let server = match here {
-        Some(here) => model.servers.get(here),
-        None => {
-            let mut used = model.servers.used();
-            return used.all(|(_, server)| !server.armed).then(|| "READ-ONLY".to_owned());
-        }
+    let Some(here) = model.here() else {
+        let mut used = model.servers.used();
+        return used.all(|(_, server)| !server.armed).then(|| "READ-ONLY".to_owned());
     };
+    let server = model.servers.get(here);
     let text = match (server.armed, server.armed_until) {
         (false, _) => "READ-ONLY".to_owned(),
         (true, Some(until)) => {
@@ -115,7 +112,7 @@ fn armed(model: &Model) -> Option<String> {
         }
         (true, None) => return None,
     };
-    Some(here.map_or_else(|| text.clone(), |here| model.about_server(here, &text)))
+    Some(model.about_server(here, &text))
 }
 
 /// Columns from which the header tells what waits in other views.

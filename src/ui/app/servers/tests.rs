@@ -21,10 +21,10 @@ fn named(context: &str) -> ServerSettings {
 
 /// Two servers, of which nothing has been heard.
 fn silent() -> Model {
-    with([named("eu"), named("us")])
+    with(&[named("eu"), named("us")])
 }
 
-fn with(servers: [ServerSettings; 2]) -> Model {
+fn with(servers: &[ServerSettings; 2]) -> Model {
     let mut settings = settings(Config::default());
     settings.servers = servers.to_vec();
     Model::new(settings, now(), (140, 30))
@@ -256,7 +256,7 @@ fn marks_on_a_lost_server_are_left_out_by_name() {
 #[test]
 fn production_disarms_its_own_hosts_only() {
     let prod = ServerSettings { production: true, ..named("prod") };
-    let mut model = with([prod, named("test")]);
+    let mut model = with(&[prod, named("test")]);
     settle(&mut model);
     cursor_to(&mut model, EU, 1);
     model.dirty = true;
@@ -318,7 +318,7 @@ fn two_names_of_one_server_show_its_hosts_once() {
         namespace: Some(namespace.into()),
         ..named(context)
     };
-    let mut model = with([inside("a", "eu"), inside("b", "us")]);
+    let mut model = with(&[inside("a", "eu"), inside("b", "us")]);
     settle(&mut model);
     send(&mut model, told(EU, "https://a", "1"));
     assert!(send(&mut model, told(us(), "https://a", "1")).is_empty());
@@ -346,7 +346,7 @@ fn clusters_of_the_same_name_have_each_their_own_budget() {
 
 #[test]
 fn the_filter_and_the_list_of_servers_lead_to_the_hosts_of_one() {
-    let mut model = with([named("eu"), named("eu-west")]);
+    let mut model = with(&[named("eu"), named("eu-west")]);
     settle(&mut model);
     press(&mut model, "vS<enter>");
     assert_eq!(model.filter.input.text(), "server:\"eu\" !server:\"eu-west\"");
@@ -379,4 +379,128 @@ fn a_server_that_does_not_answer_keeps_nobody_from_the_details_of_another() {
     send(&mut model, read);
     assert!(model.detail.of(&Uid::on(EU, "uid-1")).is_some());
     assert!(model.detail.of(&Uid::on(us(), "uid-1")).is_none(), "it is another host");
+}
+
+/// The questions for an object and for Events among these commands.
+fn asks(commands: &[Command]) -> Vec<(u64, ServerId)> {
+    let ask = |command: &Command| match command {
+        Command::ReadObject { generation, at } => Some((*generation, at.server)),
+        Command::FollowEvents { generation, about: Some((_, uid)) } => {
+            Some((*generation, uid.server()))
+        }
+        _ => None,
+    };
+    commands.iter().filter_map(ask).collect()
+}
+
+#[test]
+fn a_page_asks_the_server_of_its_host() {
+    let mut model = both();
+    cursor_to(&mut model, us(), 2);
+    let commands = press(&mut model, "d");
+    let asked = asks(&commands);
+    assert_eq!(asked.iter().map(|(_, server)| *server).collect::<Vec<_>>(), [us(), us()]);
+    let Some(Command::ReadObject { generation, .. }) = commands.last() else {
+        panic!("{commands:?}")
+    };
+    let object = host(2, "us-2", "r1", "web");
+    let read = Msg::ObjectRead { generation: *generation, result: Ok(Some(Box::new(object))) };
+    send(&mut model, read);
+    let text = screen(&model);
+    assert!(text.contains("describe  us/us-2") && !text.contains(" gone"), "{text}");
+    assert!(press(&mut model, "m").is_empty());
+    let Overlay::Strip(strip) = &model.overlay else { panic!("{}", screen(&model)) };
+    assert_eq!(strip.servers().into_iter().collect::<Vec<_>>(), [us()]);
+    press(&mut model, "<esc>");
+    // The other server is away: that is not this page's.
+    lose(&mut model, EU);
+    assert!(!screen(&model).contains("not live"), "{}", screen(&model));
+    lose(&mut model, us());
+    assert!(screen(&model).contains("not live"), "{}", screen(&model));
+}
+
+#[test]
+fn a_page_of_a_second_name_goes_on_under_the_first() {
+    let mut model = both();
+    cursor_to(&mut model, us(), 2);
+    press(&mut model, "d");
+    let servers = (EU, us());
+    let commands = send(&mut model, Msg::Compared { servers, same: true });
+    assert!(asks(&commands).iter().any(|(_, server)| *server == EU), "{commands:?}");
+    assert_eq!(model.page_host(), Some(&Uid::on(EU, "uid-2")));
+}
+
+#[test]
+fn a_cluster_of_several_servers_is_no_one_object() {
+    let mut model = both();
+    model.cursor = Some(NodeKey::group(["us", "r1", "web"]));
+    assert_eq!(asks(&press(&mut model, "d")).first().map(|(_, server)| *server), Some(us()));
+    press(&mut model, "<esc>");
+    press(&mut model, "gcgg");
+    assert!(matches!(model.cursor, Some(NodeKey::Group(_))), "{:?}", model.cursor);
+    assert!(asks(&press(&mut model, "d")).is_empty());
+    assert!(screen(&model).contains("on several servers"), "{}", screen(&model));
+}
+
+#[test]
+fn what_changed_is_told_of_each_server_once_its_list_was_whole() {
+    let mut model = silent();
+    tells(&mut model, EU, "ann");
+    tells(&mut model, us(), "ann@us");
+    lists(&mut model, EU, 1..4);
+    // The first list of the other one is nothing new.
+    lists(&mut model, us(), 1..4);
+    assert_eq!(model.changes.len().0, 0);
+    let mut stopped = host(2, "us-2", "r1", "web");
+    stopped["metadata"]["resourceVersion"] = json!("900");
+    stopped["status"]["phase"] = json!("Stopped");
+    let changes = vec![on(us(), apply(stopped))];
+    send(&mut model, Msg::Fleet(us(), FleetEvent::Changes(changes)));
+    press(&mut model, "vh");
+    let text = screen(&model);
+    assert!(text.contains("us/us-2") && text.contains("Running → Stopped"), "{text}");
+    assert_eq!(model.here(), Some(us()));
+    send(&mut model, Msg::Compared { servers: (EU, us()), same: true });
+    assert_eq!(model.changes.len().0, 0);
+}
+
+#[test]
+fn labels_of_hosts_of_both_go_to_each_and_a_lost_one_is_left_out() {
+    let mut model = both();
+    for server in [EU, us()] {
+        model.inventory.set_mark(&Uid::on(server, "uid-1"), true);
+    }
+    let answer = |model: &mut Model, commands: &[Command]| {
+        let [Command::ReadHosts { generation, hosts }, ..] = commands else {
+            panic!("{commands:?}")
+        };
+        let known = |target: &crate::model::change::Target| crate::store::read::Known {
+            target: target.clone(),
+            facts: crate::model::policy::Facts::default(),
+            request: None,
+        };
+        let result = Ok(hosts.iter().map(known).collect());
+        send(model, Msg::HostsRead { generation: *generation, result });
+    };
+    let commands = press(&mut model, "e");
+    answer(&mut model, &commands);
+    press(&mut model, "atier=gold<enter>spring<enter>");
+    let commands = press(&mut model, "y");
+    let sent = orders(&commands);
+    let of: Vec<_> =
+        sent.iter().map(|(server, user, order)| (*server, *user, names(order))).collect();
+    let name = "aws-i-0001".to_owned();
+    assert_eq!(of, [(EU, "ann", vec![(0, name.clone())]), (us(), "ann@us", vec![(1, name)])]);
+    does(&mut model, sent[0].2);
+    does(&mut model, sent[1].2);
+    press(&mut model, "<esc>");
+    for server in [EU, us()] {
+        model.inventory.set_mark(&Uid::on(server, "uid-3"), true);
+    }
+    lose(&mut model, us());
+    let commands = press(&mut model, "e");
+    answer(&mut model, &commands);
+    press(&mut model, "atier=gold<enter>");
+    let text = screen(&model);
+    assert!(text.contains("1 on us: not connected"), "{text}");
 }
