@@ -112,6 +112,13 @@ async fn two_servers_are_one_tree_and_one_that_hangs_or_dies_holds_up_nothing() 
     pty.send("y");
     pty.shows("web-spare is in maintenance until");
     assert!(is_held(&spare.world).await && !is_held(&main).await);
+    // A page about it is read from its server, and so are its Events.
+    pty.send("E");
+    pty.shows("events  spare/web-spare");
+    pty.shows("MaintenanceStarted");
+    pty.send("y");
+    pty.shows("name: aws-i-1");
+    pty.send("q");
     pty.send("gg3jm");
     pty.shows("put into maintenance");
     pty.send("y");
