@@ -186,11 +186,11 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
     let before = pty.raw().len();
     home.write(
         "inv-tui/config.toml",
-        "theme = \"day\"\nnamespace = \"other\"\n[keys]\nhelp = [\"i\"]\nmaintenance = [\"M\"]\n",
+        "theme = \"day\"\nnamespace = \"other\"\n[keys]\nhelp = [\"i\"]\nmaintenance = [\"K\"]\n",
     );
     pty.writes(before, "48;2;251;251;249"); // the background of day
     let screen = pty.shows("the configuration has changed and is in force");
-    assert!(screen.contains("M maintenance") && screen.contains("i help"), "{screen}");
+    assert!(screen.contains("K maintenance") && screen.contains("i help"), "{screen}");
     pty.send("?m");
     pty.send("i");
     let screen = pty.shows("Keys");
@@ -200,7 +200,7 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
     pty.send(":mainten");
     let screen = pty.shows("Maintenance on or off");
     assert!(
-        screen.lines().any(|line| line.contains("on or off") && line.trim_end().ends_with('M')),
+        screen.lines().any(|line| line.contains("on or off") && line.trim_end().ends_with('K')),
         "{screen}"
     );
     pty.send("\x1b");
