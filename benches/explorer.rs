@@ -6,6 +6,7 @@ use std::hint::black_box;
 
 use divan::Bencher;
 use inv_tui::config::Config;
+use inv_tui::model::key::ServerId;
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
 use inv_tui::store::watch::{FleetEvent, HostChange};
@@ -34,18 +35,21 @@ fn record(number: u32) -> HostRecord {
 }
 
 fn apply(record: HostRecord) -> Msg {
-    Msg::Fleet(FleetEvent::Changes(vec![HostChange::Apply(Box::new(record))]))
+    Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![HostChange::Apply(Box::new(record))]))
 }
 
 /// The explorer with the whole fleet, every cluster open.
 fn explorer() -> Model {
     let settings = Settings::new(Config::default(), "bench", "https://127.0.0.1:6443");
     let mut model = Model::new(settings, now(), SIZE);
-    update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(ALL as usize) }));
+    update(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(ALL as usize) }),
+    );
     for number in 0..ALL {
         update(&mut model, apply(record(number)));
     }
-    update(&mut model, Msg::Fleet(FleetEvent::Synced));
+    update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     for key in ['z', 'R'] {
         press(&mut model, KeyCode::Char(key));
     }
@@ -170,7 +174,7 @@ fn filter_key_and_frame(bencher: Bencher<'_, '_>, which: &str) {
 fn strip_for_all_and_frame(bencher: Bencher<'_, '_>) {
     let screen = Screen::new();
     let mut inner = screen.borrow_mut();
-    update(&mut inner.model, Msg::User(Ok("ann".to_owned())));
+    update(&mut inner.model, Msg::User(ServerId::FIRST, Ok("ann".to_owned())));
     press(&mut inner.model, KeyCode::Char('j'));
     press(&mut inner.model, KeyCode::Char('j'));
     press(&mut inner.model, KeyCode::Char('*'));

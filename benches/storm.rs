@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use futures::stream;
 use inv_tui::config::Config;
 use inv_tui::model::host::Phase;
+use inv_tui::model::key::ServerId;
 use inv_tui::model::key::{NodeKey, Uid};
 use inv_tui::model::record::HostRecord;
 use inv_tui::model::sample;
@@ -124,10 +125,13 @@ fn key(name: &str) -> KeyEvent {
 fn explorer(hosts: u32) -> Model {
     let settings = Settings::new(Config::default(), "storm", "https://127.0.0.1:6443");
     let mut model = Model::new(settings, now(), SIZE);
-    update(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(hosts as usize) }));
+    update(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(hosts as usize) }),
+    );
     let all = (0..hosts).map(|number| HostChange::Apply(Box::new(record(number)))).collect();
-    update(&mut model, Msg::Fleet(FleetEvent::Changes(all)));
-    update(&mut model, Msg::Fleet(FleetEvent::Synced));
+    update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(all)));
+    update(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     for letter in ["z", "R"] {
         update(&mut model, Msg::Key(key(letter)));
     }
@@ -177,7 +181,7 @@ async fn storm(
         );
         changes.push(HostChange::Apply(Box::new(last)));
         seen.lock().unwrap_or_else(PoisonError::into_inner).batches.push((number, due));
-        if messages.send(Msg::Fleet(FleetEvent::Changes(changes))).await.is_err() {
+        if messages.send(Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(changes))).await.is_err() {
             break;
         }
     }

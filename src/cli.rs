@@ -19,7 +19,7 @@ pub struct Global {
     /// Kubeconfig file to use instead of KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig
+    /// Context of the kubeconfig; the explorer takes several, with commas between them
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,
     /// Use the embedded server, whatever else is configured
@@ -79,10 +79,14 @@ Services and one-shot tasks: inv-tui --headless TASK, with TASK one of
   completions, man   for your shell, and the manual
 \"inv-tui --headless TASK --help\" tells more. (k9s calls hiding its header --headless; here it means: no screen.)"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Explorer {
     /// Options that every way of starting the program knows.
     #[command(flatten)]
     pub global: Global,
+    /// Show the hosts of all contexts of the kubeconfig in one tree
+    #[arg(long, conflicts_with_all = ["context", "embedded", "demo", "demo_hosts"])]
+    pub all_contexts: bool,
     /// Filter to begin with, for example 'env=prod web'
     #[arg(long, value_name = "FILTER")]
     pub filter: Option<String>,

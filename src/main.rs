@@ -53,8 +53,9 @@ fn run(invocation: Invocation) -> anyhow::Result<u8> {
                 };
                 let keys = explorer.keys.unwrap_or_default();
                 let snapshot = explorer.snapshot.map(|size| (size, keys));
-                let view = explorer.view;
-                Box::pin(explore(given, options, Show { demo, view, snapshot })).await
+                let (all_contexts, view) = (explorer.all_contexts, explorer.view);
+                let show = Show { demo, all_contexts, view, snapshot };
+                Box::pin(explore(given, options, show)).await
             })
         }
         Invocation::Headless(Headless { global, task }) => runtime.block_on(async {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use k8s_openapi::jiff::Timestamp;
 
 use super::inventory::Inventory;
-use super::key::Uid;
+use super::key::{ServerId, Uid};
 use super::labels;
 use super::row::HostRow;
 
@@ -272,6 +272,12 @@ impl Changes {
             any = true;
         }
         any
+    }
+
+    /// Forgets the hosts of a server.
+    pub fn forget(&mut self, server: ServerId) {
+        self.entries.retain(|_, entry| entry.uid.server() != server);
+        self.places.retain(|(uid, _), _| uid.server() != server);
     }
 
     /// All entries, the newest first.

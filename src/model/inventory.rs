@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use k8s_openapi::jiff::Timestamp;
 
 use super::intern::{Atom, Interner, Symbol};
-use super::key::Uid;
+use super::key::{ServerId, Uid};
 use super::record::HostRecord;
 use super::row::{Built, HostRow};
 use super::shape::{Level, Sort};
@@ -70,11 +70,20 @@ pub struct Inventory {
     due_of: HashMap<u32, Timestamp>,
     /// Hosts that could be read only in part.
     partial: BTreeSet<u32>,
-    /// Objects without uid and name since the last listing began.
-    nameless: usize,
-    /// Number of the listing.
-    listing: u32,
+    /// What is known of each server.
+    servers: BTreeMap<ServerId, Served>,
     now: Timestamp,
+}
+
+/// What is known of a server.
+#[derive(Clone, Copy, Debug, Default)]
+struct Served {
+    /// Number of its listing.
+    listing: u32,
+    /// Its objects without uid and name since that began.
+    nameless: usize,
+    /// Its hosts.
+    hosts: usize,
 }
 
 /// Objects of which something could not be read.
@@ -101,9 +110,10 @@ impl Inventory {
     pub fn apply(&mut self, record: HostRecord, now: Timestamp) -> bool {
         self.now = self.now.max(now);
         let Some(uid) = record.uid() else {
-            self.nameless += 1;
+            self.served(record.server).nameless += 1;
             return true;
         };
+        let listing = self.served(record.server).listing;
         let slot = self.rows.slot_of(&uid);
         if let Some(slot) = slot
             && let Some(old) = self.rows.get(slot)
@@ -111,15 +121,17 @@ impl Inventory {
             && old.resource_version() == version
             && !version.is_empty()
         {
-            self.rows.set_listing(slot, self.listing);
+            self.rows.set_listing(slot, listing);
             return false;
         }
         let Some(new) = HostRow::build(record, self.now, &mut self.interner) else { return false };
         self.search.learn(&mut self.interner);
         if let Some(slot) = slot {
-            return self.replace(slot, new);
+            return self.replace(slot, new, listing);
         }
-        let slot = self.rows.insert(new, self.listing);
+        let server = new.row.uid().server();
+        let slot = self.rows.insert(new, listing);
+        self.served(server).hosts += 1;
         self.search.test(slot, &self.rows);
         self.groups.add(slot, scope!(self));
         self.table.add(slot, scope!(self));
@@ -129,7 +141,7 @@ impl Inventory {
     }
 
     /// Puts a new version in the place of a row.
-    fn replace(&mut self, slot: u32, new: Built) -> bool {
+    fn replace(&mut self, slot: u32, new: Built, listing: u32) -> bool {
         let Some(old) = self.rows.get(slot) else { return false };
         let pairs = self.rows.pairs(slot).to_vec();
         let same = pairs == new.pairs && old.looks_like(&new.row);
@@ -142,7 +154,7 @@ impl Inventory {
             self.lists.remove(slot, self.search.bits(), &self.rows);
             self.table.remove(slot, scope!(self));
         }
-        let Some(old) = self.rows.replace(slot, new, self.listing) else { return false };
+        let Some(old) = self.rows.replace(slot, new, listing) else { return false };
         if !stays {
             self.search.test(slot, &self.rows);
             self.groups.add(slot, scope!(self));
@@ -207,22 +219,53 @@ impl Inventory {
         self.lists.remove(slot, self.search.bits(), &self.rows);
         let pairs = self.rows.pairs(slot).to_vec();
         if let Some(row) = self.rows.remove(slot) {
+            let served = self.served(row.uid().server());
+            served.hosts = served.hosts.saturating_sub(1);
             row.release(&pairs, &mut self.interner);
         }
         self.note(slot);
     }
 
-    /// Begins a list from the start: hosts that it does not bring are deleted at its end. Until
-    /// then they stay, so that listing again never blanks the screen.
-    pub fn begin_resync(&mut self) {
-        self.listing = self.listing.wrapping_add(1);
-        self.nameless = 0;
+    fn served(&mut self, server: ServerId) -> &mut Served {
+        self.servers.entry(server).or_default()
     }
 
-    /// Ends a list: deletes every host that was not applied since it began. How many those were.
-    pub fn end_resync(&mut self) -> usize {
-        let old = |slot: &u32| self.rows.listing(*slot) != Some(self.listing);
-        let gone: Vec<u32> = self.rows.iter().map(|(slot, _)| slot).filter(old).collect();
+    /// Gives a server the name that hosts are grouped and found by.
+    pub fn name_server(&mut self, server: ServerId, name: &str) {
+        let symbol = self.interner.acquire(name).symbol();
+        if let Some(old) = self.rows.name_server(server, symbol) {
+            self.interner.release(old);
+        }
+        self.search.learn(&mut self.interner);
+    }
+
+    /// The name of a server; empty where it has none.
+    pub fn server_name(&self, server: ServerId) -> &str {
+        let name = self.rows.servers().get(server.index()).copied().flatten();
+        name.and_then(|symbol| self.interner.get(symbol)).map_or("", Atom::as_str)
+    }
+
+    /// How many hosts a server has.
+    pub fn hosts_on(&self, server: ServerId) -> usize {
+        self.servers.get(&server).map_or(0, |served| served.hosts)
+    }
+
+    /// Begins a list of a server from the start: hosts of it that the list does not bring are
+    /// deleted at its end. Until then they stay, so that listing again never blanks the screen.
+    pub fn begin_resync(&mut self, server: ServerId) {
+        let its = self.served(server);
+        its.listing = its.listing.wrapping_add(1);
+        its.nameless = 0;
+    }
+
+    /// Ends a list: deletes every host of the server that was not applied since it began. How many
+    /// those were.
+    pub fn end_resync(&mut self, server: ServerId) -> usize {
+        let listing = self.served(server).listing;
+        let old = |(slot, row): &(u32, &HostRow)| {
+            self.rows.listing(*slot) != Some(listing) && row.uid().server() == server
+        };
+        let gone: Vec<u32> = self.rows.iter().filter(old).map(|(slot, _)| slot).collect();
         for slot in &gone {
             self.delete_slot(*slot);
         }
@@ -373,7 +416,8 @@ impl Inventory {
             let name = format!("{}/{}", row.namespace(), row.name());
             (name, row.problem().unwrap_or_default().to_owned())
         });
-        Problems { count: self.partial.len() + self.nameless, first: first.collect() }
+        let nameless: usize = self.servers.values().map(|served| served.nameless).sum();
+        Problems { count: self.partial.len() + nameless, first: first.collect() }
     }
 
     /// Every host, in no particular order.

@@ -1,41 +1,90 @@
 //! What names a thing for good: uids, and the lines of the tree. Also the natural order of names.
 
-use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-/// Uid of an object: unique in space and time, never reused. Cloning it is cheap.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Uid(Arc<str>);
+/// One of the API servers that are shown together, by its number: the first that was named is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerId(u8);
 
-impl Uid {
-    /// The uid of this text.
-    pub fn new(text: impl Into<Arc<str>>) -> Self {
-        Self(text.into())
+impl ServerId {
+    /// The only one, where there are no others.
+    pub const FIRST: Self = Self(0);
+    /// Most servers at once.
+    pub const MOST: usize = 64;
+
+    /// The server of this number; none from [`ServerId::MOST`] on.
+    pub fn new(number: usize) -> Option<Self> {
+        u8::try_from(number).ok().filter(|_| number < Self::MOST).map(Self)
     }
 
-    /// The uid as text.
+    /// Its number.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Uid of an object and the server that it is on: unique in space and time, never reused. Two
+/// servers, one made from a backup of the other, may have objects of the same uid, so the server
+/// belongs to it. Cloning it is cheap.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uid(
+    /// The text, and behind it the server's number as a character: one byte, where a field of its
+    /// own would be eight in every row.
+    Arc<str>,
+);
+
+impl Uid {
+    /// The uid of this text on the first server.
+    pub fn new(text: impl AsRef<str>) -> Self {
+        Self::on(ServerId::FIRST, text)
+    }
+
+    /// The uid of this text on this server.
+    pub fn on(server: ServerId, text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
+        let mut whole = String::with_capacity(text.len() + 1);
+        whole.push_str(text);
+        whole.push(char::from(server.0));
+        Self(whole.into())
+    }
+
+    /// The uid as text, as its server knows it.
     pub fn as_str(&self) -> &str {
+        // The last character is one byte: numbers of servers are small.
+        self.0.get(..self.0.len().saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// The server that it is on.
+    pub fn server(&self) -> ServerId {
+        ServerId(self.0.bytes().next_back().unwrap_or_default())
+    }
+
+    /// The uid with its server: what no two objects share. Not for display.
+    pub(crate) fn whole(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Debug for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.server() {
+            ServerId::FIRST => write!(f, "Uid({:?})", self.as_str()),
+            other => write!(f, "Uid({:?} on {})", self.as_str(), other.0),
+        }
     }
 }
 
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Borrow<str> for Uid {
-    fn borrow(&self) -> &str {
-        &self.0
+        f.write_str(self.as_str())
     }
 }
 
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {
-        Self(text.into())
+        Self::new(text)
     }
 }
 
@@ -110,7 +159,7 @@ pub struct HostKey {
 impl HostKey {
     /// The key without its own memory.
     pub fn as_place(&self) -> Place<'_> {
-        Place { display: &self.display, namespace: &self.namespace, uid: self.uid.as_str() }
+        Place { display: &self.display, namespace: &self.namespace, uid: self.uid.whole() }
     }
 }
 
@@ -121,7 +170,7 @@ pub struct Place<'a> {
     pub display: &'a str,
     /// Namespace of the object.
     pub namespace: &'a str,
-    /// Uid of the object.
+    /// Uid of the object, with its server.
     pub uid: &'a str,
 }
 

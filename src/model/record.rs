@@ -21,7 +21,7 @@ use super::condition;
 use super::host::{
     AddressType, AnsibleRequest, AnsibleStatus, HoldMode, Host, Phase, RunState, ServiceState,
 };
-use super::key::Uid;
+use super::key::{ServerId, Uid};
 use super::{GROUP, VERSION, labels, text};
 
 mod loose;
@@ -31,6 +31,8 @@ use loose::{Loose, Problem, loose_object};
 /// What a row needs of a Host. The API path is that of [`Host`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HostRecord {
+    /// The server that it was read from: whoever reads from several says which.
+    pub server: ServerId,
     /// Name, namespace, uid, resourceVersion, creation and deletion time, labels, and of the
     /// annotations only the display name.
     pub metadata: ObjectMeta,
@@ -181,11 +183,11 @@ impl HostRecord {
     pub fn uid(&self) -> Option<Uid> {
         let metadata = &self.metadata;
         if let Some(uid) = metadata.uid.as_deref().filter(|uid| !uid.is_empty()) {
-            return Some(Uid::from(text::clean(uid).as_ref()));
+            return Some(Uid::on(self.server, text::clean(uid)));
         }
         let name = metadata.name.as_deref().filter(|name| !name.is_empty())?;
         let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        Some(Uid::new(text::clean(&format!("{namespace}/{name}")).into_owned()))
+        Some(Uid::on(self.server, text::clean(&format!("{namespace}/{name}"))))
     }
 }
 
@@ -396,6 +398,7 @@ impl<'de> Deserialize<'de> for HostRecord {
             .display_name
             .map(|name| BTreeMap::from([(labels::DISPLAY_NAME.to_owned(), name)]));
         Ok(Self {
+            server: ServerId::FIRST,
             metadata: ObjectMeta {
                 name: meta.name,
                 namespace: meta.namespace,
@@ -504,6 +507,7 @@ impl From<&Host> for HostRecord {
             }
         });
         Self {
+            server: ServerId::FIRST,
             metadata,
             spec: SpecRecord {
                 provider_id: host.spec.provider_id.clone(),

@@ -351,7 +351,7 @@ impl HostRow {
             TextField::Environment => &self.environment,
             TextField::Zone => &self.zone,
             TextField::Namespace => &self.namespace,
-            TextField::Name => return None,
+            TextField::Name | TextField::Server => return None,
         })
     }
 
@@ -372,7 +372,7 @@ impl HostRow {
 
     /// Where the host stands in its cluster.
     pub fn place(&self) -> Place<'_> {
-        Place { display: self.display(), namespace: self.namespace(), uid: self.uid.as_str() }
+        Place { display: self.display(), namespace: self.namespace(), uid: self.uid.whole() }
     }
 
     /// [`HostRow::place`] with its own memory.

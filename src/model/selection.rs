@@ -227,7 +227,8 @@ impl Selection {
             self.matcher.learn(&fresh, &self.interner);
             row.as_ref().and_then(|one| {
                 let sketch = Sketch::of(one, &built.pairs);
-                let host = Subject { sketch: &sketch, pairs: &built.pairs, row: &row };
+                let host =
+                    Subject { servers: &[], sketch: &sketch, pairs: &built.pairs, row: &row };
                 (!self.matcher.matches(host)).then_some(Verdict::Filtered)
             })
         };

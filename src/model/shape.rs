@@ -29,6 +29,8 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the words below say what each one is")]
 pub enum Level {
+    /// The API server, by the name of its context.
+    Server,
     Region,
     Cluster,
     Provider,
@@ -46,7 +48,7 @@ pub enum Level {
 
 impl Level {
     /// Every level that is no label, with the word for it.
-    pub const WORDS: [(&'static str, Self); 11] = [
+    pub const WORDS: [(&'static str, Self); 12] = [
         ("region", Self::Region),
         ("cluster", Self::Cluster),
         ("provider", Self::Provider),
@@ -58,6 +60,7 @@ impl Level {
         ("state", Self::State),
         ("health", Self::Health),
         ("service", Self::Service),
+        ("server", Self::Server),
     ];
 
     /// The word that people know it by: a label's key for a label.
@@ -110,7 +113,11 @@ impl FromStr for Level {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let word = if text == "environment" { "env" } else { text };
+        let word = match text {
+            "environment" => "env",
+            "context" => "server",
+            other => other,
+        };
         if let Some((_, level)) = Self::WORDS.iter().find(|(known, _)| *known == word) {
             return Ok(level.clone());
         }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::runtime::watcher;
 use kube::{Client, Config};
@@ -11,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::embedded;
 use crate::error::{Error, Result};
+use crate::model::key::ServerId;
+use crate::model::record::HostRecord;
 
 /// Field manager of what a person changes here.
 pub const OPERATOR: &str = "inv-tui";
@@ -47,6 +51,8 @@ pub struct ConnectOptions {
 /// A client, and where it leads.
 #[derive(Clone)]
 pub struct Connection {
+    /// Which of the servers that are used together it leads to.
+    pub id: ServerId,
     /// The client. It does not retry by itself: the callers know how long a person will wait.
     pub client: Client,
     /// Name of the context, or `in-cluster`.
@@ -149,7 +155,7 @@ fn client((mut config, context): (Config, String)) -> Result<Connection> {
             .because(cause)
             .hint("check the certificate and key data of its user and cluster in the kubeconfig")
     })?;
-    Ok(Connection { client, context, server, note: None, identity })
+    Ok(Connection { id: ServerId::FIRST, client, context, server, note: None, identity })
 }
 
 /// Hash of what tells one user of one server from all others. Of a file with a token that is renewed
@@ -179,6 +185,29 @@ pub fn hash(text: &str) -> String {
     out
 }
 
+/// What a server has that no other has: the uid of its namespace `kube-system`. None if it does not
+/// tell. Two that were made from one backup have the same.
+pub async fn instance(connection: &Connection) -> Option<String> {
+    let namespaces: Api<Namespace> = Api::all(connection.client.clone());
+    let found = tokio::time::timeout(DEADLINE, namespaces.get_opt("kube-system")).await;
+    found.ok()?.ok()??.metadata.uid
+}
+
+/// Whether two servers with the same [`instance`] are one: whether their versions of a list are
+/// taken from one counter. None if one of them does not tell.
+pub async fn same_counter(one: &Connection, other: &Connection) -> Option<bool> {
+    let version = async |connection: &Connection| {
+        let hosts: Api<HostRecord> = Api::all(connection.client.clone());
+        let params = ListParams::default().limit(1);
+        let page = tokio::time::timeout(DEADLINE, hosts.list_metadata(&params)).await.ok()?.ok()?;
+        page.metadata.resource_version?.parse::<u64>().ok()
+    };
+    let before = version(one).await?;
+    let between = version(other).await?;
+    let after = version(one).await?;
+    Some((before..=after).contains(&between))
+}
+
 /// Whether a server has our definitions; none if it does not say.
 async fn serves_us(client: &Client) -> Option<bool> {
     let group =
@@ -190,9 +219,67 @@ async fn serves_us(client: &Client) -> Option<bool> {
     }
 }
 
-/// What the kubeconfig, or the account inside a cluster, says; none if there is neither.
-async fn configuration(options: &ConnectOptions) -> Result<Option<(Config, String)>> {
-    let (kubeconfig, place) = match &options.kubeconfig {
+/// The contexts that are meant when several may be: all of the kubeconfig, or those in the list with
+/// commas that stands for one. None: one at most is meant, as [`connect`] takes it.
+///
+/// # Errors
+/// The kubeconfig cannot be read or is malformed, a context that it lacks, no context at all, too
+/// many of them; all with the exit code for usage.
+pub fn several(options: &ConnectOptions, all: bool) -> Result<Option<Vec<String>>> {
+    let listed = options.context.as_deref().filter(|context| context.contains(','));
+    if options.embedded || !all && listed.is_none() {
+        return Ok(None);
+    }
+    let (kubeconfig, place) = kubeconfig(options)?;
+    let Some(kubeconfig) = kubeconfig else {
+        return Err(Error::usage("there is no kubeconfig to find contexts in")
+            .hint("name the file with --kubeconfig or KUBECONFIG"));
+    };
+    let known: Vec<String> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
+    let mut wanted = Vec::new();
+    match listed {
+        // A comma may belong to a name.
+        Some(listed) if !all && known.iter().any(|name| name == listed) => return Ok(None),
+        Some(listed) if !all => {
+            for name in listed.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                check_context(&known, name, &place)?;
+                if !wanted.iter().any(|other| other == name) {
+                    wanted.push(name.to_owned());
+                }
+            }
+        }
+        _ => wanted.clone_from(&known),
+    }
+    if wanted.is_empty() {
+        return Err(Error::usage(format!("{place} has no context"))
+            .hint("\"kubectl config set-context\" makes one"));
+    }
+    if wanted.len() > ServerId::MOST {
+        let text =
+            format!("{} contexts are more than the {} there can be", wanted.len(), ServerId::MOST);
+        return Err(Error::usage(text).hint("name those that are wanted with --context a,b,c"));
+    }
+    Ok(Some(wanted))
+}
+
+/// That a kubeconfig has this context.
+fn check_context(known: &[String], context: &str, place: &str) -> Result<()> {
+    if known.iter().any(|name| name == context) {
+        return Ok(());
+    }
+    let names = if known.is_empty() { "none at all".to_owned() } else { known.join(", ") };
+    let wanted = if context.contains(',') {
+        "one context is wanted here, several are for the explorer"
+    } else {
+        "name one of them with --context"
+    };
+    Err(Error::usage(format!("{place} has no context \"{context}\""))
+        .hint(format!("it has {names}; {wanted}")))
+}
+
+/// The kubeconfig, if there is one, and what to call it.
+fn kubeconfig(options: &ConnectOptions) -> Result<(Option<Kubeconfig>, String)> {
+    Ok(match &options.kubeconfig {
         Some(path) => {
             let place = format!("kubeconfig \"{}\"", path.display());
             let kubeconfig = Kubeconfig::read_from(path).map_err(|e| unreadable(&place, e))?;
@@ -208,7 +295,12 @@ async fn configuration(options: &ConnectOptions) -> Result<Option<(Config, Strin
             }
             Err(cause) => return Err(unreadable(&default_place(), cause)),
         },
-    };
+    })
+}
+
+/// What the kubeconfig, or the account inside a cluster, says; none if there is neither.
+async fn configuration(options: &ConnectOptions) -> Result<Option<(Config, String)>> {
+    let (kubeconfig, place) = kubeconfig(options)?;
     let Some(kubeconfig) = kubeconfig else {
         return in_cluster(options);
     };
@@ -221,11 +313,7 @@ async fn configuration(options: &ConnectOptions) -> Result<Option<(Config, Strin
                 .hint("name one with --context, or set it with \"kubectl config use-context\"")
         })?;
     let known: Vec<String> = kubeconfig.contexts.iter().map(|c| c.name.clone()).collect();
-    if !known.contains(&context) {
-        let names = if known.is_empty() { "none at all".to_owned() } else { known.join(", ") };
-        return Err(Error::usage(format!("{place} has no context \"{context}\""))
-            .hint(format!("it has {names}; name one of them with --context")));
-    }
+    check_context(&known, &context, &place)?;
     let selection = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
     let config = Config::from_custom_kubeconfig(kubeconfig, &selection).await.map_err(|cause| {
         Error::usage(format!("context \"{context}\" of {place} cannot be used"))

@@ -32,6 +32,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::model::DEFAULT_NAMESPACE;
 use crate::model::csr::BOOTSTRAPPERS;
+use crate::model::key::ServerId;
 use crate::server::Server;
 use crate::server::auth::authority::Authority;
 use crate::server::auth::tokens::Tokens;
@@ -63,7 +64,14 @@ pub async fn connect(folder: Option<&Path>) -> Result<Connection> {
     let service = Shared { folder: folder.into(), role: Arc::new(RwLock::new(role)) };
     let client = Client::new(service, DEFAULT_NAMESPACE);
     let identity = hash(&format!("{CONTEXT} {server}"));
-    Ok(Connection { client, context: CONTEXT.to_owned(), server, note: None, identity })
+    Ok(Connection {
+        id: ServerId::FIRST,
+        client,
+        context: CONTEXT.to_owned(),
+        server,
+        note: None,
+        identity,
+    })
 }
 
 /// A server in memory with our definitions, which ends with its clients: ours, and that of a user
@@ -189,6 +197,7 @@ pub fn handler(
 async fn prepare(server: &Server) -> Result<Connection> {
     let client = server.client(User::owner(), DEFAULT_NAMESPACE);
     let connection = Connection {
+        id: ServerId::FIRST,
         client,
         context: CONTEXT.to_owned(),
         server: "in memory".to_owned(),

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::model::change::Target;
 use crate::model::cluster::Cluster;
 use crate::model::host::{AnsibleRequest, Host};
+use crate::model::key::{ServerId, Uid};
 use crate::model::policy::Facts;
 use crate::model::region::Region;
 use crate::model::source::Source;
@@ -59,6 +60,8 @@ impl Kind {
 /// Where an object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    /// The server that has it.
+    pub server: ServerId,
     /// What it is.
     pub kind: Kind,
     /// Its namespace; empty where it lives in none.
@@ -106,12 +109,12 @@ pub struct Known {
 }
 
 impl Known {
-    fn of(host: Host, now: Timestamp) -> Self {
+    fn of(server: ServerId, host: Host, now: Timestamp) -> Self {
         let facts = Facts::of(&host, now);
         let meta = host.metadata;
         Self {
             target: Target {
-                uid: meta.uid.unwrap_or_default().as_str().into(),
+                uid: Uid::on(server, meta.uid.unwrap_or_default()),
                 namespace: meta.namespace.unwrap_or_default(),
                 name: meta.name.unwrap_or_default(),
                 resource_version: meta.resource_version.unwrap_or_default(),
@@ -122,7 +125,7 @@ impl Known {
     }
 }
 
-/// Reads these hosts as of `now`, in their order. One that is gone, or is another object by now, is
+/// Reads these hosts of one server as of `now`, in their order. One that is gone, or is another object by now, is
 /// left out.
 ///
 /// # Errors
@@ -138,7 +141,7 @@ pub async fn known(
         };
         let hosts: Vec<Option<Host>> =
             stream::iter(wanted.to_vec()).map(one).buffered(AT_ONCE).try_collect().await?;
-        let known = hosts.into_iter().flatten().map(|host| Known::of(host, now));
+        let known = hosts.into_iter().flatten().map(|host| Known::of(connection.id, host, now));
         let meant: BTreeSet<&str> = wanted.iter().map(|target| target.uid.as_str()).collect();
         return Ok(known.filter(|known| meant.contains(known.target.uid.as_str())).collect());
     }
@@ -152,7 +155,7 @@ pub async fn known(
             let page = api.list(&params);
             let page = call("cannot read the hosts", "list hosts", DEADLINE, page).await?;
             for host in page.items {
-                let known = Known::of(host, now);
+                let known = Known::of(connection.id, host, now);
                 if meant.contains(known.target.uid.as_str()) {
                     found.insert(known.target.uid.as_str().to_owned(), known);
                 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
 use crate::error::{Error, Result};
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::model::record::HostRecord;
 use crate::model::render::WholeHost;
 use crate::store::client::{Connection, DEADLINE, call, explain, watch_failure};
@@ -41,17 +41,28 @@ pub trait Followed:
 {
     /// Identity of the host; none for an object with neither uid nor name.
     fn identity(&self) -> Option<Uid>;
+
+    /// It was read from this server.
+    fn come_from(&mut self, server: ServerId);
 }
 
 impl Followed for HostRecord {
     fn identity(&self) -> Option<Uid> {
         self.uid()
     }
+
+    fn come_from(&mut self, server: ServerId) {
+        self.server = server;
+    }
 }
 
 impl Followed for WholeHost {
     fn identity(&self) -> Option<Uid> {
         self.record.uid()
+    }
+
+    fn come_from(&mut self, server: ServerId) {
+        self.record.server = server;
     }
 }
 
@@ -90,6 +101,12 @@ fn hosts<H: Followed>(connection: &Connection, namespace: Option<&str>) -> Api<H
     }
 }
 
+/// A host as it came from a server.
+fn from<H: Followed>(server: ServerId, mut record: H) -> H {
+    record.come_from(server);
+    record
+}
+
 /// Asks for one host, which tells whether the server is there, serves hosts, and lets us list them.
 ///
 /// # Errors
@@ -123,16 +140,17 @@ pub async fn follow<H: Followed>(
     events: mpsc::Sender<FleetEvent<H>>,
     mut reconnect: watch::Receiver<u64>,
 ) {
+    let id = connection.id;
     let api: Api<H> = hosts(&connection, namespace.as_deref());
     let mut streaming = streams_lists(&connection).await;
-    if first_page(&api, &events).await.is_none() {
+    if first_page(&api, id, &events).await.is_none() {
         return;
     }
     loop {
         let config = watcher::Config::default().page_size(PAGE);
         let config = if streaming { config.streaming_lists() } else { config };
         let stream = watcher(api.clone(), config).boxed();
-        match follow_stream(&api, stream, &events, &mut reconnect).await {
+        match follow_stream(&api, id, stream, &events, &mut reconnect).await {
             Ended::ReceiverGone => return,
             Ended::NoStreamingLists => streaming = false,
             Ended::Restart => {}
@@ -142,7 +160,11 @@ pub async fn follow<H: Followed>(
 
 /// The first page, so that there is something to see while the rest is on its way. `None` when the
 /// receiver is gone; a failure is left to the watcher, which meets it too.
-async fn first_page<H: Followed>(api: &Api<H>, events: &mpsc::Sender<FleetEvent<H>>) -> Option<()> {
+async fn first_page<H: Followed>(
+    api: &Api<H>,
+    id: ServerId,
+    events: &mpsc::Sender<FleetEvent<H>>,
+) -> Option<()> {
     let params = ListParams::default().limit(FIRST_PAGE);
     let Ok(Ok(page)) = tokio::time::timeout(DEADLINE, api.list(&params)).await else {
         return Some(());
@@ -150,7 +172,11 @@ async fn first_page<H: Followed>(api: &Api<H>, events: &mpsc::Sender<FleetEvent<
     let rest = page.metadata.remaining_item_count.unwrap_or(0);
     let expected = page.items.len().saturating_add(usize::try_from(rest).unwrap_or(0));
     events.send(FleetEvent::Begin { expected: Some(expected) }).await.ok()?;
-    let changes = page.items.into_iter().map(|r| HostChange::Apply(Box::new(r))).collect();
+    let changes = page
+        .items
+        .into_iter()
+        .map(|record| HostChange::Apply(Box::new(from(id, record))))
+        .collect();
     events.send(FleetEvent::Changes(changes)).await.ok()
 }
 
@@ -164,6 +190,7 @@ type Events<H> = BoxStream<'static, watcher::Result<watcher::Event<H>>>;
 
 async fn follow_stream<H: Followed>(
     api: &Api<H>,
+    id: ServerId,
     stream: Events<H>,
     events: &mpsc::Sender<FleetEvent<H>>,
     reconnect: &mut watch::Receiver<u64>,
@@ -191,11 +218,11 @@ async fn follow_stream<H: Followed>(
         for event in chunk {
             let (flush, after) = match event {
                 Ok(watcher::Event::Apply(record) | watcher::Event::InitApply(record)) => {
-                    changes.push(HostChange::Apply(Box::new(record)));
+                    changes.push(HostChange::Apply(Box::new(from(id, record))));
                     continue;
                 }
                 Ok(watcher::Event::Delete(record)) => {
-                    if let Some(uid) = record.identity() {
+                    if let Some(uid) = from(id, record).identity() {
                         changes.push(HostChange::Delete(uid));
                     }
                     continue;

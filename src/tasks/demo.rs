@@ -52,6 +52,7 @@ impl Demo {
     /// The way to its server, as the explorer wants it.
     pub fn connection(&self) -> Connection {
         Connection {
+            id: crate::model::key::ServerId::FIRST,
             client: self.client.clone(),
             context: "demo".to_owned(),
             server: "in this program".to_owned(),

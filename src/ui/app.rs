@@ -29,6 +29,7 @@ pub mod palette;
 pub mod picker;
 pub mod run_dialog;
 pub mod saved;
+pub mod servers;
 pub mod shaping;
 pub mod sources;
 pub mod strip;
@@ -46,7 +47,7 @@ use crate::config::Config;
 use crate::config::views::{KnownView, SavedView};
 use crate::model::changes::{Before, Changes};
 use crate::model::inventory::{Folds, Inventory};
-use crate::model::key::{NodeKey, Uid};
+use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::row::HostRow;
 use crate::model::shape::Shape;
 use crate::store::watch::{FleetEvent, HostChange};
@@ -75,6 +76,7 @@ pub use palette::Palette;
 pub use picker::Picker;
 pub use run_dialog::RunDialog;
 pub use saved::{SaveDialog, Saved, SavedList};
+pub use servers::{Server, ServerSettings, Servers};
 pub use sources::Sources;
 pub use strip::Strip;
 pub use views::{View, Views};
@@ -85,16 +87,11 @@ const FILTER_STEP: usize = 16_384;
 
 /// What the explorer is told once, at its start.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Settings {
     /// The configuration with the command line laid over it.
     pub config: Config,
-    /// Name of the context.
-    pub context: String,
-    /// URL of the server.
-    pub server: String,
-    /// The context is marked as production.
-    pub production: bool,
+    /// The servers whose hosts are shown, at least one.
+    pub servers: Vec<ServerSettings>,
     /// Name of the theme.
     pub theme: String,
     /// Draw with ASCII characters only.
@@ -121,10 +118,13 @@ impl Settings {
     /// For a server that a context names: the default theme, keys and zone (UTC), and nothing kept.
     pub fn new(config: Config, context: &str, server: &str) -> Self {
         Self {
+            servers: vec![ServerSettings {
+                context: context.to_owned(),
+                url: server.to_owned(),
+                read_only: config.read_only,
+                ..ServerSettings::default()
+            }],
             config,
-            context: context.to_owned(),
-            server: server.to_owned(),
-            production: false,
             theme: "night".to_owned(),
             ascii: false,
             only_ascii: false,
@@ -157,6 +157,8 @@ pub enum Link {
         /// Attempts so far.
         attempts: u32,
     },
+    /// It is another server under a second name: its hosts are shown there.
+    Same(ServerId),
 }
 
 /// Something that lies over the tree and takes the keys.
@@ -221,7 +223,6 @@ pub struct Notice {
 }
 
 /// The whole state.
-#[expect(clippy::struct_excessive_bools, reason = "they have nothing to do with each other")]
 pub struct Model {
     /// What was told at the start.
     pub settings: Settings,
@@ -243,12 +244,8 @@ pub struct Model {
     pub cursor: Option<NodeKey>,
     /// The node on the first line of the tree pane.
     pub top: Option<NodeKey>,
-    /// How the connection is.
-    pub link: Link,
-    /// Hosts that the running list will bring, where the server says so.
-    pub expected: Option<usize>,
-    /// The list has been complete once.
-    pub synced: bool,
+    /// The servers, with how the connection to each one is and what we may do there.
+    pub servers: Servers,
     /// Which view is shown, and where one is in each.
     pub views: Views,
     /// Requests for certificates.
@@ -298,7 +295,7 @@ pub struct Model {
     /// Number of the last question for Events.
     asking: u64,
     /// Namespace and uid of the object whose Events are followed.
-    followed: Option<(String, String)>,
+    followed: Option<(String, Uid)>,
     /// What the strip that is open would run.
     chosen_run: Option<run_dialog::Choice>,
     /// Names of orders and runs.
@@ -328,7 +325,6 @@ pub struct Model {
 impl Model {
     /// The state at the start.
     pub fn new(settings: Settings, now: Timestamp, size: (u16, u16)) -> Self {
-        let armed = !settings.config.read_only && !settings.production;
         let text = settings.config.filter.clone().unwrap_or_default();
         let mut model = Self {
             now,
@@ -340,9 +336,7 @@ impl Model {
             columns: Columns::default(),
             cursor: None,
             top: None,
-            link: Link::Connecting,
-            expected: None,
-            synced: false,
+            servers: Servers::new(&settings.servers, now),
             views: Views::default(),
             certificates: Certificates::default(),
             sources: Sources::default(),
@@ -361,7 +355,7 @@ impl Model {
             frozen: Frozen::default(),
             detail: Detail::default(),
             notice: None,
-            writing: Writing::new(armed),
+            writing: Writing::default(),
             clusters: Clusters::default(),
             mark_anchor: None,
             reading: 0,
@@ -382,6 +376,12 @@ impl Model {
             dirty: true,
             settings,
         };
+        for (id, server) in model.servers.iter() {
+            model.inventory.name_server(id, server.name());
+        }
+        if model.servers.several() {
+            model.set_shape(Shape { group: model.default_group(), ..Shape::default() });
+        }
         model.saved.known = std::mem::take(&mut model.settings.saved);
         match model.settings.view.take() {
             Some(view) => model.show_saved(&view),
@@ -421,10 +421,7 @@ impl Model {
     /// Whether everything that was asked for is here: the list, the filter's matches, the detail,
     /// the sources, the answer to a change, and who we are.
     pub fn settled(&self) -> bool {
-        let known = self.writing.holder.is_some() || self.writing.holder_problem.is_some();
-        self.synced
-            && self.link == Link::Live
-            && known
+        self.servers.settled()
             && !self.filtering()
             && !self.counting()
             && !self.detail.is_waiting()
@@ -432,7 +429,7 @@ impl Model {
             && self.theme_wanted.is_none()
             && !self.certificates.sending
             && !self.page.as_ref().is_some_and(|page| page.is_waiting())
-            && self.sources.told()
+            && self.sources_told()
             && self.writing.going.is_none()
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
             && !matches!(&self.overlay, Overlay::Labels(dialog) if dialog.owners.is_none())
@@ -493,17 +490,28 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.last_read(event);
             Vec::new()
         }
+        Msg::Connected { server, url, instance } => model.connected(server, url, instance),
+        Msg::Compared { servers, same } => model.compared(servers, same),
+        Msg::Unusable { server, reason, hint } => {
+            let now = model.now;
+            let server = model.servers.get_mut(server);
+            server.lost(reason, now);
+            server.hint = hint;
+            model.dirty = true;
+            Vec::new()
+        }
         Msg::Kept(result) => model.part_kept(result),
-        Msg::Fleet(event) => {
+        Msg::Fleet(server, event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
-            if let Some(event) = model.hold_back(event) {
-                fleet(model, event);
+            if let Some(event) = model.hold_back(server, event) {
+                fleet(model, server, event);
             }
-            let unknown = model.writing.holder.is_none() || model.writing.may.is_empty();
+            let known = model.servers.get_mut(server);
+            let unknown = known.holder.is_none() || known.may.is_empty();
             if recovered && unknown {
                 // What it was when the server was away says nothing any more.
-                model.writing.holder_problem = None;
-                vec![Command::AskWho]
+                known.holder_problem = None;
+                vec![Command::AskWho(server)]
             } else {
                 Vec::new()
             }
@@ -540,9 +548,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             }
             Vec::new()
         }
-        Msg::Clusters(event) => {
+        Msg::Clusters(server, event) => {
             model.dirty |= model.page.is_some();
-            model.clusters.apply(event);
+            model.clusters.apply(server, event);
             model.look_at_budgets();
             Vec::new()
         }
@@ -551,24 +559,24 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.step_of_order(&id, step);
             Vec::new()
         }
-        Msg::User(result) => {
-            model.writing.user(result);
+        Msg::User(server, result) => {
+            model.user_told(server, result);
             model.dirty = true;
             keys::go_on(model)
         }
-        Msg::May { verb, resource, result } => {
+        Msg::May { server, verb, resource, result } => {
             if let Ok(may) = result {
-                model.writing.may.insert((verb, resource), may);
+                model.servers.get_mut(server).may.insert((verb, resource), may);
             }
             model.dirty = true;
             Vec::new()
         }
-        Msg::Sources(event) => {
-            model.sources_changed(event);
+        Msg::Sources(server, event) => {
+            model.sources_changed(server, event);
             Vec::new()
         }
-        Msg::Certificates(events) => {
-            model.certificates_changed(events);
+        Msg::Certificates(server, events) => {
+            model.certificates_changed(server, events);
             Vec::new()
         }
         Msg::Decided { name, approve, result } => {
@@ -576,9 +584,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.decided(&name, approve, result);
             Vec::new()
         }
-        Msg::MayDecide(missing) => {
+        Msg::MayDecide(server, missing) => {
             model.dirty = true;
-            model.certificates.missing = missing;
+            model.servers.get_mut(server).missing = missing;
             Vec::new()
         }
         Msg::Pause => {
@@ -674,11 +682,11 @@ fn tick(model: &mut Model, now: Timestamp) {
     model.judge_sources();
     model.dirty |= model.changes.tick(now) && model.views.now == View::Changes;
     // Ages on the screen move: every second while something counts down, else every ten.
-    let counting = matches!(model.link, Link::Lost { .. })
-        || model.last.shown.is_some()
+    let counting = model.servers.lost().is_some()
         || matches!(model.overlay, Overlay::Strip(_))
         || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
-        || model.writing.armed_until.is_some()
+        || model.servers.iter().any(|(_, server)| server.armed_until.is_some())
+        || model.last.shown.is_some()
         || model.frozen.since.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
@@ -692,19 +700,20 @@ fn tick(model: &mut Model, now: Timestamp) {
     if matches!(&model.overlay, Overlay::Strip(strip) if strip.items.len() <= LOOK_AGAIN) {
         model.look_at_budgets();
     }
-    if model.writing.armed_until.is_some_and(|until| until <= now) {
-        model.writing.disarm();
-        model.say("writing is disarmed again");
-        model.dirty = true;
-    }
+    model.disarm_in_time();
 }
 
-fn fleet(model: &mut Model, event: FleetEvent) {
+fn fleet(model: &mut Model, id: ServerId, event: FleetEvent) {
+    let now = model.now;
+    if !model.servers.get(id).is_used() {
+        return; // on its way since before it was known to be another one under a second name
+    }
     match event {
         FleetEvent::Begin { expected } => {
-            model.inventory.begin_resync();
-            model.expected = expected.or(model.expected);
-            model.link = Link::Listing;
+            model.inventory.begin_resync(id);
+            let server = model.servers.get_mut(id);
+            server.expected = expected.or(server.expected);
+            server.set_link(Link::Listing, now);
             model.dirty = true;
         }
         FleetEvent::Changes(changes) => {
@@ -722,27 +731,27 @@ fn fleet(model: &mut Model, event: FleetEvent) {
             }
         }
         FleetEvent::Synced => {
-            if model.removing(Inventory::end_resync) > 0 {
+            if model.removing(|inventory| inventory.end_resync(id)) > 0 {
                 targets_gone(model);
             }
-            model.expected = None;
             model.list_is_whole();
-            model.synced = true;
-            model.link = Link::Live;
+            let server = model.servers.get_mut(id);
+            server.expected = None;
+            server.synced = true;
+            server.set_link(Link::Live, now);
             model.dirty = true;
         }
         FleetEvent::Lost(reason) => {
-            let (since, attempts) = match model.link {
-                Link::Lost { since, attempts, .. } => (since, attempts + 1),
-                _ => (model.now, 1),
-            };
-            model.link = Link::Lost { since, reason, attempts };
+            model.servers.get_mut(id).lost(reason, now);
             model.dirty = true;
         }
         FleetEvent::Recovered => {
-            if matches!(model.link, Link::Lost { .. }) {
-                model.link = if model.synced { Link::Live } else { Link::Listing };
-                model.say("the server answers again");
+            let server = model.servers.get_mut(id);
+            if server.is_lost() {
+                let link = if server.synced { Link::Live } else { Link::Listing };
+                server.set_link(link, now);
+                let text = model.about_server(id, "the server answers again");
+                model.say(text);
             }
             model.dirty = true;
         }
@@ -762,13 +771,13 @@ fn host_changed(model: &mut Model, change: HostChange) -> bool {
             let metadata = &record.metadata;
             if let Some(name) = &metadata.name {
                 let namespace = metadata.namespace.as_deref().unwrap_or_default();
-                model.certificates.host_seen(namespace, name, &uid);
+                model.certificates.host_seen((uid.server(), namespace, name), &uid);
             }
             let before = Before::of(&model.inventory, &uid);
             let writer = record.writer.clone();
             let changed = model.inventory.apply(*record, model.now);
             // What the first list brings is nothing new.
-            if changed && model.synced {
+            if changed && model.servers.of(&uid).synced {
                 let (inventory, now) = (&model.inventory, model.now);
                 model.changes.host(before.as_ref(), inventory, &uid, writer.as_deref(), now);
             }

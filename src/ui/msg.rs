@@ -11,7 +11,7 @@ use crate::journal::Record;
 use crate::model::change::Target;
 use crate::model::cluster::Cluster;
 use crate::model::host::Host;
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::model::source::Source;
 use crate::store::certificates::CsrEvent;
 use crate::store::last::LastEvent;
@@ -34,8 +34,33 @@ pub enum Msg {
     Resize(u16, u16),
     /// Time has passed.
     Tick(Timestamp),
+    /// A server of several is connected to.
+    Connected {
+        /// Which one.
+        server: ServerId,
+        /// Its URL.
+        url: String,
+        /// What no other server has, but one that was made from the same backup; if it tells.
+        instance: Option<String>,
+    },
+    /// An answer to [`Command::Compare`].
+    Compared {
+        /// The two servers.
+        servers: (ServerId, ServerId),
+        /// They are one.
+        same: bool,
+    },
+    /// A server of several cannot be connected to; attempts go on.
+    Unusable {
+        /// Which one.
+        server: ServerId,
+        /// Why.
+        reason: String,
+        /// What to do next, where that is known.
+        hint: Option<String>,
+    },
     /// Something happened to the fleet.
-    Fleet(FleetEvent),
+    Fleet(ServerId, FleetEvent),
     /// An answer to [`Command::ReadHost`].
     HostRead {
         /// The question's number; late answers are dropped by it.
@@ -62,9 +87,9 @@ pub enum Msg {
     /// The mouse did something.
     Mouse(MouseEvent),
     /// Something happened to the Clusters.
-    Clusters(ObjectEvent<Cluster>),
+    Clusters(ServerId, ObjectEvent<Cluster>),
     /// Something happened to the Sources.
-    Sources(ObjectEvent<Source>),
+    Sources(ServerId, ObjectEvent<Source>),
     /// An answer to [`Command::ReadHosts`].
     HostsRead {
         /// The question's number; late answers are dropped by it.
@@ -80,9 +105,11 @@ pub enum Msg {
         step: Step,
     },
     /// The name under which the server knows us.
-    User(Result<String, String>),
+    User(ServerId, Result<String, String>),
     /// Whether we may do something.
     May {
+        /// On which server.
+        server: ServerId,
         /// The verb, for example `patch`.
         verb: &'static str,
         /// The resource, for example `hosts`.
@@ -91,7 +118,7 @@ pub enum Msg {
         result: Result<bool, String>,
     },
     /// Something happened to the requests for certificates.
-    Certificates(Vec<CsrEvent>),
+    Certificates(ServerId, Vec<CsrEvent>),
     /// An answer to [`Command::Decide`].
     Decided {
         /// Name of the request.
@@ -102,7 +129,7 @@ pub enum Msg {
         result: Decided,
     },
     /// What we may not do of what a decision needs; none: everything.
-    MayDecide(Option<String>),
+    MayDecide(ServerId, Option<String>),
     /// An answer to [`Command::ReadJournal`].
     Journal(Result<JournalRead, String>),
     /// An answer to [`Command::CopyObject`]: what is to be copied, or why it could not be read.
@@ -177,7 +204,7 @@ pub struct JournalRead {
 
 /// One thing that the explorer asks for. Each runs outside and ends in one message, but for
 /// `AskWho` (three), `Act` (one for each step), `FollowEvents` (one for each change), `Stop`, `Mouse`,
-/// `KeepFilter`, `Reconnect` and `Quit` (none).
+/// `KeepFilter`, `Reconnect`, `Leave` and `Quit` (none).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Read the whole object under the cursor.
@@ -202,8 +229,8 @@ pub enum Command {
     FollowEvents {
         /// Number of the question.
         generation: u64,
-        /// Namespace and uid of the object.
-        about: Option<(String, String)>,
+        /// Namespace and uid of the object; the uid says on which server.
+        about: Option<(String, Uid)>,
     },
     /// Write a text into a file of its own.
     Save {
@@ -223,15 +250,17 @@ pub enum Command {
     },
     /// Carry out an order; its last step is [`Step::Ended`].
     Act {
+        /// The server of all its hosts.
+        server: ServerId,
         /// The name under which the server knows us.
         user: String,
         /// The order.
         order: Box<Order>,
     },
-    /// Let the order that is on its way begin nothing further.
+    /// Let the orders that are on their way begin nothing further.
     Stop,
     /// Approve or deny a request for a certificate.
-    Decide(Box<Decision>),
+    Decide(ServerId, Box<Decision>),
     /// Read the journal.
     ReadJournal,
     /// Keep a part of the fleet on disk.
@@ -254,10 +283,14 @@ pub enum Command {
     Browse(String),
     /// Give the terminal to a program, named word by word, until it ends.
     Outside(Vec<String>),
-    /// Ask the server who we are and what we may do.
-    AskWho,
-    /// Try to reach the server now.
-    Reconnect,
+    /// Ask a server who we are and what we may do.
+    AskWho(ServerId),
+    /// Try to reach a server now; none: all of them.
+    Reconnect(Option<ServerId>),
+    /// Look whether two servers are one.
+    Compare(ServerId, ServerId),
+    /// Have nothing to do with a server any more.
+    Leave(ServerId),
     /// Leave.
     Quit,
 }

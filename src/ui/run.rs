@@ -1,13 +1,14 @@
 //! The event loop: takes what happens, updates the state, draws when something visible changed,
 //! and runs the commands outside.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
-use kube::core::NamespaceResourceScope;
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::crossterm::event::{Event, MouseEventKind};
@@ -20,6 +21,7 @@ use super::app::last::Keep;
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
 use super::configured::Looks;
+use super::line::{Line, Opening, ask_who};
 use super::msg::{Command, Decided, JournalRead, Msg};
 use super::reload::{self, Reload};
 use super::theme::Theme;
@@ -29,13 +31,13 @@ use crate::act::{self, Actor, Order, Step};
 use crate::config::views::{self, SavedView};
 use crate::error::{self, Error, Result};
 use crate::journal::{Journal, filters};
+use crate::model::change::Target;
+use crate::model::key::ServerId;
 use crate::model::yaml;
 use crate::store::certificates;
-use crate::store::client::Connection;
+use crate::store::client::{Connection, same_counter};
 use crate::store::last::{self, Writer};
-use crate::store::objects::ObjectEvent;
-use crate::store::watch::FleetEvent;
-use crate::store::{objects, read, told, write};
+use crate::store::{read, told, write};
 
 /// Time between two frames while nobody types: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
@@ -50,8 +52,8 @@ const BATCH: usize = 8;
 /// of 512 hosts.
 pub const QUEUE: usize = 64;
 
-/// Certificate requests that wait at most, and that travel together.
-const REQUESTS: usize = 256;
+/// Pause until two servers of which one did not answer are compared again.
+const COMPARE_AGAIN: Duration = Duration::from_secs(30);
 
 /// Lists of Events that wait at most: each has all there are.
 const TOLD: usize = 1;
@@ -205,13 +207,12 @@ fn terminal_event(event: Event) -> Option<Msg> {
     }
 }
 
-/// Runs commands against the API server and the clipboard.
+/// Runs commands against the API servers and the clipboard.
 pub struct Effects {
-    connection: Connection,
-    namespace: Option<String>,
+    /// By the server's number.
+    lines: Vec<Line>,
     messages: mpsc::Sender<Msg>,
-    reconnect: watch::Sender<u64>,
-    /// Stops the order that is on its way.
+    /// Stops the orders that are on their way.
     stop: watch::Sender<bool>,
     journal: Option<Arc<Journal>>,
     /// The task that follows Events.
@@ -219,8 +220,6 @@ pub struct Effects {
     /// Where the fleet is kept, and what of it is on its way there.
     place: Option<last::Place>,
     writer: Arc<Mutex<Option<Writer>>>,
-    /// Who acted last: it remembers which slots of budgets it was granted.
-    actor: Option<Actor>,
     tasks: JoinSet<()>,
     /// How themes are found.
     looks: Option<Looks>,
@@ -239,15 +238,18 @@ impl Effects {
         self.tasks.spawn(reload::follow(reload, self.messages.clone()));
     }
 
-    /// Starts what runs behind the screen: the watch, and the questions who we are and what we
-    /// may do. With a place the fleet that is kept there comes first.
+    /// Starts what runs behind the screen for each server: the watches, and the questions who we are
+    /// and what we may do. With a place the fleet that is kept there comes first.
     pub fn start(
-        connection: Connection,
-        namespace: Option<String>,
+        servers: Vec<Opening>,
         messages: mpsc::Sender<Msg>,
         place: Option<last::Place>,
     ) -> Self {
-        let (reconnect, retry) = watch::channel(0);
+        let alone = servers.len() < 2;
+        let ids = (0..).map_while(ServerId::new);
+        let line = |(id, opening)| Line::start(id, opening, alone, messages.clone());
+        let lines = ids.zip(servers).map(line).collect();
+        let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
         let mut tasks = JoinSet::new();
         if let Some(place) = place.clone().filter(last::Place::is_kept) {
             let messages = messages.clone();
@@ -255,78 +257,33 @@ impl Effects {
                 place.read(|event| messages.blocking_send(Msg::Last(event)).is_ok());
             });
         }
-        let (fleet, mut events) = mpsc::channel::<FleetEvent>(QUEUE);
-        let watching = tokio::spawn(crate::store::watch::follow(
-            connection.clone(),
-            namespace.clone(),
-            fleet,
-            retry,
-        ));
-        let forward = messages.clone();
-        let (recovered, again) = watch::channel(0);
-        tasks.spawn(async move {
-            while let Some(event) = events.recv().await {
-                if matches!(event, FleetEvent::Recovered) {
-                    recovered.send_modify(|times| *times += 1);
-                }
-                if forward.send(Msg::Fleet(event)).await.is_err() {
-                    return;
-                }
-            }
-            let problem = match watching.await {
-                Ok(()) => "it returned".to_owned(),
-                Err(cause) => cause.to_string(),
-            };
-            let _ = forward.send(Msg::TaskEnded { name: "watch", problem }).await;
-        });
-        let (requests, mut events) = mpsc::channel(REQUESTS);
-        tasks.spawn(certificates::follow(connection.clone(), requests));
-        let forward = messages.clone();
-        tasks.spawn(async move {
-            let mut batch = Vec::new();
-            while events.recv_many(&mut batch, REQUESTS).await > 0 {
-                let batch = std::mem::take(&mut batch);
-                if forward.send(Msg::Certificates(batch)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let from = (&connection, namespace.as_deref(), again);
-        follow(&mut tasks, from.clone(), &messages, Msg::Clusters);
-        follow(&mut tasks, from, &messages, Msg::Sources);
-        let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
-        let mut effects = Self {
-            connection,
-            namespace,
-            messages,
-            reconnect,
-            stop,
-            journal,
-            following: None,
-            place,
-            writer: Arc::default(),
-            actor: None,
-            tasks,
-            looks: None,
-        };
-        effects.ask_who();
-        effects
+        let writer = Arc::default();
+        Self { lines, messages, stop, journal, following: None, place, writer, tasks, looks: None }
     }
 
-    fn ask_who(&mut self) {
-        let (connection, messages) = (self.connection.clone(), self.messages.clone());
-        let namespace = self.namespace.clone();
-        self.tasks.spawn(async move {
-            let user = write::user(&connection).await.map_err(|error| error::chain(&error));
-            let _ = messages.send(Msg::User(user)).await;
-            let (verb, resource) = ("patch", "hosts");
-            let may = write::may(&connection, verb, resource, namespace.as_deref()).await;
-            let result = may.map_err(|error| error::chain(&error));
-            let _ = messages.send(Msg::May { verb, resource, result }).await;
-            // A server that cannot say is asked by the decision itself.
-            let missing = write::missing_to_decide(&connection).await.ok().flatten();
-            let _ = messages.send(Msg::MayDecide(missing.map(ToOwned::to_owned))).await;
-        });
+    /// The connection to a server.
+    fn connection(&self, server: ServerId) -> std::result::Result<Connection, String> {
+        let line = self.lines.get(server.index());
+        line.and_then(Line::connection).ok_or_else(|| "not connected yet".to_owned())
+    }
+
+    fn carry_out(&mut self, server: ServerId, user: String, order: Order) {
+        let (id, messages) = (order.id.clone(), self.messages.clone());
+        let connection = match self.connection(server) {
+            Ok(connection) => connection,
+            Err(why) => {
+                self.tasks.spawn(async move {
+                    let _ = messages.send(Msg::Act { id, step: Step::Ended(Some(why)) }).await;
+                });
+                return;
+            }
+        };
+        let journal = self.journal.clone();
+        let Some(line) = self.lines.get_mut(server.index()) else { return };
+        let actor = line.actor.take().filter(|actor| actor.user == user);
+        let actor = actor.unwrap_or_else(|| Actor::new(connection, user, journal));
+        line.actor = Some(actor.clone());
+        self.tasks.spawn(carry_out(actor, order, self.stop.subscribe(), messages));
     }
 }
 
@@ -334,31 +291,47 @@ impl Executor for Effects {
     #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn start(&mut self, command: Command) {
         while self.tasks.try_join_next().is_some() {}
-        let (connection, messages) = (self.connection.clone(), self.messages.clone());
+        let messages = self.messages.clone();
         match command {
-            Command::ReadHost { generation, namespace, name, .. } => {
+            Command::ReadHost { generation, uid, namespace, name } => {
+                let connection = self.connection(uid.server());
                 self.tasks.spawn(async move {
-                    let result = write::read_host(&connection, &namespace, &name)
-                        .await
-                        .map(|host| host.map(Box::new))
-                        .map_err(|error| error::chain(&error));
+                    let result = match connection {
+                        Ok(connection) => write::read_host(&connection, &namespace, &name)
+                            .await
+                            .map(|host| host.map(Box::new))
+                            .map_err(|error| error::chain(&error)),
+                        Err(why) => Err(why),
+                    };
                     let _ = messages.send(Msg::HostRead { generation, result }).await;
                 });
             }
             Command::ReadHosts { generation, hosts } => {
+                let mut parts: BTreeMap<ServerId, Vec<Target>> = BTreeMap::new();
+                for host in hosts {
+                    parts.entry(host.uid.server()).or_default().push(host);
+                }
+                let parts = parts.into_iter().map(|(id, hosts)| (self.connection(id), hosts));
+                let parts: Vec<_> = parts.collect();
                 self.tasks.spawn(async move {
-                    let result = read::known(&connection, &hosts, Timestamp::now())
-                        .await
-                        .map_err(|error| error::chain(&error));
+                    let read = parts.into_iter().map(|(connection, hosts)| async move {
+                        let known = read::known(&connection?, &hosts, Timestamp::now()).await;
+                        known.map_err(|error| error::chain(&error))
+                    });
+                    let result = try_join_all(read).await.map(|parts| parts.concat());
                     let _ = messages.send(Msg::HostsRead { generation, result }).await;
                 });
             }
             Command::ReadObject { generation, at } => {
+                let connection = self.connection(at.server);
                 self.tasks.spawn(async move {
-                    let result = read::object(&connection, &at)
-                        .await
-                        .map(|object| object.map(Box::new))
-                        .map_err(|error| error::chain(&error));
+                    let result = match connection {
+                        Ok(connection) => read::object(&connection, &at)
+                            .await
+                            .map(|object| object.map(Box::new))
+                            .map_err(|error| error::chain(&error)),
+                        Err(why) => Err(why),
+                    };
                     let _ = messages.send(Msg::ObjectRead { generation, result }).await;
                 });
             }
@@ -368,7 +341,17 @@ impl Executor for Effects {
                 }
                 self.following = about.map(|(namespace, uid)| {
                     let (out, mut told) = mpsc::channel(TOLD);
+                    let connection = self.connection(uid.server());
                     self.tasks.spawn(async move {
+                        let connection = match connection {
+                            Ok(connection) => connection,
+                            Err(why) => {
+                                let result = Err(why);
+                                let _ = messages.send(Msg::Told { generation, result }).await;
+                                return;
+                            }
+                        };
+                        let uid = uid.as_str().to_owned();
                         let follow = told::follow(connection, namespace, uid, out);
                         let forward = async {
                             while let Some(result) = told.recv().await {
@@ -380,13 +363,11 @@ impl Executor for Effects {
                 });
             }
             Command::CopyObject(at) => {
+                let connection = self.connection(at.server);
                 self.tasks.spawn(async move {
-                    let result = match read::object(&connection, &at).await {
-                        Ok(Some(object)) => {
-                            Ok(yaml::text(&yaml::lines(&without_managers(object), false)))
-                        }
-                        Ok(None) => Err(format!("{} is gone", at.name)),
-                        Err(error) => Err(error::chain(&error)),
+                    let result = match connection {
+                        Ok(connection) => copied(&connection, &at).await,
+                        Err(why) => Err(why),
                     };
                     let _ = messages.send(Msg::Fetched(result)).await;
                 });
@@ -398,10 +379,13 @@ impl Executor for Effects {
                 });
             }
             Command::Mouse(ours) => terminal::mouse(ours),
-            Command::Decide(decision) => {
-                let journal = self.journal.clone();
+            Command::Decide(server, decision) => {
+                let (connection, journal) = (self.connection(server), self.journal.clone());
                 self.tasks.spawn(async move {
-                    let result = decide(connection, journal, &decision).await;
+                    let result = match connection {
+                        Ok(connection) => decide(connection, journal, &decision).await,
+                        Err(why) => Decided::Failed(why),
+                    };
                     let (name, approve) = (decision.seen.name, decision.approve);
                     let _ = messages.send(Msg::Decided { name, approve, result }).await;
                 });
@@ -435,13 +419,9 @@ impl Executor for Effects {
                     let _ = filters::own().map(|file| filters::keep(&file, &filter));
                 });
             }
-            Command::Act { user, order } => {
+            Command::Act { server, user, order } => {
                 self.stop.send_replace(false);
-                let actor = self.actor.take().filter(|actor| actor.user == user);
-                let actor =
-                    actor.unwrap_or_else(|| Actor::new(connection, user, self.journal.clone()));
-                self.actor = Some(actor.clone());
-                self.tasks.spawn(carry_out(actor, *order, self.stop.subscribe(), messages));
+                self.carry_out(server, user, *order);
             }
             Command::Stop => {
                 self.stop.send_replace(true);
@@ -485,11 +465,54 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::Browsed { url, result }).await;
                 });
             }
-            Command::AskWho => self.ask_who(),
-            Command::Reconnect => self.reconnect.send_modify(|times| *times += 1),
+            Command::AskWho(server) => {
+                let line = self.lines.get(server.index());
+                let asked =
+                    line.and_then(|line| Some((line.connection()?, line.namespace.clone())));
+                if let Some((connection, namespace)) = asked {
+                    self.tasks.spawn(ask_who(connection, namespace, messages));
+                }
+            }
+            Command::Reconnect(server) => {
+                let lines = (0..).zip(&self.lines);
+                for (_, line) in
+                    lines.filter(|(number, _)| server.is_none_or(|s| s.index() == *number))
+                {
+                    line.reconnect();
+                }
+            }
+            Command::Compare(one, other) => {
+                let both = self.connection(one).and_then(|a| Ok((a, self.connection(other)?)));
+                if let Ok((a, b)) = both {
+                    self.tasks.spawn(async move {
+                        let servers = (one, other);
+                        loop {
+                            if let Some(same) = same_counter(&a, &b).await {
+                                let _ = messages.send(Msg::Compared { servers, same }).await;
+                                return;
+                            }
+                            tokio::time::sleep(COMPARE_AGAIN).await;
+                        }
+                    });
+                }
+            }
+            Command::Leave(server) => {
+                if let Some(line) = self.lines.get_mut(server.index()) {
+                    line.leave();
+                }
+            }
             // The loop itself does these.
             Command::Quit | Command::Outside(_) => {}
         }
+    }
+}
+
+/// An object as it is copied: as YAML.
+async fn copied(connection: &Connection, at: &read::Place) -> std::result::Result<String, String> {
+    match read::object(connection, at).await {
+        Ok(Some(object)) => Ok(yaml::text(&yaml::lines(&without_managers(object), false))),
+        Ok(None) => Err(format!("{} is gone", at.name)),
+        Err(error) => Err(error::chain(&error)),
     }
 }
 
@@ -499,29 +522,6 @@ fn without_managers(mut object: Value) -> Value {
         metadata.remove("managedFields");
     }
     object
-}
-
-/// Follows the objects of a kind; what happens to them becomes messages.
-fn follow<K>(
-    tasks: &mut JoinSet<()>,
-    (connection, namespace, again): (&Connection, Option<&str>, watch::Receiver<u64>),
-    messages: &mpsc::Sender<Msg>,
-    message: impl Fn(ObjectEvent<K>) -> Msg + Send + 'static,
-) where
-    K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
-{
-    let (events, mut happened) = mpsc::channel(QUEUE);
-    let namespace = namespace.map(ToOwned::to_owned);
-    tasks.spawn(objects::follow(connection.clone(), namespace, events, again));
-    let forward = messages.clone();
-    tasks.spawn(async move {
-        while let Some(event) = happened.recv().await {
-            if forward.send(message(event)).await.is_err() {
-                return;
-            }
-        }
-    });
 }
 
 /// Carries out a decision in the name that the server knows us by.

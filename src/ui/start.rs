@@ -9,9 +9,10 @@ use ratatui::crossterm::event::{Event, EventStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::app::{Model, Settings, update, with_auto};
+use super::app::{Model, ServerSettings, Settings, update, with_auto};
 use super::background::{self, Answer, Swallow};
 use super::configured::{self, Configured, Given, Looks};
+use super::line::{Opening, Way};
 use super::msg::Msg;
 use super::outside;
 use super::reload::Reload;
@@ -21,10 +22,11 @@ use super::run::{
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::{self, Theme};
-use crate::config::{self, AUTO, Config, views};
+use crate::config::{self, AUTO, Config, Overrides, views};
 use crate::error::{EXIT_DONE, Error, Result};
 use crate::model::filter::Filter;
-use crate::store::client::{ConnectOptions, Connection, connect, connect_unasked};
+use crate::model::text::clean;
+use crate::store::client::{ConnectOptions, Connection, connect, connect_unasked, several};
 use crate::store::last::Place;
 use crate::store::watch;
 use crate::tasks::demo::Demo;
@@ -34,6 +36,8 @@ use crate::tasks::demo::Demo;
 pub struct Show {
     /// The demo fleet instead of the one that the options lead to.
     pub demo: Option<Demo>,
+    /// Every context of the kubeconfig, instead of one or those that are named.
+    pub all_contexts: bool,
     /// The saved view to begin with.
     pub view: Option<String>,
     /// A picture on standard output instead of the terminal, after these keys.
@@ -74,42 +78,63 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         Some(name) => Some(views::find(&saved, problems, name)?),
         None => None,
     };
+    options.context = options.context.or_else(|| config.context.clone());
     // Dropped, and thereby ended, with this function.
     let mut background = JoinSet::new();
     let is_demo = show.demo.is_some();
-    let connection = if let Some(demo) = show.demo {
-        demo.install().await?;
-        let connection = demo.connection();
-        if show.snapshot.is_some() {
-            demo.fill().await?; // and then it stands still
-        } else {
-            background.spawn(async move { Box::pin(demo.run()).await });
-        }
-        connection
+    let contexts = if show.demo.is_some() { None } else { several(&options, show.all_contexts)? };
+    let (mut note, mut alone) = (None, None);
+    let servers: Vec<Way> = if let Some(contexts) = contexts {
+        // The screen comes at once: each of them is connected to behind it, and says there what is
+        // in the way.
+        let named = |context| {
+            let options = ConnectOptions { context: Some(context), ..options.clone() };
+            Way::Named(Box::new(options))
+        };
+        contexts.into_iter().map(named).collect()
     } else {
-        options.context = options.context.or_else(|| config.context.clone());
-        match known(&config, &given, &options, show.snapshot.is_some()).await? {
-            Some(connection) => connection,
-            None => connect(&options).await?,
-        }
+        let connection = if let Some(demo) = show.demo {
+            demo.install().await?;
+            let connection = demo.connection();
+            if show.snapshot.is_some() {
+                demo.fill().await?; // and then it stands still
+            } else {
+                background.spawn(async move { Box::pin(demo.run()).await });
+            }
+            connection
+        } else {
+            match known(&config, &given, &options, show.snapshot.is_some()).await? {
+                Some(connection) => connection,
+                None => connect(&options).await?,
+            }
+        };
+        note.clone_from(&connection.note);
+        alone = Some(connection.clone());
+        vec![Way::Ready(Box::new(connection))]
     };
-    let note = connection.note.clone();
+    // Of several contexts each has what is said of it, and the screen what is said of none.
+    let context = match servers.as_slice() {
+        [Way::Ready(connection)] => connection.context.clone(),
+        _ => String::new(),
+    };
     // What is wrong from now on is wrong with what was read above, so mistakes are told there.
-    let reload = Reload::new(given.clone(), &connection.context);
-    let Configured { config, keymap, production } =
-        Configured::new(config, &connection.context, &given.overrides);
-    let namespace = config.namespace.clone();
+    let reload = Reload::new(given.clone(), &context);
+    let opening = |way| open(way, &config, &given.overrides);
+    let (settings_of, openings): (Vec<ServerSettings>, Vec<Opening>) =
+        servers.into_iter().map(opening).unzip();
+    let Configured { config, keymap, .. } = Configured::new(config, &context, &given.overrides);
     let keeps = config.last_fleet && !is_demo && show.snapshot.is_none();
-    let place = keeps.then(|| Place::own(&connection, namespace.as_deref())).flatten();
+    let keeps_of = |connection| Place::own(connection, config.namespace.as_deref());
+    let place = alone.as_ref().filter(|_| keeps).and_then(keeps_of);
     // Where a fleet is known it is shown, and what is wrong with the server is said beside it.
-    if !place.as_ref().is_some_and(Place::is_kept) {
-        watch::check(&connection, namespace.as_deref()).await?;
+    if let Some(connection) = &alone
+        && !place.as_ref().is_some_and(Place::is_kept)
+    {
+        watch::check(connection, config.namespace.as_deref()).await?;
     }
 
     let settings = Settings {
-        production,
-        context: connection.context.clone(),
-        server: connection.server.clone(),
+        servers: settings_of,
         theme: config.theme.clone(),
         ascii: config.ascii || abilities.ascii,
         only_ascii: abilities.ascii,
@@ -127,7 +152,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         let mut messages = messages;
         let theme = looks.find(&settings.theme)?;
         let model = Model::new(settings, SystemClock.now(), (width, height));
-        let effects = Effects::start(connection, namespace, sender, None).with_looks(looks);
+        let effects = Effects::start(openings, sender, None).with_looks(looks);
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, theme, keys);
@@ -146,8 +171,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         model.fail(note);
     }
     super::terminal::mouse(model.mouse);
-    let mut effects =
-        Effects::start(connection, namespace, sender, place.clone()).with_looks(looks);
+    let mut effects = Effects::start(openings, sender, place.clone()).with_looks(looks);
     effects.look_at_files(reload);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
@@ -186,6 +210,26 @@ async fn known(
         let place = Place::own(connection, laid.config.namespace.as_deref());
         place.is_some_and(|place| place.is_kept())
     }))
+}
+
+/// What is known of a server before anything is heard of it, and how it is reached.
+fn open(way: Way, config: &Config, overrides: &Overrides) -> (ServerSettings, Opening) {
+    let (context, url) = match &way {
+        Way::Ready(connection) => (connection.context.clone(), connection.server.clone()),
+        Way::Named(options) => (options.context.clone().unwrap_or_default(), String::new()),
+    };
+    let Configured { config, production, .. } =
+        Configured::new(config.clone(), &context, overrides);
+    let namespace = config.namespace.clone();
+    let settings = ServerSettings {
+        production,
+        read_only: config.read_only,
+        namespace: namespace.clone(),
+        context: clean(&context).into_owned(),
+        url: clean(&url).into_owned(),
+        own: matches!(way, Way::Named(_)).then(|| Box::new(config)),
+    };
+    (settings, Opening { way, namespace })
 }
 
 /// Runs the explorer until it is left; in between the terminal may go to other programs.

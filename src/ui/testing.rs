@@ -14,6 +14,7 @@ use super::theme::Theme;
 use super::view;
 use crate::config::Config;
 use crate::model::host::Host;
+use crate::model::key::ServerId;
 use crate::model::record::HostRecord;
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::{FleetEvent, HostChange};
@@ -79,12 +80,18 @@ pub(crate) fn hosts() -> Vec<Value> {
 }
 
 pub(crate) fn with_hosts(mut model: Model, hosts: Vec<Value>) -> Model {
-    send(&mut model, Msg::User(Ok("ann".into())));
-    send(&mut model, Msg::May { verb: "patch", resource: "hosts", result: Ok(true) });
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(hosts.into_iter().map(apply).collect())));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
-    send(&mut model, Msg::Sources(ObjectEvent::Synced));
+    send(&mut model, Msg::User(ServerId::FIRST, Ok("ann".into())));
+    send(
+        &mut model,
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(true) },
+    );
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
+    send(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(hosts.into_iter().map(apply).collect())),
+    );
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Synced));
     model
 }
 

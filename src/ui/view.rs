@@ -29,6 +29,7 @@ mod picker;
 mod results;
 mod run_dialog;
 mod saved;
+mod servers;
 mod sources;
 mod strip;
 mod table;
@@ -61,6 +62,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
             View::Problems => list::draw(model, List::Problems, theme, &areas, buffer),
             View::Certificates => certificates::draw(model, theme, &areas, buffer),
             View::Sources => sources::draw(model, theme, &areas, buffer),
+            View::Servers => servers::draw(model, theme, &areas, buffer),
             View::Journal => journal::draw(model, theme, &areas, buffer),
             View::Changes => changes::draw(model, theme, &areas, buffer),
         }

@@ -17,6 +17,7 @@ mod agent;
 mod architecture;
 mod certificates;
 mod config;
+mod contexts;
 mod crds;
 mod decommission;
 mod demo;

@@ -109,10 +109,12 @@ pub(crate) enum TextField {
     Zone,
     Name,
     Namespace,
+    /// The API server that it is on.
+    Server,
 }
 
 impl TextField {
-    pub(super) const ALL: [(&'static str, Self); 9] = [
+    pub(super) const ALL: [(&'static str, Self); 10] = [
         ("region", Self::Region),
         ("cluster", Self::Cluster),
         ("provider", Self::Provider),
@@ -122,6 +124,7 @@ impl TextField {
         ("zone", Self::Zone),
         ("name", Self::Name),
         ("namespace", Self::Namespace),
+        ("server", Self::Server),
     ];
 }
 

@@ -58,7 +58,10 @@ pub const GRAMMAR_HELP: &[(&str, &str)] = &[
     ("role in (db,web)  notin", "label with one of these values, with none of them"),
     ("gpu=*  gpu!=*", "has the label, has it not"),
     ("disks>4  disks<4", "label that is a number"),
-    ("region:eu", "part of a field: region cluster provider role team env zone name namespace"),
+    (
+        "region:eu",
+        "part of a field: region cluster provider role team env zone name namespace server",
+    ),
     ("region:eu,us", "either part"),
     ("source:aws", "hosts that this source knows, whoever's they are; source=aws is the label"),
     ("state:run", "beginning of phase, health or service state"),

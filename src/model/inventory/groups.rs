@@ -196,8 +196,9 @@ impl Groups {
         interner: &Interner,
     ) -> bool {
         self.levels.iter().all(|level| {
-            scope::at(level, old, pairs, interner)
-                == scope::at(level, &new.row, &new.pairs, interner)
+            // It is one host, so on one server, whatever its name.
+            scope::at(level, old, pairs, (interner, &[]))
+                == scope::at(level, &new.row, &new.pairs, (interner, &[]))
         })
     }
 

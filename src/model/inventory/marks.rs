@@ -136,6 +136,7 @@ mod tests {
 
     use super::*;
     use crate::model::filter::Filter;
+    use crate::model::key::ServerId;
     use crate::model::record::HostRecord;
 
     fn now() -> Timestamp {
@@ -189,8 +190,8 @@ mod tests {
         // The next host takes the free place, and no mark with it.
         fleet.apply(record(900, "a", "1"), now());
         assert!(!fleet.is_marked(&Uid::new("u-900")));
-        fleet.begin_resync();
-        fleet.end_resync();
+        fleet.begin_resync(ServerId::FIRST);
+        fleet.end_resync(ServerId::FIRST);
         assert_eq!(count(&fleet), (0, 0));
     }
 

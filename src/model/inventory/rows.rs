@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use crate::model::filter::{Sketch, Subject};
 use crate::model::intern::Symbol;
-use crate::model::key::{Place, Uid};
+use crate::model::key::{Place, ServerId, Uid};
 use crate::model::row::{Built, Health, HostRow};
 
 use super::bits::Bits;
@@ -30,8 +30,10 @@ pub(super) struct Rows {
     /// The slots that are not free.
     live: Bits,
     health: Vec<Health>,
-    /// Number of the listing that last brought each row.
+    /// Number of the listing of its server that last brought each row.
     listing: Vec<u32>,
+    /// Names of servers, by their number.
+    servers: Vec<Option<Symbol>>,
 }
 
 /// Some rows, one beside the other.
@@ -64,8 +66,9 @@ impl Block {
         self.rows.get_mut(number)?.replace(built.row)
     }
 
-    fn subject(&self, number: usize) -> Option<Subject<'_>> {
+    fn subject<'a>(&'a self, number: usize, servers: &'a [Option<Symbol>]) -> Option<Subject<'a>> {
         Some(Subject {
+            servers,
             sketch: self.sketches.get(number)?,
             pairs: self.pairs.get(number),
             row: self.rows.get(number)?,
@@ -110,7 +113,19 @@ impl Rows {
     /// The row as a filter sees it. A free slot is seen as no host at all.
     pub(super) fn subject(&self, slot: u32) -> Option<Subject<'_>> {
         let (block, number) = split(slot);
-        self.blocks.get(block)?.subject(number)
+        self.blocks.get(block)?.subject(number, &self.servers)
+    }
+
+    /// Names of servers, by their number.
+    pub(super) fn servers(&self) -> &[Option<Symbol>] {
+        &self.servers
+    }
+
+    /// Gives a server a name; the one that it had.
+    pub(super) fn name_server(&mut self, server: ServerId, name: Symbol) -> Option<Symbol> {
+        let known = self.servers.len().max(server.index() + 1);
+        self.servers.resize(known, None);
+        self.servers.get_mut(server.index())?.replace(name)
     }
 
     pub(super) fn health(&self, slot: u32) -> Option<Health> {

@@ -47,7 +47,8 @@ impl<'a> Scope<'a> {
     /// What a host has at a level; empty for nothing.
     pub(super) fn at(&self, level: &Level, slot: u32) -> &'a str {
         let rows = self.rows;
-        rows.get(slot).map_or("", |row| at(level, row, rows.pairs(slot), self.interner))
+        rows.get(slot)
+            .map_or("", |row| at(level, row, rows.pairs(slot), (self.interner, rows.servers())))
     }
 }
 
@@ -62,14 +63,19 @@ fn label<'a>(
     interner.get(*value).map(Atom::as_str)
 }
 
-/// What a row with these labels has at a level; empty for nothing.
+/// What a row with these labels has at a level, with the texts and the names of servers; empty for
+/// nothing.
 pub(super) fn at<'a>(
     level: &Level,
     row: &'a HostRow,
     pairs: &[(Symbol, Symbol)],
-    interner: &'a Interner,
+    (interner, servers): (&'a Interner, &[Option<Symbol>]),
 ) -> &'a str {
     match level {
+        Level::Server => {
+            let name = servers.get(row.uid().server().index()).copied().flatten();
+            name.and_then(|name| interner.get(name)).map_or("", |atom| atom.as_str())
+        }
         Level::Region => row.region(),
         Level::Cluster => row.cluster(),
         Level::Provider => row.provider(),

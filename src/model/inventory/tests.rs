@@ -26,6 +26,7 @@ fn record(uid: &str, region: &str, cluster: &str, display: &str, version: u32) -
         label_map.insert(labels::REGION.to_owned(), region.to_owned());
     }
     HostRecord {
+        server: ServerId::FIRST,
         metadata: ObjectMeta {
             name: Some(format!("n-{uid}")),
             namespace: Some("inventory".to_owned()),
@@ -139,13 +140,61 @@ fn listing_again_deletes_what_it_did_not_bring() {
     for uid in ["1", "2", "3"] {
         inventory.apply(record(uid, "eu", "web", uid, 1), at(0));
     }
-    inventory.begin_resync();
+    inventory.begin_resync(ServerId::FIRST);
     assert_eq!(inventory.len(), 3);
     assert!(!inventory.apply(record("1", "eu", "web", "1", 1), at(0)));
     assert!(inventory.apply(record("4", "eu", "web", "4", 1), at(0)));
     assert!(inventory.apply(record("3", "eu", "web", "3b", 2), at(0)));
-    assert_eq!(inventory.end_resync(), 1);
+    assert_eq!(inventory.end_resync(ServerId::FIRST), 1);
     assert_eq!(screen(&inventory, &all_open())[2..], ["    1", "    3b", "    4"]);
+}
+
+#[test]
+fn each_server_has_its_own_hosts_lists_and_name() {
+    let mut inventory = Inventory::new();
+    let [here, there] = [0, 1].map(|number| ServerId::new(number).unwrap());
+    inventory.name_server(here, "main");
+    let on = |server, uid: &str, name: &str, version| {
+        let mut record = record(uid, "eu", "web", name, version);
+        record.server = server;
+        record
+    };
+    // A server that was made from a backup of the other has the same uids.
+    for server in [here, there] {
+        for uid in ["1", "2"] {
+            inventory.apply(on(server, uid, &format!("{uid}-{}", server.index()), 1), at(0));
+        }
+    }
+    inventory.name_server(there, "Spare");
+    assert_eq!((inventory.len(), inventory.server_name(there)), (4, "Spare"));
+    let get = |inventory: &Inventory, server, uid: &str| {
+        inventory.get(&Uid::on(server, uid)).map(|row| row.display().to_owned())
+    };
+    assert_eq!(get(&inventory, there, "1").as_deref(), Some("1-1"));
+    assert_eq!(get(&inventory, here, "1").as_deref(), Some("1-0"));
+    for (text, found) in [
+        ("server:spare", 2),
+        ("context:main 1", 1),
+        ("server:main,spa", 4),
+        ("!server:main", 2),
+        ("server:elsewhere", 0),
+    ] {
+        filter(&mut inventory, text, at(0));
+        assert_eq!(inventory.matched(), found, "{text}");
+    }
+    // One that is given another name is found by that from the next filter on.
+    inventory.name_server(there, "other");
+    filter(&mut inventory, "server:other", at(0));
+    assert_eq!(inventory.matched(), 2);
+    inventory.set_filter(None, at(0));
+    inventory.begin_resync(there);
+    inventory.begin_resync(here);
+    assert!(!inventory.apply(on(there, "2", "2-1", 1), at(0)));
+    assert_eq!((inventory.end_resync(there), inventory.len()), (1, 3));
+    assert!(inventory.delete(&Uid::on(there, "2")) && !inventory.delete(&Uid::on(there, "2")));
+    assert_eq!(get(&inventory, here, "2").as_deref(), Some("2-0"));
+    assert_eq!((inventory.end_resync(here), inventory.len()), (2, 0));
+    assert_eq!(inventory.interner.len(), 2, "nothing is left but the names");
 }
 
 #[test]
@@ -253,7 +302,7 @@ fn objects_that_cannot_be_read_are_counted_and_named() {
     );
     assert_eq!(inventory.counts().with(Health::Warning), 1);
     inventory.apply(record("1", "eu", "c", "a", 2), at(0));
-    inventory.begin_resync();
+    inventory.begin_resync(ServerId::FIRST);
     assert_eq!(inventory.problems(), Problems::default());
 }
 

@@ -14,6 +14,18 @@ fn numbers_count() {
 }
 
 #[test]
+fn a_uid_knows_its_server() {
+    let most = ServerId::new(ServerId::MOST - 1).unwrap();
+    assert_eq!(ServerId::new(ServerId::MOST), None);
+    let (first, last) = (Uid::new("ü-1"), Uid::on(most, "ü-1"));
+    assert_ne!(first, last);
+    assert_eq!((first.as_str(), last.as_str()), ("ü-1", "ü-1"));
+    assert_eq!((first.server(), last.server()), (ServerId::FIRST, most));
+    assert_eq!((first.to_string(), Uid::new("").as_str()), ("ü-1".to_owned(), ""));
+    assert_eq!(format!("{first:?} {last:?}"), "Uid(\"ü-1\") Uid(\"ü-1\" on 63)");
+}
+
+#[test]
 fn nameless_groups_come_last() {
     assert_eq!(group_cmp("zz", ""), Ordering::Less);
     assert_eq!(group_cmp("", ""), Ordering::Equal);

@@ -2,7 +2,7 @@
 //! claim to be, approved or denied.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -16,7 +16,7 @@ use crate::model::csr::{
 };
 use crate::model::host::Operation;
 use crate::model::inventory::Inventory;
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::model::row::HostRow;
 use crate::store::certificates::{CsrEvent, Decoded, about};
 use crate::ui::actions::Needs;
@@ -45,13 +45,23 @@ impl Item {
     }
 }
 
-/// A name that requests claim to be, in one namespace.
+/// A name that requests claim to be, in one namespace of one server.
 #[derive(Clone, Debug, Default)]
 struct Claimed {
+    server: ServerId,
     namespace: String,
     /// The host of that name that was seen last.
     host: Option<Uid>,
     requests: HashSet<Uid>,
+}
+
+/// Server, namespace and name that a request claims to be of.
+type Claim<'a> = (ServerId, &'a str, &'a str);
+
+impl Claimed {
+    fn is_of(&self, server: ServerId, namespace: &str) -> bool {
+        self.server == server && self.namespace == namespace
+    }
 }
 
 /// The requests for certificates.
@@ -66,14 +76,12 @@ pub struct Certificates {
     policy: Policy,
     /// Where one is in the list.
     pub spot: Spot,
-    /// The list has been complete once.
-    pub synced: bool,
-    /// Why they cannot be followed.
-    pub problem: Option<String>,
+    /// The servers whose list has been complete once.
+    synced: BTreeSet<ServerId>,
+    /// Why those of a server cannot be followed.
+    problems: BTreeMap<ServerId, String>,
     /// A decision is on its way.
     pub sending: bool,
-    /// What we may not do of what a decision needs; none: everything, or it is not known yet.
-    pub missing: Option<String>,
 }
 
 impl Listed for &Certificates {
@@ -98,6 +106,33 @@ impl Certificates {
         (self.order.len(), self.pending)
     }
 
+    /// Whether the list of any server has been complete once.
+    pub fn synced(&self) -> bool {
+        !self.synced.is_empty()
+    }
+
+    /// Why those of a server cannot be followed, if so.
+    pub fn problem(&self, server: ServerId) -> Option<&str> {
+        self.problems.get(&server).map(String::as_str)
+    }
+
+    /// Why those of the first server of which they cannot be followed are not, if there is one.
+    pub fn any_problem(&self) -> Option<&str> {
+        self.problems.values().next().map(String::as_str)
+    }
+
+    /// Forgets a server.
+    pub(super) fn forget(&mut self, server: ServerId) {
+        let gone: Vec<Uid> =
+            self.items.keys().filter(|uid| uid.server() == server).cloned().collect();
+        for uid in &gone {
+            self.take_out(uid);
+        }
+        self.synced.remove(&server);
+        self.problems.remove(&server);
+        self.sort();
+    }
+
     /// The request with this uid.
     pub fn get(&self, uid: &Uid) -> Option<&Item> {
         self.items.get(uid)
@@ -117,7 +152,7 @@ impl Certificates {
 
     /// The newest request of this host that waits.
     pub fn pending_of(&self, row: &HostRow) -> Option<&Uid> {
-        let claimed = self.claimed(row.namespace(), row.name())?;
+        let claimed = self.claimed((row.uid().server(), row.namespace(), row.name()))?;
         let waits = |uid: &&Uid| self.items.get(*uid).is_some_and(Item::is_pending);
         claimed.requests.iter().filter(waits).max_by_key(|uid| self.place(uid).map(Reverse))
     }
@@ -127,13 +162,14 @@ impl Certificates {
         if let Some(pending) = self.pending_of(row) {
             return self.get(pending);
         }
-        let claimed = self.claimed(row.namespace(), row.name())?;
+        let claimed = self.claimed((row.uid().server(), row.namespace(), row.name()))?;
         let items = claimed.requests.iter().filter_map(|uid| self.items.get(uid));
         items.max_by_key(|item| item.about().created)
     }
 
-    fn claimed(&self, namespace: &str, name: &str) -> Option<&Claimed> {
-        self.claims.get(name)?.iter().find(|claimed| claimed.namespace == namespace)
+    fn claimed(&self, (server, namespace, name): Claim<'_>) -> Option<&Claimed> {
+        let mut claims = self.claims.get(name)?.iter();
+        claims.find(|claimed| claimed.is_of(server, namespace))
     }
 
     /// What orders the list: those that wait first, the newest first.
@@ -152,8 +188,8 @@ impl Certificates {
         self.pending = self.items.values().filter(|item| item.is_pending()).count();
     }
 
-    fn put(&mut self, read: Decoded) -> Option<Uid> {
-        let uid = Uid::new(about(&read).uid.as_str());
+    fn put(&mut self, server: ServerId, read: Decoded) -> Option<Uid> {
+        let uid = Uid::on(server, about(&read).uid.as_str());
         if !is_shown(&read, &self.policy) {
             return self.take_out(&uid).then_some(uid);
         }
@@ -161,11 +197,12 @@ impl Certificates {
             && let Some((namespace, name)) = request.host()
         {
             let claims = self.claims.entry(name.to_owned()).or_default();
-            let known = claims.iter_mut().find(|claimed| claimed.namespace == namespace);
+            let known = claims.iter_mut().find(|claimed| claimed.is_of(server, namespace));
             if let Some(claimed) = known {
                 claimed.requests.insert(uid.clone());
             } else {
                 claims.push(Claimed {
+                    server,
                     namespace: namespace.to_owned(),
                     host: None,
                     requests: HashSet::from([uid.clone()]),
@@ -182,7 +219,9 @@ impl Certificates {
             && let Some((namespace, name)) = request.host()
             && let Some(claims) = self.claims.get_mut(name)
         {
-            for claimed in claims.iter_mut().filter(|claimed| claimed.namespace == namespace) {
+            for claimed in
+                claims.iter_mut().filter(|claimed| claimed.is_of(uid.server(), namespace))
+            {
                 claimed.requests.remove(uid);
             }
             claims.retain(|claimed| !claimed.requests.is_empty());
@@ -200,34 +239,39 @@ impl Certificates {
             return;
         }
         for row in inventory.rows() {
-            self.host_seen(row.namespace(), row.name(), row.uid());
+            self.host_seen((row.uid().server(), row.namespace(), row.name()), row.uid());
         }
     }
 
     /// A host has come or changed.
-    pub(super) fn host_seen(&mut self, namespace: &str, name: &str, uid: &Uid) {
+    pub(super) fn host_seen(&mut self, (server, namespace, name): Claim<'_>, uid: &Uid) {
         let Some(claims) = self.claims.get_mut(name) else { return };
-        for claimed in claims.iter_mut().filter(|claimed| claimed.namespace == namespace) {
+        for claimed in claims.iter_mut().filter(|claimed| claimed.is_of(server, namespace)) {
             claimed.host = Some(uid.clone());
         }
     }
 
-    /// The host that a request claims to be, if there is one of that name.
-    pub fn host<'a>(&self, inventory: &'a Inventory, read: &Decoded) -> Option<&'a HostRow> {
+    /// The host that a request of a server claims to be, if there is one of that name.
+    pub fn host<'a>(
+        &self,
+        inventory: &'a Inventory,
+        server: ServerId,
+        read: &Decoded,
+    ) -> Option<&'a HostRow> {
         let (namespace, name) = read.as_ref().ok()?.host()?;
-        inventory.get(self.claimed(namespace, name)?.host.as_ref()?)
+        inventory.get(self.claimed((server, namespace, name))?.host.as_ref()?)
     }
 
-    /// What does not fit in a request, with the host that it claims to be, and in the light of what
+    /// What does not fit in a request of a server, with the host that it claims to be, and in the light of what
     /// was asked for before. `operations` are those of the host, where they are known.
     pub fn check(
         &self,
         inventory: &Inventory,
-        request: &Request,
+        (server, request): (ServerId, &Request),
         operations: &[Operation],
         now: Timestamp,
     ) -> Vec<Mismatch> {
-        let claimed = request.host().and_then(|(ns, name)| self.claimed(ns, name));
+        let claimed = request.host().and_then(|(ns, name)| self.claimed((server, ns, name)));
         let row = claimed.and_then(|claimed| inventory.get(claimed.host.as_ref()?));
         let mut found = mismatches(request, row.map(facts).as_ref(), &self.policy);
         let all = claimed.into_iter().flat_map(|claimed| &claimed.requests);
@@ -237,34 +281,37 @@ impl Certificates {
         found
     }
 
-    /// Takes what has happened; which requests it was about.
-    fn take(&mut self, events: Vec<CsrEvent>, inventory: &Inventory) -> Vec<Uid> {
+    /// Takes what has happened on a server; which requests it was about.
+    fn take(&mut self, server: ServerId, events: Vec<CsrEvent>, inventory: &Inventory) -> Vec<Uid> {
         let mut touched = Vec::new();
         for event in events {
             match event {
                 CsrEvent::Begin => {
-                    for item in self.items.values_mut() {
-                        item.listed = false;
+                    for (uid, item) in &mut self.items {
+                        item.listed &= uid.server() != server;
                     }
                 }
-                CsrEvent::Apply(read) => touched.extend(self.put(*read)),
+                CsrEvent::Apply(read) => touched.extend(self.put(server, *read)),
                 CsrEvent::Delete(uid) => {
-                    let uid = Uid::new(uid);
+                    let uid = Uid::on(server, uid);
                     self.take_out(&uid);
                     touched.push(uid);
                 }
                 CsrEvent::Synced => {
-                    let old = self.items.iter().filter(|(_, item)| !item.listed);
+                    let old = self
+                        .items
+                        .iter()
+                        .filter(|(uid, item)| !item.listed && uid.server() == server);
                     let old: Vec<Uid> = old.map(|(uid, _)| uid.clone()).collect();
                     for uid in old {
                         self.take_out(&uid);
                         touched.push(uid);
                     }
-                    self.synced = true;
-                    self.problem = None;
+                    self.synced.insert(server);
+                    self.problems.remove(&server);
                 }
                 CsrEvent::Lost(problem) | CsrEvent::Refused(problem) => {
-                    self.problem = Some(problem);
+                    self.problems.insert(server, problem);
                 }
             }
         }
@@ -298,11 +345,14 @@ fn is_shown(read: &Decoded, policy: &Policy) -> bool {
 
 impl Model {
     /// Takes what happened to the requests.
-    pub(super) fn certificates_changed(&mut self, events: Vec<CsrEvent>) {
-        let touched = self.certificates.take(events, &self.inventory);
+    pub(super) fn certificates_changed(&mut self, server: ServerId, events: Vec<CsrEvent>) {
+        if !self.servers.get(server).is_used() {
+            return;
+        }
+        let touched = self.certificates.take(server, events, &self.inventory);
         self.dirty = true;
         let Overlay::Decide(strip) = &mut self.overlay else { return };
-        let uid = Uid::new(strip.about.uid.as_str());
+        let uid = Uid::on(strip.server, strip.about.uid.as_str());
         if !touched.contains(&uid) {
             return;
         }
@@ -329,19 +379,34 @@ impl Model {
     /// one that the request under the cursor claims to be.
     pub(super) fn detail_host(&self) -> Option<&HostRow> {
         if self.views.now == View::Certificates {
-            return self.certificates.host(&self.inventory, &self.certificates.item()?.read);
+            let server = self.certificates.spot.cursor.as_ref()?.server();
+            return self.certificates.host(
+                &self.inventory,
+                server,
+                &self.certificates.item()?.read,
+            );
         }
         self.host()
     }
 
-    /// Why nothing can be decided now, if so.
+    /// Why nothing can be decided now, if so, on the server of what is under the cursor.
     pub fn cannot_decide(&self) -> Option<String> {
+        match self.here() {
+            Some(here) => self.cannot_decide_on(here),
+            None => self.cannot(DECIDE),
+        }
+    }
+
+    /// Why nothing can be decided on a server now, if so.
+    fn cannot_decide_on(&self, server: ServerId) -> Option<String> {
         if self.certificates.sending {
             return Some("a decision is on its way".to_owned());
         }
-        self.cannot(DECIDE).or_else(|| {
-            let missing = self.certificates.missing.as_ref()?;
-            Some(format!("your user lacks the permission to {missing}; ask for the approver role"))
+        self.cannot_on(server, DECIDE).or_else(|| {
+            let missing = self.servers.get(server).missing.as_ref()?;
+            let text =
+                format!("your user lacks the permission to {missing}; ask for the approver role");
+            Some(self.about_server(server, &text))
         })
     }
 
@@ -356,8 +421,8 @@ impl Model {
                 }
                 Some(row) => {
                     let Some(uid) = self.certificates.pending_of(row) else {
-                        let text = match &self.certificates.problem {
-                            Some(problem) => problem.clone(),
+                        let text = match self.certificates.problem(row.uid().server()) {
+                            Some(problem) => problem.to_owned(),
                             None => format!("{} has no request that waits", row.display()),
                         };
                         return self.say(text);
@@ -366,10 +431,11 @@ impl Model {
                 }
             },
         };
-        let Some(item) = uid.and_then(|uid| self.certificates.get(&uid).cloned()) else {
+        let found = uid.and_then(|uid| Some((uid.server(), self.certificates.get(&uid)?.clone())));
+        let Some((server, item)) = found else {
             return self.say("there is no request here");
         };
-        if let Some(problem) = self.cannot_decide() {
+        if let Some(problem) = self.cannot_decide_on(server) {
             return self.fail(problem);
         }
         let about = item.about();
@@ -379,7 +445,8 @@ impl Model {
         }
         let found = match &item.read {
             Ok(request) => {
-                let operations = self.operations_of(&item.read);
+                let operations = self.operations_of(server, &item.read);
+                let request = (server, request);
                 self.certificates.check(&self.inventory, request, operations, self.now)
             }
             Err(problem) if approve => {
@@ -389,29 +456,31 @@ impl Model {
             Err(_) => Vec::new(),
         };
         self.notice = None;
-        let row = self.certificates.host(&self.inventory, &item.read);
+        let row = self.certificates.host(&self.inventory, server, &item.read);
         let host = row.map(|row| (row.namespace().to_owned(), row.name().to_owned()));
-        self.overlay = Overlay::Decide(Box::new(Decide::new(approve, item.read, host, found)));
+        let strip = Decide { server, ..Decide::new(approve, item.read, host, found) };
+        self.overlay = Overlay::Decide(Box::new(strip));
     }
 
-    /// What was done lately to the host that a request claims to be, if its object is at hand.
-    pub fn operations_of(&self, read: &Decoded) -> &[Operation] {
-        let row = self.certificates.host(&self.inventory, read);
+    /// What was done lately to the host that a request of a server claims to be, if its object is at
+    /// hand.
+    pub fn operations_of(&self, server: ServerId, read: &Decoded) -> &[Operation] {
+        let row = self.certificates.host(&self.inventory, server, read);
         let host = row.and_then(|row| self.detail.of(row.uid()));
         let status = host.and_then(|host| host.status.as_ref());
         status.map_or(&[], |status| &status.operations)
     }
 
     /// Sends what the strip has confirmed.
-    pub(super) fn send_decision(&mut self, decision: Decision) -> Vec<Command> {
-        if let Some(problem) = self.cannot_decide() {
+    pub(super) fn send_decision(&mut self, server: ServerId, decision: Decision) -> Vec<Command> {
+        if let Some(problem) = self.cannot_decide_on(server) {
             self.fail(problem);
             return Vec::new();
         }
         self.overlay = Overlay::None;
         self.certificates.sending = true;
         self.say("sent, waiting for the server");
-        vec![Command::Decide(Box::new(decision))]
+        vec![Command::Decide(server, Box::new(decision))]
     }
 
     /// Takes what came of a decision.

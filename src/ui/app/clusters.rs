@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Model;
 use crate::model::budget::{Budget, Member};
 use crate::model::cluster::{Cluster, Playbook};
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::model::policy::{self, Facts, Pass, Verb};
 use crate::model::row::HostRow;
 use crate::store::objects::ObjectEvent;
@@ -13,18 +13,25 @@ use crate::store::objects::ObjectEvent;
 /// The Clusters that are known.
 #[derive(Clone, Debug, Default)]
 pub struct Clusters {
+    /// By server.
+    servers: BTreeMap<ServerId, OneServer>,
+}
+
+/// The Clusters of one server.
+#[derive(Clone, Debug, Default)]
+struct OneServer {
     /// By namespace and name.
     known: BTreeMap<String, BTreeMap<String, Box<Cluster>>>,
     /// What a listing that goes on has brought so far.
     listed: Option<BTreeSet<(String, String)>>,
     /// Why they cannot be followed.
-    pub problem: Option<String>,
+    problem: Option<String>,
 }
 
 /// How the budget of a cluster stands, and what an order wants of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stand {
-    /// Name of the cluster.
+    /// Name of the cluster; where there are several servers, with its server's.
     pub cluster: String,
     /// Hosts that may be away at once.
     pub allowed: usize,
@@ -51,9 +58,9 @@ fn key(cluster: &Cluster) -> (String, String) {
     (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
-impl Clusters {
+impl OneServer {
     /// Takes in what has happened.
-    pub(super) fn apply(&mut self, event: ObjectEvent<Cluster>) {
+    fn apply(&mut self, event: ObjectEvent<Cluster>) {
         match event {
             ObjectEvent::Begin => self.listed = Some(BTreeSet::new()),
             ObjectEvent::Apply(cluster) => {
@@ -80,16 +87,40 @@ impl Clusters {
             ObjectEvent::Lost(reason) => self.problem = Some(reason),
         }
     }
+}
 
-    /// The Cluster of this namespace and name.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<&Cluster> {
-        self.known.get(namespace)?.get(name).map(AsRef::as_ref)
+impl Clusters {
+    /// Takes in what has happened on a server.
+    pub(super) fn apply(&mut self, server: ServerId, event: ObjectEvent<Cluster>) {
+        self.servers.entry(server).or_default().apply(event);
+    }
+
+    /// Forgets a server.
+    pub(super) fn forget(&mut self, server: ServerId) {
+        self.servers.remove(&server);
+    }
+
+    /// Why those of a server cannot be followed, if so.
+    pub fn problem(&self, server: ServerId) -> Option<&str> {
+        self.servers.get(&server)?.problem.as_deref()
+    }
+
+    /// The Cluster of this server, namespace and name.
+    pub fn get(&self, (server, namespace, name): Key<'_>) -> Option<&Cluster> {
+        self.servers.get(&server)?.known.get(namespace)?.get(name).map(AsRef::as_ref)
     }
 
     /// The Cluster of a host, if there is such an object.
     pub fn of(&self, row: &HostRow) -> Option<&Cluster> {
-        self.get(row.namespace(), row.cluster())
+        self.get(cluster_of(row))
     }
+}
+
+/// Server, namespace and name of a Cluster: two servers may have one of the same name.
+type Key<'a> = (ServerId, &'a str, &'a str);
+
+fn cluster_of(row: &HostRow) -> Key<'_> {
+    (row.uid().server(), row.namespace(), row.cluster())
 }
 
 /// What the checks say of a host.
@@ -107,7 +138,7 @@ pub(super) struct Judge<'a> {
     model: &'a Model,
     verb: Verb,
     bulk: bool,
-    clusters: HashMap<(&'a str, &'a str), Option<policy::ClusterFacts>>,
+    clusters: HashMap<Key<'a>, Option<policy::ClusterFacts>>,
 }
 
 impl<'a> Judge<'a> {
@@ -117,12 +148,12 @@ impl<'a> Judge<'a> {
 
     pub(super) fn verdict(&mut self, facts: &Facts, row: &'a HostRow) -> Verdict {
         let model = self.model;
-        let cluster = self.clusters.entry((row.namespace(), row.cluster())).or_insert_with(|| {
+        let cluster = self.clusters.entry(cluster_of(row)).or_insert_with(|| {
             let zones = |name: &str| jiff::tz::TimeZone::get(name).ok();
             let cluster = model.clusters.of(row)?;
             Some(policy::ClusterFacts::of(cluster, None, model.now, &zones))
         });
-        let holder = model.writing.holder.as_deref().unwrap_or_default();
+        let holder = model.holder(row.uid());
         let checks = policy::checks(self.verb, facts, cluster.as_ref(), holder, self.bulk);
         let notes = checks.iter().filter(|check| check.pass == Pass::Note);
         Verdict {
@@ -138,25 +169,25 @@ impl Model {
     /// be away besides. A cluster that chooses its hosts by labels is taken at what its status
     /// says; one without an object has no budget. O(hosts of the fleet).
     pub(super) fn stands(&self, hosts: &[Uid]) -> Vec<Stand> {
-        let mut wanted: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Key<'_>, BTreeSet<&str>> = BTreeMap::new();
         for row in hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
             if self.clusters.of(row).is_some() {
-                wanted.entry((row.namespace(), row.cluster())).or_default().insert(row.name());
+                wanted.entry(cluster_of(row)).or_default().insert(row.name());
             }
         }
         if wanted.is_empty() {
             return Vec::new();
         }
-        let mut members: BTreeMap<(&str, &str), Vec<Member>> = BTreeMap::new();
+        let mut members: BTreeMap<Key<'_>, Vec<Member>> = BTreeMap::new();
         for row in self.inventory.rows() {
-            let key = (row.namespace(), row.cluster());
+            let key = cluster_of(row);
             if wanted.contains_key(&key) {
                 members.entry(key).or_default().push(Member::of_row(row, self.now));
             }
         }
-        let stand = |((namespace, name), hosts): (&(&str, &str), &BTreeSet<&str>)| {
-            let cluster = self.clusters.get(namespace, name)?;
-            let name = (*name).to_owned();
+        let stand = |(key, hosts): (&Key<'_>, &BTreeSet<&str>)| {
+            let cluster = self.clusters.get(*key)?;
+            let name = self.with_server(key.0, key.2);
             if cluster.spec.selector.is_some() {
                 let status = cluster.status.as_ref()?;
                 let left = usize::try_from(status.disruptions_allowed?).ok()?;
@@ -165,7 +196,7 @@ impl Model {
                     hosts.iter().filter(|host| !status.disrupted.contains_key(**host)).count();
                 return Some(Stand { cluster: name, allowed: left + away, away, wanted });
             }
-            let members = members.get(&(*namespace, name.as_str())).map_or(&[][..], Vec::as_slice);
+            let members = members.get(key).map_or(&[][..], Vec::as_slice);
             let budget = Budget::of(cluster, members, self.now);
             let wanted = hosts.iter().filter(|host| !budget.away.contains(**host)).count();
             let (allowed, away) = (budget.max_unavailable, budget.away.len());
@@ -216,7 +247,7 @@ impl Model {
         let mut seen = BTreeSet::new();
         let mut common: Option<Vec<Playbook>> = None;
         for row in hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
-            if !seen.insert((row.namespace(), row.cluster())) {
+            if !seen.insert(cluster_of(row)) {
                 continue;
             }
             let next = offered(row);

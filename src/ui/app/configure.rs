@@ -2,6 +2,7 @@
 
 use super::Model;
 use crate::config::AUTO;
+use crate::model::key::ServerId;
 use crate::ui::configured::Configured;
 use crate::ui::msg::Command;
 use crate::ui::theme::Theme;
@@ -59,10 +60,13 @@ impl Model {
             }
         };
         let old = &self.settings.config;
-        let later = old.at_next_start(&new.config, &self.settings.context);
+        // Of several servers each keeps what is said of its context until the next start.
+        let first = &self.servers.get(ServerId::FIRST).settings;
+        let context = if self.servers.several() { "" } else { first.context.as_str() };
+        let (context, production) = (context.to_owned(), first.production);
+        let later = old.at_next_start(&new.config, &context);
         let theme = (old.theme != new.config.theme).then(|| new.config.theme.clone());
-        let stricter =
-            new.config.read_only && !old.read_only || new.production && !self.settings.production;
+        let stricter = new.config.read_only && !old.read_only || new.production && !production;
         // What is on the screen goes on to be so.
         new.config.context.clone_from(&old.context);
         new.config.namespace.clone_from(&old.namespace);
@@ -70,16 +74,18 @@ impl Model {
         new.config.theme_dark.clone_from(&old.theme_dark);
         new.config.theme_light.clone_from(&old.theme_light);
         new.config.read_only |= old.read_only;
-        if self.settings.production && !new.production {
-            new.config.production_contexts.push(self.settings.context.clone());
+        if !self.servers.several() {
+            if production && !new.production {
+                new.config.production_contexts.push(context);
+            }
+            self.servers.get_mut(ServerId::FIRST).settings.production |= new.production;
         }
-        self.settings.production |= new.production;
         self.settings.ascii = new.config.ascii || self.settings.only_ascii;
         self.settings.keymap = new.keymap;
         self.settings.config = new.config;
         self.pending = super::keys::Pending::default();
         if stricter {
-            self.writing.disarm();
+            self.disarm_all();
         }
         let rest = match later.as_slice() {
             [] => String::new(),

@@ -7,6 +7,7 @@ use super::input::Input;
 use crate::act::certificates::Decision;
 use crate::model::change::{MAX_REASON, MIN_REASON};
 use crate::model::csr::{About, Mismatch, Request};
+use crate::model::key::ServerId;
 use crate::store::certificates::Decoded;
 
 /// Where what is typed goes.
@@ -23,6 +24,8 @@ pub enum DecideField {
 /// An open strip.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decide {
+    /// The server that it is on.
+    pub server: ServerId,
     /// Approve it; else deny it.
     pub approve: bool,
     /// The object, frozen when the strip opened.
@@ -57,7 +60,7 @@ pub enum DecideReply {
 }
 
 impl Decide {
-    /// A strip for this request.
+    /// A strip for this request of the first server.
     pub fn new(
         approve: bool,
         read: Decoded,
@@ -75,6 +78,7 @@ impl Decide {
         };
         let (reason, typed) = (Input::default(), Input::default());
         Self {
+            server: ServerId::FIRST,
             approve,
             about,
             request,

@@ -1,8 +1,10 @@
 //! The detail pane: the whole object under the cursor, read when the cursor rests on it.
 
+use std::collections::BTreeMap;
+
 use super::{Link, Model};
 use crate::model::host::Host;
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::ui::msg::Command;
 
 /// The detail pane.
@@ -12,6 +14,8 @@ pub struct Detail {
     pub over: bool,
     /// The object that was read last.
     pub host: Option<Box<Host>>,
+    /// Which one that is.
+    read: Option<Uid>,
     /// Why the object under the cursor could not be read.
     pub problem: Option<String>,
     /// First line that is shown.
@@ -19,18 +23,20 @@ pub struct Detail {
     /// The question that was asked last: the object and its version.
     asked: Option<(Uid, String)>,
     generation: u64,
-    waiting: bool,
+    /// The last question to each server that has not been answered.
+    waiting: BTreeMap<ServerId, u64>,
 }
 
 impl Detail {
     /// The object, if it is the one with this identity.
     pub fn of(&self, uid: &Uid) -> Option<&Host> {
-        self.host.as_deref().filter(|host| host.metadata.uid.as_deref() == Some(uid.as_str()))
+        let host = self.host.as_deref().filter(|_| self.read.as_ref() == Some(uid))?;
+        (host.metadata.uid.as_deref() == Some(uid.as_str())).then_some(host)
     }
 
     /// Whether an answer is still to come.
     pub(super) fn is_waiting(&self) -> bool {
-        self.waiting
+        self.waiting.values().any(|generation| *generation == self.generation)
     }
 
     pub(super) fn scroll_by(&mut self, lines: isize) {
@@ -38,13 +44,14 @@ impl Detail {
     }
 
     pub(super) fn read(&mut self, generation: u64, result: Result<Option<Box<Host>>, String>) {
+        self.waiting.retain(|_, asked| *asked != generation);
         if generation != self.generation {
             return;
         }
-        self.waiting = false;
         match result {
             Ok(host) => {
                 self.host = host;
+                self.read = self.asked.as_ref().map(|(uid, _)| uid.clone());
                 self.problem = None;
             }
             Err(problem) => self.problem = Some(problem),
@@ -54,16 +61,18 @@ impl Detail {
 
 impl Model {
     /// Asks for the object under the cursor when it is shown, is not the one at hand, and no other
-    /// question is open: while the cursor runs, one question at a time follows it.
+    /// question is open there: while the cursor runs, one question at a time for each server follows
+    /// it.
     pub(super) fn wanted_detail(&mut self) -> Vec<Command> {
-        if self.detail.waiting
-            || matches!(self.link, Link::Lost { .. })
-            || self.last.shown.is_some() && self.link == Link::Connecting
-            || self.areas().detail.is_empty()
-        {
+        let old = self.last.shown.is_some() && *self.servers.link() == Link::Connecting;
+        if old || self.areas().detail.is_empty() {
             return Vec::new();
         }
         let Some(row) = self.detail_host() else { return Vec::new() };
+        let server = row.uid().server();
+        if self.detail.waiting.contains_key(&server) || self.servers.get(server).is_lost() {
+            return Vec::new();
+        }
         let wanted = (row.uid().clone(), row.resource_version().to_owned());
         if self.detail.asked.as_ref() == Some(&wanted) {
             return Vec::new();
@@ -75,7 +84,7 @@ impl Model {
             detail.problem = None;
         }
         detail.generation += 1;
-        detail.waiting = true;
+        detail.waiting.insert(server, detail.generation);
         detail.asked = Some(wanted.clone());
         vec![Command::ReadHost { generation: detail.generation, uid: wanted.0, namespace, name }]
     }

@@ -10,9 +10,10 @@ pub fn explain(model: &Model, page: &Page) -> Option<Vec<Reason>> {
     let host = page.host.as_deref()?;
     let row = page.uid.as_ref().and_then(|uid| model.inventory.get(uid));
     let namespace = host.metadata.namespace.as_deref().unwrap_or_default();
+    let server = page.place.as_ref().map(|place| place.server).unwrap_or_default();
     let names = host.status.iter().flat_map(|status| status.sources.keys());
     let source = |name: &String| {
-        let (state, source) = model.sources.of(namespace, name)?;
+        let (state, source) = model.sources.of(server, namespace, name)?;
         let last_pass = source.status.as_ref()?.last_pass.as_ref().map(|time| time.0);
         Some(SourceView { name: name.clone(), state, last_pass })
     };

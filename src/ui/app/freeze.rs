@@ -2,12 +2,12 @@
 //! host only the latest news waits. Changes stay safe meanwhile: whoever carries one out reads each
 //! host anew before it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
 use super::Model;
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::store::watch::{FleetEvent, HostChange};
 
 /// Hosts whose news wait at most; with more the display goes on by itself. A host's record is about
@@ -20,9 +20,9 @@ pub struct Frozen {
     /// Since when; none: it is not.
     pub since: Option<Timestamp>,
     /// What waits, in order, and what of the part behind the last mark belongs to which host.
-    waiting: Vec<FleetEvent>,
+    waiting: Vec<(ServerId, FleetEvent)>,
     places: HashMap<Uid, usize>,
-    tail: Vec<HostChange>,
+    tail: Vec<(ServerId, HostChange)>,
     hosts: usize,
 }
 
@@ -33,40 +33,44 @@ impl Frozen {
     }
 
     /// Puts what a listing's begin or end parts behind what waits.
-    fn mark(&mut self, event: FleetEvent) {
-        let tail = std::mem::take(&mut self.tail);
+    fn mark(&mut self, server: ServerId, event: FleetEvent) {
         self.places.clear();
-        if !tail.is_empty() {
-            self.waiting.push(FleetEvent::Changes(tail));
+        self.flush();
+        self.waiting.push((server, event));
+    }
+
+    /// Puts the changes behind what waits, by server: what they do to one concerns no other.
+    fn flush(&mut self) {
+        let mut servers: BTreeMap<ServerId, Vec<HostChange>> = BTreeMap::new();
+        for (server, change) in std::mem::take(&mut self.tail) {
+            servers.entry(server).or_default().push(change);
         }
-        self.waiting.push(event);
+        let changes = servers.into_iter().map(|(id, changes)| (id, FleetEvent::Changes(changes)));
+        self.waiting.extend(changes);
     }
 
     /// Puts the news of a host behind what waits, or in the place of older news of it.
-    fn put(&mut self, change: HostChange) {
+    fn put(&mut self, server: ServerId, change: HostChange) {
         let uid = match &change {
             HostChange::Apply(record) => record.uid(),
             HostChange::Delete(uid) => Some(uid.clone()),
         };
         let known = uid.as_ref().and_then(|uid| self.places.get(uid)).copied();
         if let Some(place) = known.and_then(|at| self.tail.get_mut(at)) {
-            *place = change;
+            *place = (server, change);
             return;
         }
         if let Some(uid) = uid {
             self.places.insert(uid, self.tail.len());
         }
         self.hosts += 1;
-        self.tail.push(change);
+        self.tail.push((server, change));
     }
 
     /// Takes what waits.
-    fn take(&mut self) -> Vec<FleetEvent> {
-        let mut events = std::mem::take(&mut self.waiting);
-        let tail = std::mem::take(&mut self.tail);
-        if !tail.is_empty() {
-            events.push(FleetEvent::Changes(tail));
-        }
+    fn take(&mut self) -> Vec<(ServerId, FleetEvent)> {
+        self.flush();
+        let events = std::mem::take(&mut self.waiting);
         *self = Self::default();
         events
     }
@@ -83,7 +87,7 @@ impl Model {
                 1 => "the display goes on; 1 host has changed meanwhile".to_owned(),
                 more => format!("the display goes on; {more} hosts have changed meanwhile"),
             });
-        } else if self.synced {
+        } else if self.servers.any_synced() {
             self.frozen.since = Some(self.now);
             self.say("the hosts on the screen are frozen: F lets them go on");
         } else {
@@ -93,24 +97,24 @@ impl Model {
 
     /// Takes in what has waited.
     fn thaw(&mut self) {
-        for event in self.frozen.take() {
-            super::fleet(self, event);
+        for (server, event) in self.frozen.take() {
+            super::fleet(self, server, event);
         }
         self.dirty = true;
     }
 
     /// Keeps an event back while the display is frozen; none: it is kept. How the connection is
     /// shows all the same.
-    pub(super) fn hold_back(&mut self, event: FleetEvent) -> Option<FleetEvent> {
+    pub(super) fn hold_back(&mut self, server: ServerId, event: FleetEvent) -> Option<FleetEvent> {
         if self.frozen.since.is_none() {
             return Some(event);
         }
         match event {
             FleetEvent::Lost(_) | FleetEvent::Recovered => return Some(event),
-            FleetEvent::Begin { .. } | FleetEvent::Synced => self.frozen.mark(event),
+            FleetEvent::Begin { .. } | FleetEvent::Synced => self.frozen.mark(server, event),
             FleetEvent::Changes(changes) => {
                 for change in changes {
-                    self.frozen.put(change);
+                    self.frozen.put(server, change);
                 }
             }
         }

@@ -6,8 +6,10 @@ use serde_json::Value;
 
 use super::Model;
 use super::page::Page;
+use crate::journal::Target;
 use crate::model::changes::Changed;
 use crate::model::host::Host;
+use crate::store::read::Place;
 
 /// Where a line comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +83,7 @@ pub fn history(model: &Model, page: &Page) -> Vec<Past> {
         }));
     }
     if let Some(place) = &page.place {
-        journal(model, &place.namespace, &place.name, &mut all);
+        journal(model, place, &mut all);
     }
     all.sort_by_key(|past| (std::cmp::Reverse(past.at), past.origin));
     all
@@ -194,12 +196,14 @@ fn parts(entry: &Value) -> String {
 }
 
 /// What this person did to the host, on this server.
-fn journal(model: &Model, namespace: &str, name: &str, all: &mut Vec<Past>) {
+fn journal(model: &Model, place: &Place, all: &mut Vec<Past>) {
+    let server = &model.servers.get(place.server).settings.url;
     for record in &model.journal.records {
-        if record.entry.server != model.settings.server {
+        if record.entry.server != *server {
             continue;
         }
-        let its = record.targets.iter().filter(|t| t.name == name && t.namespace == namespace);
+        let is_it = |t: &&Target| t.name == place.name && t.namespace == place.namespace;
+        let its = record.targets.iter().filter(is_it);
         for target in its {
             let result = target.result.as_deref().unwrap_or("not known");
             let values = match (&target.before, &target.after) {

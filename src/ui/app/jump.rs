@@ -37,12 +37,12 @@ impl Model {
 
     /// The words of the ssh command for a host, or a sentence why there is none.
     pub(super) fn ssh_words(&self, row: &HostRow) -> Result<Vec<String>, String> {
-        self.settings.config.ssh.fill(|name| self.placeholder(row, name))
+        self.config_on(row.uid().server()).ssh.fill(|name| self.placeholder(row, name))
     }
 
     /// The pages of a host.
     fn pages(&self, row: &HostRow) -> Vec<Page> {
-        let links = self.settings.config.browser.iter();
+        let links = self.config_on(row.uid().server()).browser.iter();
         links
             .filter_map(|(name, link)| {
                 Some((name.clone(), link.fill(|name| self.placeholder(row, name))?))

@@ -71,8 +71,9 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
                 Vec::new()
             }
             DecideReply::Send(decision) => {
+                let server = strip.server;
                 model.overlay = Overlay::Decide(strip);
-                model.send_decision(*decision)
+                model.send_decision(server, *decision)
             }
         },
         Overlay::Run(dialog) => {
@@ -283,8 +284,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Mouse => return model.give_mouse(),
         Action::Theme => return model.next_theme(),
         Action::Reconnect => {
-            model.say("trying to reach the server");
-            return vec![Command::Reconnect];
+            return model.reconnect();
         }
         Action::Help => model.overlay = Overlay::Help(0),
         Action::Cancel => return cancel(model),
@@ -297,6 +297,7 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         | Action::ViewProblems
         | Action::ViewCertificates
         | Action::ViewSources
+        | Action::ViewServers
         | Action::ViewJournal
         | Action::ViewChanges
         | Action::Describe
@@ -519,6 +520,7 @@ fn copy_menu(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         && let Some(row) = model.host()
     {
         let at = Place {
+            server: row.uid().server(),
             kind: Kind::Host,
             namespace: row.namespace().to_owned(),
             name: row.name().to_owned(),

@@ -161,7 +161,7 @@ impl Model {
     /// `e`: asks who owns the labels of the hosts, and meanwhile lets choose.
     pub(super) fn label_dialog(&mut self, again: Option<&Edit>) -> Vec<Command> {
         match self.ready_to_act() {
-            Ok((targets, _)) => self.ask_for_label(targets, again),
+            Ok(targets) => self.ask_for_label(targets, again),
             Err(problem) => {
                 self.fail(problem);
                 Vec::new()
@@ -261,7 +261,7 @@ impl Model {
         }
         let last = self.writing.last.as_ref().filter(|last| last.verb == Verb::Label);
         let mut opening = Opening {
-            left_out: left_out.lines(),
+            left_out: targets.refused.into_iter().chain(left_out.lines()).collect(),
             whole: targets.whole,
             reason: last.map(|last| last.reason.clone()).unwrap_or_default(),
             ..Opening::default()

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::{Link, Model};
-use crate::model::inventory::Inventory;
+use crate::model::key::ServerId;
 use crate::store::last::LastEvent;
 use crate::ui::msg::Command;
 
@@ -59,14 +59,14 @@ impl Model {
                     self.inventory.apply(record, self.now);
                 }
                 // The server's list may have begun, though nothing of it has come: it begins now.
-                self.inventory.begin_resync();
+                self.inventory.begin_resync(ServerId::FIRST);
             }
             LastEvent::Done => self.last.over = true,
             LastEvent::Damaged(why) => {
                 self.last.shown = None;
                 self.last.over = true;
-                self.inventory.begin_resync();
-                self.removing(Inventory::end_resync);
+                self.inventory.begin_resync(ServerId::FIRST);
+                self.removing(|inventory| inventory.end_resync(ServerId::FIRST));
                 self.fail(why);
             }
         }
@@ -106,7 +106,8 @@ impl Model {
     /// Begins to keep the fleet, if it is time.
     pub(super) fn wanted_keep(&mut self) -> Vec<Command> {
         let due = self.last.next.is_some_and(|next| next <= self.now);
-        let live = self.link == Link::Live && self.frozen.since.is_none();
+        let live = self.servers.get(ServerId::FIRST).link == Link::Live;
+        let live = live && self.frozen.since.is_none();
         if !self.settings.keeps || !due || !live || !self.last.changed || self.last.going.is_some()
         {
             return Vec::new();
@@ -148,13 +149,14 @@ impl Model {
 
     /// As of when the fleet is to be kept at the end, if that is worth while.
     pub fn keeps_at_end(&self) -> Option<Timestamp> {
-        let made = match self.link {
+        let server = self.servers.get(ServerId::FIRST);
+        let made = match server.link {
             Link::Live => self.now,
             Link::Lost { since, .. } => since,
-            Link::Connecting | Link::Listing => return None,
+            Link::Connecting | Link::Listing | Link::Same(_) => return None,
         };
         let young = |kept: Timestamp| made.as_second() - kept.as_second() < AT_END;
-        let wanted = self.settings.keeps && self.synced && !self.inventory.is_empty();
+        let wanted = self.settings.keeps && server.synced && !self.inventory.is_empty();
         (wanted && self.last.changed && !self.last.kept.is_some_and(young)).then_some(made)
     }
 }

@@ -16,6 +16,8 @@ pub struct Targets {
     pub hidden: Vec<Uid>,
     /// The region or cluster that was meant as a whole.
     pub whole: Option<String>,
+    /// Hosts that are left out because nothing can be done on their servers now, and why.
+    pub refused: Vec<String>,
 }
 
 impl Model {
@@ -30,15 +32,16 @@ impl Model {
         let (shown, hidden) = self.inventory.marked_rows();
         let uids = |rows: Vec<&HostRow>| rows.into_iter().map(|row| row.uid().clone()).collect();
         if !shown.is_empty() || !hidden.is_empty() {
-            return Targets { hosts: uids(shown), hidden: uids(hidden), whole: None };
+            return Targets { hosts: uids(shown), hidden: uids(hidden), ..Targets::default() };
         }
         let Some(node) = self.node() else { return Targets::default() };
         // Other groups are as dangerous as the number of their hosts.
         let whole = self.inventory.level_of(&node);
-        let whole = whole.filter(|(level, _)| matches!(level, Level::Region | Level::Cluster));
+        let whole = whole
+            .filter(|(level, _)| matches!(level, Level::Server | Level::Region | Level::Cluster));
         let whole = whole.map(|(level, name)| named(name, level).into_owned());
         let hosts = uids(self.inventory.rows_under(&node).collect());
-        Targets { hosts, hidden: Vec::new(), whole }
+        Targets { hosts, whole, ..Targets::default() }
     }
 
     /// Marks what is under the cursor or takes that mark away, and goes on to the next line.

@@ -1,5 +1,7 @@
 //! Orders on their way, what came of them, and how they are taken back.
 
+use std::collections::{HashMap, HashSet};
+
 use super::input::Input;
 use super::marks::Targets;
 use super::strip::{Item, Opening, Strip};
@@ -99,6 +101,8 @@ pub struct Going {
     pub tried: usize,
     /// Of those, the ones that were not done.
     pub failed: usize,
+    /// The same order as the servers get it: each one what concerns its hosts.
+    parts: Vec<Part>,
     /// The strip that it came from.
     strip: Strip,
     results: Vec<Option<(State, String)>>,
@@ -106,6 +110,18 @@ pub struct Going {
     back: Vec<(Change, String)>,
     /// The object that was found by a conflict on the only host.
     found: Option<Box<Host>>,
+}
+
+/// What one server gets of an order.
+#[derive(Clone, Debug)]
+struct Part {
+    id: String,
+    /// The number in the whole order of each of its changes.
+    numbers: Vec<usize>,
+    /// It has ended.
+    ended: bool,
+    /// Why before its end, if so.
+    why: Option<String>,
 }
 
 /// Orders that can be taken back and made again, the newest last.
@@ -133,9 +149,10 @@ fn push(stack: &mut Vec<Entry>, entry: Entry) {
 }
 
 impl Model {
-    /// Opens the strip for taking back the last order, or for making it again.
+    /// Opens the strip for taking back the last order, or for making it again. What is on servers
+    /// that cannot be written to now is left for later.
     pub(super) fn undo(&mut self, again: bool) {
-        if let Some(problem) = self.cannot_write() {
+        if let Some(problem) = self.cannot_write().filter(|_| !self.servers.several()) {
             return self.fail(problem);
         }
         let history = &self.writing.history;
@@ -144,18 +161,28 @@ impl Model {
             let what = if again { "nothing to make again" } else { "nothing to take back" };
             return self.say(what);
         };
+        let all = entry.changes.iter().map(|(change, _)| change.target().uid.clone()).collect();
+        let (_, refused) = self.reachable(all);
+        let left_out = refused.values().map(|(count, why)| format!("{count} on {why}")).collect();
+        let reachable =
+            |(change, _): &&(Change, String)| !refused.contains_key(&change.target().uid.server());
         let item = |(change, display): &(Change, String)| {
             let row = self.inventory.get(&change.target().uid);
             let display = row.map_or_else(|| display.clone(), |row| row.display().to_owned());
             Item::new(change.clone(), display)
         };
         // The last that was done is taken back first.
-        let items: Vec<Item> = entry.changes.iter().rev().map(item).collect();
+        let items: Vec<Item> = entry.changes.iter().rev().filter(reachable).map(item).collect();
+        if items.is_empty() {
+            let why = refused.into_values().next().map(|(_, why)| why);
+            return self.fail(why.unwrap_or_else(|| "nothing to take back".to_owned()));
+        }
         // Holds that come back need room in the budget like any other.
         let begins = |item: &&Item| matches!(&item.change, Change::Hold(c) if c.new.is_some());
         let uids: Vec<Uid> =
             items.iter().filter(begins).map(|item| item.change.target().uid.clone()).collect();
         let opening = Opening {
+            left_out,
             stands: self.stands(&uids),
             reason: entry.reason.clone(),
             ..Opening::default()
@@ -166,12 +193,12 @@ impl Model {
 
     /// Sends what the strip has confirmed.
     pub(super) fn send(&mut self, strip: Strip) -> Vec<Command> {
-        if let Some(problem) = self.cannot_write() {
+        let servers = strip.servers();
+        if let Some(problem) = servers.iter().find_map(|server| self.cannot_act_on(*server)) {
             self.overlay = Overlay::Strip(Box::new(strip));
             self.fail(problem);
             return Vec::new();
         }
-        let Some(user) = self.writing.user.clone() else { return Vec::new() };
         let reason = match strip.reason.text().trim() {
             "" => strip.verb.as_str().to_owned(),
             reason => reason.to_owned(),
@@ -206,8 +233,20 @@ impl Model {
             self.clear_marks();
         }
         let results = vec![None; strip.items.len()];
+        let (mut parts, mut commands) = (Vec::new(), Vec::new());
+        for server in servers {
+            let of = |(_, change): &(usize, &Change)| change.target().uid.server() == server;
+            let mine = order.changes.iter().enumerate().filter(of);
+            let (numbers, changes) = mine.map(|(number, change)| (number, change.clone())).unzip();
+            let id = if parts.is_empty() { order.id.clone() } else { self.ids.next("ord") };
+            let user = self.servers.get(server).user.clone().unwrap_or_default();
+            let order = Order { id: id.clone(), changes, ..order.clone() };
+            commands.push(Command::Act { server, user, order: Box::new(order) });
+            parts.push(Part { id, numbers, ended: false, why: None });
+        }
         self.writing.going = Some(Box::new(Going {
-            order: order.clone(),
+            order,
+            parts,
             stopping: false,
             tried: 0,
             failed: 0,
@@ -216,7 +255,7 @@ impl Model {
             back: Vec::new(),
             found: None,
         }));
-        vec![Command::Act { user, order: Box::new(order) }]
+        commands
     }
 
     /// Asks the order that is on its way to stop. Nothing if there is none for several hosts.
@@ -229,39 +268,68 @@ impl Model {
         Some(vec![Command::Stop])
     }
 
-    /// Takes one step of the order that is on its way.
+    /// Takes one step of the order that is on its way, or of a part of it.
     pub(super) fn step_of_order(&mut self, id: &str, step: Step) {
-        let Some(going) = self.writing.going.as_mut().filter(|going| going.order.id == id) else {
-            return;
-        };
+        let Some(going) = self.writing.going.as_mut() else { return };
+        let Some(part) = going.parts.iter_mut().find(|part| part.id == id) else { return };
         match step {
-            Step::Host(number, outcome) => going.host(number, outcome),
+            Step::Host(number, outcome) => {
+                let number = part.numbers.get(number).copied();
+                if let Some(number) = number {
+                    going.host(number, outcome);
+                }
+            }
             Step::Ended(why) => {
-                if let Some(going) = self.writing.going.take() {
-                    self.order_ended(*going, why);
+                (part.ended, part.why) = (true, why);
+                if going.parts.iter().all(|part| part.ended)
+                    && let Some(going) = self.writing.going.take()
+                {
+                    self.order_ended(*going);
                 }
             }
             Step::Wave(_) => {}
         }
     }
 
-    fn order_ended(&mut self, mut going: Going, why: Option<String>) {
+    /// Why an order ended before its end; where it had several parts, with their servers.
+    fn why_ended(&self, going: &Going) -> Option<String> {
+        let mut whys = Vec::new();
+        for part in &going.parts {
+            let Some(why) = part.why.clone() else { continue };
+            let item = part.numbers.first().and_then(|number| going.strip.items.get(*number));
+            let server = item.map(|item| item.change.target().uid.server());
+            whys.push(match server.filter(|_| going.parts.len() > 1) {
+                Some(server) => self.about_server(server, &why),
+                None => why,
+            });
+        }
+        (!whys.is_empty()).then(|| whys.join(" · "))
+    }
+
+    fn order_ended(&mut self, mut going: Going) {
+        let why = self.why_ended(&going);
         self.remember(&mut going);
         if going.order.changes.len() == 1 {
             return self.one_ended(going, why);
         }
-        let missing = why.clone().unwrap_or_else(|| "nothing was heard of it".to_owned());
-        let line = |(item, result): (&Item, &Option<(State, String)>)| {
-            let (state, detail) =
-                result.clone().unwrap_or_else(|| (State::NotTried, missing.clone()));
-            Line {
+        let mut missing = HashMap::new();
+        for part in &going.parts {
+            let why = part.why.clone();
+            let why = why.unwrap_or_else(|| "nothing was heard of it".to_owned());
+            missing.extend(part.numbers.iter().map(|number| (*number, why.clone())));
+        }
+        let mut lines = Vec::new();
+        for (number, item) in going.strip.items.iter().enumerate() {
+            let result = going.results.get(number).cloned().flatten();
+            let (state, detail) = result
+                .unwrap_or_else(|| (State::NotTried, missing.remove(&number).unwrap_or_default()));
+            lines.push(Line {
                 uid: item.change.target().uid.clone(),
                 display: item.display.clone(),
                 state,
                 detail,
-            }
-        };
-        let mut lines: Vec<Line> = going.strip.items.iter().zip(&going.results).map(line).collect();
+            });
+        }
         lines.sort_by_key(|line| line.state);
         let results = Results { verb: going.order.verb, lines, ended: why, scroll: 0 };
         let (done, all) = (results.count(State::Done), results.lines.len());
@@ -287,15 +355,16 @@ impl Model {
                 } else {
                     (&mut history.undo, &mut history.redo)
                 };
-                // What was not done, but may still be, stays where it was.
-                let old = from.pop();
-                let undone = going.strip.items.iter().zip(&going.results).filter(|(_, result)| {
+                // What was not done, but may still be, stays where it was; so does what was left out.
+                let over = going.strip.items.iter().zip(&going.results).filter(|(_, result)| {
                     let state = result.as_ref().map(|(state, _)| *state);
-                    !matches!(state, Some(State::Done | State::Gone | State::Conflict))
+                    matches!(state, Some(State::Done | State::Gone | State::Conflict))
                 });
-                let left = undone.map(|(item, _)| (item.change.clone(), item.display.clone()));
-                if let Some(old) = old {
-                    push(from, Entry { changes: left.collect(), reason: old.reason });
+                let over: HashSet<Uid> =
+                    over.map(|(item, _)| item.change.target().uid.clone()).collect();
+                if let Some(mut old) = from.pop() {
+                    old.changes.retain(|(change, _)| !over.contains(&change.target().uid));
+                    push(from, old);
                 }
                 push(to, entry);
             }
@@ -372,11 +441,13 @@ impl Model {
             self.say("everything was done");
             return Vec::new();
         }
-        if let Err(problem) = self.ready_to_act_on(&hosts) {
-            self.fail(problem);
-            return Vec::new();
-        }
-        let targets = Targets { hosts, ..Targets::default() };
+        let targets = match self.ready_to_act_on(hosts) {
+            Ok(targets) => targets,
+            Err(problem) => {
+                self.fail(problem);
+                return Vec::new();
+            }
+        };
         let last = self.writing.last.clone().filter(|last| last.verb == verb);
         match verb {
             Verb::MaintenanceOn | Verb::MaintenanceOff => {
@@ -400,14 +471,16 @@ impl Model {
         }
     }
 
-    fn ready_to_act_on(&self, hosts: &[Uid]) -> Result<(), String> {
-        match self.cannot_write() {
-            Some(problem) => Err(problem),
-            None if hosts.iter().all(|uid| self.inventory.get(uid).is_none()) => {
-                Err("these hosts are gone".to_owned())
-            }
-            None => Ok(()),
+    fn ready_to_act_on(&self, hosts: Vec<Uid>) -> Result<Targets, String> {
+        let (hosts, refused) = self.reachable(hosts);
+        if hosts.is_empty() {
+            return Err(refused.into_values().next().map(|(_, why)| why).unwrap_or_default());
         }
+        if hosts.iter().all(|uid| self.inventory.get(uid).is_none()) {
+            return Err("these hosts are gone".to_owned());
+        }
+        let refused = refused.into_values().map(|(count, why)| format!("{count} on {why}"));
+        Ok(Targets { hosts, refused: refused.collect(), ..Targets::default() })
     }
 }
 

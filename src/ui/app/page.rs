@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::input::Input;
 use super::views::View;
-use super::{Link, Model, Overlay};
+use super::{Model, Overlay};
 use crate::model::host::Host;
-use crate::model::key::{NodeKey, Uid};
+use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::shape::Level;
 use crate::store::read::{Kind as ObjectKind, Place};
 use crate::store::told::Told;
@@ -131,6 +131,14 @@ impl Page {
                 || self.events.is_none() && self.wants_events())
     }
 
+    /// The server of its object is another one under a second name: it goes on there.
+    pub(super) fn go_to_server(&mut self, from: ServerId, to: ServerId) {
+        if let Some(place) = self.place.as_mut().filter(|place| place.server == from) {
+            place.server = to;
+            self.uid = self.uid.take().map(|uid| Uid::on(to, uid.as_str()));
+        }
+    }
+
     fn wants_events(&self) -> bool {
         matches!(self.kind, Kind::Describe | Kind::Events | Kind::History)
             && self.uid.is_some()
@@ -141,25 +149,27 @@ impl Page {
 impl Model {
     /// The object under the cursor: its place, its uid, and what people call it.
     fn subject(&self) -> Option<(Place, Option<Uid>, String)> {
-        let place = |kind, namespace: &str, name: &str| Place {
+        let place = |server, kind, namespace: &str, name: &str| Place {
+            server,
             kind,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         };
         match self.views.now {
             View::Certificates => {
-                let about = self.certificates.item()?.about();
-                let uid = Uid::new(about.uid.as_str());
-                let place = place(ObjectKind::Request, "", &about.name);
+                let uid = self.certificates.spot.cursor.clone()?;
+                let about = self.certificates.get(&uid)?.about();
+                let place = place(uid.server(), ObjectKind::Request, "", &about.name);
                 return Some((place, Some(uid), about.name.clone()));
             }
             View::Sources => {
                 let (_, source) = self.sources.source()?;
+                let (server, ..) = self.sources.spot.cursor.as_ref()?;
                 let meta = &source.metadata;
                 let name = meta.name.clone().unwrap_or_default();
                 let namespace = meta.namespace.as_deref().unwrap_or_default();
-                let uid = meta.uid.as_deref().map(Uid::from);
-                return Some((place(ObjectKind::Source, namespace, &name), uid, name));
+                let uid = meta.uid.as_deref().map(|uid| Uid::on(*server, uid));
+                return Some((place(*server, ObjectKind::Source, namespace, &name), uid, name));
             }
             _ => {}
         }
@@ -167,16 +177,19 @@ impl Model {
         match &node {
             NodeKey::Host(uid) => {
                 let row = self.inventory.get(uid)?;
-                let place = place(ObjectKind::Host, row.namespace(), row.name());
+                let place = place(uid.server(), ObjectKind::Host, row.namespace(), row.name());
                 Some((place, Some(uid.clone()), row.display().to_owned()))
             }
             NodeKey::Group(_) => match self.inventory.level_of(&node)? {
                 (Level::Region, name) => {
-                    Some((place(ObjectKind::Region, "", name), None, name.to_owned()))
+                    let server = self.server_of_group(&node)?;
+                    Some((place(server, ObjectKind::Region, "", name), None, name.to_owned()))
                 }
                 (Level::Cluster, name) => {
+                    let server = self.server_of_group(&node)?;
                     let namespace = self.inventory.rows_under(&node).next()?.namespace();
-                    Some((place(ObjectKind::Cluster, namespace, name), None, name.to_owned()))
+                    let place = place(server, ObjectKind::Cluster, namespace, name);
+                    Some((place, None, name.to_owned()))
                 }
                 // Other groups are what hosts say, and no objects.
                 _ => None,
@@ -204,7 +217,12 @@ impl Model {
             return;
         }
         let Some((place, uid, title)) = self.subject() else {
-            return self.say("there is nothing here to look at");
+            let of_several = self.servers.several() && self.here().is_none();
+            return self.say(if of_several {
+                "these hosts are on several servers: move the cursor to a host or a group of one"
+            } else {
+                "there is nothing here to look at"
+            });
         };
         if for_hosts && place.kind != ObjectKind::Host {
             return self.say(format!("{} is for hosts: move the cursor to one", kind.title()));
@@ -231,11 +249,11 @@ impl Model {
             }
             ObjectKind::Cluster => self
                 .clusters
-                .get(&place.namespace, &place.name)
+                .get((place.server, &place.namespace, &place.name))
                 .and_then(|cluster| cluster.metadata.resource_version.clone()),
             ObjectKind::Source => self
                 .sources
-                .of(&place.namespace, &place.name)
+                .of(place.server, &place.namespace, &place.name)
                 .and_then(|(_, source)| source.metadata.resource_version.clone()),
             ObjectKind::Request => {
                 let item = self.certificates.get(page.uid.as_ref()?);
@@ -252,7 +270,7 @@ impl Model {
         let page = self.page.as_ref();
         let about = page.filter(|page| page.wants_events()).and_then(|page| {
             let namespace = page.place.as_ref()?.namespace.clone();
-            Some((namespace, page.uid.as_ref()?.as_str().to_owned()))
+            Some((namespace, page.uid.clone()?))
         });
         if about != self.followed {
             self.followed.clone_from(&about);
@@ -262,10 +280,10 @@ impl Model {
             }
             commands.push(Command::FollowEvents { generation: self.asking, about });
         }
-        if matches!(self.link, Link::Lost { .. }) {
+        let Some(page) = &self.page else { return commands };
+        if page.place.as_ref().is_some_and(|place| self.servers.get(place.server).is_lost()) {
             return commands;
         }
-        let Some(page) = &self.page else { return commands };
         let Some(version) = self.page_version(page).filter(|_| !page.waiting && !page.gone) else {
             return commands;
         };
@@ -296,8 +314,11 @@ impl Model {
         };
         page.waiting = false;
         page.problem = None;
-        let uid =
-            |object: &Value| object.pointer("/metadata/uid").and_then(Value::as_str).map(Uid::from);
+        let server = page.place.as_ref().map(|place| place.server).unwrap_or_default();
+        let uid = |object: &Value| {
+            let text = object.pointer("/metadata/uid").and_then(Value::as_str);
+            text.map(|text| Uid::on(server, text))
+        };
         match result {
             Ok(Some(object)) if page.uid.is_some() && uid(&object) != page.uid => page.gone = true,
             Ok(Some(object)) => {
@@ -500,6 +521,7 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         | Action::ViewRuns
         | Action::ViewCertificates
         | Action::ViewSources
+        | Action::ViewServers
         | Action::ViewJournal
         | Action::ViewChanges
         | Action::ViewProblems

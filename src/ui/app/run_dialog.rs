@@ -154,7 +154,7 @@ impl Model {
     /// `r`: asks what the server knows of the hosts' runs, and meanwhile lets choose.
     pub(super) fn run_dialog(&mut self) -> Vec<Command> {
         match self.ready_to_act() {
-            Ok((targets, _)) => self.ask_for_run(targets, None),
+            Ok(targets) => self.ask_for_run(targets, None),
             Err(problem) => {
                 self.fail(problem);
                 Vec::new()
@@ -252,7 +252,7 @@ impl Model {
                 check: choice.check,
                 extra_vars: std::collections::BTreeMap::new(),
                 timeout_seconds: None,
-                requested_by: self.writing.user.clone(),
+                requested_by: self.servers.of(row.uid()).user.clone(),
                 reason: None,
                 cancel: false,
             };
@@ -298,7 +298,7 @@ impl Model {
             return self.fail(left_out.sentence());
         }
         let opening = Opening {
-            left_out: left_out.lines(),
+            left_out: targets.refused.iter().cloned().chain(left_out.lines()).collect(),
             whole: targets.whole.clone(),
             reason: match verb {
                 Verb::Run => {

@@ -128,6 +128,13 @@ impl Model {
         if table { Some(List::Table) } else { self.views.now.list() }
     }
 
+    /// How hosts are grouped unless somebody says otherwise: where there are several servers, by
+    /// these first.
+    pub fn default_group(&self) -> Vec<Level> {
+        let server = Some(Level::Server).filter(|_| self.servers.several());
+        server.into_iter().chain(Shape::default().group).collect()
+    }
+
     fn group_by(&mut self, group: Vec<Level>) {
         let form = Form::Tree;
         self.set_shape(Shape { form, group, ..self.shape.clone() });
@@ -187,7 +194,7 @@ impl Model {
                 };
                 self.set_shape(Shape { form, ..self.shape.clone() });
             }
-            Action::GroupDefault => self.group_by(Shape::default().group),
+            Action::GroupDefault => self.group_by(self.default_group()),
             Action::GroupRegion => self.group_by(one(Level::Region)),
             Action::GroupCluster => self.group_by(one(Level::Cluster)),
             Action::GroupProvider => self.group_by(one(Level::Provider)),
@@ -230,7 +237,7 @@ impl Model {
                 self.shape.wide = false;
                 self.shape_by_text(Typed::Columns, &text);
             }
-            (What::Levels, None) => self.group_by(Shape::default().group),
+            (What::Levels, None) => self.group_by(self.default_group()),
             (What::Levels, Some(text)) => self.shape_by_text(Typed::Group, &text),
         }
     }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::input::Input;
 use super::views::{Listed, Spot, View};
 use super::{Link, Model};
+use crate::model::key::ServerId;
 use crate::model::source::{Source, State};
 use crate::store::objects::ObjectEvent;
 
@@ -14,23 +15,30 @@ use crate::store::objects::ObjectEvent;
 /// it may be we who hear nothing. Longer than the longest pause between two attempts.
 const DEAF: i64 = 90;
 
-/// Namespace and name of a Source.
-pub type SourceKey = (String, String);
+/// Server, namespace and name of a Source.
+pub type SourceKey = (ServerId, String, String);
 
 /// The Sources that are known.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     known: BTreeMap<SourceKey, Box<Source>>,
-    /// What a listing that goes on has brought so far.
-    listed: Option<BTreeSet<SourceKey>>,
+    /// What is known of each server's.
+    servers: BTreeMap<ServerId, Heard>,
     /// How each one is: those to look at first, then by name.
     order: Vec<(State, SourceKey)>,
     /// Where one is in the list.
     pub spot: Spot<SourceKey>,
+}
+
+/// How those of one server are heard of.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    /// What a listing that goes on has brought so far.
+    listed: Option<BTreeSet<SourceKey>>,
     /// The list has been complete once.
-    pub synced: bool,
+    synced: bool,
     /// Why they cannot be followed.
-    pub problem: Option<String>,
+    problem: Option<String>,
     /// Since when nothing may be heard of them, and until when that is an excuse.
     deaf: Option<(Timestamp, Timestamp)>,
 }
@@ -51,21 +59,31 @@ impl Listed for &Sources {
     }
 }
 
-fn key(source: &Source) -> SourceKey {
+impl Heard {
+    /// Since then nothing may be heard.
+    fn nothing(&mut self, since: Timestamp, now: Timestamp) {
+        let since = self.deaf.map_or(since, |(earlier, _)| earlier.min(since));
+        let until = now.saturating_add(SignedDuration::from_secs(DEAF)).unwrap_or(now);
+        self.deaf = Some((since, until));
+    }
+}
+
+fn key(server: ServerId, source: &Source) -> SourceKey {
     let meta = &source.metadata;
-    (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+    (server, meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
 }
 
 impl Sources {
     /// How many there are, and how many of them somebody should look at.
     pub fn len(&self) -> (usize, usize) {
-        (self.order.len(), self.troubles().count())
+        (self.order.len(), self.order.iter().take_while(|(state, _)| state.is_trouble()).count())
     }
 
-    /// Those that somebody should look at, the worst first: how each is, and its name.
-    pub fn troubles(&self) -> impl Iterator<Item = (State, &str)> {
+    /// Those that somebody should look at, the worst first: how each is, its server and its name.
+    pub fn troubles(&self) -> impl Iterator<Item = (State, ServerId, &str)> {
         let trouble = |(state, _): &&(State, SourceKey)| state.is_trouble();
-        self.order.iter().take_while(trouble).map(|(state, (_, name))| (*state, name.as_str()))
+        let troubles = self.order.iter().take_while(trouble);
+        troubles.map(|(state, (server, _, name))| (*state, *server, name.as_str()))
     }
 
     /// The source under the cursor, and how it is.
@@ -75,9 +93,10 @@ impl Sources {
         Some((*state, self.known.get(key)?))
     }
 
-    /// The source of this namespace and name, and how it is.
-    pub fn of(&self, namespace: &str, name: &str) -> Option<(State, &Source)> {
-        let (state, key) = self.order.iter().find(|(_, (n, m))| n == namespace && m == name)?;
+    /// The source of this server, namespace and name, and how it is.
+    pub fn of(&self, server: ServerId, namespace: &str, name: &str) -> Option<(State, &Source)> {
+        let same = |(s, n, m): &SourceKey| *s == server && n == namespace && m == name;
+        let (state, key) = self.order.iter().find(|(_, key)| same(key))?;
         Some((*state, self.known.get(key)?))
     }
 
@@ -88,55 +107,75 @@ impl Sources {
         shown.filter_map(|(state, key)| Some((key, *state, self.known.get(key)?.as_ref())))
     }
 
-    /// Whether it is known which there are, or that this cannot be known.
-    pub(super) fn told(&self) -> bool {
-        self.synced || self.problem.is_some()
+    /// Whether it is known which a server has, or that this cannot be known.
+    fn told(&self, server: ServerId) -> bool {
+        let heard = self.servers.get(&server);
+        heard.is_some_and(|heard| heard.synced || heard.problem.is_some())
     }
 
-    /// Takes in what has happened.
-    fn take(&mut self, event: ObjectEvent<Source>, now: Timestamp) {
+    /// Whether the list of any server has been complete once.
+    pub fn synced(&self) -> bool {
+        self.servers.values().any(|heard| heard.synced)
+    }
+
+    /// Why those of a server cannot be followed, if so.
+    pub fn problem(&self, server: ServerId) -> Option<&str> {
+        self.servers.get(&server)?.problem.as_deref()
+    }
+
+    /// Why those of the first server of which they cannot be followed are not, if there is one.
+    pub fn any_problem(&self) -> Option<&str> {
+        self.servers.values().find_map(|heard| heard.problem.as_deref())
+    }
+
+    /// Forgets a server.
+    pub(super) fn forget(&mut self, server: ServerId) {
+        self.servers.remove(&server);
+        self.known.retain(|(other, ..), _| *other != server);
+    }
+
+    /// Takes in what has happened on a server.
+    fn take(&mut self, server: ServerId, event: ObjectEvent<Source>, now: Timestamp) {
+        let heard = self.servers.entry(server).or_default();
         match event {
-            ObjectEvent::Begin => self.listed = Some(BTreeSet::new()),
+            ObjectEvent::Begin => heard.listed = Some(BTreeSet::new()),
             ObjectEvent::Apply(source) => {
-                let key = key(&source);
-                match &mut self.listed {
+                let key = key(server, &source);
+                match &mut heard.listed {
                     Some(listed) => {
                         listed.insert(key.clone());
                     }
-                    None => self.deaf = None,
+                    None => heard.deaf = None,
                 }
                 self.known.insert(key, source);
             }
             ObjectEvent::Delete(source) => {
-                self.known.remove(&key(&source));
+                self.known.remove(&key(server, &source));
             }
             ObjectEvent::Synced => {
-                if let Some(listed) = self.listed.take() {
-                    self.known.retain(|key, _| listed.contains(key));
+                if let Some(listed) = heard.listed.take() {
+                    self.known.retain(|key, _| key.0 != server || listed.contains(key));
                 }
-                self.synced = true;
-                self.problem = None;
-                self.deaf = None;
+                heard.synced = true;
+                heard.problem = None;
+                heard.deaf = None;
             }
             ObjectEvent::Lost(reason) => {
-                self.problem = Some(reason);
-                self.hear_nothing(now, now);
+                heard.problem = Some(reason);
+                heard.nothing(now, now);
             }
         }
     }
 
-    /// Since then nothing may be heard.
-    fn hear_nothing(&mut self, since: Timestamp, now: Timestamp) {
-        let since = self.deaf.map_or(since, |(earlier, _)| earlier.min(since));
-        let until = now.saturating_add(SignedDuration::from_secs(DEAF)).unwrap_or(now);
-        self.deaf = Some((since, until));
-    }
-
-    /// Looks again how each one is; true if any of them is another way than before.
+    /// Looks again how each one is, as of when anything was last to be heard of it; true if any of them is another way than before.
     fn judge(&mut self, now: Timestamp) -> bool {
-        let states = self.known.iter().map(|(key, source)| (source.state(now), key.clone()));
+        let deaf = |server| self.servers.get(&server).and_then(|heard: &Heard| heard.deaf);
+        let states = self.known.iter().map(|(key, source)| {
+            let deaf = deaf(key.0).filter(|(_, until)| now < *until);
+            (source.state(deaf.map_or(now, |(since, _)| since)), key.clone())
+        });
         let mut order: Vec<_> = states.collect();
-        order.sort_by(|(a, x), (b, y)| (a, &x.1, &x.0).cmp(&(b, &y.1, &y.0)));
+        order.sort_by(|(a, x), (b, y)| (a, &x.2, x.0, &x.1).cmp(&(b, &y.2, y.0, &y.1)));
         let changed = self.order != order;
         self.order = order;
         changed
@@ -144,30 +183,45 @@ impl Sources {
 }
 
 impl Model {
-    /// Takes what happened to the sources.
-    pub(super) fn sources_changed(&mut self, event: ObjectEvent<Source>) {
-        self.sources.take(event, self.now);
+    /// Takes what happened to the sources of a server.
+    pub(super) fn sources_changed(&mut self, server: ServerId, event: ObjectEvent<Source>) {
+        if !self.servers.get(server).is_used() {
+            return;
+        }
+        self.sources.take(server, event, self.now);
         self.judge_sources();
         self.dirty = true;
     }
 
-    /// Looks again how the sources are, as of when anything was last to be heard.
+    /// Looks again how the sources are, as of when anything was last to be heard of each.
     pub(super) fn judge_sources(&mut self) {
-        if let Link::Lost { since, .. } = &self.link {
-            self.sources.hear_nothing(*since, self.now);
+        for (id, server) in self.servers.iter() {
+            if let Link::Lost { since, .. } = &server.link
+                && let Some(heard) = self.sources.servers.get_mut(&id)
+            {
+                heard.nothing(*since, self.now);
+            }
         }
-        let deaf = self.sources.deaf.filter(|(_, until)| self.now < *until);
-        let as_of = deaf.map_or(self.now, |(since, _)| since);
-        self.dirty |= self.sources.judge(as_of);
+        self.dirty |= self.sources.judge(self.now);
+    }
+
+    /// Whether it is known which sources there are, or that this cannot be known.
+    pub(super) fn sources_told(&self) -> bool {
+        let mut used = self.servers.used();
+        used.all(|(id, server)| self.sources.told(id) || self.servers.several() && server.is_lost())
     }
 
     /// Shows the hosts of the source under the cursor in the tree, by the filter.
     pub(super) fn open_source(&mut self) {
-        let Some((namespace, name)) = self.sources.spot.cursor.clone() else { return };
-        let same = |(_, (_, other)): &&(State, SourceKey)| *other == name;
+        let Some((server, namespace, name)) = self.sources.spot.cursor.clone() else { return };
+        let keys = self.sources.order.iter().map(|(_, key)| key);
+        let same: Vec<_> = keys.filter(|(.., other)| *other == name).collect();
         let mut text = format!("source:{name}");
-        if self.sources.order.iter().filter(same).count() > 1 {
+        if same.iter().any(|(_, other, _)| *other != namespace) {
             text = format!("{text} namespace:{namespace}");
+        }
+        if same.iter().any(|(other, ..)| *other != server) {
+            text = format!("{text} {}", self.server_filter(server));
         }
         self.filter.input = Input::new(text);
         self.filter.problems = false;

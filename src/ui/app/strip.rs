@@ -1,7 +1,7 @@
 //! The change strip: what would change, on which hosts, why and until when. A key that changes
 //! something opens it; only `y` confirms. Its targets are frozen when it opens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
@@ -12,7 +12,7 @@ use crate::act::Verb;
 use crate::model::change::{self, Change, MAX_HOLD_SECONDS, MAX_REASON, MIN_REASON};
 use crate::model::duration;
 use crate::model::host::{Hold, Host};
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::model::policy::{self, Extent, Level};
 
 /// Longest ticket in characters.
@@ -210,6 +210,18 @@ impl Strip {
             against: self.against,
         };
         policy::level(self.verb, &extent)
+    }
+
+    /// The servers of its hosts, in their order.
+    pub fn servers(&self) -> BTreeSet<ServerId> {
+        self.items.iter().map(|item| item.change.target().uid.server()).collect()
+    }
+
+    /// Gives each host the name that says which server it is on.
+    pub(super) fn name_servers(&mut self, name: impl Fn(ServerId, &str) -> String) {
+        for item in &mut self.items {
+            item.display = name(item.change.target().uid.server(), &item.display);
+        }
     }
 
     /// Whether this cannot be taken back.

@@ -10,7 +10,7 @@ use super::*;
 use crate::act::{Order, Outcome, Step};
 use crate::model::change::{Change, HoldChange};
 use crate::model::host::Host;
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::ui::actions::{ACTIONS, Action};
 use crate::ui::testing::{
     NOW, apply, empty, fleet, host, hosts, now, object, press, screen, send, settings,
@@ -39,13 +39,13 @@ fn changed(host: usize, version: &str) -> serde_json::Value {
 }
 
 fn fleet_event(model: &mut Model, change: HostChange) {
-    send(model, Msg::Fleet(FleetEvent::Changes(vec![change])));
+    send(model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![change])));
 }
 
 /// The order that was sent.
 fn order(commands: &[Command]) -> Option<&Order> {
     commands.iter().find_map(|c| match c {
-        Command::Act { user, order } if user == "ann" => Some(&**order),
+        Command::Act { user, order, .. } if user == "ann" => Some(&**order),
         _ => None,
     })
 }
@@ -232,20 +232,23 @@ fn a_conflict_reopens_the_strip_with_what_was_found() {
 #[test]
 fn changes_are_refused_when_they_cannot_be_made() {
     let mut model = on_host();
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
     press(&mut model, "m");
     assert!(screen(&model).contains("not connected"), "{}", screen(&model));
     assert!(model.overlay == Overlay::None);
     assert!(screen(&model).contains("LOST"));
-    send(&mut model, Msg::Fleet(FleetEvent::Recovered));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Recovered));
     press(&mut model, "m");
     assert!(matches!(model.overlay, Overlay::Strip(_)));
     // Lost while the strip is open: the confirmation is refused.
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
     assert!(sent(&press(&mut model, "y")).is_none());
 
     let mut model = on_host();
-    send(&mut model, Msg::May { verb: "patch", resource: "hosts", result: Ok(false) });
+    send(
+        &mut model,
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(false) },
+    );
     press(&mut model, "m");
     assert!(screen(&model).contains("lacks the permission"), "{}", screen(&model));
 
@@ -387,18 +390,18 @@ fn quitting() {
 #[test]
 fn a_relist_never_blanks_the_screen_and_drops_what_is_gone() {
     let mut model = on_host();
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(8) }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(8) }));
     assert!(screen(&model).contains("db-eu-2"));
     let rest = hosts().into_iter().skip(1).map(apply).collect();
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(rest)));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(rest)));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     assert_eq!(model.inventory.len(), 8);
     assert_eq!(cursor_name(&model), "db-eu-2");
     // A list that no longer has the host under the cursor leaves the cursor where it stood.
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(7) }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(7) }));
     let rest = hosts().into_iter().skip(2).map(apply).collect();
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(rest)));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(rest)));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     assert_eq!(cursor_name(&model), "db-eu-3");
 }
 

@@ -27,6 +27,8 @@ pub enum View {
     Certificates,
     /// Where hosts come from, and how the last passes went.
     Sources,
+    /// The API servers, with how the connection to each one is.
+    Servers,
     /// What this person did.
     Journal,
     /// What changed in the last 15 minutes.
@@ -43,6 +45,7 @@ impl View {
             Self::Problems => "Problems",
             Self::Certificates => "Certificates",
             Self::Sources => "Sources",
+            Self::Servers => "Servers",
             Self::Journal => "Journal",
             Self::Changes => "Changes",
         }
@@ -54,9 +57,12 @@ impl View {
             Self::Maintenance => Some(List::Held),
             Self::Runs => Some(List::Runs),
             Self::Problems => Some(List::Problems),
-            Self::Fleet | Self::Certificates | Self::Sources | Self::Journal | Self::Changes => {
-                None
-            }
+            Self::Fleet
+            | Self::Certificates
+            | Self::Sources
+            | Self::Servers
+            | Self::Journal
+            | Self::Changes => None,
         }
     }
 }
@@ -246,7 +252,7 @@ impl Model {
                 self.views.spot(self.list()?).cursor.clone().map(NodeKey::Host)
             }
             View::Changes => self.changed_host(),
-            View::Certificates | View::Sources | View::Journal => None,
+            View::Certificates | View::Sources | View::Servers | View::Journal => None,
         }
     }
 
@@ -285,6 +291,11 @@ impl Model {
                 let mut spot = std::mem::take(&mut self.sources.spot);
                 spot.go(&&self.sources, to);
                 self.sources.spot = spot;
+            }
+            View::Servers => {
+                let mut spot = std::mem::take(&mut self.servers.spot);
+                spot.go(&&self.servers, to);
+                self.servers.spot = spot;
             }
             View::Changes => self.go_in_changes(to),
             View::Journal => self.journal.spot.go(&self.journal.records.as_slice(), to),
@@ -369,6 +380,7 @@ fn shown_by(action: Action) -> Option<View> {
         Action::ViewProblems => View::Problems,
         Action::ViewCertificates => View::Certificates,
         Action::ViewSources => View::Sources,
+        Action::ViewServers => View::Servers,
         Action::ViewJournal => View::Journal,
         Action::ViewChanges => View::Changes,
         _ => return None,
@@ -412,6 +424,7 @@ fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Comman
         Action::Open if model.views.now == View::Journal => model.open_order(),
         Action::Open if model.views.now == View::Certificates => model.show_detail(),
         Action::Open if model.views.now == View::Sources => model.open_source(),
+        Action::Open if model.views.now == View::Servers => model.open_server(),
         Action::Open if model.views.now == View::Fleet => model.show_detail(),
         Action::Open => model.open_in_fleet(),
         Action::Back => return Some(model.back_in_list()),

@@ -2,37 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
 use super::clusters::{Judge, Verdict};
 use super::marks::Targets;
 use super::orders::{Going, History, Results};
 use super::strip::{Item, Opening, Strip};
-use super::{Link, Model, Overlay};
+use super::{Model, Overlay, Server};
 use crate::act::Verb;
-use crate::model::change::{self, Change, HoldChange, Target};
+use crate::model::change::{Change, HoldChange, Target};
 use crate::model::duration;
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::model::policy::Facts;
 use crate::model::row::HostRow;
 use crate::ui::actions::{Action, Needs};
 use crate::ui::msg::Command;
 
-/// Whether and as whom we may write, and what was done.
+/// What is done to hosts, and was.
 #[derive(Clone, Debug, Default)]
 pub struct Writing {
-    /// Writing is armed.
-    pub armed: bool,
-    /// When it is disarmed again; none: it stays.
-    pub armed_until: Option<Timestamp>,
-    /// What the server lets us do, by verb and resource, as far as it has told.
-    pub may: BTreeMap<(&'static str, &'static str), bool>,
-    /// The name under which the server knows us.
-    pub user: Option<String>,
-    /// The holder under which our holds stand, from that name.
-    pub holder: Option<String>,
-    /// Why the holder is not known.
-    pub holder_problem: Option<String>,
     /// The order that is being carried out.
     pub going: Option<Box<Going>>,
     /// What came of the last order for several hosts.
@@ -60,27 +46,6 @@ pub(super) struct Last {
     pub(super) label: Option<crate::model::labels::Edit>,
 }
 
-impl Writing {
-    pub(super) fn new(armed: bool) -> Self {
-        Self { armed, ..Self::default() }
-    }
-
-    pub(super) fn user(&mut self, result: Result<String, String>) {
-        match result {
-            Ok(user) => {
-                self.holder = Some(change::holder(&user));
-                self.user = Some(user);
-            }
-            Err(problem) => self.holder_problem = Some(problem),
-        }
-    }
-
-    pub(super) fn disarm(&mut self) {
-        self.armed = false;
-        self.armed_until = None;
-    }
-}
-
 /// The permission that every change of a host needs.
 pub(super) const PATCH_HOSTS: Needs = Needs::Write("patch", "hosts");
 
@@ -90,88 +55,37 @@ impl Model {
         self.cannot(PATCH_HOSTS)
     }
 
-    /// The permission that is missing for these needs, such as `patch hosts`.
-    pub fn lacks(&self, needs: Needs) -> Option<String> {
-        let Needs::Write(verb, resource) = needs else { return None };
-        let may = self.writing.may.get(&(verb, resource)).copied();
-        (may == Some(false)).then(|| format!("{verb} {resource}"))
-    }
-
-    /// Why nothing with these needs can be done now, if so.
-    pub fn cannot(&self, needs: Needs) -> Option<String> {
-        if needs == Needs::Nothing {
-            return None;
-        }
-        if let Some(why) = self.only_last() {
-            return Some(why);
-        }
-        match &self.link {
-            Link::Lost { .. } => {
-                return Some("not connected: changes are refused until the server answers (ctrl-r tries now)".into());
-            }
-            Link::Connecting => return Some("not connected yet".into()),
-            Link::Listing | Link::Live => {}
-        }
-        if let Some(missing) = self.lacks(needs) {
-            return Some(format!(
-                "your user lacks the permission to {missing}; ask for the operator role"
-            ));
-        }
-        if !self.writing.armed {
-            return Some("writing is disarmed (read-only): W arms it".into());
-        }
-        if self.writing.going.is_some() {
-            return Some("a change is on its way".into());
-        }
-        None
-    }
-
-    pub(super) fn arm(&mut self) {
-        if self.writing.armed {
-            self.writing.disarm();
-            self.say("writing is disarmed: nothing can be changed");
-        } else {
-            let length = self.settings.config.arm_for;
-            self.writing.armed = true;
-            self.writing.armed_until = Timestamp::from_second(
-                self.now.as_second() + i64::try_from(length.as_secs()).unwrap_or(i64::MAX / 2),
-            )
-            .ok();
-            self.say(format!(
-                "writing is armed for {}",
-                duration::short(i64::try_from(length.as_secs()).unwrap_or(i64::MAX))
-            ));
-        }
-    }
-
-    /// Whether an action must wait until the server has told who we are; then it is kept, and done
+    /// Whether an action must wait until a server has told who we are; then it is kept, and done
     /// when the answer is there, unless another key comes first.
     pub(super) fn must_ask(&mut self, action: Action) -> bool {
-        let asked = self.writing.holder.is_none() && self.writing.holder_problem.is_none();
         let needs =
             matches!(action, Action::Maintenance | Action::Run | Action::Labels | Action::Repeat);
-        if !asked || !needs || self.cannot_write().is_some() {
+        if !needs {
             return false;
         }
-        self.notice = None;
-        self.wanted = Some(action);
-        true
+        let silent = |(id, server): (ServerId, &Server)| {
+            !server.has_told_who() && self.cannot_on(id, PATCH_HOSTS).is_none()
+        };
+        let silent: BTreeSet<ServerId> =
+            self.servers.used().filter(|known| silent(*known)).map(|(id, _)| id).collect();
+        let asked = !silent.is_empty()
+            && (!self.servers.several()
+                || self.targets().hosts.iter().any(|uid| silent.contains(&uid.server())));
+        if asked {
+            self.notice = None;
+            self.wanted = Some(action);
+        }
+        asked
     }
 
-    /// The hosts to act on, or a sentence why there are none; and the holder that we are.
-    pub(super) fn ready_to_act(&self) -> Result<(Targets, String), String> {
-        if let Some(problem) = self.cannot_write() {
+    /// The hosts to act on, or a sentence why there are none. Those of servers on which nothing can
+    /// be done now are left out, and why.
+    pub(super) fn ready_to_act(&self) -> Result<Targets, String> {
+        // Of several servers it is those of the targets that count, which may be marked elsewhere.
+        if let Some(problem) = self.cannot_write().filter(|_| !self.servers.several()) {
             return Err(problem);
         }
-        let Some(holder) = self.writing.holder.clone() else {
-            let why = self
-                .writing
-                .holder_problem
-                .clone()
-                .unwrap_or_else(|| "the server has not told yet".into());
-            return Err(format!("cannot hold a host without knowing who you are: {why}"));
-        };
-        let targets = self.targets();
+        let mut targets = self.targets();
         if targets.hosts.is_empty() {
             return Err(match targets.hidden.len() {
                 0 => "there is no host here".to_owned(),
@@ -179,17 +93,48 @@ impl Model {
                 n => format!("all {n} marked hosts are hidden by the filter: 0 shows them, esc takes the marks away"),
             });
         }
-        Ok((targets, holder))
+        let (hosts, refused) = self.reachable(std::mem::take(&mut targets.hosts));
+        let why = refused.values().next().map(|(_, why)| why.clone()).unwrap_or_default();
+        if hosts.is_empty() {
+            return Err(why);
+        }
+        let line = |(count, why): (usize, String)| format!("{count} on {why}");
+        targets.refused = refused.into_values().map(line).collect();
+        targets.hosts = hosts;
+        Ok(targets)
+    }
+
+    /// The hosts of servers on which something can be done now; and of the others how many hosts
+    /// they have among these, and why nothing can be done there.
+    pub(super) fn reachable(
+        &self,
+        hosts: Vec<Uid>,
+    ) -> (Vec<Uid>, BTreeMap<ServerId, (usize, String)>) {
+        let servers: BTreeSet<ServerId> = hosts.iter().map(Uid::server).collect();
+        let why = |id: ServerId| Some((id, (0, self.cannot_act_on(id)?)));
+        let mut refused: BTreeMap<_, _> = servers.into_iter().filter_map(why).collect();
+        if refused.is_empty() {
+            return (hosts, refused);
+        }
+        let mut kept = Vec::new();
+        for uid in hosts {
+            match refused.get_mut(&uid.server()) {
+                Some((count, _)) => *count += 1,
+                None => kept.push(uid),
+            }
+        }
+        (kept, refused)
     }
 
     /// `m`: ends our holds when all the targets have one, else begins one on those that have none.
     pub(super) fn maintenance(&mut self) {
-        let (targets, holder) = match self.ready_to_act() {
-            Ok(ready) => ready,
+        let targets = match self.ready_to_act() {
+            Ok(targets) => targets,
             Err(problem) => return self.fail(problem),
         };
         let mine = |uid: &Uid| {
-            self.inventory.get(uid).is_none_or(|row| row.is_deleting() || holds(row, &holder))
+            let row = self.inventory.get(uid);
+            row.is_none_or(|row| row.is_deleting() || holds(row, self.holder(uid)))
         };
         let all = targets.hosts.iter().all(mine);
         let verb = if all { Verb::MaintenanceOff } else { Verb::MaintenanceOn };
@@ -198,13 +143,12 @@ impl Model {
 
     /// Opens the strip that begins or ends our holds on these hosts.
     pub(super) fn open_maintenance(&mut self, verb: Verb, targets: Targets, again: Option<&Last>) {
-        let Some(holder) = self.writing.holder.clone() else { return };
         let beginning = verb == Verb::MaintenanceOn;
         let mut judge = Judge::new(self, verb, targets.hosts.len() > 1);
         let mut items = Vec::new();
         let mut left_out = LeftOut::default();
         for row in targets.hosts.iter().filter_map(|uid| self.inventory.get(uid)) {
-            let mine = holds(row, &holder);
+            let mine = holds(row, self.holder(row.uid()));
             if row.is_deleting() {
                 left_out.add(row, "being deleted");
             } else if mine && beginning {
@@ -213,7 +157,7 @@ impl Model {
                 left_out.add(row, "not held by you");
             } else {
                 let verdict = judge.verdict(&Facts::of_row(row, self.now), row);
-                items.push(self.hold_item(row, &holder, verdict));
+                items.push(self.hold_item(row, verdict));
             }
         }
         if items.is_empty() {
@@ -228,7 +172,7 @@ impl Model {
         let length = duration::short(i64::try_from(seconds).unwrap_or(i64::MAX));
         let uids: Vec<Uid> = items.iter().map(|item| item.change.target().uid.clone()).collect();
         let opening = Opening {
-            left_out: left_out.lines(),
+            left_out: targets.refused.into_iter().chain(left_out.lines()).collect(),
             hidden: targets.hidden,
             whole: targets.whole,
             stands: if beginning { self.stands(&uids) } else { Vec::new() },
@@ -240,7 +184,8 @@ impl Model {
     }
 
     /// The strip's item for our hold on a host: its end, if there is one, else its begin.
-    fn hold_item(&self, row: &HostRow, holder: &str, verdict: Verdict) -> Item {
+    fn hold_item(&self, row: &HostRow, verdict: Verdict) -> Item {
+        let holder = self.holder(row.uid());
         let others = row.holds().iter().filter(|hold| *hold.holder != *holder);
         let others = others.map(|hold| (hold.holder.to_string(), (*hold.exact).clone())).collect();
         let mine = row.holds().iter().find(|hold| *hold.holder == *holder);
@@ -259,8 +204,11 @@ impl Model {
         }
     }
 
-    pub(super) fn open_strip(&mut self, strip: Strip) {
+    pub(super) fn open_strip(&mut self, mut strip: Strip) {
         self.notice = None;
+        if strip.servers().len() > 1 {
+            strip.name_servers(|server, name| self.with_server(server, name));
+        }
         self.overlay = Overlay::Strip(Box::new(strip));
     }
 
@@ -271,6 +219,7 @@ impl Model {
             hosts: uids.chain(strip.hidden.iter().cloned()).collect(),
             hidden: Vec::new(),
             whole: strip.whole.clone(),
+            refused: Vec::new(),
         };
         let (reason, length, ticket, typed) =
             (strip.reason.clone(), strip.length.clone(), strip.ticket.clone(), strip.typed);
@@ -297,7 +246,7 @@ impl Model {
 
     /// Whether the host carries one of the protected labels.
     pub(super) fn protected(&self, row: &HostRow) -> bool {
-        self.settings.config.maintenance.protected_labels.iter().any(|label| {
+        self.config_on(row.uid().server()).maintenance.protected_labels.iter().any(|label| {
             label
                 .split_once('=')
                 .is_some_and(|wanted| self.inventory.labels(row).any(|label| label == wanted))
@@ -311,7 +260,7 @@ impl Model {
             return Vec::new();
         };
         let targets = match self.ready_to_act() {
-            Ok((targets, _)) => targets,
+            Ok(targets) => targets,
             Err(problem) => {
                 self.fail(problem);
                 return Vec::new();

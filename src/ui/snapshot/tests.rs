@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Config;
+use crate::model::key::ServerId;
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::FleetEvent;
 use crate::ui::testing;
@@ -76,12 +77,15 @@ async fn picture(
 
 fn listed() -> Vec<Msg> {
     vec![
-        Msg::User(Ok("ann".into())),
-        Msg::May { verb: "patch", resource: "hosts", result: Ok(true) },
-        Msg::Fleet(FleetEvent::Begin { expected: None }),
-        Msg::Fleet(FleetEvent::Changes(testing::hosts().into_iter().map(testing::apply).collect())),
-        Msg::Sources(ObjectEvent::Synced),
-        Msg::Fleet(FleetEvent::Synced),
+        Msg::User(ServerId::FIRST, Ok("ann".into())),
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(true) },
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }),
+        Msg::Fleet(
+            ServerId::FIRST,
+            FleetEvent::Changes(testing::hosts().into_iter().map(testing::apply).collect()),
+        ),
+        Msg::Sources(ServerId::FIRST, ObjectEvent::Synced),
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Synced),
     ]
 }
 

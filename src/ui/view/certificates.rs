@@ -4,9 +4,12 @@ use ratatui::buffer::Buffer;
 
 use super::detail::Rows;
 use super::layout::Areas;
-use super::list::{Cell, Column, ago, cell, column, nothing, or_dash, table};
+use super::list::{
+    Cell, Column, ago, cell, column, nothing, or_dash, put_server, table, with_server,
+};
 use crate::model::csr::{About, HOSTS, Mismatch, Request, State};
 use crate::model::duration;
+use crate::model::key::ServerId;
 use crate::model::row::HostRow;
 use crate::ui::app::certificates::Item;
 use crate::ui::app::{Model, Pane};
@@ -29,32 +32,36 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
     }
     let certificates = &model.certificates;
     if certificates.len().0 == 0 {
-        let lines = match (&certificates.problem, certificates.synced) {
-            (Some(problem), _) => ["requests cannot be shown", problem.as_str()],
+        let lines = match (certificates.any_problem(), certificates.synced()) {
+            (Some(problem), _) => ["requests cannot be shown", problem],
             (None, false) => ["loading…", ""],
             (None, true) => ["no host asks for a certificate", "an agent that starts asks for one"],
         };
         return nothing(theme, areas.rows, &lines, buffer);
     }
-    let lines = certificates
-        .lines()
-        .map(|(uid, item)| (certificates.spot.cursor.as_ref() == Some(uid), line(model, item)));
-    table(theme, areas, &COLUMNS, lines, model.pane == Pane::Tree, buffer);
+    let lines = certificates.lines().map(|(uid, item)| {
+        let mut cells = line(model, uid.server(), item);
+        put_server(model, uid.server(), 3, &mut cells);
+        (certificates.spot.cursor.as_ref() == Some(uid), cells)
+    });
+    let columns = with_server(model, &COLUMNS, 3);
+    table(theme, areas, &columns, lines, model.pane == Pane::Tree, buffer);
 }
 
 /// What does not fit; none while it cannot be told: the request cannot be read, or the fleet that
 /// it is compared with is not complete.
-fn found(model: &Model, item: &Item) -> Option<Vec<Mismatch>> {
+fn found(model: &Model, server: ServerId, item: &Item) -> Option<Vec<Mismatch>> {
     let request = item.read.as_ref().ok()?;
-    let operations = model.operations_of(&item.read);
-    let found = model.certificates.check(&model.inventory, request, operations, model.now);
+    let operations = model.operations_of(server, &item.read);
+    let found =
+        model.certificates.check(&model.inventory, (server, request), operations, model.now);
     let unknown = found.iter().any(|mismatch| mismatch.reason == "HostUnknown");
-    (model.synced || !unknown).then_some(found)
+    (model.servers.get(server).synced || !unknown).then_some(found)
 }
 
-fn line<'a>(model: &Model, item: &'a Item) -> Vec<Cell<'a>> {
+fn line<'a>(model: &Model, server: ServerId, item: &'a Item) -> Vec<Cell<'a>> {
     let about = item.about();
-    let found = found(model, item);
+    let found = found(model, server, item);
     let (role, sign) = match (about.state, &found, &item.read) {
         (State::Pending, _, Err(_)) => (Role::Bad, "✖"),
         (State::Pending, None, Ok(_)) => (Role::Muted, "…"),
@@ -96,7 +103,11 @@ fn decided(about: &About) -> String {
 /// The request under the cursor, for the detail pane; its title.
 pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
     let item = model.certificates.item()?;
+    let server = model.certificates.spot.cursor.as_ref()?.server();
     let about = item.about();
+    if model.servers.several() {
+        rows.add("server", model.servers.get(server).name());
+    }
     let state = about.state.as_str();
     match &about.decision {
         None => rows.add("state", state),
@@ -112,7 +123,7 @@ pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
     }
     // What is decided is not judged again.
     let pending = about.state == State::Pending;
-    let found = found(model, item).filter(|_| pending);
+    let found = found(model, server, item).filter(|_| pending);
     match (&item.read, &found) {
         (Ok(_), None) if !pending => {}
         (Err(problem), _) => rows.styled("✖ unreadable", problem.why.as_str(), Role::Bad),
@@ -130,7 +141,7 @@ pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
     }
     if let Ok(request) = &item.read {
         fields(request, found.as_deref(), rows);
-        host(model, model.certificates.host(&model.inventory, &item.read), rows);
+        host(model, model.certificates.host(&model.inventory, server, &item.read), rows);
     }
     rows.heading("Request");
     rows.add("name", about.name.as_str());

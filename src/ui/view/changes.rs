@@ -7,7 +7,7 @@ use ratatui::buffer::Buffer;
 use super::layout::Areas;
 use super::list::{Cell, Column, ago, cell, column, nothing, or_dash, table};
 use crate::model::changes::{Changed, Field};
-use crate::ui::app::{Link, Model, Pane};
+use crate::ui::app::{Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
 const COLUMNS: [Column; 7] = [
@@ -26,7 +26,7 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
     }
     let (shown, all) = model.changes_len();
     if shown == 0 {
-        let lines = if !model.synced && !matches!(model.link, Link::Live) {
+        let lines = if !model.servers.any_synced() {
             ["loading…", ""]
         } else if all > 0 {
             ["no change here matches the filter", "esc clears it, 0 shows everything"]
@@ -61,7 +61,7 @@ fn line<'a>(model: &'a Model, entry: &'a Changed) -> Vec<Cell<'a>> {
     let cluster = model.inventory.get(&entry.uid).map_or("", |row| row.cluster());
     vec![
         cell(ago(model, Some(entry.at)), Role::Muted),
-        cell(&*entry.display, Role::Text),
+        cell(model.with_server(entry.uid.server(), &entry.display), Role::Text),
         cell(field, Role::Muted),
         cell(text, role),
         cell(times, Role::Muted),

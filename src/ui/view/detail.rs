@@ -112,6 +112,7 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
             let title = match model.views.now {
                 View::Certificates => super::certificates::detail(model, &mut rows),
                 View::Sources => super::sources::detail(model, &mut rows),
+                View::Servers => super::servers::detail(model, &mut rows),
                 View::Journal => super::journal::detail(model, &mut rows),
                 View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Changes => {
                     None

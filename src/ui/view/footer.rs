@@ -28,7 +28,8 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         pen.put(" asking the server who you are…", theme.style(Role::Text));
         return;
     }
-    match (&model.notice, &model.link) {
+    let lost = model.servers.lost();
+    match (&model.notice, lost.map(|server| (server, &server.link))) {
         (Some(notice), _) => {
             let style = if notice.error { theme.style(Role::Bad) } else { theme.style(Role::Text) };
             if notice.error {
@@ -40,12 +41,16 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
                 .put(&notice.text, style)
                 .put(&times, style);
         }
-        (None, Link::Lost { reason, attempts, .. }) => {
+        (None, Some((server, Link::Lost { reason, attempts, .. }))) => {
             let style = theme.style(Role::Warning);
             if model.last.shown.is_some() && area.width >= DOCTOR_FROM {
                 pen.right(" inv-tui --headless doctor tells more ", theme.style(Role::Muted));
             }
-            pen.put(" ! ", style).put(&format!("attempt {attempts}: {reason}"), style);
+            pen.put(" ! ", style);
+            if model.servers.several() {
+                pen.put(&format!("{}: ", server.name()), style);
+            }
+            pen.put(&format!("attempt {attempts}: {reason}"), style);
         }
         (None, _) => {
             let problems = model.inventory.problems();

@@ -1,5 +1,7 @@
 //! The line at the top: where we are and how the connection is; and the filter line.
 
+use std::fmt::Write as _;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
@@ -8,7 +10,8 @@ use unicode_width::UnicodeWidthStr;
 use super::pen::{Pen, cut, number};
 use super::sources;
 use crate::model::duration;
-use crate::model::shape::{Level, Shape};
+use crate::model::key::ServerId;
+use crate::model::shape::Level;
 use crate::ui::app::complete::Candidate;
 use crate::ui::app::{Link, Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
@@ -29,11 +32,8 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         let style = base.patch(theme.style(Role::Title));
         pen.right(&format!(" {} marked{hidden} ", number(marked.total)), style);
     }
-    if !model.writing.armed {
-        pen.right(" READ-ONLY ", alert);
-    } else if let Some(until) = model.writing.armed_until {
-        let left = until.as_second() - model.now.as_second();
-        pen.right(&format!(" armed {} ", duration::short(left)), alert);
+    if let Some(text) = armed(model) {
+        pen.right(&format!(" {text} "), alert);
     }
     if let Some(since) = model.frozen.since {
         let at = since.to_zoned(model.settings.time_zone.clone()).strftime("%H:%M:%S").to_string();
@@ -62,18 +62,57 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     if let Some(view) = model.shown_view().filter(|_| model.views.now == View::Fleet) {
         pen.put(&format!(" {} ", view.name), theme.style(Role::Selected)).put(" ", base);
     }
-    if model.settings.production {
+    if model.servers.several() {
+        return places(model, alert, base, &mut pen);
+    }
+    let server = &model.servers.get(ServerId::FIRST).settings;
+    if server.production {
         pen.put(" PROD ", alert).put(" ", base);
     }
-    pen.put(&model.settings.context, base);
+    pen.put(&server.context, base);
     if area.width >= 80 {
         pen.put(" · ", base);
         let room = pen.left().saturating_sub(1);
-        pen.put(&cut(&model.settings.server, room), base);
+        pen.put(&cut(&server.url, room), base);
     }
-    if let Some(namespace) = &model.settings.config.namespace {
+    if let Some(namespace) = &server.namespace {
         pen.put(" · ", base).put(namespace, base);
     }
+}
+
+/// Where we are, of several servers: that of what is under the cursor.
+fn places(model: &Model, alert: Style, base: Style, pen: &mut Pen<'_>) {
+    let Some(server) = model.here().map(|here| model.servers.get(here)) else {
+        let used = model.servers.used().count();
+        pen.put(&format!("{used} servers"), base);
+        return;
+    };
+    if server.settings.production {
+        pen.put(" PROD ", alert).put(" ", base);
+    }
+    let room = pen.left().saturating_sub(1);
+    pen.put(&cut(server.name(), room), base);
+    if pen.left() > 20 + server.settings.url.width() && !server.settings.url.is_empty() {
+        pen.put(" · ", base).put(&server.settings.url, base);
+    }
+}
+
+/// Whether writing is armed where the cursor is, if that is to be said; of several servers, with the
+/// server's name.
+fn armed(model: &Model) -> Option<String> {
+    let Some(here) = model.here() else {
+        let mut used = model.servers.used();
+        return used.all(|(_, server)| !server.armed).then(|| "READ-ONLY".to_owned());
+    };
+    let server = model.servers.get(here);
+    let text = match (server.armed, server.armed_until) {
+        (false, _) => "READ-ONLY".to_owned(),
+        (true, Some(until)) => {
+            format!("armed {}", duration::short(until.as_second() - model.now.as_second()))
+        }
+        (true, None) => return None,
+    };
+    Some(model.about_server(here, &text))
 }
 
 /// Columns from which the header tells what waits in other views.
@@ -125,6 +164,11 @@ fn view(model: &Model) -> Option<String> {
                 format!("{} of {} to look at", number(troubles), number(all))
             }
         }
+        View::Servers => {
+            let used = model.servers.used().count();
+            let live = model.servers.used().filter(|(_, s)| s.link == Link::Live).count();
+            format!("{} live of {}", number(live), number(used))
+        }
         View::Journal => {
             let more = if model.journal.more { "+" } else { "" };
             format!("{}{more}", number(model.journal.records.len()))
@@ -152,7 +196,7 @@ fn shape(model: &Model) -> Option<String> {
         return Some("Table".to_owned());
     }
     let group = model.inventory.grouping();
-    if group == Shape::default().group {
+    if group == model.default_group() {
         return None;
     }
     let words: Vec<&str> = group.iter().map(Level::word).collect();
@@ -161,20 +205,26 @@ fn shape(model: &Model) -> Option<String> {
 
 /// How the connection is, and whether it is lost.
 fn link_text(model: &Model) -> (String, bool) {
+    if model.servers.several() {
+        return links(model);
+    }
     let hosts = model.inventory.len();
+    let server = model.servers.get(ServerId::FIRST);
     if let Some(made) = model.last.shown {
         let age = duration::short(model.now.as_second() - made.as_second());
-        let (word, lost) = match &model.link {
+        let (word, lost) = match &server.link {
             Link::Lost { .. } => ("LOST", true),
+            Link::Same(_) => ("not used", false),
             Link::Connecting => ("connecting", false),
             Link::Listing | Link::Live => ("loading", false),
         };
         return (format!("{word} · as of {age} ago, {}", model.clock(made)), lost);
     }
-    match &model.link {
+    match &server.link {
+        Link::Same(_) => (String::new(), false),
         Link::Connecting => ("connecting".to_owned(), false),
         Link::Listing => {
-            let text = match model.expected.filter(|expected| *expected > hosts) {
+            let text = match server.expected.filter(|expected| *expected > hosts) {
                 Some(expected) => format!("loading {} of {}", number(hosts), number(expected)),
                 None => format!("loading, {} hosts", number(hosts)),
             };
@@ -187,6 +237,32 @@ fn link_text(model: &Model) -> (String, bool) {
             (format!("LOST · data is {} old", duration::short(age)), true)
         }
     }
+}
+
+/// How the connections are, of several servers: `3 servers · 2 live · eu: lost 12s`.
+fn links(model: &Model) -> (String, bool) {
+    let hosts = model.inventory.len();
+    let used = || model.servers.used().map(|(_, server)| server);
+    let (all, live) = (used().count(), used().filter(|server| server.link == Link::Live).count());
+    let s = if hosts == 1 { "" } else { "s" };
+    let many = if all == 1 { "" } else { "s" };
+    let mut text = format!("{} host{s} · {all} server{many} · ", number(hosts));
+    let lost = used().filter(|server| server.is_lost()).max_by_key(|server| server.since);
+    match lost {
+        _ if live == all => text.push_str("live"),
+        None => {
+            let _ = write!(text, "{live} live, {} loading", all - live);
+        }
+        Some(server) => {
+            let age = duration::short(model.now.as_second() - server.since.as_second());
+            let more = match used().filter(|server| server.is_lost()).count() {
+                1 => String::new(),
+                n => format!(" +{}", n - 1),
+            };
+            let _ = write!(text, "{live} live · {}: lost {age}{more}", server.name());
+        }
+    }
+    (text, lost.is_some())
 }
 
 /// Where the text of the filter line stands: of a long text the end before the cursor is shown.

@@ -12,12 +12,14 @@ use super::tree::sign;
 use crate::model::duration;
 use crate::model::host::RunState;
 use crate::model::inventory::List;
+use crate::model::key::ServerId;
 use crate::model::row::{HostRow, RowHold, RowRun, Tasks, Trouble};
 use crate::ui::app::{Link, Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
 /// A column: its title, its width, and the width of the list from which it is shown. Of the
 /// columns without a width each gets the same share of what is left.
+#[derive(Clone, Copy)]
 pub(super) struct Column {
     title: &'static str,
     width: u16,
@@ -33,6 +35,27 @@ pub(super) type Cell<'a> = (Cow<'a, str>, Role);
 
 pub(super) fn cell<'a>(text: impl Into<Cow<'a, str>>, role: Role) -> Cell<'a> {
     (text.into(), role)
+}
+
+/// The column of the server, which is shown where there are several.
+const SERVER: Column = column("SERVER", 12, 48);
+
+/// The columns of a list, where there are several servers with theirs at this place.
+pub(super) fn with_server(model: &Model, columns: &[Column], at: usize) -> Vec<Column> {
+    let mut columns = columns.to_vec();
+    if model.servers.several() {
+        columns.insert(at.min(columns.len()), SERVER);
+    }
+    columns
+}
+
+/// Puts the name of the server at the place of its column, where there are several.
+pub(super) fn put_server(model: &Model, server: ServerId, at: usize, cells: &mut Vec<Cell<'_>>) {
+    if model.servers.several() && !cells.is_empty() {
+        let server = model.servers.get(server);
+        let role = if server.is_lost() { Role::Warning } else { Role::Muted };
+        cells.insert(at.min(cells.len()), cell(server.name().to_owned(), role));
+    }
 }
 
 const HELD: [Column; 7] = [
@@ -143,6 +166,7 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
         {
             (*name, *role) = (Cow::Owned(format!("* {name}")), Role::Key);
         }
+        put_server(model, row.uid().server(), 2, &mut cells);
         (cursor == Some(row.uid()), cells)
     });
     let columns: &[Column] = match list {
@@ -150,11 +174,12 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
         List::Runs => &RUNS,
         List::Problems => &PROBLEMS,
     };
-    table(theme, areas, columns, lines, model.pane == Pane::Tree, buffer);
+    let columns = with_server(model, columns, 2);
+    table(theme, areas, &columns, lines, model.pane == Pane::Tree, buffer);
 }
 
 fn empty(model: &Model, list: List) -> [&'static str; 2] {
-    if !model.synced && !matches!(model.link, Link::Live) {
+    if !model.servers.any_synced() && !matches!(model.servers.link(), Link::Live) {
         return ["loading…", ""];
     }
     if model.inventory.list_len(list).1 > 0 {

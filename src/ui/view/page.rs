@@ -16,7 +16,7 @@ use super::overlay::clear;
 use super::pen::{Pen, number};
 use crate::model::{text, yaml};
 use crate::ui::app::page::{Kind, Page};
-use crate::ui::app::{Link, Model, Overlay};
+use crate::ui::app::{Model, Overlay};
 use crate::ui::theme::{Role, Theme};
 
 mod describe;
@@ -204,12 +204,18 @@ fn title(
     let line = Rect { height: 1, ..area };
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, line, 0);
-    let (role, word) = match (&model.link, page) {
-        (_, page) if page.gone => (Role::Warning, "gone"),
-        (Link::Lost { .. }, _) => (Role::Warning, "not live"),
-        (_, page) if page.problem.is_some() && page.object.is_some() => (Role::Warning, "not read"),
-        _ => (Role::Muted, ""),
+    let server = page.place.as_ref().map(|place| place.server);
+    let lost = server.is_some_and(|server| model.servers.get(server).is_lost());
+    let (role, word) = if page.gone {
+        (Role::Warning, "gone")
+    } else if lost {
+        (Role::Warning, "not live")
+    } else if page.problem.is_some() && page.object.is_some() {
+        (Role::Warning, "not read")
+    } else {
+        (Role::Muted, "")
     };
+    let name = server.map(|server| model.with_server(server, &page.title)).unwrap_or_default();
     let place = if all > height {
         format!(" {}–{} of {} ", number(first + 1), number((first + height).min(all)), number(all))
     } else {
@@ -222,7 +228,7 @@ fn title(
         pen.right(&format!(" {word} "), theme.style(role));
     }
     pen.put(" ", muted).put(page.kind.title(), theme.style(Role::Title));
-    pen.put("  ", muted).put(&page.title, theme.style(Role::Text));
+    pen.put("  ", muted).put(&name, theme.style(Role::Text));
     let typing = model.overlay == Overlay::Search;
     if !typing && page.search.text().is_empty() {
         return None;

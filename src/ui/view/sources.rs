@@ -8,7 +8,7 @@ use ratatui::buffer::Buffer;
 use super::certificates::when;
 use super::detail::Rows;
 use super::layout::Areas;
-use super::list::{Cell, Column, ago, cell, column, nothing, table};
+use super::list::{Cell, Column, ago, cell, column, nothing, put_server, table, with_server};
 use super::pen::number;
 use crate::model::condition::{BREAKER_OPEN, FALSE, HEALTHY, TRUE, find};
 use crate::model::duration;
@@ -37,8 +37,8 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
     }
     let sources = &model.sources;
     if sources.len().0 == 0 {
-        let lines = match (&sources.problem, sources.synced) {
-            (Some(problem), _) => ["sources cannot be shown", problem.as_str()],
+        let lines = match (sources.any_problem(), sources.synced()) {
+            (Some(problem), _) => ["sources cannot be shown", problem],
             (None, false) => ["loading…", ""],
             (None, true) => [
                 "no source yet",
@@ -48,10 +48,13 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
         return nothing(theme, areas.rows, &lines, buffer);
     }
     let cursor = sources.spot.cursor.as_ref();
-    let lines = sources
-        .lines()
-        .map(|(key, state, source)| (cursor == Some(key), line(model, state, source)));
-    table(theme, areas, &COLUMNS, lines, model.pane == Pane::Tree, buffer);
+    let lines = sources.lines().map(|(key, state, source)| {
+        let mut cells = line(model, state, source);
+        put_server(model, key.0, 2, &mut cells);
+        (cursor == Some(key), cells)
+    });
+    let columns = with_server(model, &COLUMNS, 2);
+    table(theme, areas, &columns, lines, model.pane == Pane::Tree, buffer);
 }
 
 /// The role and the sign of a source.
@@ -118,6 +121,10 @@ fn healthy(source: &Source) -> Option<&Condition> {
 /// The source under the cursor, for the detail pane; its title.
 pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
     let (state, source) = model.sources.source()?;
+    if model.servers.several() {
+        let server = model.sources.spot.cursor.as_ref().map(|(server, ..)| *server)?;
+        rows.add("server", model.servers.get(server).name());
+    }
     let (role, sign) = sign(state);
     rows.styled("state", format!("{sign} {}", state.as_str()), role);
     advice(model, state, source, rows);
@@ -264,7 +271,8 @@ fn kind(credentials: &CredentialsReference) -> &'static str {
 /// What the main screen says of a source in trouble, the longest form first; none: all are fine.
 pub(super) fn word(model: &Model) -> Option<[String; 3]> {
     let mut troubles = model.sources.troubles();
-    let (state, name) = troubles.next()?;
+    let (state, server, name) = troubles.next()?;
+    let name = model.with_server(server, name);
     let more = match troubles.count() {
         0 => String::new(),
         more => format!(" +{}", number(more)),

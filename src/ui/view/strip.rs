@@ -57,7 +57,11 @@ impl Parts {
             let text = format!(" {more} more clusters, {over} of them over their budget");
             above.push(Line::new(5, Role::Muted, text));
         }
-        if let Some(problem) = model.clusters.problem.as_ref().filter(|_| strip.stands.is_empty())
+        if let Some(problem) = strip
+            .servers()
+            .iter()
+            .find_map(|server| model.clusters.problem(*server))
+            .filter(|_| strip.stands.is_empty())
             && strip.verb == Verb::MaintenanceOn
         {
             above.push(Line::new(7, Role::Warning, format!(" budget not known: {problem}")));

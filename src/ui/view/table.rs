@@ -136,6 +136,10 @@ pub(super) fn host(
         row,
         buffer,
     );
+    if model.servers.several() && model.servers.of(row.uid()).is_lost() {
+        // What is shown of it is old, which the header says too.
+        buffer.set_style(area, Style::default().add_modifier(Modifier::DIM));
+    }
     if selected.is_some() {
         buffer.set_style(area, base);
     }

@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use crate::model::key::ServerId;
 use crate::model::text::is_hostile;
 use crate::store::watch::FleetEvent;
 use crate::ui::msg::Msg;
@@ -99,7 +100,7 @@ fn frames() {
     insta::assert_snapshot!("connecting", screen(&empty(80, 12)));
     insta::assert_snapshot!("no_hosts", screen(&with_hosts(empty(80, 12), Vec::new())));
     let mut lost = fleet(80, 12);
-    send(&mut lost, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
+    send(&mut lost, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
     send(&mut lost, Msg::Tick(jiff::Timestamp::from_second(NOW + 75).unwrap()));
     insta::assert_snapshot!("lost", screen(&lost));
     insta::assert_snapshot!("tiny", screen(&fleet(20, 5)));
@@ -153,7 +154,10 @@ fn strip_of(count: usize, width: u16, height: u16) -> crate::ui::app::Model {
         "spec": {"disruption": {"maxUnavailable": "10%"}},
     });
     let cluster = Box::new(serde_json::from_value(cluster).unwrap());
-    send(&mut model, Msg::Clusters(crate::store::objects::ObjectEvent::Apply(cluster)));
+    send(
+        &mut model,
+        Msg::Clusters(ServerId::FIRST, crate::store::objects::ObjectEvent::Apply(cluster)),
+    );
     press(&mut model, "zRgg2j");
     press(&mut model, if count == 1 { "m" } else { "*m" });
     if count > 1 {
@@ -205,7 +209,10 @@ fn results_and_runs() {
         "spec": {"ansible": {"playbooks": playbooks}},
     });
     let cluster = Box::new(serde_json::from_value(cluster).unwrap());
-    send(&mut model, Msg::Clusters(crate::store::objects::ObjectEvent::Apply(cluster)));
+    send(
+        &mut model,
+        Msg::Clusters(ServerId::FIRST, crate::store::objects::ObjectEvent::Apply(cluster)),
+    );
     press(&mut model, "<esc>r<tab>j<space>");
     for (width, height) in [(80, 24), (40, 10)] {
         send(&mut model, Msg::Resize(width, height));

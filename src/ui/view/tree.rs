@@ -74,10 +74,13 @@ fn digits(model: &Model, lines: &[Line<'_>]) -> usize {
 
 /// What is said when there is nothing to show.
 pub(super) fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
-    let lines: &[&str] = match (&model.link, model.inventory.is_empty()) {
+    let lines: &[&str] = match (model.servers.link(), model.inventory.is_empty()) {
         (Link::Connecting, _) => &["connecting…"],
         (Link::Listing, true) => &["loading…"],
-        (Link::Lost { .. }, true) => &["the server is out of reach; trying again"],
+        (Link::Lost { .. } | Link::Same(_), true) if model.servers.several() => {
+            &["no server is in reach; trying again", "v S shows what is in the way"]
+        }
+        (Link::Lost { .. } | Link::Same(_), true) => &["the server is out of reach; trying again"],
         (Link::Live, true) => &[
             "no hosts yet",
             "inv-tui --headless fetch   brings them from a provider",

@@ -252,7 +252,7 @@ impl Leaf {
     }
 
     pub(super) fn matches(&self, host: Subject<'_>, now: i64) -> bool {
-        let Subject { sketch, pairs, row } = host;
+        let Subject { servers, sketch, pairs, row } = host;
         let has = |values: &Symbols| {
             values.bloom & sketch.labels != 0 && pairs.iter().any(|(_, value)| values.has(*value))
         };
@@ -294,6 +294,10 @@ impl Leaf {
                     && values.bloom & sketch.labels != 0
                     && pairs.iter().any(|(key, value)| values.has(*value) && keys.has(*key))
             }
+            Self::Group { field: TextField::Server, values, .. } => with_row(&|row| {
+                let name = servers.get(row.uid().server().index()).copied().flatten();
+                name.is_some_and(|name| values.has(name))
+            }),
             Self::Group { field, values, .. } => {
                 with_row(&|row| row.group(*field).is_some_and(|atom| values.has(atom.symbol())))
             }

@@ -8,6 +8,8 @@ use crate::model::row::HostRow;
 /// than everything that is then done with it: it comes last.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
+    /// Names of servers, by their number.
+    pub(crate) servers: &'a [Option<Symbol>],
     /// What the host can contain at most.
     pub(crate) sketch: &'a Sketch,
     /// Labels, and what counts as one.

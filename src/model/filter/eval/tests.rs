@@ -80,7 +80,7 @@ fn finds(record: HostRecord, text: &str) -> bool {
     let mut interner = Interner::default();
     let Built { row, pairs } = HostRow::build(record, now(), &mut interner).unwrap();
     let (sketch, row) = (Sketch::of(&row, &pairs), Some(row));
-    let subject = Subject { sketch: &sketch, pairs: &pairs, row: &row };
+    let subject = Subject { servers: &[], sketch: &sketch, pairs: &pairs, row: &row };
     let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     let found = Matcher::new(&filter, &interner, now()).matches(subject);
     // Texts that come later are as good as those that were there.

@@ -24,6 +24,7 @@ const FIELDS: &[&str] = &[
     "zone:",
     "name:",
     "namespace:",
+    "server:",
     "source:",
     "ip:",
     "maintenance:",
@@ -303,10 +304,12 @@ impl<'a> Parser<'a> {
             return Ok(Some(Term::Field { field: *field, values }));
         }
         match name {
-            "environment" => {
+            "environment" | "context" => {
                 let values = self.values(&["a part of a name"])?;
                 let values = values.into_iter().map(|(value, _)| value).collect();
-                Ok(Some(Term::Field { field: TextField::Environment, values }))
+                let field =
+                    if name == "context" { TextField::Server } else { TextField::Environment };
+                Ok(Some(Term::Field { field, values }))
             }
             "source" => {
                 let values = self.values(&["the name of a source"])?;

@@ -189,7 +189,7 @@ impl Run {
                 self.shown = self.wanted;
             }
             Op::Resync(mask) => {
-                self.inventory.begin_resync();
+                self.inventory.begin_resync(ServerId::FIRST);
                 let mut number = 0;
                 let mut gone = 0;
                 let inventory = &mut self.inventory;
@@ -203,7 +203,7 @@ impl Run {
                     }
                     kept
                 });
-                assert_eq!(self.inventory.end_resync(), gone);
+                assert_eq!(self.inventory.end_resync(ServerId::FIRST), gone);
             }
         }
     }

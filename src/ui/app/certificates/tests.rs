@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::csr::testing::{Forge, O, object, part, pem};
+use crate::model::key::ServerId;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::Msg;
 use crate::ui::testing::{NOW, apply, fleet, hosts, press, screen, send};
@@ -52,7 +53,7 @@ pub(crate) fn events() -> Vec<CsrEvent> {
 
 pub(crate) fn shown(width: u16, height: u16) -> Model {
     let mut model = fleet(width, height);
-    send(&mut model, Msg::Certificates(events()));
+    send(&mut model, Msg::Certificates(ServerId::FIRST, events()));
     press(&mut model, "vc");
     model
 }
@@ -65,7 +66,7 @@ fn on(model: &mut Model, name: &str) {
 
 fn sent(commands: &[Command]) -> Option<&Decision> {
     commands.iter().find_map(|command| match command {
-        Command::Decide(decision) => Some(&**decision),
+        Command::Decide(_, decision) => Some(&**decision),
         _ => None,
     })
 }
@@ -91,7 +92,7 @@ fn a_request_that_fits_is_one_key_and_y() {
     send(&mut model, Msg::Decided { name, approve: true, result: Decided::Done });
     assert!(screen(&model).contains("is approved"), "{}", screen(&model));
     let issued = at(honest("aws-i-0001", 30), "8", State::Issued);
-    send(&mut model, Msg::Certificates(vec![CsrEvent::Apply(issued)]));
+    send(&mut model, Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Apply(issued)]));
     assert!(screen(&model).contains("● Issued"), "{}", screen(&model));
     assert_eq!(model.certificates.len(), (4, 3));
     on(&mut model, "aws-i-0001");
@@ -166,7 +167,7 @@ fn a_request_that_changes_while_it_is_looked_at_is_not_decided() {
     on(&mut model, "aws-i-0001");
     press(&mut model, "a");
     let newer = at(honest("aws-i-0001", 30), "9", State::Pending);
-    send(&mut model, Msg::Certificates(vec![CsrEvent::Apply(newer)]));
+    send(&mut model, Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Apply(newer)]));
     assert!(screen(&model).contains("has changed since you opened this"), "{}", screen(&model));
     assert!(sent(&press(&mut model, "y")).is_none());
     press(&mut model, "<esc>a");
@@ -182,12 +183,15 @@ fn a_request_that_changes_while_it_is_looked_at_is_not_decided() {
     // Decided by somebody else, or gone: the strip closes and says so.
     press(&mut model, "<esc>a");
     let denied = at(honest("aws-i-0001", 30), "10", State::Denied);
-    send(&mut model, Msg::Certificates(vec![CsrEvent::Apply(denied)]));
+    send(&mut model, Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Apply(denied)]));
     assert!(model.overlay == Overlay::None);
     assert!(screen(&model).contains("is Denied already"), "{}", screen(&model));
     on(&mut model, "aws-i-0002");
     press(&mut model, "a");
-    send(&mut model, Msg::Certificates(vec![CsrEvent::Delete("csr-aws-i-0002".into())]));
+    send(
+        &mut model,
+        Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Delete("csr-aws-i-0002".into())]),
+    );
     assert!(model.overlay == Overlay::None && screen(&model).contains("is gone"));
 }
 
@@ -206,17 +210,20 @@ fn in_the_fleet_it_is_the_request_of_the_host_under_the_cursor() {
 #[test]
 fn the_verdict_follows_the_host() {
     let mut model = fleet(120, 30);
-    send(&mut model, Msg::Certificates(vec![CsrEvent::Apply(honest("aws-i-0099", 5))]));
+    send(
+        &mut model,
+        Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Apply(honest("aws-i-0099", 5))]),
+    );
     press(&mut model, "vc");
     let check = |model: &Model| {
         let Ok(request) = &model.certificates.item().unwrap().read else { panic!("unreadable") };
-        model.certificates.check(&model.inventory, request, &[], model.now)
+        model.certificates.check(&model.inventory, (ServerId::FIRST, request), &[], model.now)
     };
     assert_eq!(check(&model).first().map(|found| found.reason), Some("HostUnknown"));
     let mut host = hosts().remove(0);
     host["metadata"]["name"] = json!("aws-i-0099");
     host["metadata"]["uid"] = json!("uid-99");
-    let event = |host| Msg::Fleet(FleetEvent::Changes(vec![host]));
+    let event = |host| Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![host]));
     send(&mut model, event(apply(host.clone())));
     assert!(check(&model).is_empty());
     host["metadata"]["resourceVersion"] = json!("77");
@@ -235,24 +242,27 @@ fn the_verdict_follows_the_host() {
 #[test]
 fn what_may_not_be_done_is_said() {
     let mut model = shown(120, 30);
-    send(&mut model, Msg::MayDecide(Some("update certificatesigningrequests/approval".into())));
+    send(
+        &mut model,
+        Msg::MayDecide(ServerId::FIRST, Some("update certificatesigningrequests/approval".into())),
+    );
     press(&mut model, "a");
     assert!(model.overlay == Overlay::None);
     assert!(
         screen(&model).contains("the permission to update certificatesigningrequests/approval")
     );
-    send(&mut model, Msg::MayDecide(None));
+    send(&mut model, Msg::MayDecide(ServerId::FIRST, None));
     press(&mut model, "<esc>a");
     assert!(matches!(model.overlay, Overlay::Decide(_)));
     // Lost while the strip is open: the confirmation is refused.
     on(&mut model, "aws-i-0001");
     press(&mut model, "<esc><esc>a");
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
     assert!(sent(&press(&mut model, "y")).is_none());
 
     let mut model = fleet(120, 30);
     let refused = "cannot follow certificate requests: the server refused it (403)";
-    send(&mut model, Msg::Certificates(vec![CsrEvent::Refused(refused.into())]));
+    send(&mut model, Msg::Certificates(ServerId::FIRST, vec![CsrEvent::Refused(refused.into())]));
     press(&mut model, "vc");
     assert!(screen(&model).contains(refused), "{}", screen(&model));
 }
@@ -269,7 +279,7 @@ fn a_listing_drops_what_is_gone_and_others_requests_are_none_of_ours() {
         CsrEvent::Apply(Box::new(Request::decode(&kubelet))),
         CsrEvent::Synced,
     ];
-    send(&mut model, Msg::Certificates(again));
+    send(&mut model, Msg::Certificates(ServerId::FIRST, again));
     assert_eq!(model.certificates.len(), (1, 1));
     assert_eq!(model.certificates.claims.len(), 1);
     press(&mut model, "vf");

@@ -3,6 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::act::{Order, Outcome, Step};
 use crate::config::Config;
+use crate::model::key::ServerId;
 use crate::store::watch::FleetEvent;
 use crate::ui::msg::Msg;
 use crate::ui::testing::{apply, fleet, hosts, object, press, screen, send};
@@ -14,7 +15,7 @@ fn labelled(width: u16, height: u16) -> Model {
     host["metadata"]["resourceVersion"] = json!("500");
     host["metadata"]["labels"]["team"] = json!("db");
     host["metadata"]["labels"]["example.com/tier"] = json!("gold");
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![apply(host)])));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(host)])));
     press(&mut model, "jl2j");
     model
 }

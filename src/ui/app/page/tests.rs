@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::key::ServerId;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::msg::Msg;
 use crate::ui::testing::{apply, fleet, host, hosts, press, screen, send};
@@ -36,7 +37,7 @@ fn asked(commands: &[Command]) -> Option<u64> {
     })
 }
 
-fn following(commands: &[Command]) -> Option<(u64, Option<(String, String)>)> {
+fn following(commands: &[Command]) -> Option<(u64, Option<(String, Uid)>)> {
     commands.iter().find_map(|command| match command {
         Command::FollowEvents { generation, about } => Some((*generation, about.clone())),
         _ => None,
@@ -83,7 +84,7 @@ fn a_page_follows_its_object_and_keeps_its_place() {
     newer["metadata"]["resourceVersion"] = json!("900");
     newer["spec"]["unheardOf"] = json!({"deep": "other"});
     let changes = vec![apply(newer.clone())];
-    let commands = send(&mut model, Msg::Fleet(FleetEvent::Changes(changes)));
+    let commands = send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(changes)));
     let generation = asked(&commands).expect("asked again");
     assert_eq!(press(&mut model, "j"), [], "one question at a time");
     answer(&mut model, generation, Some(newer));
@@ -100,7 +101,7 @@ fn a_host_that_is_gone_says_so_and_a_namesake_is_another() {
     let mut model = on_host(80, 24);
     open(&mut model, "y");
     let gone = HostChange::Delete("uid-2".into());
-    let commands = send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![gone])));
+    let commands = send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![gone])));
     let mut namesake = object();
     namesake["metadata"]["uid"] = json!("uid-new");
     answer(&mut model, asked(&commands).unwrap(), Some(namesake));
@@ -141,7 +142,7 @@ fn events_are_followed_while_they_are_shown_and_no_longer() {
     let mut model = on_host(80, 24);
     let commands = press(&mut model, "E");
     let (generation, about) = following(&commands).unwrap();
-    assert_eq!(about, Some(("inventory".to_owned(), "uid-2".to_owned())));
+    assert_eq!(about, Some(("inventory".to_owned(), Uid::new("uid-2"))));
     answer(&mut model, asked(&commands).unwrap(), Some(object()));
     let told = |reason: &str, seconds: i64| Told {
         at: jiff::Timestamp::from_second(crate::ui::testing::NOW - seconds).unwrap(),
@@ -176,7 +177,7 @@ fn history_has_what_this_session_saw() {
     let mut stopped = object();
     stopped["metadata"]["resourceVersion"] = json!("901");
     stopped["status"]["phase"] = json!("Stopped");
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![apply(stopped)])));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(stopped)])));
     open(&mut model, "H");
     let text = screen(&model);
     assert!(text.contains("seen      state: Running → Stopped · kubectl"), "{text}");
@@ -199,15 +200,23 @@ fn explain_ranks_reasons_and_says_what_is_next() {
 fn a_group_is_its_own_object_and_says_if_there_is_none() {
     let mut model = fleet(80, 24);
     let commands = press(&mut model, "y");
-    let wanted =
-        Place { kind: ObjectKind::Region, namespace: String::new(), name: "eu-west-1".into() };
+    let wanted = Place {
+        server: ServerId::FIRST,
+        kind: ObjectKind::Region,
+        namespace: String::new(),
+        name: "eu-west-1".into(),
+    };
     assert!(matches!(commands.as_slice(), [Command::ReadObject { at, .. }] if *at == wanted));
     answer(&mut model, asked(&commands).unwrap(), None);
     assert!(screen(&model).contains("there is no Region of this name"), "{}", screen(&model));
     press(&mut model, "<esc>j");
     let commands = press(&mut model, "d");
-    let wanted =
-        Place { kind: ObjectKind::Cluster, namespace: "inventory".into(), name: "db".into() };
+    let wanted = Place {
+        server: ServerId::FIRST,
+        kind: ObjectKind::Cluster,
+        namespace: "inventory".into(),
+        name: "db".into(),
+    };
     assert!(matches!(commands.as_slice(), [Command::ReadObject { at, .. }] if *at == wanted));
     let cluster = json!({
         "kind": "Cluster", "metadata": {"name": "db", "namespace": "inventory", "uid": "c-1"},
@@ -271,7 +280,7 @@ fn a_page_fits_small_screens() {
     }
     let mut model = fleet(40, 10);
     let long = host(50, "日本語", "eu-west-1", "db");
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![apply(long)])));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(long)])));
 }
 
 #[test]
@@ -283,7 +292,10 @@ fn changes_are_listed_and_enter_goes_to_the_host() {
     stopped["metadata"]["resourceVersion"] = json!("901");
     stopped["status"]["phase"] = json!("Stopped");
     let fresh = host(77, "new-1", "us-east-1", "web");
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![apply(stopped), apply(fresh)])));
+    send(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(stopped), apply(fresh)])),
+    );
     let text = screen(&model);
     assert!(text.contains("Running → Stopped") && text.contains("is new"), "{text}");
     assert!(text.contains("kubectl"), "{text}");

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::key::ServerId;
 use crate::store::watch::FleetEvent;
 use crate::ui::msg::{Command, Msg};
 use crate::ui::testing::{NOW, empty, fleet, now, press, screen, send};
@@ -93,13 +94,13 @@ pub(crate) fn events() -> Vec<ObjectEvent<Source>> {
 
 pub(crate) fn with_sources(mut model: Model, events: Vec<ObjectEvent<Source>>) -> Model {
     for event in events {
-        send(&mut model, Msg::Sources(event));
+        send(&mut model, Msg::Sources(ServerId::FIRST, event));
     }
     model
 }
 
 fn names(model: &Model) -> Vec<(State, &str)> {
-    model.sources.order.iter().map(|(state, (_, name))| (*state, name.as_str())).collect()
+    model.sources.order.iter().map(|(state, (.., name))| (*state, name.as_str())).collect()
 }
 
 #[test]
@@ -116,18 +117,18 @@ fn what_to_look_at_stands_first_and_the_cursor_stays_on_its_source() {
     assert_eq!(names(&model), all);
     assert_eq!(model.sources.len(), (6, 4));
     press(&mut model, "vs3j");
-    let under = |model: &Model| model.sources.spot.cursor.clone().unwrap().1;
+    let under = |model: &Model| model.sources.spot.cursor.clone().unwrap().2;
     assert_eq!(under(&model), "dc");
-    send(&mut model, Msg::Sources(ObjectEvent::Apply(fine("dc", 5))));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(fine("dc", 5))));
     assert_eq!(under(&model), "dc");
     assert_eq!(model.sources.source().unwrap().0, State::Healthy);
     // What is gone gives its place to the next one.
-    send(&mut model, Msg::Sources(ObjectEvent::Delete(fine("dc", 5))));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Delete(fine("dc", 5))));
     assert_eq!(under(&model), "aws", "{:?}", names(&model));
     // A listing takes out what it does not bring.
     model = with_sources(model, vec![ObjectEvent::Begin, ObjectEvent::Apply(fine("aws", 5))]);
     assert_eq!(model.sources.len().0, 5);
-    send(&mut model, Msg::Sources(ObjectEvent::Synced));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Synced));
     assert_eq!(names(&model), [(State::Healthy, "aws")]);
 }
 
@@ -136,7 +137,7 @@ fn the_main_screen_says_it_only_while_it_holds() {
     let mut model = with_sources(fleet(120, 12), vec![ObjectEvent::Apply(fine("aws", 5))]);
     let before = screen(&model);
     assert!(!before.contains('▲'), "{before}");
-    send(&mut model, Msg::Sources(ObjectEvent::Apply(open("ibm"))));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(open("ibm"))));
     let text = screen(&model);
     assert!(text.contains("▲ ibm: breaker open · vs"), "{text}");
     assert!(text.contains("9 ok") || text.contains("6 ok"), "its hosts are as they were\n{text}");
@@ -144,7 +145,7 @@ fn the_main_screen_says_it_only_while_it_holds() {
     let text = screen(&model);
     assert!(!text.contains("· vs") && text.contains("Sources 1 of 2 to look at"), "{text}");
     press(&mut model, "vf");
-    send(&mut model, Msg::Sources(ObjectEvent::Apply(fine("ibm", 5))));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(fine("ibm", 5))));
     assert!(!screen(&model).contains('▲'), "{}", screen(&model));
     // Nothing came: after three intervals it is stale, without any event.
     send(&mut model, Msg::Tick(now() + jiff::SignedDuration::from_mins(20)));
@@ -154,7 +155,10 @@ fn the_main_screen_says_it_only_while_it_holds() {
 #[test]
 fn small_screens_keep_what_matters_most() {
     let mut model = with_sources(fleet(120, 12), events());
-    send(&mut model, Msg::Certificates(super::super::certificates::tests::events()));
+    send(
+        &mut model,
+        Msg::Certificates(ServerId::FIRST, super::super::certificates::tests::events()),
+    );
     for (width, word) in [
         (120, "▲ ibm: breaker open +3 · vs"),
         (80, "▲ ibm: breaker open +3 · vs"),
@@ -169,12 +173,18 @@ fn small_screens_keep_what_matters_most() {
         assert_eq!(header.contains("vs"), width > 60, "{width}\n{text}");
     }
     // A long name gives way to what it is about.
-    send(&mut model, Msg::Sources(ObjectEvent::Delete(open("ibm"))));
-    send(&mut model, Msg::Sources(ObjectEvent::Apply(open("ibm-classic-frankfurt"))));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Delete(open("ibm"))));
+    send(
+        &mut model,
+        Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(open("ibm-classic-frankfurt"))),
+    );
     let text = screen(&model);
     assert!(text.lines().next().unwrap().contains("  ▲ breaker open +3  9 hosts"), "{text}");
-    send(&mut model, Msg::Sources(ObjectEvent::Delete(open("ibm-classic-frankfurt"))));
-    send(&mut model, Msg::Sources(ObjectEvent::Apply(open("ibm"))));
+    send(
+        &mut model,
+        Msg::Sources(ServerId::FIRST, ObjectEvent::Delete(open("ibm-classic-frankfurt"))),
+    );
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(open("ibm"))));
     // Narrower than that it has the line above the hints, if nothing else is to be said.
     send(&mut model, Msg::Resize(40, 10));
     let text = screen(&model);
@@ -188,19 +198,19 @@ fn nothing_is_stale_only_because_nobody_is_heard() {
     let later = |minutes: i64| Msg::Tick(now() + jiff::SignedDuration::from_mins(minutes));
     let stale = |model: &Model| model.sources.troubles().next().is_some();
     let mut model = with_sources(fleet(120, 12), vec![ObjectEvent::Apply(fine("aws", 5))]);
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("no route".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("no route".into())));
     send(&mut model, later(60));
     assert!(!stale(&model), "the server is lost");
-    send(&mut model, Msg::Fleet(FleetEvent::Recovered));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Recovered));
     send(&mut model, later(61));
     assert!(!stale(&model), "the watch has not come back yet");
-    send(&mut model, Msg::Sources(ObjectEvent::Lost("no route".into())));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Lost("no route".into())));
     send(&mut model, later(62));
     assert!(!stale(&model), "it has tried");
-    send(&mut model, Msg::Sources(ObjectEvent::Begin));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Begin));
     send(&mut model, later(64));
     assert!(stale(&model), "it had time enough");
-    send(&mut model, Msg::Sources(ObjectEvent::Apply(fine("aws", -63 * 60))));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(fine("aws", -63 * 60))));
     assert!(!stale(&model));
 }
 
@@ -215,7 +225,7 @@ fn enter_shows_the_hosts_of_a_source() {
     // Another namespace has one of that name: then the namespace belongs to it.
     let mut other = open("ibm");
     other.metadata.namespace = Some("other".into());
-    send(&mut model, Msg::Sources(ObjectEvent::Apply(other)));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Apply(other)));
     press(&mut model, "vsgg<enter>");
     assert_eq!(model.filter.input.text(), "source:ibm namespace:inventory");
     assert!(model.filter.error.is_none());
@@ -263,18 +273,21 @@ fn what_is_for_hosts_says_so() {
 #[test]
 fn a_picture_waits_for_them() {
     let mut model = empty(80, 24);
-    send(&mut model, Msg::User(Ok("ann".into())));
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::User(ServerId::FIRST, Ok("ann".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     assert!(!model.settled());
     press(&mut model, "vs");
     assert!(screen(&model).contains("loading…"));
     send(
         &mut model,
-        Msg::Sources(ObjectEvent::Lost("cannot follow sources: refused (403)".into())),
+        Msg::Sources(
+            ServerId::FIRST,
+            ObjectEvent::Lost("cannot follow sources: refused (403)".into()),
+        ),
     );
     assert!(model.settled());
     assert!(screen(&model).contains("refused (403)"), "{}", screen(&model));
-    send(&mut model, Msg::Sources(ObjectEvent::Synced));
+    send(&mut model, Msg::Sources(ServerId::FIRST, ObjectEvent::Synced));
     assert!(model.settled() && screen(&model).contains("no source yet"));
 }

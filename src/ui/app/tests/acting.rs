@@ -6,6 +6,7 @@ use super::*;
 use crate::act::Verb;
 use crate::model::cluster::Cluster;
 use crate::model::host::{AnsibleRequest, RunState};
+use crate::model::key::ServerId;
 use crate::model::policy::Facts;
 use crate::store::objects::ObjectEvent;
 use crate::store::read::Known;
@@ -30,7 +31,7 @@ fn cluster(model: &mut Model, name: &str, spec: impl Into<Value>) {
         "metadata": {"name": name, "namespace": "inventory"}, "spec": spec.into(),
     }))
     .unwrap();
-    send(model, Msg::Clusters(ObjectEvent::Apply(Box::new(cluster))));
+    send(model, Msg::Clusters(ServerId::FIRST, ObjectEvent::Apply(Box::new(cluster))));
 }
 
 fn holding(n: usize, holder: &str) -> Value {
@@ -215,8 +216,8 @@ fn targets_that_go_drop_out_and_those_that_change_are_shown() {
     // A list that no longer has them takes them out too.
     let mut model = fleet(120, 30);
     press(&mut model, "zRgg2j<space><space>m");
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     assert_eq!(model.overlay, Overlay::None);
     assert!(screen(&model).contains("2 hosts are gone: nothing was changed"), "{}", screen(&model));
 }
@@ -477,7 +478,10 @@ fn x_offers_what_changes_something() {
 #[test]
 fn what_is_not_permitted_is_named() {
     let mut model = on_host();
-    send(&mut model, Msg::May { verb: "patch", resource: "hosts", result: Ok(false) });
+    send(
+        &mut model,
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(false) },
+    );
     for key in ["m", "r", "u", "U"] {
         press(&mut model, key);
         let text = screen(&model);
@@ -603,20 +607,20 @@ proptest! {
                     version += 1;
                     let mut host = if held { holding(n, "ann") } else { changed(n, "1") };
                     host["metadata"]["resourceVersion"] = json!(version.to_string());
-                    send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![apply(host)])))
+                    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(host)])))
                 }
                 Happening::Delete(n) => {
                     let gone = HostChange::Delete(Uid::new(format!("uid-{n}")));
-                    send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![gone])))
+                    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![gone])))
                 }
                 Happening::Relist => {
-                    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
+                    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
                     let some = hosts().into_iter().take(5).map(apply).collect();
-                    send(&mut model, Msg::Fleet(FleetEvent::Changes(some)));
-                    send(&mut model, Msg::Fleet(FleetEvent::Synced))
+                    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(some)));
+                    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced))
                 }
-                Happening::Lost(true) => send(&mut model, Msg::Fleet(FleetEvent::Lost("gone".into()))),
-                Happening::Lost(false) => send(&mut model, Msg::Fleet(FleetEvent::Recovered)),
+                Happening::Lost(true) => send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("gone".into()))),
+                Happening::Lost(false) => send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Recovered)),
                 Happening::Second => {
                     second += 1;
                     send(&mut model, Msg::Tick(jiff::Timestamp::from_second(second).unwrap()))

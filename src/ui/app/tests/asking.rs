@@ -1,14 +1,21 @@
 //! A key that comes before the server has told who we are.
 
 use super::*;
+use crate::model::key::ServerId;
 
 /// Everything is listed, the cursor is on db-eu-2, and who we are is still being asked.
 fn early() -> Model {
     let mut model = empty(120, 30);
-    send(&mut model, Msg::May { verb: "patch", resource: "hosts", result: Ok(true) });
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(hosts().into_iter().map(apply).collect())));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(
+        &mut model,
+        Msg::May { server: ServerId::FIRST, verb: "patch", resource: "hosts", result: Ok(true) },
+    );
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
+    send(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(hosts().into_iter().map(apply).collect())),
+    );
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     press(&mut model, "zRgg3j");
     assert_eq!(cursor_name(&model), "db-eu-2");
     model
@@ -19,7 +26,7 @@ fn asks(model: &Model) -> bool {
 }
 
 fn told(model: &mut Model) -> Vec<Command> {
-    send(model, Msg::User(Ok("ann".into())))
+    send(model, Msg::User(ServerId::FIRST, Ok("ann".into())))
 }
 
 #[test]
@@ -30,7 +37,10 @@ fn it_is_done_as_soon_as_the_answer_is_there() {
     assert!(asks(&model), "{}", screen(&model));
     // It stays, however long that takes and whatever comes meanwhile.
     send(&mut model, Msg::Tick(now() + jiff::SignedDuration::from_mins(2)));
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![apply(hosts().remove(0))])));
+    send(
+        &mut model,
+        Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(hosts().remove(0))])),
+    );
     send(&mut model, Msg::Resize(100, 24));
     assert!(asks(&model), "{}", screen(&model));
     told(&mut model);
@@ -80,11 +90,11 @@ fn any_other_key_comes_instead_of_it() {
 #[test]
 fn a_server_that_is_there_again_is_asked_again() {
     let mut model = early();
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
-    send(&mut model, Msg::User(Err("connection refused".into())));
-    let commands = send(&mut model, Msg::Fleet(FleetEvent::Recovered));
-    assert!(commands.contains(&Command::AskWho));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
+    send(&mut model, Msg::User(ServerId::FIRST, Err("connection refused".into())));
+    let commands = send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Recovered));
+    assert!(commands.contains(&Command::AskWho(ServerId::FIRST)));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     press(&mut model, "m");
     assert!(asks(&model), "{}", screen(&model));
     told(&mut model);
@@ -95,7 +105,7 @@ fn a_server_that_is_there_again_is_asked_again() {
 fn what_would_be_refused_is_refused_at_once() {
     let mut model = early();
     press(&mut model, "m");
-    send(&mut model, Msg::User(Err("no answer after 10 s".into())));
+    send(&mut model, Msg::User(ServerId::FIRST, Err("no answer after 10 s".into())));
     assert!(!asks(&model) && model.overlay == Overlay::None);
     assert!(screen(&model).contains("no answer after 10 s"), "{}", screen(&model));
     let mut model = early();

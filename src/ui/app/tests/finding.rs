@@ -283,12 +283,12 @@ fn a_frozen_picture_stays_and_says_so() {
     assert!(screen(&model).contains("the picture is frozen"), "{}", screen(&model));
     press(&mut model, "<esc>");
     // A listing that begins and ends meanwhile waits, too.
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
     let rest = hosts().into_iter().skip(6).map(apply).collect();
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(rest)));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(rest)));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     assert_eq!(model.inventory.len(), 9);
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("refused".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("refused".into())));
     assert!(screen(&model).contains("LOST"));
     press(&mut model, "F");
     assert_eq!(model.inventory.len(), 3);
@@ -327,7 +327,7 @@ fn at(seconds: i64) -> jiff::Timestamp {
 #[test]
 fn the_last_known_fleet_is_shown_until_the_list_is_whole() {
     let mut model = empty(140, 30);
-    send(&mut model, Msg::User(Ok("ann".into())));
+    send(&mut model, Msg::User(ServerId::FIRST, Ok("ann".into())));
     send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
     send(&mut model, Msg::Last(records(0)));
     send(&mut model, Msg::Last(LastEvent::Done));
@@ -336,23 +336,23 @@ fn the_last_known_fleet_is_shown_until_the_list_is_whole() {
         text.contains("connecting · as of 12m ago, 07:48") && text.contains("eu-west-1"),
         "{text}"
     );
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
     let text = screen(&model);
     assert!(text.contains("LOST · as of 12m ago") && text.contains("doctor"), "{text}");
     press(&mut model, "zRgg2jm");
     assert!(model.overlay == Overlay::None);
     assert!(screen(&model).contains("this is the last known fleet"), "{}", screen(&model));
     press(&mut model, "<esc>");
-    send(&mut model, Msg::Fleet(FleetEvent::Recovered));
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: Some(8) }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Recovered));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(8) }));
     // What still comes from the disk is too late.
     send(&mut model, Msg::Last(records(0)));
     assert!(screen(&model).contains("loading · as of"), "{}", screen(&model));
     press(&mut model, "m");
     assert!(model.overlay == Overlay::None, "not before the list is whole");
     let rest = hosts().into_iter().skip(1).map(apply).collect();
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(rest)));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(rest)));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     assert_eq!(model.inventory.len(), 8);
     assert!(screen(&model).contains("8 hosts · live"), "{}", screen(&model));
     press(&mut model, "<esc>zRgg2jm");
@@ -364,25 +364,25 @@ fn a_list_that_only_begins_does_not_keep_the_last_known_fleet_away() {
     let mut model = empty(140, 30);
     send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
     // The watch says that it begins before it knows whether the server is there.
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
     send(&mut model, Msg::Last(records(0)));
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("connection refused".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
     send(&mut model, Msg::Last(LastEvent::Done));
     assert_eq!(model.inventory.len(), 9);
     assert!(screen(&model).contains("LOST · as of 12m ago"), "{}", screen(&model));
-    send(&mut model, Msg::Fleet(FleetEvent::Recovered));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Recovered));
     let rest = hosts().into_iter().skip(4).map(apply).collect();
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(rest)));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(rest)));
     // Too late.
     send(&mut model, Msg::Last(records(0)));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     assert_eq!(model.inventory.len(), 5, "what the list did not bring is gone");
 
     let mut model = empty(140, 30);
     send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
-    send(&mut model, Msg::Fleet(FleetEvent::Begin { expected: None }));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
     send(&mut model, Msg::Last(records(0)));
-    send(&mut model, Msg::Fleet(FleetEvent::Synced));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     send(&mut model, Msg::Last(records(0)));
     assert!(model.inventory.is_empty(), "a list without hosts is a list too");
 }
@@ -422,7 +422,7 @@ fn the_fleet_is_kept_in_parts_when_it_is_time() {
     send(&mut model, Msg::Kept(Err("the disk is full".into())));
     assert!(screen(&model).contains("the disk is full"), "{}", screen(&model));
     // What is lost is kept as of when it was last right.
-    send(&mut model, Msg::Fleet(FleetEvent::Lost("refused".into())));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("refused".into())));
     send(&mut model, Msg::Tick(at(2_000)));
     assert_eq!(model.keeps_at_end(), Some(at(1_001)));
 }

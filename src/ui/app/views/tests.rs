@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::host::RunState;
+use crate::model::key::ServerId;
 use crate::model::row::HostRow;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::app::Overlay;
@@ -19,7 +20,7 @@ fn under(model: &Model) -> &str {
 }
 
 fn event(model: &mut Model, change: HostChange) -> Vec<Command> {
-    send(model, Msg::Fleet(FleetEvent::Changes(vec![change])))
+    send(model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![change])))
 }
 
 /// The host with this number (from 0) with another version and other content.
@@ -176,11 +177,11 @@ proptest! {
         width in 0_u16..150, height in 0_u16..40, churn in 0_usize..9,
     ) {
         let mut model = model(80, 24);
-        send(&mut model, Msg::Certificates(certificates()));
+        send(&mut model, Msg::Certificates(ServerId::FIRST, certificates()));
         for (i, key) in keys.iter().enumerate() {
             let open = matches!(model.overlay, Overlay::Decide(_));
             let commands = press(&mut model, key);
-            let decides = commands.iter().any(|command| matches!(command, Command::Decide(_)));
+            let decides = commands.iter().any(|command| matches!(command, Command::Decide(..)));
             prop_assert!(!decides || open && key == "y", "{key}");
             if i == keys.len() / 3 {
                 send(&mut model, Msg::Resize(width, height));
@@ -188,7 +189,7 @@ proptest! {
             if i % 7 == 6 {
                 event(&mut model, HostChange::Delete(Uid::new(format!("uid-{churn}"))));
                 send(&mut model, Msg::Paste("y\ny".into()));
-                send(&mut model, Msg::Certificates(certificates()));
+                send(&mut model, Msg::Certificates(ServerId::FIRST, certificates()));
             }
             let _ = screen(&model);
             if let Some(list) = model.views.now.list() {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::model::key::ServerId;
 use crate::store::told::Told;
 use crate::store::watch::FleetEvent;
 use crate::ui::msg::{Command, Msg};
@@ -26,7 +27,7 @@ fn shown(size: (u16, u16), keys: &str) -> Model {
         {"manager": "inv-tui-fetch-aws", "operation": "Apply", "time": at(200).to_string(),
          "fieldsV1": {"f:metadata": {"f:labels": {}}, "f:spec": {"f:role": {}}}},
     ]);
-    send(&mut model, Msg::Fleet(FleetEvent::Changes(vec![apply(host.clone())])));
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(host.clone())])));
     press(&mut model, "zR");
     press(&mut model, "8j");
     let mut commands = press(&mut model, keys);

@@ -1,0 +1,188 @@
+//! Several API servers in one tree: a real control plane and an embedded server, two contexts of
+//! one kubeconfig.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use inv_tui::model::host::Host;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ObjectMeta, PostParams};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::pty::Pty;
+use crate::support::{BINARY, PATIENCE, World, connection, run_binary};
+
+const SIZE: (u16, u16) = (150, 30);
+
+/// A server that is ours to stop, with the namespace of a world and one host in it.
+struct Spare {
+    child: Child,
+    world: World,
+    _folder: tempfile::TempDir,
+}
+
+impl Spare {
+    async fn start(namespace: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(BINARY)
+            .args(["--headless", "serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(folder.path())
+            .env_clear()
+            .env("HOME", folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        timeout(PATIENCE, stdout.read_line(&mut url)).await.expect("it serves").unwrap();
+        let kubeconfig = folder.path().join("admin.kubeconfig");
+        let client = connection(&kubeconfig).await.client;
+        let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
+        let object = Namespace { metadata, ..Namespace::default() };
+        Api::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let world = World { kubeconfig, namespace: namespace.to_owned(), client, dir };
+        world.make_host("aws-i-1", "web-spare", "eu-west-1", "shop").await;
+        Self { child, world, _folder: folder }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+/// A kubeconfig with these contexts, each from another file.
+fn merged(folder: &Path, contexts: &[(&str, &Path)]) -> PathBuf {
+    let mut whole = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": contexts[0].0,
+        "clusters": [], "users": [], "contexts": [],
+    });
+    for (name, path) in contexts {
+        let text = std::fs::read_to_string(path).unwrap();
+        let one: Value = serde_saphyr::from_str(&text).unwrap();
+        for (list, entry) in [("clusters", "cluster"), ("users", "user")] {
+            let found = json!({ "name": name, entry: one[list][0][entry] });
+            whole[list].as_array_mut().unwrap().push(found);
+        }
+        let context = json!({ "name": name, "context": { "cluster": name, "user": name } });
+        whole["contexts"].as_array_mut().unwrap().push(context);
+    }
+    let path = folder.join("kubeconfig");
+    std::fs::write(&path, serde_json::to_string(&whole).unwrap()).unwrap();
+    path
+}
+
+fn explorer(kubeconfig: &Path, namespace: &str, more: &[&str]) -> Pty {
+    let kubeconfig = kubeconfig.to_str().unwrap();
+    let mut args = vec!["--kubeconfig", kubeconfig, "-n", namespace, "--config", "/dev/null"];
+    args.extend(more);
+    Pty::start(BINARY, &args, &[], SIZE)
+}
+
+async fn is_held(world: &World) -> bool {
+    let hosts: Api<Host> = Api::namespaced(world.client.clone(), &world.namespace);
+    !hosts.get("aws-i-1").await.unwrap().spec.maintenance.is_empty()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_are_one_tree_and_one_that_hangs_or_dies_holds_up_nothing() {
+    let Some(main) = World::begin("contexts").await else { return };
+    let mut spare = Spare::start(&main.namespace).await;
+    main.make_host("aws-i-1", "web-main", "eu-west-1", "shop").await;
+    let contexts = [("main", main.kubeconfig.as_path()), ("spare", &spare.world.kubeconfig)];
+    let kubeconfig = merged(main.dir.path(), &contexts);
+    let mut pty = explorer(&kubeconfig, &main.namespace, &["--context", "main,spare"]);
+    pty.shows("2 hosts · 2 servers · live");
+    pty.send("zR");
+    pty.shows("web-main");
+    pty.shows("web-spare");
+
+    // The last line is the host of the second server: what is done to it is done there only.
+    pty.send("G");
+    pty.send("m");
+    pty.shows("put into maintenance");
+    pty.send("y");
+    pty.shows("web-spare is in maintenance until");
+    assert!(is_held(&spare.world).await && !is_held(&main).await);
+    // A page about it is read from its server, and so are its Events.
+    pty.send("E");
+    pty.shows("events  spare/web-spare");
+    pty.shows("MaintenanceStarted");
+    pty.send("y");
+    pty.shows("name: aws-i-1");
+    pty.send("q");
+    pty.send("gg3jm");
+    pty.shows("put into maintenance");
+    pty.send("y");
+    pty.shows("web-main is in maintenance until");
+    assert!(is_held(&main).await);
+
+    // One that hangs says nothing at all: the other goes on meanwhile, changes too.
+    spare.signal("STOP");
+    main.make_host("aws-i-2", "web-more", "eu-west-1", "shop").await;
+    pty.shows("web-more");
+    pty.send("u");
+    pty.shows("take back the last change");
+    pty.send("y");
+    pty.shows("your maintenance of web-main has ended");
+    assert!(!is_held(&main).await);
+    pty.shows("spare: lost");
+    spare.signal("CONT");
+    pty.until("live again", |screen| screen.contains("2 servers · live"));
+
+    spare.child.kill().await.unwrap();
+    let screen = pty.shows("1 live · spare: lost");
+    assert!(screen.contains("web-spare"), "the data stays\n{screen}");
+    pty.send("Gm");
+    pty.shows("spare: not connected: changes are refused");
+    pty.send("\x1bvS");
+    pty.shows("cannot be reached");
+    pty.send("vfgg3jm");
+    pty.shows("put into maintenance");
+    pty.send("y");
+    pty.shows("web-main is in maintenance until");
+    pty.send(":q\r");
+    assert_eq!(pty.ends(), 0);
+    pty.given_back();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_contexts_begin_with_those_that_work_and_say_what_is_wrong_with_the_rest() {
+    let Some(main) = World::begin("all-contexts").await else { return };
+    main.make_host("aws-i-1", "web-main", "eu-west-1", "shop").await;
+    let file = main.kubeconfig.as_path();
+    let kubeconfig = merged(main.dir.path(), &[("main", file), ("again", file), ("wrong", file)]);
+    let text = std::fs::read_to_string(&kubeconfig).unwrap();
+    let mut whole: Value = serde_json::from_str(&text).unwrap();
+    whole["contexts"][2]["context"]["cluster"] = json!("nowhere");
+    std::fs::write(&kubeconfig, whole.to_string()).unwrap();
+
+    let mut pty = explorer(&kubeconfig, &main.namespace, &["--all-contexts"]);
+    pty.shows("1 host · 2 servers · 1 live · wrong: lost");
+    pty.send("vS");
+    pty.shows("the same server as main");
+    pty.send("G");
+    pty.shows("context \"wrong\" of");
+    pty.send("vfzRG");
+    pty.shows("web-main");
+    pty.send(":q\r");
+    assert_eq!(pty.ends(), 0);
+
+    // A context that is not there is said at once, and tasks take one.
+    let path = kubeconfig.to_str().unwrap();
+    let (code, _, problem) = run_binary(&["--kubeconfig", path, "--context", "main,mian"]);
+    assert_eq!(code, 2, "{problem}");
+    assert!(problem.contains("no context \"mian\"") && problem.contains("main, again, wrong"));
+    let several = ["--headless", "get", "--kubeconfig", path, "--context", "main,again"];
+    let (code, _, problem) = run_binary(&several);
+    assert_eq!(code, 2, "{problem}");
+    assert!(problem.contains("one context is wanted here"), "{problem}");
+}
