@@ -1,4 +1,5 @@
 mod acting;
+mod anything;
 mod asking;
 mod finding;
 mod shaping;

@@ -442,3 +442,22 @@ fn problems_are_a_view_of_their_own() {
     assert!(worst < text.find("db-eu-2").unwrap(), "{text}");
     assert!(text.contains("unreachable") && text.contains("not ready yet"), "{text}");
 }
+
+#[test]
+fn a_host_is_protected_while_the_program_runs_whatever_the_file_says_meanwhile() {
+    let mut model = on_host();
+    let now = |model: &Model| model.settings.config.maintenance.protected_labels.clone();
+    let before = now(&model);
+    let read = |text: &str| {
+        let read = crate::config::Read { path: None, text: Some(text.to_owned()) };
+        let config = crate::ui::configured::parse(&read, None).unwrap();
+        Box::new(crate::ui::configured::Configured::new(config, "test", &<_>::default()))
+    };
+    let text = "[maintenance]\nprotected-labels = [\"tier=gold\"]\n";
+    send(&mut model, Msg::Configured(Ok(read(text))));
+    let both = [vec!["tier=gold".to_owned()], before].concat();
+    assert_eq!(now(&model), both, "more are protected, and none less");
+    assert!(screen(&model).contains("at the next start: protected-labels"), "{}", screen(&model));
+    send(&mut model, Msg::Configured(Ok(read(text))));
+    assert_eq!(now(&model), both);
+}
