@@ -59,7 +59,7 @@ fn wheel(model: &mut Model, at: Position, down: bool) -> Vec<Command> {
     }
     let areas = model.areas();
     if model.page.is_none() && areas.detail.contains(at) && model.pane == Pane::Tree {
-        model.detail.scroll_by(lines);
+        model.scroll_detail(lines);
         return Vec::new();
     }
     let action = if down { Action::Down } else { Action::Up };
