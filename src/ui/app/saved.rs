@@ -199,7 +199,9 @@ impl Model {
     pub(super) fn in_saved_list(&mut self, mut list: SavedList, key: KeyEvent) -> Vec<Command> {
         let place = self.saved.place(&list);
         let here = self.saved.known.get(place).cloned();
-        let removing = std::mem::take(&mut list.removing);
+        // Only the one that was asked about: files may have changed since.
+        let asked = here.as_ref().is_some_and(|one| Some(&one.view.name) == list.at.as_ref());
+        let removing = std::mem::take(&mut list.removing) && asked;
         let mut go = |to: usize| {
             let end = self.saved.known.len().saturating_sub(1);
             list.at = self.saved.known.get(to.min(end)).map(|one| one.view.name.clone());

@@ -984,7 +984,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn whatever_happens(start in 0_u8..6, happenings in prop::collection::vec(happening(), 1..60)) {
         let mut world = World::new(start);

@@ -461,3 +461,14 @@ fn a_host_is_protected_while_the_program_runs_whatever_the_file_says_meanwhile()
     send(&mut model, Msg::Configured(Ok(read(text))));
     assert_eq!(now(&model), both);
 }
+
+#[test]
+fn only_the_view_that_was_asked_about_is_removed() {
+    let mut model = on_host();
+    let own = |name: &str| SavedView { name: name.into(), ..SavedView::default() };
+    send(&mut model, Msg::ViewsEdited(Ok(vec![own("a"), own("b")])));
+    press(&mut model, "vvjd");
+    send(&mut model, Msg::ViewsEdited(Ok(vec![own("a")])));
+    assert!(press(&mut model, "y").is_empty(), "a was not asked about");
+    assert_eq!(press(&mut model, "dy"), [Command::EditViews(Edit::Remove("a".into()))]);
+}
