@@ -116,7 +116,7 @@ fn body(area: Rect) -> Rect {
     Rect {
         x: area.x.saturating_add(2),
         y: area.y.saturating_add(1),
-        width: area.width.saturating_sub(2),
+        width: area.width.saturating_sub(3),
         height: area.height.saturating_sub(1),
     }
 }

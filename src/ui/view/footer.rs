@@ -10,7 +10,7 @@ use super::{decide, labels, results, run_dialog, sources, strip};
 use crate::ui::actions::{Action, ActionRow, Needs};
 use crate::ui::app::jump;
 use crate::ui::app::page::Kind;
-use crate::ui::app::{Link, Model, Overlay, Page, View};
+use crate::ui::app::{Link, Model, Overlay, Page, Pane, View};
 use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
@@ -154,12 +154,16 @@ fn offered(model: &Model) -> Vec<Offer> {
     if let Some(page) = &model.page {
         return page_offers(model, page);
     }
+    if model.pane == Pane::Facets {
+        return facet_offers(model);
+    }
     let host = model.host().is_some() || model.views.now == View::Fleet;
+    let marks = model.views.now == View::Fleet || model.views.now.list().is_some();
     let requests = model.views.now == View::Certificates;
     let offer = |(row, keys): (&'static ActionRow, &[String])| {
         let key = keymap::shown(keys.first()?);
         let (fits, able) = match row.needs {
-            Needs::Nothing => (true, true),
+            Needs::Nothing => (marks || row.action != Action::Mark, true),
             Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_none()),
             Needs::Write(..) => (requests, model.cannot_decide().is_none()),
         };
@@ -231,11 +235,27 @@ fn page_offers(model: &Model, page: &Page) -> Vec<Offer> {
         (Action::History, "history", model.page_host().is_some() && page.kind != Kind::History),
         (Action::Events, "events", page.place.is_some() && page.kind != Kind::Events),
     ];
-    let offer = |(action, what, fits): (Action, &'static str, bool)| {
-        let key = keymap::shown(model.settings.keymap.keys(action).first()?);
-        fits.then_some((key, what, action, true))
-    };
-    wanted.into_iter().filter_map(offer).collect()
+    let fitting = wanted.into_iter().filter(|(.., fits)| *fits);
+    fitting.filter_map(|(action, what, _)| plain_offer(model, action, what)).collect()
+}
+
+/// What the hint bar offers in the facets.
+fn facet_offers(model: &Model) -> Vec<Offer> {
+    let wanted = [
+        (Action::Mark, "toggle"),
+        (Action::Unfold, "all values"),
+        (Action::Fold, "fewer"),
+        (Action::NextPane, "next pane"),
+        (Action::Everything, "everything"),
+        (Action::Back, "close"),
+    ];
+    wanted.into_iter().filter_map(|(action, what)| plain_offer(model, action, what)).collect()
+}
+
+/// An offer of what can always be done, if a key is bound to it.
+fn plain_offer(model: &Model, action: Action, what: &'static str) -> Option<Offer> {
+    let key = keymap::shown(model.settings.keymap.keys(action).first()?);
+    Some((key, what, action, true))
 }
 
 fn keys(theme: &Theme, area: Rect, buffer: &mut Buffer, keys: &[(&str, &str)]) {
