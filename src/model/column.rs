@@ -378,7 +378,8 @@ mod tests {
             "status": {"launchTime": "2026-11-18T12:00:00Z"},
         });
         // As the filter has it.
-        let mut selection = Selection::new(Filter::parse("age>47h").unwrap(), Rules::everything(), now);
+        let mut selection =
+            Selection::new(Filter::parse("age>47h").unwrap(), Rules::everything(), now);
         let row = selection.judge(serde_json::from_value(object).unwrap(), now).unwrap().row;
         let age: Column = "age".parse().unwrap();
         assert_eq!(age.of_row(&row, |_| None, now), "2d");

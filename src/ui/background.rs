@@ -361,7 +361,8 @@ mod tests {
             assert_eq!(left, [key('j'), key('r'), alt(']')]);
         }
         let mut swallow = Swallow::default();
-        let answer = [vec![alt(']')], "11;rgba:ff/ff/ff/ff".chars().map(key).collect(), vec![bell.clone()]];
+        let answer =
+            [vec![alt(']')], "11;rgba:ff/ff/ff/ff".chars().map(key).collect(), vec![bell.clone()]];
         let left: Vec<Event> = answer.concat().into_iter().flat_map(|e| swallow.take(e)).collect();
         assert_eq!(left, []);
         // The rest of one that had begun when the question was given up.

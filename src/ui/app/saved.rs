@@ -88,8 +88,8 @@ impl Model {
     /// The saved view that is shown, as long as nothing of it was changed.
     pub fn shown_view(&self) -> Option<&SavedView> {
         let view = &self.saved.named(self.saved.shown.as_deref()?)?.view;
-        let same = view.filter == self.filter.input.text().trim()
-            && self.shape_of(view) == *self.shape();
+        let same =
+            view.filter == self.filter.input.text().trim() && self.shape_of(view) == *self.shape();
         (same && !self.filter.problems).then_some(view)
     }
 
