@@ -396,7 +396,7 @@ fn any_host(number: usize, kind: u8, version: u64) -> Value {
         }
         11 => {
             host["metadata"]["annotations"]["inventory.inv-tui.dev/display-name"] =
-                json!("a very long name ".repeat(30))
+                json!("a very long name ".repeat(30));
         }
         _ => {}
     }
@@ -504,10 +504,11 @@ fn answers(command: Command, how: u8, saved: &mut Vec<SavedView>) -> Vec<Msg> {
             match how % 11 {
                 1 => object = json!(null),
                 2 => {
-                    object = json!({"metadata": {"uid": [], "labels": [EVIL]}, EVIL: {EVIL: EVIL}})
+                    object = json!({"metadata": {"uid": [], "labels": [EVIL]}, EVIL: {EVIL: EVIL}});
                 }
                 3 => {
-                    object["metadata"]["managedFields"] = json!([{"manager": EVIL, "fieldsV1": {}}])
+                    object["metadata"]["managedFields"] =
+                        json!([{"manager": EVIL, "fieldsV1": {}}]);
                 }
                 4 => object["spec"][EVIL] = json!([[[[EVIL, 1.5, true, null, {}]]], {}, []]),
                 5 => object["metadata"]["uid"] = json!("another"),
@@ -598,7 +599,9 @@ fn answers(command: Command, how: u8, saved: &mut Vec<SavedView>) -> Vec<Msg> {
             vec![Msg::Browsed { url, result: if bad { Err(evil()) } else { Ok(()) } }]
         }
         Command::Outside(words) => {
-            words.iter().for_each(|word| clean_text(word));
+            for word in &words {
+                clean_text(word);
+            }
             vec![Msg::Returned(if bad { Err(evil()) } else { Ok("ssh has ended".into()) })]
         }
         Command::AskWho(server) => {
@@ -781,7 +784,7 @@ impl Before {
             marked: marked(model),
             page: page_of(model),
             record: model.journal.record().map(|record| record.entry.id.clone()),
-            request: model.certificates.item().and(model.certificates.spot.cursor.clone()),
+            request: model.certificates.item().and_then(|_| model.certificates.spot.cursor.clone()),
         }
     }
 
@@ -874,7 +877,7 @@ impl World {
             KnownView { view: own.clone(), shared: None },
             KnownView { view: shared, shared: Some("/team/views.toml".into()) },
         ];
-        settings.keeps = start % 3 == 0;
+        settings.keeps = start.is_multiple_of(3);
         let model = Model::new(settings, now(), (100, 30));
         let mut world = Self {
             model,
@@ -987,7 +990,7 @@ impl World {
                 let result = crate::ui::configured::parse(&read, None);
                 let result = result
                     .map(|config| Box::new(Configured::new(config, "test", &<_>::default())))
-                    .map_err(|_| EVIL.to_owned());
+                    .map_err(|_wrong| EVIL.to_owned());
                 self.step(Msg::Configured(result), &world());
             }
             Happening::Last(what) => {
@@ -1108,8 +1111,9 @@ impl World {
             | Command::CopyObject(_)
             | Command::ReadFilters
             | Command::Reconnect(_) => person,
-            Command::Copy(_) | Command::CopyToTerminal(_) => person || *cause == Cause::Answer,
-            Command::ReadHosts { .. } => person || *cause == Cause::Answer,
+            Command::Copy(_) | Command::CopyToTerminal(_) | Command::ReadHosts { .. } => {
+                person || *cause == Cause::Answer
+            }
             Command::Theme(_) => *cause != Cause::Paste && *cause != Cause::Time,
             Command::AskWho(_) | Command::Compare(..) | Command::Leave(_) => !person,
             Command::Keep(_) => matches!(cause, Cause::Time | Cause::Answer),
@@ -1186,7 +1190,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn whatever_happens(start in 0_u8..6, happenings in prop::collection::vec(happening(), 1..40)) {
         let mut world = World::new(start);
