@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Connection, hash};
+use super::client::hash;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::model::record::HostRecord;
@@ -62,9 +62,10 @@ pub enum LastEvent {
 }
 
 impl Place {
-    /// The place of what this connection shows; none if this user has no folder for such things.
-    pub fn own(connection: &Connection, namespace: Option<&str>) -> Option<Self> {
-        Some(Self::at(&config::cache_folder()?.join("fleet"), &connection.identity, namespace))
+    /// The place of what the connection of this identity shows; none if this user has no folder for
+    /// such things.
+    pub fn own(identity: &str, namespace: Option<&str>) -> Option<Self> {
+        Some(Self::at(&config::cache_folder()?.join("fleet"), identity, namespace))
     }
 
     /// The place in a folder.

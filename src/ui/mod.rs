@@ -7,6 +7,7 @@ pub mod background;
 pub mod clipboard;
 pub mod configured;
 pub mod keymap;
+mod keep;
 pub mod line;
 pub mod msg;
 pub mod outside;

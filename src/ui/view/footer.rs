@@ -9,6 +9,7 @@ use super::pen::Pen;
 use super::{decide, labels, results, run_dialog, sources, strip};
 use crate::ui::actions::{Action, ActionRow, Needs};
 use crate::ui::app::jump;
+use crate::ui::app::orders::Going;
 use crate::ui::app::page::Kind;
 use crate::ui::app::{Link, Model, Overlay, Page, View};
 use crate::ui::keymap;
@@ -19,9 +20,12 @@ const DOCTOR_FROM: u16 = 100;
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
-    if let Some(going) = model.writing.going.as_ref().filter(|going| going.order.changes.len() > 1)
-    {
-        return results::draw_progress(going, theme, &mut pen);
+    let bulk = model.writing.going.iter().filter(|going| going.order.changes.len() > 1);
+    let bulk: Vec<&Going> = bulk.collect();
+    // While one server takes its time, things are done on the others.
+    let said = model.servers.several() && model.notice.is_some();
+    if !bulk.is_empty() && !said {
+        return results::draw_progress(&bulk, theme, &mut pen);
     }
     if model.wanted.is_some() {
         pen.right(" esc ", theme.style(Role::Muted));
@@ -43,7 +47,7 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         }
         (None, Some((server, Link::Lost { reason, attempts, .. }))) => {
             let style = theme.style(Role::Warning);
-            if model.last.shown.is_some() && area.width >= DOCTOR_FROM {
+            if server.last.shown.is_some() && area.width >= DOCTOR_FROM {
                 pen.right(" inv-tui --headless doctor tells more ", theme.style(Role::Muted));
             }
             pen.put(" ! ", style);
