@@ -38,6 +38,16 @@ pub enum Way {
     Named(Box<ConnectOptions>),
 }
 
+impl Way {
+    /// The name of the context.
+    pub(super) fn context(&self) -> String {
+        match self {
+            Self::Ready(connection) => connection.context.clone(),
+            Self::Named(options) => options.context.clone().unwrap_or_default(),
+        }
+    }
+}
+
 /// One server of those that are shown.
 pub struct Opening {
     /// How it is reached.

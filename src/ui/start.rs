@@ -15,7 +15,7 @@ use super::configured::{self, Configured, Given, Looks};
 use super::line::{Opening, Way};
 use super::msg::Msg;
 use super::outside;
-use super::reload::Reload;
+use super::reload::{Reload, Shown};
 use super::run::{Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, run};
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
@@ -111,12 +111,14 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         vec![Way::Ready(Box::new(connection))]
     };
     // Of several contexts each has what is said of it, and the screen what is said of none.
-    let context = match servers.as_slice() {
-        [Way::Ready(connection)] => connection.context.clone(),
-        _ => String::new(),
+    let (context, shown) = match servers.as_slice() {
+        [Way::Ready(connection)] => {
+            (connection.context.clone(), Shown::One(connection.context.clone()))
+        }
+        ways => (String::new(), Shown::Several(ways.iter().map(Way::context).collect())),
     };
     // What is wrong from now on is wrong with what was read above, so mistakes are told there.
-    let reload = Reload::new(given.clone(), &context);
+    let reload = Reload::new(given.clone(), shown);
     let keeps = config.last_fleet && !is_demo && show.snapshot.is_none();
     let opening = |way| open(way, &config, &given.overrides, keeps);
     let (settings_of, openings): (Vec<ServerSettings>, Vec<Opening>) =
@@ -219,9 +221,10 @@ fn open(
     overrides: &Overrides,
     keeps: bool,
 ) -> (ServerSettings, Opening) {
-    let (context, url) = match &way {
-        Way::Ready(connection) => (connection.context.clone(), connection.server.clone()),
-        Way::Named(options) => (options.context.clone().unwrap_or_default(), String::new()),
+    let context = way.context();
+    let url = match &way {
+        Way::Ready(connection) => connection.server.clone(),
+        Way::Named(_) => String::new(),
     };
     let Configured { config, production, .. } =
         Configured::new(config.clone(), &context, overrides);

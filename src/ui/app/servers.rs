@@ -132,7 +132,7 @@ impl Server {
         self.set_link(Link::Lost { since, reason, attempts }, now);
     }
 
-    fn disarm(&mut self) {
+    pub(super) fn disarm(&mut self) {
         self.armed = false;
         self.armed_until = None;
     }
@@ -226,7 +226,7 @@ impl Servers {
         self.iter().filter(|(_, server)| server.is_used())
     }
 
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Server> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Server> {
         std::iter::once(&mut self.first).chain(&mut self.more)
     }
 

@@ -204,12 +204,14 @@ impl Model {
             Action::GroupEnvironment => self.group_by(one(Level::Environment)),
             Action::GroupState => self.group_by(one(Level::State)),
             Action::GroupBy => {
-                let picker = Picker::of_levels(&self.inventory, &self.shape);
+                let several = self.servers.several();
+                let picker = Picker::of_levels(&self.inventory, &self.shape, several);
                 self.overlay = Overlay::Pick(Box::new(picker));
             }
             Action::Columns => {
                 let shown = self.columns.shown();
-                let picker = Picker::of_columns(&self.inventory, shown);
+                let several = self.servers.several();
+                let picker = Picker::of_columns(&self.inventory, shown, several);
                 self.overlay = Overlay::Pick(Box::new(picker));
             }
             Action::ColumnLeft => self.choose_column(-times),
