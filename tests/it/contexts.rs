@@ -140,12 +140,7 @@ fn explorer(kubeconfig: &Path, namespace: &str, more: &[&str]) -> Pty {
     explorer_with(kubeconfig, namespace, more, &[])
 }
 
-fn explorer_with(
-    kubeconfig: &Path,
-    namespace: &str,
-    more: &[&str],
-    env: &[(&str, &str)],
-) -> Pty {
+fn explorer_with(kubeconfig: &Path, namespace: &str, more: &[&str], env: &[(&str, &str)]) -> Pty {
     let kubeconfig = kubeconfig.to_str().unwrap();
     let mut args = vec!["--kubeconfig", kubeconfig, "-n", namespace, "--config", "/dev/null"];
     args.extend(more);

@@ -152,7 +152,8 @@ impl Inventory {
     /// How many Ansible runs go on, and how many wait.
     pub fn runs_going(&self) -> (usize, usize) {
         let first = Place { display: "", namespace: "", uid: "" };
-        let before = |rank| self.lists.runs.before(&(Rank::Run((rank, i64::MIN)), first), &self.rows);
+        let before =
+            |rank| self.lists.runs.before(&(Rank::Run((rank, i64::MIN)), first), &self.rows);
         let running = before(1);
         (running, before(2) - running)
     }

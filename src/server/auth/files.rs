@@ -15,9 +15,8 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
     if path.file_name().is_none() {
         return Err(Error::usage(format!("\"{}\" is no name of a file", path.display())));
     }
-    files::write_safely(path, text.as_bytes()).map_err(|cause| {
-        Error::new(format!("cannot write \"{}\"", path.display())).because(cause)
-    })
+    files::write_safely(path, text.as_bytes())
+        .map_err(|cause| Error::new(format!("cannot write \"{}\"", path.display())).because(cause))
 }
 
 /// The text of a file, or none if it is not there.

@@ -132,8 +132,7 @@ impl Servers {
                     later.push(format!("{name}: {word}"));
                 }
             }
-            let stricter =
-                config.read_only && !old.read_only || production && !settings.production;
+            let stricter = config.read_only && !old.read_only || production && !settings.production;
             config.namespace.clone_from(&old.namespace);
             config.read_only |= old.read_only;
             settings.production |= production;

@@ -257,7 +257,9 @@ fn links(model: &Model) -> (String, bool) {
         _ if live == all => text.push_str("live"),
         None => {
             let _ = write!(text, "{live} live, {} loading", all - live);
-            if let Some((server, age)) = used().find_map(|server| Some((server, last_age(model, server)?))) {
+            if let Some((server, age)) =
+                used().find_map(|server| Some((server, last_age(model, server)?)))
+            {
                 let _ = write!(text, " · {}: as of {age} ago", server.name());
             }
         }

@@ -111,7 +111,11 @@ pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
         Link::Connecting | Link::Live => {}
     }
     if let Some(made) = server.last.shown {
-        rows.styled("shown", format!("the last known hosts, as of {}", when(model, made)), Role::Warning);
+        rows.styled(
+            "shown",
+            format!("the last known hosts, as of {}", when(model, made)),
+            Role::Warning,
+        );
         rows.add("", "none can be changed until its list has come");
     }
     rows.add("hosts", number(model.inventory.hosts_on(id)));

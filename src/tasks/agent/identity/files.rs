@@ -243,7 +243,6 @@ fn read_private(path: &Path) -> Result<Option<String>> {
 
 /// Writes a file whole or not at all, with mode 0600; it survives a power cut.
 fn write_private(path: &Path, text: &str) -> Result<()> {
-    files::write_safely(path, text.as_bytes()).map_err(|cause| {
-        Error::new(format!("cannot write \"{}\"", path.display())).because(cause)
-    })
+    files::write_safely(path, text.as_bytes())
+        .map_err(|cause| Error::new(format!("cannot write \"{}\"", path.display())).because(cause))
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::act::{Order, Outcome, Step};
 use crate::model::change::Change;
 use crate::model::cluster::Cluster;
-use crate::store::objects::ObjectEvent;
 use crate::store::last::LastEvent;
+use crate::store::objects::ObjectEvent;
 use crate::store::watch::{FleetEvent, HostChange};
 use crate::ui::app::last::Keep;
 use crate::ui::configured::Configured;
@@ -738,8 +738,7 @@ fn an_order_over_both_leaves_the_one_that_is_done_free() {
     }
     press(&mut model, "mdisk swap<enter>");
     let commands = press(&mut model, "y");
-    let sent: Vec<Order> =
-        orders(&commands).into_iter().map(|(.., order)| order.clone()).collect();
+    let sent: Vec<Order> = orders(&commands).into_iter().map(|(.., order)| order.clone()).collect();
     assert!(screen(&model).contains("0 of 3 done"), "{}", screen(&model));
     does(&mut model, &sent[0]);
     let other = holds(&mut model, EU, 2);

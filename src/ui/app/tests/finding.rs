@@ -406,11 +406,16 @@ fn the_fleet_is_kept_in_parts_when_it_is_time() {
     let commands = send(&mut model, Msg::Tick(at(10)));
     assert_eq!(commands, [Command::Keep(ServerId::FIRST, Keep::Begin(at(10)))]);
     let commands = send(&mut model, Msg::Kept(ServerId::FIRST, Ok(())));
-    let [Command::Keep(ServerId::FIRST, Keep::Lines(lines))] = commands.as_slice() else { panic!("{commands:?}") };
+    let [Command::Keep(ServerId::FIRST, Keep::Lines(lines))] = commands.as_slice() else {
+        panic!("{commands:?}")
+    };
     let lines = String::from_utf8(lines.clone()).unwrap();
     assert_eq!(lines.lines().count(), 9);
     assert!(lines.contains("\"db-eu-2\"") && !lines.contains("resourceVersion"), "{lines}");
-    assert_eq!(send(&mut model, Msg::Kept(ServerId::FIRST, Ok(()))), [Command::Keep(ServerId::FIRST, Keep::End(9))]);
+    assert_eq!(
+        send(&mut model, Msg::Kept(ServerId::FIRST, Ok(()))),
+        [Command::Keep(ServerId::FIRST, Keep::End(9))]
+    );
     assert!(send(&mut model, Msg::Kept(ServerId::FIRST, Ok(()))).is_empty());
     // Nothing has changed: it is not kept again.
     assert!(send(&mut model, Msg::Tick(at(1_000))).is_empty());
