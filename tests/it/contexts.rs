@@ -3,21 +3,18 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use inv_tui::model::host::Host;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use crate::pty::Pty;
-use crate::support::{BINARY, PATIENCE, World, connection, run_binary};
+use crate::support::{BINARY, World, connection, run_binary, serve};
 
 const SIZE: (u16, u16) = (150, 30);
 
@@ -31,20 +28,7 @@ struct Spare {
 impl Spare {
     async fn start(namespace: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(BINARY)
-            .args(["--headless", "serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(folder.path())
-            .env_clear()
-            .env("HOME", folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        timeout(PATIENCE, stdout.read_line(&mut url)).await.expect("it serves").unwrap();
+        let (child, _) = serve(folder.path(), "127.0.0.1:0").await;
         let kubeconfig = folder.path().join("admin.kubeconfig");
         let client = connection(&kubeconfig).await.client;
         let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };

@@ -169,20 +169,17 @@ impl History {
         if again { &mut self.redo } else { &mut self.undo }
     }
 
-    /// Takes what is about to be taken back (or made again) from the newest entry, so that nobody
-    /// else takes it meanwhile.
-    fn take(&mut self, again: bool, hosts: &HashSet<Uid>) -> Option<Entry> {
+    /// Takes what is about to be taken back (or made again) from its entry, so that nobody else
+    /// takes it meanwhile.
+    fn take(&mut self, again: bool, number: u64, hosts: &HashSet<Uid>) -> Option<Entry> {
         let stack = self.stack(again);
-        let newest = stack.last_mut()?;
-        let (taken, left) = std::mem::take(&mut newest.changes)
-            .into_iter()
-            .partition(|(change, _)| hosts.contains(&change.target().uid));
-        let taken = Entry { changes: taken, ..newest.clone() };
-        newest.changes = left;
-        if newest.changes.is_empty() {
-            stack.pop();
-        }
-        Some(taken)
+        let at = stack.binary_search_by_key(&number, |entry| entry.number).ok()?;
+        let entry = stack.remove(at);
+        let all = entry.changes.into_iter();
+        let (taken, left) = all.partition(|(change, _)| hosts.contains(&change.target().uid));
+        let Entry { reason, .. } = entry;
+        put(stack, Entry { number, changes: left, reason: reason.clone() });
+        Some(Entry { number, changes: taken, reason })
     }
 
     /// Puts a new entry on top.
@@ -230,6 +227,7 @@ impl Model {
             left_out,
             stands: self.stands(&uids),
             reason: entry.reason.clone(),
+            entry: Some(entry.number),
             ..Opening::default()
         };
         let verb = if again { Verb::Redo } else { Verb::Undo };
@@ -277,10 +275,9 @@ impl Model {
         if !matches!(strip.verb, Verb::Undo | Verb::Redo) {
             self.clear_marks();
         }
-        let again = strip.verb == Verb::Redo;
-        let taken = matches!(strip.verb, Verb::Undo | Verb::Redo).then(|| {
+        let taken = strip.entry.and_then(|number| {
             let hosts = order.changes.iter().map(|change| change.target().uid.clone());
-            self.writing.history.take(again, &hosts.collect())
+            self.writing.history.take(strip.verb == Verb::Redo, number, &hosts.collect())
         });
         let results = vec![None; strip.items.len()];
         let (mut parts, mut commands) = (Vec::new(), Vec::new());
@@ -303,7 +300,7 @@ impl Model {
             strip,
             results,
             back: Vec::new(),
-            taken: taken.flatten(),
+            taken,
             found: None,
         });
         commands
