@@ -179,6 +179,7 @@ impl Model {
             reason: if beginning { reason } else { String::new() },
             length: again.map_or(length, |last| last.length.clone()),
             ticket: again.map(|last| last.ticket.clone()).unwrap_or_default(),
+            entry: None,
         };
         self.open_strip(Strip::new(verb, items, opening));
     }
