@@ -5,9 +5,9 @@
 //! one write. A line that a crash tore, or that somebody else wrote, is skipped and counted.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::files;
 
 pub mod filters;
 
@@ -205,7 +206,7 @@ impl Journal {
 
     fn write(&self, text: &[u8]) -> io::Result<()> {
         if let Some(folder) = self.path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            files::make_folder(folder)?;
         }
         for _ in 0..TRIES {
             let mut options = OpenOptions::new();

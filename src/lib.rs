@@ -1,7 +1,7 @@
 //! `inv-tui`: the face and the services of a host inventory that lives on a Kubernetes API server.
 //!
 //! ARCHITECTURE.md has the map. A module imports from its own row or from rows above it:
-//! `model`, `error` and `guard`; `config`, `journal` and `telemetry`; `store`, `providers` and `server`;
+//! `model`, `error`, `guard` and `files`; `config`, `journal` and `telemetry`; `store`, `providers` and `server`;
 //! `act`; `tasks` and `ui`; `cli`.
 
 #![cfg_attr(
@@ -13,6 +13,7 @@ pub mod act;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod files;
 pub mod guard;
 pub mod journal;
 pub mod model;

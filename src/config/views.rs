@@ -9,15 +9,14 @@
 //! group = "region,cluster"
 //! ```
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Misread, from_toml};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::model::column::Column;
 use crate::model::filter::Filter;
 use crate::model::shape::{Form, Level, Shape, Sort};
@@ -338,29 +337,13 @@ pub fn edit(file: &Path, edit: Edit) -> Result<Vec<SavedView>> {
             .because(std::io::Error::other(cause))
     };
     let text = toml::to_string(&whole).map_err(|cause| unwritten(cause.into()))?;
-    write(file, &format!("{HEAD}{text}")).map_err(|cause| unwritten(cause.into()))?;
-    Ok(whole.views)
-}
-
-/// Exchanges a file as a whole.
-fn write(file: &Path, text: &str) -> std::io::Result<()> {
-    if let Some(folder) = file.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
     // A file that somebody keeps elsewhere and links to here stays a link.
-    let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let new = file.with_extension(format!("{:016x}.new", fastrand::u64(..)));
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut out| out.write_all(text.as_bytes()).and_then(|()| out.sync_all()))
-        .and_then(|()| std::fs::rename(&new, &file));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
-    }
-    written
+    let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let folder = place.parent().map_or(Ok(()), files::make_folder);
+    folder
+        .and_then(|()| files::write_safely(&place, format!("{HEAD}{text}").as_bytes()))
+        .map_err(|cause| unwritten(cause.into()))?;
+    Ok(whole.views)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The filters that this person typed before, one on each line of a file, the latest last.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use crate::files;
 
 /// Most filters that are kept.
 pub const MAX: usize = 200;
@@ -43,20 +43,8 @@ pub fn keep(file: &Path, filter: &str) -> io::Result<()> {
     known.retain(|line| line != filter);
     known.insert(0, filter.to_owned());
     known.truncate(MAX);
-    if let Some(folder) = file.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let new = file.with_extension(format!("{:016x}.new", fastrand::u64(..)));
-    let written = (|| {
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        let lines: Vec<&str> = known.iter().rev().map(String::as_str).collect();
-        writeln!(out, "{}", lines.join("\n"))?;
-        std::fs::rename(&new, file)
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
-    }
-    written
+    let lines: Vec<&str> = known.iter().rev().map(String::as_str).collect();
+    files::write(file, format!("{}\n", lines.join("\n")).as_bytes())
 }
 
 #[cfg(test)]

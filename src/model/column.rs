@@ -34,6 +34,7 @@ enum What {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Field {
     Text(RowText),
+    Server,
     Address,
     State,
     Health,
@@ -48,10 +49,11 @@ enum Field {
     Changed,
 }
 
-const FIELDS: [(&str, Field); 24] = [
+const FIELDS: [(&str, Field); 25] = [
     ("name", Field::Text(RowText::Name)),
     ("namespace", Field::Text(RowText::Namespace)),
     ("display", Field::Text(RowText::Display)),
+    ("server", Field::Server),
     ("region", Field::Text(RowText::Region)),
     ("zone", Field::Text(RowText::Zone)),
     ("cluster", Field::Text(RowText::Cluster)),
@@ -116,9 +118,19 @@ pub const TABLE: &str = "name,display,region,cluster,role,state,address,age";
 /// The columns of a wide table.
 pub const WIDE: &str = "name,display,region,cluster,role,state,address,age,health,service,maintenance,run,zone,team,env,provider,provider-id";
 
+/// What a row does not know by itself.
+pub struct Beside<'a, F> {
+    /// The name of its server.
+    pub server: &'a str,
+    /// The value of a label of it.
+    pub label: F,
+}
+
 /// A host as columns see it.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
+    /// The name of its server.
+    pub server: &'a str,
     /// Its row.
     pub row: &'a HostRow,
     /// The whole object; `Null` where no column asks for it.
@@ -192,17 +204,17 @@ impl Column {
         matches!(self.what, What::Field(Field::Age))
     }
 
-    /// What it shows of a row, given the value of the label that it asks for; the empty text for
-    /// nothing and for a column that is not kept ([`Column::is_kept`]).
+    /// What it shows of a row; the empty text for nothing and for a column that is not kept
+    /// ([`Column::is_kept`]).
     pub fn of_row<'a>(
         &self,
         row: &'a HostRow,
-        label: impl FnOnce(&str) -> Option<&'a str>,
+        beside: Beside<'a, impl FnOnce(&str) -> Option<&'a str>>,
         now: Timestamp,
     ) -> Cow<'a, str> {
         match &self.what {
-            What::Field(field) => of_field(*field, row, now),
-            What::Label(key) => Cow::Borrowed(label(key).unwrap_or_default()),
+            What::Field(field) => of_field(*field, row, beside.server, now),
+            What::Label(key) => Cow::Borrowed((beside.label)(key).unwrap_or_default()),
             What::Annotation(_) | What::Path(_) => Cow::Borrowed(""),
         }
     }
@@ -219,12 +231,12 @@ impl Column {
         }
     }
 
-    /// What a row is ordered by under this column, given as in [`Column::of_row`]. It does not
-    /// change as time passes: the youngest has the smallest age.
+    /// What a row is ordered by under this column. It does not change as time passes: the youngest
+    /// has the smallest age.
     pub fn sort_key<'a>(
         &self,
         row: &'a HostRow,
-        label: impl FnOnce(&str) -> Option<&'a str>,
+        beside: Beside<'a, impl FnOnce(&str) -> Option<&'a str>>,
     ) -> SortKey {
         match self.time(row) {
             #[expect(clippy::cast_precision_loss, reason = "seconds of a time fit exactly")]
@@ -232,13 +244,13 @@ impl Column {
                 let seconds = time.as_second() as f64;
                 SortKey::Number(if self.is_age() { -seconds } else { seconds })
             }
-            None => SortKey::of_text(&self.of_row(row, label, Timestamp::MIN)),
+            None => SortKey::of_text(&self.of_row(row, beside, Timestamp::MIN)),
         }
     }
 
     /// What it shows of a host, as it stands there; the empty text for nothing.
     pub fn text(&self, host: Subject<'_>) -> String {
-        let Subject { row, object, now } = host;
+        let Subject { server, row, object, now } = host;
         let entry = |map: &str, key: &str| {
             object.pointer(map).and_then(|map| map.get(key)).map(plain).unwrap_or_default()
         };
@@ -249,7 +261,7 @@ impl Column {
                 let found: Vec<String> = path.find(object).into_iter().map(plain).collect();
                 found.join(",")
             }
-            What::Field(field) => of_field(*field, row, now).into_owned(),
+            What::Field(field) => of_field(*field, row, server, now).into_owned(),
         }
     }
 
@@ -271,11 +283,12 @@ impl Column {
     }
 }
 
-fn of_field(field: Field, row: &HostRow, now: Timestamp) -> Cow<'_, str> {
+fn of_field<'a>(field: Field, row: &'a HostRow, server: &'a str, now: Timestamp) -> Cow<'a, str> {
     let time =
         |time: Option<Timestamp>| Cow::Owned(time.map(|time| time.to_string()).unwrap_or_default());
     let text = match field {
         Field::Text(text) => text.of(row),
+        Field::Server => server,
         Field::Address => row.address().unwrap_or_default(),
         Field::State => row.phase().as_str(),
         Field::Health => row.health().as_str(),
@@ -382,7 +395,7 @@ mod tests {
             Selection::new(Filter::parse("age>47h").unwrap(), Rules::everything(), now);
         let row = selection.judge(serde_json::from_value(object).unwrap(), now).unwrap().row;
         let age: Column = "age".parse().unwrap();
-        assert_eq!(age.of_row(&row, |_| None, now), "2d");
+        assert_eq!(age.of_row(&row, Beside { server: "", label: |_: &str| None }, now), "2d");
         assert_eq!(age.time(&row), row.launched());
     }
 
@@ -400,10 +413,11 @@ mod tests {
         let mut selection = Selection::new(Filter::parse("").unwrap(), Rules::everything(), now);
         let row =
             selection.judge(serde_json::from_value(object.clone()).unwrap(), now).unwrap().row;
-        let host = Subject { row: &row, object: &object, now };
+        let host = Subject { server: "eu", row: &row, object: &object, now };
         for (column, title, text) in [
             ("name", "NAME", "aws-1"),
             ("display", "DISPLAY", "web-1"),
+            ("server", "SERVER", "eu"),
             ("region", "REGION", "eu"),
             ("state", "STATE", "Maintenance"),
             ("service", "SERVICE", "OutOfService"),
@@ -422,7 +436,7 @@ mod tests {
             assert_eq!((parsed.title(), parsed.text(host).as_str()), (title, text), "{column}");
             assert_eq!(parsed.to_string(), column);
             let label = |key: &str| object["metadata"]["labels"][key].as_str();
-            let of_row = parsed.of_row(&row, label, now);
+            let of_row = parsed.of_row(&row, Beside { server: "eu", label }, now);
             assert_eq!(of_row, if parsed.is_kept() { text } else { "" }, "{column}");
         }
         assert_eq!(Column::list(TABLE).unwrap().len(), 8);

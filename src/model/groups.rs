@@ -16,21 +16,9 @@ use super::row::HostRow;
 
 /// What a group is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// Region.
-    Region,
-    /// Zone.
-    Zone,
-    /// Cluster.
-    Cluster,
-    /// Role.
-    Role,
-    /// Team.
-    Team,
-    /// Environment.
-    Environment,
-    /// Provider.
-    Provider,
+enum Source {
+    /// A field that hosts share.
+    Field(TextField),
     /// Phase.
     State,
     /// Whether the host takes part in service.
@@ -44,13 +32,13 @@ pub enum Source {
 }
 
 const WORDS: [(&str, Source); 10] = [
-    ("region", Source::Region),
-    ("zone", Source::Zone),
-    ("cluster", Source::Cluster),
-    ("role", Source::Role),
-    ("team", Source::Team),
-    ("environment", Source::Environment),
-    ("provider", Source::Provider),
+    ("region", Source::Field(TextField::Region)),
+    ("zone", Source::Field(TextField::Zone)),
+    ("cluster", Source::Field(TextField::Cluster)),
+    ("role", Source::Field(TextField::Role)),
+    ("team", Source::Field(TextField::Team)),
+    ("environment", Source::Field(TextField::Environment)),
+    ("provider", Source::Field(TextField::Provider)),
     ("state", Source::State),
     ("service", Source::Service),
     ("maintenance", Source::Maintenance),
@@ -63,7 +51,7 @@ pub struct Grouping {
     /// Begin of the names.
     pub prefix: String,
     /// Where the values come from.
-    pub source: Source,
+    source: Source,
 }
 
 impl Grouping {
@@ -80,16 +68,11 @@ impl Grouping {
         label: impl Fn(&str) -> Option<&'a str>,
         annotation: impl Fn(&str) -> Option<&'a str>,
     ) -> Option<&'a str> {
-        let field = |field| row.group(field).map(super::intern::Atom::raw);
-        let filled = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
         match &self.source {
-            Source::Region => filled(field(TextField::Region)),
-            Source::Zone => filled(field(TextField::Zone)),
-            Source::Cluster => filled(field(TextField::Cluster)),
-            Source::Role => filled(field(TextField::Role)),
-            Source::Team => filled(field(TextField::Team)),
-            Source::Environment => filled(field(TextField::Environment)),
-            Source::Provider => filled(field(TextField::Provider)),
+            Source::Field(field) => {
+                let text = row.group(*field).map(super::intern::Atom::raw);
+                text.filter(|text| !text.is_empty())
+            }
             Source::State => Some(row.phase().as_str()),
             Source::Service => Some(row.service_state().as_str()),
             Source::Maintenance => row.in_maintenance().then_some("on"),

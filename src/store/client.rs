@@ -110,6 +110,16 @@ pub async fn connect_unasked(options: &ConnectOptions) -> Result<Option<Connecti
     configuration(options).await?.map(client).transpose()
 }
 
+/// What [`Connection::identity`] of a server of the kubeconfig is, without a way to it; none if that
+/// cannot be told, or the embedded one is meant.
+pub async fn identity_unasked(options: &ConnectOptions) -> Option<String> {
+    if options.embedded {
+        return None;
+    }
+    let (config, context) = configuration(options).await.ok()??;
+    Some(identity(&config, &context))
+}
+
 /// As [`connect`], but never the embedded server unless it is asked for.
 ///
 /// # Errors

@@ -4,9 +4,9 @@
 //! it; later ones speak to that socket. When the first one ends, the next request of any other finds
 //! nobody there, and that one takes the store over. Nobody outside this file can tell the difference.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ pub fn data_folder(folder: Option<&Path>) -> Result<PathBuf> {
 /// power cut as well as the store in them.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|at| !at.exists()).collect();
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    crate::files::make_folder(folder)?;
     for above in missing.iter().filter_map(|made| made.parent()) {
         let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
         File::open(above)?.sync_all()?;

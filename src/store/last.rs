@@ -3,9 +3,8 @@
 //! that is 0700. A file is compressed lines of JSON: one with its form and time, one for each host
 //! with what a row needs of it, one with their number, without which it is not whole.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -14,9 +13,10 @@ use flate2::write::GzEncoder;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Connection, hash};
+use super::client::hash;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::files::{self, Fresh};
 use crate::model::record::HostRecord;
 
 /// What is written here; another number for another form.
@@ -62,9 +62,10 @@ pub enum LastEvent {
 }
 
 impl Place {
-    /// The place of what this connection shows; none if this user has no folder for such things.
-    pub fn own(connection: &Connection, namespace: Option<&str>) -> Option<Self> {
-        Some(Self::at(&config::cache_folder()?.join("fleet"), &connection.identity, namespace))
+    /// The place of what the connection of this identity shows; none if this user has no folder for
+    /// such things.
+    pub fn own(identity: &str, namespace: Option<&str>) -> Option<Self> {
+        Some(Self::at(&config::cache_folder()?.join("fleet"), identity, namespace))
     }
 
     /// The place in a folder.
@@ -84,14 +85,12 @@ impl Place {
     /// # Errors
     /// It cannot be written.
     pub fn begin(&self, made: Timestamp) -> io::Result<Writer> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let path = self.folder.join(format!("{:016x}.new", fastrand::u64(..)));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let path = Unkept(path);
-        let mut out = GzEncoder::new(BufWriter::new(file), Compression::fast());
+        files::make_folder(&self.folder)?;
+        let fresh = Fresh::beside(&self.file)?;
+        let mut out = GzEncoder::new(BufWriter::new(fresh), Compression::fast());
         serde_json::to_writer(&mut out, &Head { form: FORM, made })?;
         out.write_all(b"\n")?;
-        Ok(Writer { out, path, place: self.clone() })
+        Ok(Writer { out, folder: self.folder.clone() })
     }
 
     /// Reads what is kept and hands it on in parts, until `hand` says that nobody wants more.
@@ -145,20 +144,10 @@ impl Place {
     }
 }
 
-/// A file that goes away unless it is kept.
-struct Unkept(PathBuf);
-
-impl Drop for Unkept {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// A fleet on its way to the disk. Dropped before its end, nothing of it stays.
 pub struct Writer {
-    out: GzEncoder<BufWriter<File>>,
-    path: Unkept,
-    place: Place,
+    out: GzEncoder<BufWriter<Fresh>>,
+    folder: PathBuf,
 }
 
 impl Writer {
@@ -177,23 +166,11 @@ impl Writer {
     pub fn keep(mut self, hosts: usize) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, &Tail { hosts })?;
         self.out.write_all(b"\n")?;
-        self.out.finish()?.into_inner()?.sync_all()?;
-        std::fs::rename(&self.path.0, &self.place.file)?;
-        prune(&self.place.folder);
+        let fresh = self.out.finish()?.into_inner()?;
+        fresh.sync()?;
+        fresh.keep()?;
+        files::prune(&self.folder, MAX_FILES);
         Ok(())
-    }
-}
-
-fn prune(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut files: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    files.sort_unstable();
-    let extra = files.len().saturating_sub(MAX_FILES);
-    for (_, path) in files.into_iter().take(extra) {
-        let _ = std::fs::remove_file(path);
     }
 }
 

@@ -1,10 +1,11 @@
 //! The folder of a service: private, and of one process at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// A folder that is ours. Another process can have it when this is dropped, or when we die.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Folder {
                 .because(cause)
                 .hint(format!("the {service} needs a folder of its own; name one with --state-dir"))
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+        files::make_folder(folder).map_err(unusable)?;
         let path = folder.canonicalize().map_err(unusable)?;
         let mut options = OpenOptions::new();
         let options = options.create(true).truncate(false).write(true).mode(0o600);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use k8s_openapi::jiff::Timestamp;
@@ -147,6 +148,8 @@ struct Chosen {
     row: HostRow,
     /// `Null` where nobody asks for it.
     object: Value,
+    /// Name of its server.
+    server: Arc<str>,
 }
 
 /// What is asked for.
@@ -157,6 +160,8 @@ struct Query {
     whole: bool,
     managed_fields: bool,
     now: Timestamp,
+    /// Name of the server that is asked.
+    server: Arc<str>,
 }
 
 impl Query {
@@ -181,6 +186,7 @@ impl Query {
             whole,
             managed_fields: args.show_managed_fields,
             now,
+            server: "".into(),
         })
     }
 
@@ -203,7 +209,8 @@ impl Query {
         } else {
             Value::Null
         };
-        Ok((Some(Chosen { row: judged.row, object }), next))
+        let server = Arc::clone(&self.server);
+        Ok((Some(Chosen { row: judged.row, object, server }), next))
     }
 
     /// The object as kubectl shows it.
@@ -263,6 +270,7 @@ pub async fn run(
     }
     let mut query = Query::new(&args, Timestamp::now())?;
     let connection = connect(server).await?;
+    query.server = connection.context.as_str().into();
     let mut out = BufWriter::with_capacity(64 * 1024, std::io::stdout());
     let done = if args.watch {
         watch::run(&args, &mut query, &connection, namespace, &mut out).await
@@ -345,6 +353,7 @@ fn print_sorted(
     if let Some(order) = &args.sort {
         hosts.sort_by(|a, b| {
             let [a, b] = [a, b].map(|host| crate::model::column::Subject {
+                server: &host.server,
                 row: &host.row,
                 object: &host.object,
                 now: query.now,

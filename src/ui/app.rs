@@ -272,8 +272,6 @@ pub struct Model {
     pub filter: FilterLine,
     /// The facets.
     pub facets: Facets,
-    /// The last known fleet.
-    pub last: LastFleet,
     /// The saved views.
     pub saved: Saved,
     /// The frozen display.
@@ -350,7 +348,6 @@ impl Model {
             pane: Pane::Tree,
             filter: FilterLine::new(&text),
             facets: Facets::default(),
-            last: LastFleet::default(),
             saved: Saved::default(),
             frozen: Frozen::default(),
             detail: Detail::default(),
@@ -430,7 +427,7 @@ impl Model {
             && !self.certificates.sending
             && !self.page.as_ref().is_some_and(|page| page.is_waiting())
             && self.sources_told()
-            && self.writing.going.is_none()
+            && self.writing.going.is_empty()
             && !matches!(&self.overlay, Overlay::Run(dialog) if dialog.known.is_none())
             && !matches!(&self.overlay, Overlay::Labels(dialog) if dialog.owners.is_none())
     }
@@ -501,8 +498,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             }
             model.wanted_keep()
         }
-        Msg::Last(event) => {
-            model.last_read(event);
+        Msg::Last(server, event) => {
+            model.last_read(server, event);
             Vec::new()
         }
         Msg::Connected { server, url, instance } => model.connected(server, url, instance),
@@ -515,7 +512,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             Vec::new()
         }
-        Msg::Kept(result) => model.part_kept(result),
+        Msg::Kept(server, result) => model.part_kept(server, result),
         Msg::Fleet(server, event) => {
             let recovered = matches!(event, FleetEvent::Recovered);
             if let Some(event) = model.hold_back(server, event) {
@@ -701,7 +698,7 @@ fn tick(model: &mut Model, now: Timestamp) {
         || matches!(model.overlay, Overlay::Strip(_))
         || model.views.now == View::Runs && model.inventory.runs_going().0 > 0
         || model.servers.iter().any(|(_, server)| server.armed_until.is_some())
-        || model.last.shown.is_some()
+        || model.servers.iter().any(|(id, _)| model.servers.is_last(id))
         || model.frozen.since.is_some();
     model.dirty |= counting || before.as_second() / 10 != now.as_second() / 10;
     if model
@@ -732,7 +729,8 @@ fn fleet(model: &mut Model, id: ServerId, event: FleetEvent) {
             model.dirty = true;
         }
         FleetEvent::Changes(changes) => {
-            model.list_comes();
+            model.list_comes(id);
+            model.servers.get_mut(id).last.changed = true;
             let mut gone = false;
             for change in changes {
                 if let (HostChange::Delete(uid), Overlay::Strip(strip)) = (&change, &model.overlay)
@@ -749,7 +747,7 @@ fn fleet(model: &mut Model, id: ServerId, event: FleetEvent) {
             if model.removing(|inventory| inventory.end_resync(id)) > 0 {
                 targets_gone(model);
             }
-            model.list_is_whole();
+            model.list_is_whole(id);
             let server = model.servers.get_mut(id);
             server.expected = None;
             server.synced = true;
@@ -774,7 +772,6 @@ fn fleet(model: &mut Model, id: ServerId, event: FleetEvent) {
 }
 
 fn host_changed(model: &mut Model, change: HostChange) -> bool {
-    model.last.changed = true;
     match change {
         HostChange::Apply(record) => {
             let Some(uid) = record.uid() else {

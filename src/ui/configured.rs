@@ -28,6 +28,17 @@ pub struct Configured {
     pub keymap: Keymap,
     /// The context is marked as production.
     pub production: bool,
+    /// Of several servers what is in force for the hosts of each, in their order.
+    pub own: Vec<Own>,
+}
+
+/// What is in force for the hosts of one of several servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// The configuration, laid over for its context.
+    pub config: Config,
+    /// The context is marked as production.
+    pub production: bool,
 }
 
 /// How themes are found and made to fit the terminal.
@@ -116,7 +127,17 @@ impl Configured {
         let config = config.in_context(context, overrides);
         let keymap = Keymap::new(&config.keys).unwrap_or_default();
         let production = config.is_production(context);
-        Self { config, keymap, production }
+        Self { config, keymap, production, own: Vec::new() }
+    }
+
+    /// The same for a screen with the hosts of several contexts, which is in none of them.
+    pub fn of_several(config: &Config, contexts: &[String], overrides: &Overrides) -> Self {
+        let own = |context: &String| {
+            let Self { config, production, .. } = Self::new(config.clone(), context, overrides);
+            Own { config, production }
+        };
+        let own = contexts.iter().map(own).collect();
+        Self { own, ..Self::new(config.clone(), "", overrides) }
     }
 }
 

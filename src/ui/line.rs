@@ -8,12 +8,16 @@ use kube::core::NamespaceResourceScope;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::keep::Keeper;
 use super::msg::Msg;
 use super::run::QUEUE;
 use crate::act::Actor;
 use crate::error::{self, Error, Result};
 use crate::model::key::ServerId;
-use crate::store::client::{ConnectOptions, Connection, connect_to_cluster, instance};
+use crate::store::client::{
+    ConnectOptions, Connection, connect_to_cluster, identity_unasked, instance,
+};
+use crate::store::last::Place;
 use crate::store::objects::{self, ObjectEvent};
 use crate::store::watch::{self as fleet, FleetEvent};
 use crate::store::{certificates, write};
@@ -34,12 +38,24 @@ pub enum Way {
     Named(Box<ConnectOptions>),
 }
 
+impl Way {
+    /// The name of the context.
+    pub(super) fn context(&self) -> String {
+        match self {
+            Self::Ready(connection) => connection.context.clone(),
+            Self::Named(options) => options.context.clone().unwrap_or_default(),
+        }
+    }
+}
+
 /// One server of those that are shown.
 pub struct Opening {
     /// How it is reached.
     pub way: Way,
     /// The namespace of its hosts; none: all.
     pub namespace: Option<String>,
+    /// What was kept of its fleet is shown at the start, and it is kept again.
+    pub keeps: bool,
 }
 
 /// One server, behind the screen.
@@ -48,6 +64,8 @@ pub(super) struct Line {
     pub(super) namespace: Option<String>,
     /// Who acted there last: it remembers which slots of budgets it was granted.
     pub(super) actor: Option<Actor>,
+    /// Where its last known fleet is kept.
+    pub(super) keeper: Arc<Keeper>,
     connection: Arc<OnceLock<Connection>>,
     reconnect: watch::Sender<u64>,
     tasks: JoinSet<()>,
@@ -61,22 +79,45 @@ impl Line {
         alone: bool,
         messages: mpsc::Sender<Msg>,
     ) -> Self {
-        let Opening { way, namespace } = opening;
+        let Opening { way, namespace, keeps } = opening;
         let (reconnect, again) = watch::channel(0);
         let connection = Arc::new(OnceLock::new());
         let mut tasks = JoinSet::new();
+        let keeper = Arc::new(Keeper::default());
         let options = match way {
             Way::Ready(ready) => {
+                if keeps {
+                    keeper.put_at(Place::own(&ready.identity, namespace.as_deref()));
+                }
                 let _ = connection.set(Connection { id, ..*ready });
                 None
             }
             Way::Named(options) => Some(options),
         };
+        if keeps {
+            let options = options.as_deref().cloned();
+            let from = (Arc::clone(&keeper), namespace.clone(), messages.clone());
+            let runtime = tokio::runtime::Handle::current();
+            tasks.spawn_blocking(move || {
+                let (keeper, place, messages) = from;
+                // Its way may be slow or in vain: what is known comes first.
+                if let Some(options) = options
+                    && let Some(identity) = runtime.block_on(identity_unasked(&options))
+                {
+                    keeper.put_at(Place::own(&identity, place.as_deref()));
+                }
+                keeper.read(id, &messages);
+            });
+        }
+        let kept = Arc::clone(&keeper);
         let (slot, place) = (Arc::clone(&connection), namespace.clone());
         tasks.spawn(async move {
             if let Some(options) = options {
                 let found = find(id, *options, &messages, again.clone()).await;
                 let Some(found) = found else { return };
+                if keeps {
+                    kept.put_at(Place::own(&found.identity, place.as_deref()));
+                }
                 let _ = slot.set(found);
             }
             let Some(connection) = slot.get().cloned() else { return };
@@ -92,7 +133,7 @@ impl Line {
             }
             follow(connection, place, messages, again).await;
         });
-        Self { namespace, actor: None, connection, reconnect, tasks }
+        Self { namespace, actor: None, keeper, connection, reconnect, tasks }
     }
 
     /// The connection, once there is one.

@@ -134,10 +134,10 @@ pub enum Msg {
     Journal(Result<JournalRead, String>),
     /// An answer to [`Command::CopyObject`]: what is to be copied, or why it could not be read.
     Fetched(Result<String, String>),
-    /// Something of the fleet that was kept on disk.
-    Last(LastEvent),
+    /// Something of the fleet of a server that was kept on disk.
+    Last(ServerId, LastEvent),
     /// An answer to [`Command::Keep`].
-    Kept(Result<(), String>),
+    Kept(ServerId, Result<(), String>),
     /// No key has come for a moment after a digit.
     Pause,
     /// An answer to [`Command::EditViews`]: one's own views as they are now.
@@ -257,14 +257,14 @@ pub enum Command {
         /// The order.
         order: Box<Order>,
     },
-    /// Let the orders that are on their way begin nothing further.
-    Stop,
+    /// Let the orders with these ids begin nothing further.
+    Stop(Vec<String>),
     /// Approve or deny a request for a certificate.
     Decide(ServerId, Box<Decision>),
     /// Read the journal.
     ReadJournal,
-    /// Keep a part of the fleet on disk.
-    Keep(Keep),
+    /// Keep a part of the fleet of a server on disk.
+    Keep(ServerId, Keep),
     /// Change one's own saved views.
     EditViews(Edit),
     /// Read the filters that were typed before.

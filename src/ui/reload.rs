@@ -23,11 +23,20 @@ type Mark = (Option<SystemTime>, u64, u64);
 /// The files as they are.
 type Marks = BTreeMap<PathBuf, Mark>;
 
+/// The context that the configuration is for, or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// One.
+    One(String),
+    /// The screen shows the hosts of these.
+    Several(Vec<String>),
+}
+
 /// Looks at the files, remembering what it saw.
 #[derive(Debug)]
 pub struct Reload {
     given: Given,
-    context: String,
+    shown: Shown,
     /// The default file, and the folder of own themes.
     places: (Option<PathBuf>, Option<PathBuf>),
     /// What is in force, or was refused.
@@ -42,14 +51,14 @@ pub struct Reload {
 
 impl Reload {
     /// Looks as of now: what is there is in force.
-    pub fn new(given: Given, context: &str) -> Self {
-        Self::within(given, context, (config::default_file(), config::themes_folder()))
+    pub fn new(given: Given, shown: Shown) -> Self {
+        Self::within(given, shown, (config::default_file(), config::themes_folder()))
     }
 
-    fn within(given: Given, context: &str, places: (Option<PathBuf>, Option<PathBuf>)) -> Self {
+    fn within(given: Given, shown: Shown, places: (Option<PathBuf>, Option<PathBuf>)) -> Self {
         let mut reload = Self {
             given,
-            context: context.to_owned(),
+            shown,
             places,
             taken: Marks::new(),
             seen: Marks::new(),
@@ -123,9 +132,12 @@ impl Reload {
     fn configured(&self, read: &Read) -> Result<Box<Configured>, String> {
         let themes = self.places.1.as_deref();
         match configured::parse(read, themes) {
-            Ok(config) => {
-                Ok(Box::new(Configured::new(config, &self.context, &self.given.overrides)))
-            }
+            Ok(config) => Ok(Box::new(match &self.shown {
+                Shown::One(context) => Configured::new(config, context, &self.given.overrides),
+                Shown::Several(contexts) => {
+                    Configured::of_several(&config, contexts, &self.given.overrides)
+                }
+            })),
             Err(wrong) => {
                 let name = read.path.as_deref().and_then(Path::file_name).unwrap_or_default();
                 let more = match wrong.len() {
@@ -198,7 +210,8 @@ mod tests {
             if let Some(text) = text {
                 std::fs::write(&file, text).unwrap();
             }
-            let reload = Reload::within(Given::default(), "prod", (Some(file), Some(themes)));
+            let shown = Shown::One("prod".into());
+            let reload = Reload::within(Given::default(), shown, (Some(file), Some(themes)));
             Self { dir, reload }
         }
 
@@ -237,6 +250,18 @@ mod tests {
         let told = world.told();
         let [Msg::Configured(Ok(new))] = told.as_slice() else { panic!("{told:?}") };
         assert_eq!(new.config, config::Config::default());
+    }
+
+    #[test]
+    fn of_several_contexts_each_has_what_is_said_of_it() {
+        let mut world = World::new(None);
+        world.reload.shown = Shown::Several(vec!["eu".into(), "us".into()]);
+        world.write("config.toml", "[contexts.us]\ntheme = \"dusk\"\nproduction = true\n");
+        let told = world.told();
+        let [Msg::Configured(Ok(new))] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((new.config.theme.as_str(), new.production), ("auto", false));
+        let own: Vec<bool> = new.own.iter().map(|own| own.production).collect();
+        assert_eq!(own, [false, true]);
     }
 
     #[test]

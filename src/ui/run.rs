@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -17,7 +17,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::app::last::Keep;
 use super::app::{Model, journal, update};
 use super::clipboard::{self, Place};
 use super::configured::Looks;
@@ -36,7 +35,6 @@ use crate::model::key::ServerId;
 use crate::model::yaml;
 use crate::store::certificates;
 use crate::store::client::{Connection, same_counter};
-use crate::store::last::{self, Writer};
 use crate::store::{read, told, write};
 
 /// Time between two frames while nobody types: 30 a second.
@@ -212,14 +210,11 @@ pub struct Effects {
     /// By the server's number.
     lines: Vec<Line>,
     messages: mpsc::Sender<Msg>,
-    /// Stops the orders that are on their way.
-    stop: watch::Sender<bool>,
+    /// Stops an order that is on its way, by the order's id.
+    stops: BTreeMap<String, watch::Sender<bool>>,
     journal: Option<Arc<Journal>>,
     /// The task that follows Events.
     following: Option<AbortHandle>,
-    /// Where the fleet is kept, and what of it is on its way there.
-    place: Option<last::Place>,
-    writer: Arc<Mutex<Option<Writer>>>,
     tasks: JoinSet<()>,
     /// How themes are found.
     looks: Option<Looks>,
@@ -239,26 +234,28 @@ impl Effects {
     }
 
     /// Starts what runs behind the screen for each server: the watches, and the questions who we are
-    /// and what we may do. With a place the fleet that is kept there comes first.
-    pub fn start(
-        servers: Vec<Opening>,
-        messages: mpsc::Sender<Msg>,
-        place: Option<last::Place>,
-    ) -> Self {
+    /// and what we may do. What was kept of their fleets comes first.
+    pub fn start(servers: Vec<Opening>, messages: mpsc::Sender<Msg>) -> Self {
         let alone = servers.len() < 2;
         let ids = (0..).map_while(ServerId::new);
         let line = |(id, opening)| Line::start(id, opening, alone, messages.clone());
         let lines = ids.zip(servers).map(line).collect();
-        let (stop, journal) = (watch::Sender::new(false), Journal::own().map(Arc::new));
-        let mut tasks = JoinSet::new();
-        if let Some(place) = place.clone().filter(last::Place::is_kept) {
-            let messages = messages.clone();
-            tasks.spawn_blocking(move || {
-                place.read(|event| messages.blocking_send(Msg::Last(event)).is_ok());
-            });
-        }
-        let writer = Arc::default();
-        Self { lines, messages, stop, journal, following: None, place, writer, tasks, looks: None }
+        let journal = Journal::own().map(Arc::new);
+        let (stops, tasks) = (BTreeMap::new(), JoinSet::new());
+        Self { lines, messages, stops, journal, following: None, tasks, looks: None }
+    }
+
+    /// Keeps the fleets as they are at the end, where that is worth while.
+    ///
+    /// # Errors
+    /// One of them cannot be written; the others are.
+    pub fn keep_at_end(&self, model: &Model) -> io::Result<()> {
+        let keep = |(id, _): (ServerId, _)| {
+            let line = self.lines.get(id.index());
+            line.map_or(Ok(()), |line| line.keeper.keep_at_end(id, model))
+        };
+        let kept: Vec<io::Result<()>> = model.servers.iter().map(keep).collect();
+        kept.into_iter().collect()
     }
 
     /// The connection to a server.
@@ -283,7 +280,10 @@ impl Effects {
         let actor = line.actor.take().filter(|actor| actor.user == user);
         let actor = actor.unwrap_or_else(|| Actor::new(connection, user, journal));
         line.actor = Some(actor.clone());
-        self.tasks.spawn(carry_out(actor, order, self.stop.subscribe(), messages));
+        self.stops.retain(|_, stop| !stop.is_closed());
+        let (stop, stopped) = watch::channel(false);
+        self.stops.insert(id, stop);
+        self.tasks.spawn(carry_out(actor, order, stopped, messages));
     }
 }
 
@@ -395,12 +395,14 @@ impl Executor for Effects {
                     let _ = messages.blocking_send(Msg::Journal(read_journal()));
                 });
             }
-            Command::Keep(part) => {
-                let (place, writer) = (self.place.clone(), Arc::clone(&self.writer));
-                self.tasks.spawn_blocking(move || {
-                    let result = keep(place, &writer, part).map_err(|cause| cause.to_string());
-                    let _ = messages.blocking_send(Msg::Kept(result));
-                });
+            Command::Keep(server, part) => {
+                if let Some(line) = self.lines.get(server.index()) {
+                    let keeper = Arc::clone(&line.keeper);
+                    self.tasks.spawn_blocking(move || {
+                        let result = keeper.keep(part).map_err(|cause| cause.to_string());
+                        let _ = messages.blocking_send(Msg::Kept(server, result));
+                    });
+                }
             }
             Command::EditViews(edit) => {
                 self.tasks.spawn_blocking(move || {
@@ -419,12 +421,11 @@ impl Executor for Effects {
                     let _ = filters::own().map(|file| filters::keep(&file, &filter));
                 });
             }
-            Command::Act { server, user, order } => {
-                self.stop.send_replace(false);
-                self.carry_out(server, user, *order);
-            }
-            Command::Stop => {
-                self.stop.send_replace(true);
+            Command::Act { server, user, order } => self.carry_out(server, user, *order),
+            Command::Stop(orders) => {
+                for stop in orders.iter().filter_map(|id| self.stops.get(id)) {
+                    stop.send_replace(true);
+                }
             }
             Command::Copy(text) => match clipboard::place(|name| std::env::var(name).ok()) {
                 Place::Terminal => self.start(Command::CopyToTerminal(text)),
@@ -548,37 +549,6 @@ async fn decide(
         certificates::Outcome::Gone => Decided::Gone,
         certificates::Outcome::Failed(_) => Decided::Failed(detail),
     }
-}
-
-/// Keeps a part of the fleet. Parts come one after the other.
-fn keep(place: Option<last::Place>, writer: &Mutex<Option<Writer>>, part: Keep) -> io::Result<()> {
-    let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-    let none = || io::Error::other("there is no place for it");
-    let done = match part {
-        Keep::Begin(made) => place.ok_or_else(none)?.begin(made).map(|new| *writer = Some(new)),
-        Keep::Lines(lines) => writer.as_mut().ok_or_else(none)?.write(&lines),
-        Keep::End(hosts) => writer.take().ok_or_else(none)?.keep(hosts),
-    };
-    if done.is_err() {
-        *writer = None;
-    }
-    done
-}
-
-/// Keeps the whole fleet as it is at the end, if that is worth while.
-///
-/// # Errors
-/// It cannot be written.
-pub fn keep_at_end(model: &Model, place: &last::Place) -> io::Result<()> {
-    let Some(made) = model.keeps_at_end() else { return Ok(()) };
-    let mut writer = place.begin(made)?;
-    let (mut slot, mut hosts, mut lines) = (0, 0, Vec::new());
-    while let Some(written) = model.inventory.keep_step(&mut slot, 4_096, &mut lines) {
-        writer.write(&lines)?;
-        lines.clear();
-        hosts += written;
-    }
-    writer.keep(hosts)
 }
 
 /// Changes one's own saved views.

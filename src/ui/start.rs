@@ -15,10 +15,8 @@ use super::configured::{self, Configured, Given, Looks};
 use super::line::{Opening, Way};
 use super::msg::Msg;
 use super::outside;
-use super::reload::Reload;
-use super::run::{
-    Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, keep_at_end, run,
-};
+use super::reload::{Reload, Shown};
+use super::run::{Clock, Effects, Executor, QUEUE, SystemClock, ended_from_outside, run};
 use super::snapshot::{self, Keys, Patience, Size};
 use super::terminal::{Abilities, Screen, give_back};
 use super::theme::{self, Theme};
@@ -113,22 +111,22 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         vec![Way::Ready(Box::new(connection))]
     };
     // Of several contexts each has what is said of it, and the screen what is said of none.
-    let context = match servers.as_slice() {
-        [Way::Ready(connection)] => connection.context.clone(),
-        _ => String::new(),
+    let (context, shown) = match servers.as_slice() {
+        [Way::Ready(connection)] => {
+            (connection.context.clone(), Shown::One(connection.context.clone()))
+        }
+        ways => (String::new(), Shown::Several(ways.iter().map(Way::context).collect())),
     };
     // What is wrong from now on is wrong with what was read above, so mistakes are told there.
-    let reload = Reload::new(given.clone(), &context);
-    let opening = |way| open(way, &config, &given.overrides);
+    let reload = Reload::new(given.clone(), shown);
+    let keeps = config.last_fleet && !is_demo && show.snapshot.is_none();
+    let opening = |way| open(way, &config, &given.overrides, keeps);
     let (settings_of, openings): (Vec<ServerSettings>, Vec<Opening>) =
         servers.into_iter().map(opening).unzip();
     let Configured { config, keymap, .. } = Configured::new(config, &context, &given.overrides);
-    let keeps = config.last_fleet && !is_demo && show.snapshot.is_none();
-    let keeps_of = |connection| Place::own(connection, config.namespace.as_deref());
-    let place = alone.as_ref().filter(|_| keeps).and_then(keeps_of);
     // Where a fleet is known it is shown, and what is wrong with the server is said beside it.
     if let Some(connection) = &alone
-        && !place.as_ref().is_some_and(Place::is_kept)
+        && !(keeps && is_kept(connection, config.namespace.as_deref()))
     {
         watch::check(connection, config.namespace.as_deref()).await?;
     }
@@ -143,7 +141,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         time_zone: TimeZone::system(),
         seed: uuid::Uuid::new_v4().as_u128(),
         saved,
-        keeps: place.is_some(),
+        keeps: keeps && config::cache_folder().is_some(),
         view,
         config,
     };
@@ -152,7 +150,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         let mut messages = messages;
         let theme = looks.find(&settings.theme)?;
         let model = Model::new(settings, SystemClock.now(), (width, height));
-        let effects = Effects::start(openings, sender, None).with_looks(looks);
+        let effects = Effects::start(openings, sender).with_looks(looks);
         let to = (&mut std::io::stdout(), &mut std::io::stderr());
         let patience = Patience::default();
         let picture = (model, theme, keys);
@@ -171,7 +169,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         model.fail(note);
     }
     super::terminal::mouse(model.mouse);
-    let mut effects = Effects::start(openings, sender, place.clone()).with_looks(looks);
+    let mut effects = Effects::start(openings, sender).with_looks(looks);
     effects.look_at_files(reload);
     let ended = ended_from_outside()
         .map_err(|cause| Error::new("cannot listen for signals").because(cause))?;
@@ -183,8 +181,8 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         }
     };
     give_back();
-    if let (Ok(model), Some(place)) = (&result, &place) {
-        keep_at_end(model, place).map_err(|cause| {
+    if let Ok(model) = &result {
+        effects.keep_at_end(model).map_err(|cause| {
             Error::new("cannot keep the fleet for the next start")
                 .because(cause)
                 .hint("last-fleet = false in the configuration leaves it")
@@ -207,16 +205,26 @@ async fn known(
     let connection = connect_unasked(options).await?;
     Ok(connection.filter(|connection| {
         let laid = Configured::new(config.clone(), &connection.context, &given.overrides);
-        let place = Place::own(connection, laid.config.namespace.as_deref());
-        place.is_some_and(|place| place.is_kept())
+        is_kept(connection, laid.config.namespace.as_deref())
     }))
 }
 
+/// Whether the fleet of a server and namespace was kept.
+fn is_kept(connection: &Connection, namespace: Option<&str>) -> bool {
+    Place::own(&connection.identity, namespace).is_some_and(|place| place.is_kept())
+}
+
 /// What is known of a server before anything is heard of it, and how it is reached.
-fn open(way: Way, config: &Config, overrides: &Overrides) -> (ServerSettings, Opening) {
-    let (context, url) = match &way {
-        Way::Ready(connection) => (connection.context.clone(), connection.server.clone()),
-        Way::Named(options) => (options.context.clone().unwrap_or_default(), String::new()),
+fn open(
+    way: Way,
+    config: &Config,
+    overrides: &Overrides,
+    keeps: bool,
+) -> (ServerSettings, Opening) {
+    let context = way.context();
+    let url = match &way {
+        Way::Ready(connection) => connection.server.clone(),
+        Way::Named(_) => String::new(),
     };
     let Configured { config, production, .. } =
         Configured::new(config.clone(), &context, overrides);
@@ -229,7 +237,7 @@ fn open(way: Way, config: &Config, overrides: &Overrides) -> (ServerSettings, Op
         url: clean(&url).into_owned(),
         own: matches!(way, Way::Named(_)).then(|| Box::new(config)),
     };
-    (settings, Opening { way, namespace })
+    (settings, Opening { way, namespace, keeps })
 }
 
 /// Runs the explorer until it is left; in between the terminal may go to other programs.

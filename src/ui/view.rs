@@ -43,6 +43,7 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Modifier;
 
 use crate::model::inventory::List;
+use crate::model::key::ServerId;
 use crate::ui::app::{Model, Overlay, View};
 use crate::ui::theme::{Role, Theme};
 
@@ -67,7 +68,8 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
             View::Journal => journal::draw(model, theme, &areas, buffer),
             View::Changes => changes::draw(model, theme, &areas, buffer),
         }
-        if model.last.shown.is_some() {
+        // Of several servers each line shows it by itself.
+        if !model.servers.several() && model.servers.is_last(ServerId::FIRST) {
             buffer.set_style(areas.rows, Modifier::DIM);
         }
         detail::draw(model, theme, areas.detail, buffer);

@@ -1,19 +1,20 @@
 //! Several API servers in one tree: a real control plane and an embedded server, two contexts of
 //! one kubeconfig.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use inv_tui::model::host::Host;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Child;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::pty::Pty;
-use crate::support::{BINARY, PATIENCE, World, connection, run_binary};
+use crate::support::{BINARY, World, connection, run_binary, serve};
 
 const SIZE: (u16, u16) = (150, 30);
 
@@ -27,20 +28,7 @@ struct Spare {
 impl Spare {
     async fn start(namespace: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(BINARY)
-            .args(["--headless", "serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(folder.path())
-            .env_clear()
-            .env("HOME", folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        timeout(PATIENCE, stdout.read_line(&mut url)).await.expect("it serves").unwrap();
+        let (child, _) = serve(folder.path(), "127.0.0.1:0").await;
         let kubeconfig = folder.path().join("admin.kubeconfig");
         let client = connection(&kubeconfig).await.client;
         let metadata = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
@@ -80,11 +68,67 @@ fn merged(folder: &Path, contexts: &[(&str, &Path)]) -> PathBuf {
     path
 }
 
+/// A way to a server that can be cut: while it is, every connection ends at once.
+struct Road {
+    address: SocketAddr,
+    open: watch::Sender<bool>,
+    _tasks: JoinSet<()>,
+}
+
+impl Road {
+    async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (open, state) = watch::channel(true);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut travellers = JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                while travellers.try_join_next().is_some() {}
+                let mut state = state.clone();
+                travellers.spawn(async move {
+                    if !*state.borrow_and_update() {
+                        return;
+                    }
+                    let Ok(mut far) = TcpStream::connect(server).await else { return };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = state.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { address, open, _tasks: tasks }
+    }
+
+    /// A kubeconfig with this way to its server, made of another one.
+    fn kubeconfig(&self, folder: &Path, original: &Path) -> PathBuf {
+        let text = std::fs::read_to_string(original).unwrap();
+        let mut whole: Value = serde_saphyr::from_str(&text).unwrap();
+        whole["clusters"][0]["cluster"]["server"] = json!(format!("https://{}", self.address));
+        let path = folder.join("by-road.kubeconfig");
+        std::fs::write(&path, whole.to_string()).unwrap();
+        path
+    }
+}
+
+/// Where the server of a kubeconfig listens.
+fn address(kubeconfig: &Path) -> SocketAddr {
+    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    let whole: Value = serde_saphyr::from_str(&text).unwrap();
+    let url = whole["clusters"][0]["cluster"]["server"].as_str().unwrap();
+    url.trim_start_matches("https://").trim_end_matches('/').parse().unwrap()
+}
+
 fn explorer(kubeconfig: &Path, namespace: &str, more: &[&str]) -> Pty {
+    explorer_with(kubeconfig, namespace, more, &[])
+}
+
+fn explorer_with(kubeconfig: &Path, namespace: &str, more: &[&str], env: &[(&str, &str)]) -> Pty {
     let kubeconfig = kubeconfig.to_str().unwrap();
     let mut args = vec!["--kubeconfig", kubeconfig, "-n", namespace, "--config", "/dev/null"];
     args.extend(more);
-    Pty::start(BINARY, &args, &[], SIZE)
+    Pty::start(BINARY, &args, env, SIZE)
 }
 
 async fn is_held(world: &World) -> bool {
@@ -149,6 +193,57 @@ async fn two_servers_are_one_tree_and_one_that_hangs_or_dies_holds_up_nothing() 
     pty.shows("put into maintenance");
     pty.send("y");
     pty.shows("web-main is in maintenance until");
+    pty.send(":q\r");
+    assert_eq!(pty.ends(), 0);
+    pty.given_back();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_away_at_the_start_is_shown_as_it_was_beside_the_other() {
+    let Some(main) = World::begin("last-contexts").await else { return };
+    let spare = Spare::start(&main.namespace).await;
+    main.make_host("aws-i-1", "web-main", "eu-west-1", "shop").await;
+    let road = Road::to(address(&spare.world.kubeconfig)).await;
+    let by_road = road.kubeconfig(spare.world.dir.path(), &spare.world.kubeconfig);
+    let contexts = [("main", main.kubeconfig.as_path()), ("spare", by_road.as_path())];
+    let kubeconfig = merged(main.dir.path(), &contexts);
+    let cache = tempfile::tempdir().unwrap();
+    let env = [("XDG_CACHE_HOME", cache.path().to_str().unwrap())];
+    let start = || explorer_with(&kubeconfig, &main.namespace, &["--context", "main,spare"], &env);
+    let mut pty = start();
+    pty.shows("2 hosts · 2 servers · live");
+    pty.send(":q\r");
+    assert_eq!(pty.ends(), 0);
+    let kept = std::fs::read_dir(cache.path().join("inv-tui/fleet")).unwrap().count();
+    assert_eq!(kept, 2, "a file for each server");
+
+    // The next start finds one of them away, while the other goes on.
+    road.open.send_replace(false);
+    main.make_host("aws-i-2", "web-more", "eu-west-1", "shop").await;
+    let mut pty = start();
+    pty.shows("3 hosts · 2 servers · 1 live · spare: lost, as of");
+    pty.send("zR");
+    let screen = pty.shows("web-spare");
+    assert!(screen.contains("web-more"), "{screen}");
+    pty.send("Gm");
+    pty.shows("spare: this is the last known fleet, as of");
+    pty.send("\x1bgg3jm");
+    pty.shows("put into maintenance");
+    pty.send("y");
+    pty.shows("web-main is in maintenance until");
+    assert!(is_held(&main).await && !is_held(&spare.world).await);
+
+    // It is back: its hosts are live, and can be changed.
+    spare.world.make_host("aws-i-3", "web-zz", "eu-west-1", "shop").await;
+    road.open.send_replace(true);
+    pty.until("both are live", |screen| {
+        screen.contains("4 hosts · 2 servers · live") && !screen.contains("as of")
+    });
+    pty.send("Gkm");
+    pty.shows("put into maintenance");
+    pty.send("y");
+    pty.shows("web-spare is in maintenance until");
+    assert!(is_held(&spare.world).await);
     pty.send(":q\r");
     assert_eq!(pty.ends(), 0);
     pty.given_back();

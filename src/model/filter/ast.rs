@@ -98,7 +98,7 @@ pub(super) enum LabelTest {
 }
 
 /// A field that is text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum TextField {
     Region,
     Cluster,

@@ -5,7 +5,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use crate::model::key::{Place, Uid};
-use crate::model::row::{HostRow, Trouble};
+use crate::model::row::{HostRow, RowRun, Trouble};
 
 use super::Inventory;
 use super::bits::Bits;
@@ -27,127 +27,116 @@ pub enum List {
     Table,
 }
 
-/// By the end of the last hold.
-#[derive(Debug, Default)]
-struct ByEnd;
+/// By what a list is ordered.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    /// By the end of the last hold.
+    End,
+    /// By what a run needs.
+    Run,
+    /// By what is wrong.
+    Trouble,
+}
 
-impl Order for ByEnd {
-    type Key<'a> = (Option<Timestamp>, Place<'a>);
+/// What a host has there. Those of one list are alike.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    End(Option<Timestamp>),
+    Run((u8, i64)),
+    Trouble(Option<(Trouble, i64)>),
+}
 
-    fn key<'a>(&'a self, slot: u32, rows: &'a Rows) -> Self::Key<'a> {
-        (rows.get(slot).and_then(HostRow::held_until), rows.place(slot))
+impl By {
+    /// Whether a host belongs to the list.
+    fn has(self, row: &HostRow) -> bool {
+        match self {
+            Self::End => !row.holds().is_empty(),
+            Self::Run => row.run().is_some(),
+            Self::Trouble => row.trouble().is_some(),
+        }
     }
 }
 
-/// By what a run needs.
-#[derive(Debug, Default)]
-struct ByRun;
-
-impl Order for ByRun {
-    type Key<'a> = ((u8, i64), Place<'a>);
+impl Order for By {
+    type Key<'a> = (Rank, Place<'a>);
 
     fn key<'a>(&'a self, slot: u32, rows: &'a Rows) -> Self::Key<'a> {
-        let run = rows.get(slot).and_then(HostRow::run);
-        (run.map_or((u8::MAX, 0), crate::model::row::RowRun::rank), rows.place(slot))
+        let row = rows.get(slot);
+        let rank = match self {
+            Self::End => Rank::End(row.and_then(HostRow::held_until)),
+            Self::Run => Rank::Run(row.and_then(HostRow::run).map_or((u8::MAX, 0), RowRun::rank)),
+            Self::Trouble => Rank::Trouble(row.and_then(HostRow::trouble_rank)),
+        };
+        (rank, rows.place(slot))
     }
 }
 
-/// By what is wrong.
-#[derive(Debug, Default)]
-struct ByTrouble;
-
-impl Order for ByTrouble {
-    type Key<'a> = (Option<(Trouble, i64)>, Place<'a>);
-
-    fn key<'a>(&'a self, slot: u32, rows: &'a Rows) -> Self::Key<'a> {
-        (rows.get(slot).and_then(HostRow::trouble_rank), rows.place(slot))
-    }
-}
-
-/// Every list.
-#[derive(Default)]
+/// Every list but the table.
 pub(super) struct Lists {
-    held: Roster<ByEnd>,
-    runs: Roster<ByRun>,
-    problems: Roster<ByTrouble>,
+    held: Roster<By>,
+    runs: Roster<By>,
+    problems: Roster<By>,
 }
 
-/// Which lists a row belongs to.
-fn belongs(slot: u32, rows: &Rows) -> (bool, bool, bool) {
-    rows.get(slot).map_or((false, false, false), |row| {
-        (!row.holds().is_empty(), row.run().is_some(), row.trouble().is_some())
-    })
+impl Default for Lists {
+    fn default() -> Self {
+        let [held, runs, problems] = [By::End, By::Run, By::Trouble].map(Roster::new);
+        Self { held, runs, problems }
+    }
 }
 
 impl Lists {
+    /// One of them; none for the table.
+    fn of(&self, list: List) -> Option<&Roster<By>> {
+        Some(match list {
+            List::Held => &self.held,
+            List::Runs => &self.runs,
+            List::Problems => &self.problems,
+            List::Table => return None,
+        })
+    }
+
+    /// Those that have the row in this slot.
+    fn with<'a>(
+        &'a mut self,
+        slot: u32,
+        rows: &'a Rows,
+    ) -> impl Iterator<Item = &'a mut Roster<By>> {
+        let row = rows.get(slot);
+        let all = [&mut self.held, &mut self.runs, &mut self.problems].into_iter();
+        all.filter(move |roster| row.is_some_and(|row| roster.order.has(row)))
+    }
+
     /// Takes in a row. Whether the filter chooses it, `bits` knows already.
     pub(super) fn add(&mut self, slot: u32, bits: Option<&Bits>, rows: &Rows) {
-        let (held, runs, problems) = belongs(slot, rows);
-        if held {
-            self.held.insert(slot, bits, rows);
-        }
-        if runs {
-            self.runs.insert(slot, bits, rows);
-        }
-        if problems {
-            self.problems.insert(slot, bits, rows);
-        }
+        self.with(slot, rows).for_each(|list| list.insert(slot, bits, rows));
     }
 
     /// Takes out a row, which must still be in `rows` as it was.
     pub(super) fn remove(&mut self, slot: u32, bits: Option<&Bits>, rows: &Rows) {
-        let (held, runs, problems) = belongs(slot, rows);
-        if held {
-            self.held.remove(slot, bits, rows);
-        }
-        if runs {
-            self.runs.remove(slot, bits, rows);
-        }
-        if problems {
-            self.problems.remove(slot, bits, rows);
-        }
+        self.with(slot, rows).for_each(|list| list.remove(slot, bits, rows));
     }
 
     /// Counts a row in or out of those that the filter chooses, where it is in a list.
     pub(super) fn set_matched(&mut self, slot: u32, matched: bool, rows: &Rows) {
-        let (held, runs, problems) = belongs(slot, rows);
-        if held {
-            self.held.set_matched(slot, matched, rows);
-        }
-        if runs {
-            self.runs.set_matched(slot, matched, rows);
-        }
-        if problems {
-            self.problems.set_matched(slot, matched, rows);
-        }
+        self.with(slot, rows).for_each(|list| list.set_matched(slot, matched, rows));
     }
 
     /// Counts anew what the filter chooses.
     pub(super) fn recount(&mut self, bits: &Bits) {
-        self.held.recount(bits, |_| {});
-        self.runs.recount(bits, |_| {});
-        self.problems.recount(bits, |_| {});
+        for list in [&mut self.held, &mut self.runs, &mut self.problems] {
+            list.recount(bits, |_| {});
+        }
     }
 }
 
 /// Does the same with whichever list is meant.
 macro_rules! with {
     ($inventory:expr, $list:expr, |$roster:ident| $body:expr) => {
-        match $list {
-            List::Held => {
-                let $roster = &$inventory.lists.held;
-                $body
-            }
-            List::Runs => {
-                let $roster = &$inventory.lists.runs;
-                $body
-            }
-            List::Table => {
+        match $inventory.lists.of($list) {
+            Some($roster) => $body,
+            None => {
                 let $roster = &$inventory.table.shown.roster;
-                $body
-            }
-            List::Problems => {
-                let $roster = &$inventory.lists.problems;
                 $body
             }
         }
@@ -163,7 +152,8 @@ impl Inventory {
     /// How many Ansible runs go on, and how many wait.
     pub fn runs_going(&self) -> (usize, usize) {
         let first = Place { display: "", namespace: "", uid: "" };
-        let before = |rank| self.lists.runs.before(&((rank, i64::MIN), first), &self.rows);
+        let before =
+            |rank| self.lists.runs.before(&(Rank::Run((rank, i64::MIN)), first), &self.rows);
         let running = before(1);
         (running, before(2) - running)
     }

@@ -2,9 +2,9 @@
 
 use std::cmp::Ordering;
 
-use crate::model::column::SortKey;
+use crate::model::column::{Beside, SortKey};
 use crate::model::key::Place;
-use crate::model::shape::Sort;
+use crate::model::shape::{Level, Sort};
 
 use super::bits::Bits;
 use super::roster::{Order, Roster};
@@ -87,7 +87,9 @@ impl Table {
     fn key(&self, slot: u32, scope: Scope<'_>) -> Option<SortKey> {
         let (sort, row) = (self.sort.as_ref()?, scope.rows.get(slot)?);
         let pairs = scope.rows.pairs(slot);
-        Some(sort.column.sort_key(row, |key| scope.label(row, pairs, key)))
+        let label = |key: &str| scope.label(row, pairs, key);
+        let server = scope.at(&Level::Server, slot);
+        Some(sort.column.sort_key(row, Beside { server, label }))
     }
 }
 

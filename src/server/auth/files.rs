@@ -1,47 +1,22 @@
 //! Files that only their owner may read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use uuid::Uuid;
-
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Nothing that is read here is longer.
 const LONGEST: u64 = 1 << 20;
 
 /// Writes a file whole or not at all, with mode 0600.
 pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
-    let fail = |error: std::io::Error| {
-        Error::new(format!("cannot write \"{}\"", path.display())).because(error)
-    };
-    let Some(name) = path.file_name() else {
+    if path.file_name().is_none() {
         return Err(Error::usage(format!("\"{}\" is no name of a file", path.display())));
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let temporary = folder.join(format!(".{}.{}", name.to_string_lossy(), Uuid::new_v4().simple()));
-    let written = (|| {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        // The new name must survive a power cut too.
-        #[cfg(unix)]
-        File::open(folder)?.sync_all()?;
-        Ok(())
-    })();
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        fail(error)
-    })
+    }
+    files::write_safely(path, text.as_bytes())
+        .map_err(|cause| Error::new(format!("cannot write \"{}\"", path.display())).because(cause))
 }
 
 /// The text of a file, or none if it is not there.

@@ -2,9 +2,8 @@
 //! namespace and way of asking, so that none ever answers for another. Files are 0600 in a folder
 //! that is 0700. A file is a line of JSON with its time, then the inventory but for its end.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use serde_json::Value;
 use super::document;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::files::{self, Fresh};
 use crate::model::hostvars::data;
 use crate::store::client::hash;
 
@@ -52,17 +52,10 @@ impl Cache {
     /// A file for the inventory of now, which takes the place of the old one when it is whole. None
     /// if there can be none: an inventory is no worse for not being kept.
     pub(super) fn begin(&self) -> Option<Spool> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).ok()?;
-        let name = format!("{:016x}.new", fastrand::u64(..));
-        let path = self.folder.join(name);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path).ok()?;
-        Some(Spool {
-            out: BufWriter::with_capacity(super::BUFFER, file),
-            path: Unkept(path),
-            goal: self.file.clone(),
-            body: 0,
-        })
+        files::make_folder(&self.folder).ok()?;
+        let fresh = Fresh::beside(&self.file).ok()?;
+        let out = BufWriter::with_capacity(super::BUFFER, fresh);
+        Some(Spool { out, folder: self.folder.clone(), body: 0 })
     }
 
     /// The inventory that was kept, if it is young enough.
@@ -77,20 +70,10 @@ impl Cache {
     }
 }
 
-/// A file that goes away unless it is kept.
-struct Unkept(PathBuf);
-
-impl Drop for Unkept {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// An inventory on its way to the disk.
 pub(super) struct Spool {
-    out: BufWriter<File>,
-    path: Unkept,
-    goal: PathBuf,
+    out: BufWriter<Fresh>,
+    folder: PathBuf,
     /// Where the inventory begins.
     body: u64,
 }
@@ -117,24 +100,9 @@ impl Spool {
 
     /// Puts it into its place, and removes the oldest of too many.
     pub(super) fn keep(self) {
-        if std::fs::rename(&self.path.0, &self.goal).is_ok()
-            && let Some(folder) = self.goal.parent()
-        {
-            prune(folder);
+        if self.out.into_inner().is_ok_and(|fresh| fresh.keep().is_ok()) {
+            files::prune(&self.folder, MAX_FILES);
         }
-    }
-}
-
-fn prune(folder: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut files: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    files.sort_unstable();
-    let extra = files.len().saturating_sub(MAX_FILES);
-    for (_, path) in files.into_iter().take(extra) {
-        let _ = std::fs::remove_file(path);
     }
 }
 

@@ -18,13 +18,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Runs that are kept with their log when they have been reported.
 const KEPT: usize = 20;
@@ -75,7 +76,7 @@ impl Ledger {
     /// # Errors
     /// The folder cannot be made.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|cause| {
+        files::make_folder(folder).map_err(|cause| {
             Error::new(format!("cannot make the folder \"{}\"", folder.display()))
                 .because(cause)
                 .hint("the agent needs a folder of its own for its runs; name one with --state-dir")
@@ -98,10 +99,7 @@ impl Ledger {
         let folder = self
             .place(&claim.host, &claim.request_id)
             .ok_or_else(|| Error::new(format!("\"{}\" cannot name a run", claim.request_id)))?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
+        files::make_folder(&folder)
             .and_then(|()| sync(&self.folder))
             .map_err(|cause| disk(&folder, cause))?;
         let entry = Entry { folder };

@@ -132,7 +132,8 @@ fn list(objects: Vec<Value>) -> Value {
 
 /// The cells of a host: as they stand for programs, harmless for people.
 pub(super) fn cells(columns: &[Column], form: &Form, host: &Chosen, now: Timestamp) -> Vec<String> {
-    let subject = Subject { row: &host.row, object: &host.object, now };
+    let Chosen { row, object, server } = host;
+    let subject = Subject { server, row, object, now };
     let each = columns.iter().map(|column| column.text(subject));
     match form {
         Form::Csv => each.collect(),

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use unicode_width::UnicodeWidthStr;
 
 use super::{Model, View};
-use crate::model::column::{Column, WIDE};
+use crate::model::column::{Beside, Column, WIDE};
 use crate::model::inventory::Line;
 use crate::model::row::HostRow;
 use crate::model::shape::{Form, Level, Shape};
@@ -17,6 +17,10 @@ use crate::model::shape::{Form, Level, Shape};
 /// What is shown where nobody chose: what `get` shows, the state first, since on a narrow screen
 /// the last ones do not fit.
 const DEFAULT: &str = "state,region,cluster,role,address,age";
+/// The same, where there are several servers.
+const WITH_SERVER: &str = "state,server,region,cluster,role,address,age";
+/// The column of the server's name, which is for where there are several.
+pub const SERVER: &str = "server";
 /// The column of the name that people see, which stands before the others in any case.
 pub const DISPLAY: &str = "display";
 /// Columns of the screen between two columns.
@@ -136,10 +140,11 @@ pub fn host_indent(depth: usize) -> usize {
     (2 * depth).saturating_sub(1) + 3
 }
 
-/// The columns of a shape.
-fn of_shape(shape: &Shape) -> Vec<Column> {
+/// The columns of a shape, of one server or of several.
+fn of_shape(shape: &Shape, several: bool) -> Vec<Column> {
     let all = |text: &str| Column::list(text).unwrap_or_default();
-    let mut columns = shape.columns.clone().unwrap_or_else(|| all(DEFAULT));
+    let usual = if several { WITH_SERVER } else { DEFAULT };
+    let mut columns = shape.columns.clone().unwrap_or_else(|| all(usual));
     // What the groups say already, where nobody asked for it.
     if shape.columns.is_none() && shape.form == Form::Tree {
         columns.retain(|column| !shape.group.iter().any(|level| says(level, column)));
@@ -173,7 +178,8 @@ impl Model {
             return Cow::Owned(time.strftime("%Y-%m-%d %H:%M").to_string());
         }
         let label = |key: &str| self.inventory.label(row, key);
-        match column.of_row(row, label, self.now) {
+        let server = self.inventory.server_name(row.uid().server());
+        match column.of_row(row, Beside { server, label }, self.now) {
             text if text.is_empty() => Cow::Borrowed("-"),
             text => text,
         }
@@ -188,7 +194,7 @@ impl Model {
 
     /// Begins anew with the columns of the shape. The one that was chosen stays chosen.
     pub(super) fn reset_columns(&mut self) {
-        let shown = of_shape(&self.shape);
+        let shown = of_shape(&self.shape, self.servers.several());
         let before = std::mem::take(&mut self.columns);
         let name = before.seen.first().copied().unwrap_or(0);
         // What was seen of a column that stays holds good.

@@ -1,9 +1,9 @@
 //! The configuration and the theme while the program runs.
 
-use super::Model;
+use super::{Model, Servers};
 use crate::config::AUTO;
 use crate::model::key::ServerId;
-use crate::ui::configured::Configured;
+use crate::ui::configured::{Configured, Own};
 use crate::ui::msg::Command;
 use crate::ui::theme::Theme;
 
@@ -60,13 +60,13 @@ impl Model {
             }
         };
         let old = &self.settings.config;
-        // Of several servers each keeps what is said of its context until the next start.
-        let first = &self.servers.get(ServerId::FIRST).settings;
-        let context = if self.servers.several() { "" } else { first.context.as_str() };
-        let (context, production) = (context.to_owned(), first.production);
+        let context = match new.own.as_slice() {
+            [] => self.servers.get(ServerId::FIRST).settings.context.clone(),
+            _ => String::new(),
+        };
         let later = old.at_next_start(&new.config, &context);
         let theme = (old.theme != new.config.theme).then(|| new.config.theme.clone());
-        let stricter = new.config.read_only && !old.read_only || new.production && !production;
+        let mut stricter = new.config.read_only && !old.read_only;
         // What is on the screen goes on to be so.
         new.config.context.clone_from(&old.context);
         new.config.namespace.clone_from(&old.namespace);
@@ -74,28 +74,78 @@ impl Model {
         new.config.theme_dark.clone_from(&old.theme_dark);
         new.config.theme_light.clone_from(&old.theme_light);
         new.config.read_only |= old.read_only;
-        let protected: Vec<String> = old.unprotected_by(&new.config).cloned().collect();
-        new.config.maintenance.protected_labels.extend(protected);
-        if !self.servers.several() {
-            if production && !new.production {
+        new.config.maintenance.keep_protected(&old.maintenance);
+        let (mut disarmed, mut laters) = (String::new(), Vec::new());
+        if new.own.is_empty() {
+            let server = &mut self.servers.get_mut(ServerId::FIRST).settings;
+            stricter |= new.production && !server.production;
+            if server.production && !new.production {
                 new.config.production_contexts.push(context);
             }
-            self.servers.get_mut(ServerId::FIRST).settings.production |= new.production;
+            server.production |= new.production;
+            if stricter {
+                self.disarm_all();
+                "; writing is disarmed".clone_into(&mut disarmed);
+            }
+        } else {
+            let own = std::mem::take(&mut new.own);
+            let names = self.servers.configured(own, &later, &mut laters);
+            if !names.is_empty() {
+                disarmed = format!("; writing is disarmed on {}", names.join(", "));
+            }
         }
         self.settings.ascii = new.config.ascii || self.settings.only_ascii;
         self.settings.keymap = new.keymap;
         self.settings.config = new.config;
         self.pending = super::keys::Pending::default();
-        if stricter {
-            self.disarm_all();
-        }
-        let rest = match later.as_slice() {
+        laters.splice(0..0, later.into_iter().map(ToOwned::to_owned));
+        let rest = match laters.as_slice() {
             [] => String::new(),
             names => format!("; at the next start: {}", names.join(", ")),
         };
-        let disarmed = if stricter { "; writing is disarmed" } else { "" };
         self.say(format!("the configuration has changed and is in force{disarmed}{rest}"));
         theme.map(|name| self.want_theme(&name)).unwrap_or_default()
+    }
+}
+
+impl Servers {
+    /// What is said of the context of each has changed; `general` are the settings that the screen
+    /// takes in at the next start. Returns the names of those where writing is disarmed by that;
+    /// `later` gets what is taken in there at the next start.
+    fn configured(
+        &mut self,
+        own: Vec<Own>,
+        general: &[&str],
+        later: &mut Vec<String>,
+    ) -> Vec<String> {
+        let mut disarmed = Vec::new();
+        for (server, new) in self.iter_mut().zip(own) {
+            let Own { mut config, production } = new;
+            let settings = &mut server.settings;
+            let Some(old) = settings.own.as_deref() else { continue };
+            let name = settings.context.clone();
+            for (differs, word) in [
+                (old.namespace != config.namespace, "namespace"),
+                (old.read_only && !config.read_only, "read-only"),
+                (settings.production && !production, "production"),
+                (old.maintenance.has_more_protected_than(&config.maintenance), "protected-labels"),
+            ] {
+                if differs && !general.contains(&word) {
+                    later.push(format!("{name}: {word}"));
+                }
+            }
+            let stricter = config.read_only && !old.read_only || production && !settings.production;
+            config.namespace.clone_from(&old.namespace);
+            config.read_only |= old.read_only;
+            config.maintenance.keep_protected(&old.maintenance);
+            settings.production |= production;
+            settings.own = Some(Box::new(config));
+            if stricter {
+                server.disarm();
+                disarmed.push(name);
+            }
+        }
+        disarmed
     }
 }
 

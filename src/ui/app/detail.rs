@@ -68,13 +68,14 @@ impl Model {
     /// question is open there: while the cursor runs, one question at a time for each server follows
     /// it.
     pub(super) fn wanted_detail(&mut self) -> Vec<Command> {
-        let old = self.last.shown.is_some() && *self.servers.link() == Link::Connecting;
-        if old || self.areas().detail.is_empty() {
+        if self.areas().detail.is_empty() {
             return Vec::new();
         }
         let Some(row) = self.detail_host() else { return Vec::new() };
         let server = row.uid().server();
-        if self.detail.waiting.contains_key(&server) || self.servers.get(server).is_lost() {
+        let known = self.servers.get(server);
+        let silent = known.is_lost() || known.link == Link::Connecting;
+        if self.detail.waiting.contains_key(&server) || silent {
             return Vec::new();
         }
         let wanted = (row.uid().clone(), row.resource_version().to_owned());

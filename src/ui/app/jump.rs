@@ -4,7 +4,6 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
 use super::{Model, Overlay};
 use crate::model::row::HostRow;
-use crate::ui::actions::Action;
 use crate::ui::msg::Command;
 
 /// A page of a host: its name in the configuration, and its address.
@@ -121,13 +120,4 @@ pub(super) fn in_menu(model: &mut Model, pages: Vec<Page>, key: KeyEvent) -> Vec
     }
     model.overlay = Overlay::Browse(pages);
     Vec::new()
-}
-
-/// Whether an action leaves the program for another one.
-pub(super) fn run(model: &mut Model, action: Action) -> Option<Vec<Command>> {
-    match action {
-        Action::Ssh => Some(model.ssh()),
-        Action::Browser => Some(model.browse()),
-        _ => None,
-    }
 }

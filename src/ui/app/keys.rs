@@ -6,14 +6,16 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::decide::DecideReply;
 use super::palette::{Entry, Palette};
-use super::picker::{Picker, Reply as Picked};
+use super::picker::{Picker, Reply as Picked, What};
 use super::strip::Reply;
+use super::views::View;
 use super::{Model, Overlay, Pane, facets, filter, page, views};
 use crate::model::host::RunState;
 use crate::model::key::NodeKey;
 use crate::model::row::HostRow;
+use crate::model::shape::Level;
 use crate::store::read::{Kind, Place};
-use crate::ui::actions::{self, Action, Lookup};
+use crate::ui::actions::{self, Action, Group, Lookup};
 use crate::ui::msg::Command;
 use crate::ui::view::help_end;
 
@@ -217,15 +219,13 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
     if let Some(commands) = views::run(model, action, times) {
         return commands;
     }
-    if model.in_shape(action, times) {
-        return Vec::new();
-    }
-    if let Some(commands) = super::jump::run(model, action) {
-        return commands;
-    }
     if model.must_ask(action) {
         return Vec::new();
     }
+    if actions::find(action).is_some_and(|row| row.group == Group::Shape) {
+        model.pane = Pane::Tree;
+    }
+    let by = |level: Level| vec![level];
     let page = model.page();
     match action {
         Action::Down => model.step(times),
@@ -295,47 +295,46 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::Help => model.overlay = Overlay::Help(0),
         Action::Cancel => return cancel(model),
         Action::Quit => return vec![Command::Quit],
-        Action::Ssh
-        | Action::Browser
-        | Action::ViewFleet
-        | Action::ViewMaintenance
-        | Action::ViewRuns
-        | Action::ViewProblems
-        | Action::ViewCertificates
-        | Action::ViewSources
-        | Action::ViewServers
-        | Action::ViewJournal
-        | Action::ViewChanges
-        | Action::Describe
-        | Action::Yaml
-        | Action::Events
-        | Action::History
-        | Action::Explain
-        | Action::NextMatch
-        | Action::PreviousMatch
-        | Action::ManagedFields
-        | Action::Save
-        | Action::Messages
-        | Action::ViewBack
-        | Action::ViewForward
-        | Action::ViewLast
-        | Action::ToggleTable
-        | Action::GroupDefault
-        | Action::GroupRegion
-        | Action::GroupCluster
-        | Action::GroupProvider
-        | Action::GroupZone
-        | Action::GroupRole
-        | Action::GroupTeam
-        | Action::GroupEnvironment
-        | Action::GroupState
-        | Action::GroupBy
-        | Action::Columns
-        | Action::ColumnLeft
-        | Action::ColumnRight
-        | Action::Sort
-        | Action::InvertSort
-        | Action::Wide => {} // done above
+        Action::Ssh => return model.ssh(),
+        Action::Browser => return model.browse(),
+        Action::ViewFleet => model.go_to(View::Fleet),
+        Action::ViewMaintenance => model.go_to(View::Maintenance),
+        Action::ViewRuns => model.go_to(View::Runs),
+        Action::ViewProblems => model.go_to(View::Problems),
+        Action::ViewCertificates => model.go_to(View::Certificates),
+        Action::ViewSources => model.go_to(View::Sources),
+        Action::ViewServers => model.go_to(View::Servers),
+        Action::ViewJournal => model.go_to(View::Journal),
+        Action::ViewChanges => model.go_to(View::Changes),
+        Action::ViewBack => model.along(false),
+        Action::ViewForward => model.along(true),
+        Action::ViewLast => model.go_to_last(),
+        Action::Describe => model.open_page(page::Kind::Describe),
+        Action::Yaml => model.open_page(page::Kind::Yaml),
+        Action::Events => model.open_page(page::Kind::Events),
+        Action::History => model.open_page(page::Kind::History),
+        Action::Explain => model.open_page(page::Kind::Explain),
+        Action::Messages => model.open_page(page::Kind::Messages),
+        Action::NextMatch | Action::PreviousMatch | Action::ManagedFields | Action::Save => {
+            model.say("this is for pages: d describe, y YAML, E events, H history, X explain");
+        }
+        Action::ToggleTable => model.toggle_table(),
+        Action::GroupDefault => model.group_by(model.default_group()),
+        Action::GroupRegion => model.group_by(by(Level::Region)),
+        Action::GroupCluster => model.group_by(by(Level::Cluster)),
+        Action::GroupProvider => model.group_by(by(Level::Provider)),
+        Action::GroupZone => model.group_by(by(Level::Zone)),
+        Action::GroupRole => model.group_by(by(Level::Role)),
+        Action::GroupTeam => model.group_by(by(Level::Team)),
+        Action::GroupEnvironment => model.group_by(by(Level::Environment)),
+        Action::GroupState => model.group_by(by(Level::State)),
+        Action::GroupBy => model.pick(What::Levels),
+        Action::Columns => model.pick(What::Columns),
+        Action::ColumnLeft => model.choose_column(-times),
+        Action::ColumnRight => model.choose_column(times),
+        Action::Sort => model.sort(false),
+        Action::InvertSort => model.sort(true),
+        Action::Wide => model.widen(),
     }
     Vec::new()
 }

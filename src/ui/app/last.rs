@@ -1,9 +1,9 @@
-//! The last known fleet: what was kept on disk is shown until the server's list has come, and while
-//! the list is live it is kept again, in steps, every few minutes.
+//! The last known fleet of each server: what was kept on disk is shown until the server's list has
+//! come, and while the list is live it is kept again, in steps, every few minutes.
 
 use jiff::Timestamp;
 
-use super::{Link, Model};
+use super::{Link, Model, Server};
 use crate::model::key::ServerId;
 use crate::store::last::LastEvent;
 use crate::ui::msg::Command;
@@ -16,10 +16,10 @@ const AT_END: i64 = 30;
 /// Hosts of one part: about a millisecond's work.
 const PART: u32 = 256;
 
-/// The last known fleet.
+/// The last known fleet of a server.
 #[derive(Clone, Debug, Default)]
 pub struct LastFleet {
-    /// The hosts on the screen are those of this time; none: they are the server's.
+    /// Its hosts on the screen are those of this time; none: they are the server's.
     pub shown: Option<Timestamp>,
     /// Hosts of the server have come: what still comes from the disk is not wanted.
     over: bool,
@@ -46,27 +46,37 @@ pub enum Keep {
     End(usize),
 }
 
+impl LastFleet {
+    /// What still comes from the disk is not wanted, nor is anything kept any more.
+    pub(super) fn forget(&mut self) {
+        *self = Self { over: true, ..Self::default() };
+    }
+}
+
 impl Model {
     /// Something of what was kept has been read.
-    pub(super) fn last_read(&mut self, event: LastEvent) {
-        if self.last.over {
+    pub(super) fn last_read(&mut self, id: ServerId, event: LastEvent) {
+        let last = &mut self.servers.get_mut(id).last;
+        if last.over {
             return;
         }
         match event {
-            LastEvent::Begin(made) => self.last.shown = Some(made),
+            LastEvent::Begin(made) => last.shown = Some(made),
             LastEvent::Hosts(hosts) => {
-                for record in hosts {
+                for mut record in hosts {
+                    record.server = id;
                     self.inventory.apply(record, self.now);
                 }
                 // The server's list may have begun, though nothing of it has come: it begins now.
-                self.inventory.begin_resync(ServerId::FIRST);
+                self.inventory.begin_resync(id);
             }
-            LastEvent::Done => self.last.over = true,
+            LastEvent::Done => last.over = true,
             LastEvent::Damaged(why) => {
-                self.last.shown = None;
-                self.last.over = true;
-                self.inventory.begin_resync(ServerId::FIRST);
-                self.removing(|inventory| inventory.end_resync(ServerId::FIRST));
+                last.shown = None;
+                last.over = true;
+                self.inventory.begin_resync(id);
+                self.removing(|inventory| inventory.end_resync(id));
+                let why = self.about_server(id, &why);
                 self.fail(why);
             }
         }
@@ -74,23 +84,23 @@ impl Model {
     }
 
     /// Hosts of the server have come: what is shown stays until its list is whole.
-    pub(super) fn list_comes(&mut self) {
-        self.last.over = true;
+    pub(super) fn list_comes(&mut self, id: ServerId) {
+        self.servers.get_mut(id).last.over = true;
     }
 
     /// The server's list is whole.
-    pub(super) fn list_is_whole(&mut self) {
-        self.last.shown = None;
-        self.last.over = true;
-        self.last.changed = true;
+    pub(super) fn list_is_whole(&mut self, id: ServerId) {
         let first = later(self.now, FIRST);
-        self.last.next = self.last.next.or(Some(first));
+        let last = &mut self.servers.get_mut(id).last;
+        last.shown = None;
+        last.over = true;
+        last.changed = true;
+        last.next = last.next.or(Some(first));
     }
 
-    /// Why nothing can be changed, while what is shown is not the server's.
-    pub(super) fn only_last(&self) -> Option<String> {
-        let made = self.last.shown?;
-        let at = self.clock(made);
+    /// Why nothing of a server can be changed, while what is shown is not the server's.
+    pub(super) fn only_last(&self, id: ServerId) -> Option<String> {
+        let at = self.clock(self.servers.get(id).last.shown?);
         Some(format!(
             "this is the last known fleet, as of {at}: changes wait until the server's list has come (ctrl-r tries now)"
         ))
@@ -103,61 +113,74 @@ impl Model {
         time.to_zoned(self.settings.time_zone.clone()).strftime(form).to_string()
     }
 
-    /// Begins to keep the fleet, if it is time.
+    /// Begins to keep the fleets for which it is time.
     pub(super) fn wanted_keep(&mut self) -> Vec<Command> {
-        let due = self.last.next.is_some_and(|next| next <= self.now);
-        let live = self.servers.get(ServerId::FIRST).link == Link::Live;
-        let live = live && self.frozen.since.is_none();
-        if !self.settings.keeps || !due || !live || !self.last.changed || self.last.going.is_some()
-        {
+        if !self.settings.keeps || self.frozen.since.is_some() {
             return Vec::new();
         }
-        self.last.changed = false;
-        self.last.going = Some((0, 0));
-        vec![Command::Keep(Keep::Begin(self.now))]
+        let now = self.now;
+        let due = self.servers.iter().filter(|(_, server)| server.is_due(now));
+        let due: Vec<ServerId> = due.map(|(id, _)| id).collect();
+        for id in &due {
+            let last = &mut self.servers.get_mut(*id).last;
+            last.changed = false;
+            last.going = Some((0, 0));
+        }
+        due.into_iter().map(|id| Command::Keep(id, Keep::Begin(now))).collect()
     }
 
     /// A part has been kept, or not: the next one.
-    pub(super) fn part_kept(&mut self, result: Result<(), String>) -> Vec<Command> {
-        let Some((mut slot, hosts)) = self.last.going.take() else { return Vec::new() };
-        self.last.next = Some(later(self.now, AGAIN));
+    pub(super) fn part_kept(&mut self, id: ServerId, result: Result<(), String>) -> Vec<Command> {
+        let now = self.now;
+        let last = &mut self.servers.get_mut(id).last;
+        let Some((mut slot, hosts)) = last.going.take() else { return Vec::new() };
+        last.next = Some(later(now, AGAIN));
         if let Err(why) = result {
-            self.last.changed = true;
-            if !std::mem::replace(&mut self.last.said, true) {
-                self.fail(format!(
+            last.changed = true;
+            if !std::mem::replace(&mut last.said, true) {
+                let text = format!(
                     "the fleet cannot be kept for the next start: {why} (last-fleet = false leaves it)"
-                ));
+                );
+                let text = self.about_server(id, &text);
+                self.fail(text);
                 self.dirty = true;
             }
             return Vec::new();
         }
         if slot == u32::MAX {
-            self.last.kept = Some(self.now);
+            last.kept = Some(now);
             return Vec::new();
         }
         let mut lines = Vec::new();
-        let written = self.inventory.keep_step(&mut slot, PART, &mut lines);
-        let part = if let Some(written) = written {
-            self.last.going = Some((slot, hosts + written));
-            Keep::Lines(lines)
-        } else {
-            self.last.going = Some((u32::MAX, hosts));
-            Keep::End(hosts)
+        let written = self.inventory.keep_step(id, &mut slot, PART, &mut lines);
+        let (going, part) = match written {
+            Some(written) => ((slot, hosts + written), Keep::Lines(lines)),
+            None => ((u32::MAX, hosts), Keep::End(hosts)),
         };
-        vec![Command::Keep(part)]
+        last.going = Some(going);
+        vec![Command::Keep(id, part)]
     }
 
-    /// As of when the fleet is to be kept at the end, if that is worth while.
-    pub fn keeps_at_end(&self) -> Option<Timestamp> {
-        let server = self.servers.get(ServerId::FIRST);
+    /// As of when the fleet of a server is to be kept at the end, if that is worth while.
+    pub fn keeps_at_end(&self, id: ServerId) -> Option<Timestamp> {
+        let server = self.servers.get(id);
         let made = match server.link {
             Link::Live => self.now,
             Link::Lost { since, .. } => since,
             Link::Connecting | Link::Listing | Link::Same(_) => return None,
         };
         let young = |kept: Timestamp| made.as_second() - kept.as_second() < AT_END;
-        let wanted = self.settings.keeps && server.synced && !self.inventory.is_empty();
-        (wanted && self.last.changed && !self.last.kept.is_some_and(young)).then_some(made)
+        let wanted = self.settings.keeps && server.synced && self.inventory.hosts_on(id) > 0;
+        (wanted && server.last.changed && !server.last.kept.is_some_and(young)).then_some(made)
+    }
+}
+
+impl Server {
+    /// Whether it is time to keep its fleet.
+    fn is_due(&self, now: Timestamp) -> bool {
+        let last = &self.last;
+        let due = last.next.is_some_and(|next| next <= now);
+        due && self.link == Link::Live && last.changed && last.going.is_none()
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Model, Overlay};
 use crate::act::{Order, Outcome, Step, Verb};
 use crate::model::change::Change;
 use crate::model::host::Host;
-use crate::model::key::Uid;
+use crate::model::key::{ServerId, Uid};
 use crate::ui::msg::Command;
 
 /// Orders that can be taken back, and changes of all of them: some 100 MB.
@@ -109,6 +109,8 @@ pub struct Going {
     results: Vec<Option<(State, String)>>,
     /// Changes that take back what was done, with what people call the host.
     back: Vec<(Change, String)>,
+    /// What it takes back or makes again, as it stood where that is kept.
+    taken: Option<Entry>,
     /// The object that was found by a conflict on the only host.
     found: Option<Box<Host>>,
 }
@@ -117,6 +119,7 @@ pub struct Going {
 #[derive(Clone, Debug)]
 struct Part {
     id: String,
+    server: ServerId,
     /// The number in the whole order of each of its changes.
     numbers: Vec<usize>,
     /// It has ended.
@@ -130,30 +133,68 @@ struct Part {
 pub(super) struct History {
     undo: Vec<Entry>,
     redo: Vec<Entry>,
+    /// How many there have been.
+    count: u64,
 }
 
 /// One order that can be taken back.
 #[derive(Clone, Debug)]
 struct Entry {
+    /// Those of later orders have greater numbers.
+    number: u64,
     changes: Vec<(Change, String)>,
     reason: String,
 }
 
-fn push(stack: &mut Vec<Entry>, entry: Entry) {
-    push_within(stack, entry, HISTORY, CHANGES);
+/// Puts an entry where it belongs, or what it has into the one with its number.
+fn put(stack: &mut Vec<Entry>, entry: Entry) {
+    put_within(stack, entry, HISTORY, CHANGES);
 }
 
-/// Puts an order on top; with too many orders or changes the oldest go.
-fn push_within(stack: &mut Vec<Entry>, entry: Entry, orders: usize, changes: usize) {
+/// With too many orders or changes the oldest orders go.
+fn put_within(stack: &mut Vec<Entry>, entry: Entry, orders: usize, changes: usize) {
     if entry.changes.is_empty() {
         return;
     }
-    let sizes = stack.iter().map(|entry| entry.changes.len());
-    let mut all = entry.changes.len() + sizes.sum::<usize>();
-    while !stack.is_empty() && (stack.len() >= orders || all > changes) {
+    match stack.binary_search_by_key(&entry.number, |other| other.number) {
+        Ok(at) => {
+            if let Some(old) = stack.get_mut(at) {
+                old.changes.extend(entry.changes);
+            }
+        }
+        Err(at) => stack.insert(at, entry),
+    }
+    let mut all: usize = stack.iter().map(|entry| entry.changes.len()).sum();
+    while stack.len() > 1 && (stack.len() > orders || all > changes) {
         all -= stack.remove(0).changes.len();
     }
-    stack.push(entry);
+}
+
+impl History {
+    /// The stack that an undo or a redo takes from.
+    fn stack(&mut self, again: bool) -> &mut Vec<Entry> {
+        if again { &mut self.redo } else { &mut self.undo }
+    }
+
+    /// Takes what is about to be taken back (or made again) from its entry, so that nobody else
+    /// takes it meanwhile.
+    fn take(&mut self, again: bool, number: u64, hosts: &HashSet<Uid>) -> Option<Entry> {
+        let stack = self.stack(again);
+        let at = stack.binary_search_by_key(&number, |entry| entry.number).ok()?;
+        let entry = stack.remove(at);
+        let all = entry.changes.into_iter();
+        let (taken, left) = all.partition(|(change, _)| hosts.contains(&change.target().uid));
+        let Entry { reason, .. } = entry;
+        put(stack, Entry { number, changes: left, reason: reason.clone() });
+        Some(Entry { number, changes: taken, reason })
+    }
+
+    /// Puts a new entry on top.
+    fn push(&mut self, again: bool, changes: Vec<(Change, String)>, reason: String) {
+        self.count += 1;
+        let entry = Entry { number: self.count, changes, reason };
+        put(self.stack(again), entry);
+    }
 }
 
 impl Model {
@@ -193,6 +234,7 @@ impl Model {
             left_out,
             stands: self.stands(&uids),
             reason: entry.reason.clone(),
+            entry: Some(entry.number),
             ..Opening::default()
         };
         let verb = if again { Verb::Redo } else { Verb::Undo };
@@ -240,6 +282,10 @@ impl Model {
         if !matches!(strip.verb, Verb::Undo | Verb::Redo) {
             self.clear_marks();
         }
+        let taken = strip.entry.and_then(|number| {
+            let hosts = order.changes.iter().map(|change| change.target().uid.clone());
+            self.writing.history.take(strip.verb == Verb::Redo, number, &hosts.collect())
+        });
         let results = vec![None; strip.items.len()];
         let (mut parts, mut commands) = (Vec::new(), Vec::new());
         for server in servers {
@@ -250,9 +296,9 @@ impl Model {
             let user = self.servers.get(server).user.clone().unwrap_or_default();
             let order = Order { id: id.clone(), changes, ..order.clone() };
             commands.push(Command::Act { server, user, order: Box::new(order) });
-            parts.push(Part { id, numbers, ended: false, why: None });
+            parts.push(Part { id, server, numbers, ended: false, why: None });
         }
-        self.writing.going = Some(Box::new(Going {
+        self.writing.going.push(Going {
             order,
             parts,
             stopping: false,
@@ -261,24 +307,29 @@ impl Model {
             strip,
             results,
             back: Vec::new(),
+            taken,
             found: None,
-        }));
+        });
         commands
     }
 
-    /// Asks the order that is on its way to stop. Nothing if there is none for several hosts.
+    /// Asks the orders that are on their way to stop. Nothing if there is none for several hosts.
     pub(super) fn stop(&mut self) -> Option<Vec<Command>> {
-        let going = self.writing.going.as_mut().filter(|going| going.order.changes.len() > 1)?;
-        if going.stopping {
-            return None;
+        let goes = |going: &&mut Going| going.order.changes.len() > 1 && !going.stopping;
+        let mut ids = Vec::new();
+        for going in self.writing.going.iter_mut().filter(goes) {
+            going.stopping = true;
+            ids.extend(going.parts.iter().map(|part| part.id.clone()));
         }
-        going.stopping = true;
-        Some(vec![Command::Stop])
+        (!ids.is_empty()).then(|| vec![Command::Stop(ids)])
     }
 
     /// Takes one step of the order that is on its way, or of a part of it.
     pub(super) fn step_of_order(&mut self, id: &str, step: Step) {
-        let Some(going) = self.writing.going.as_mut() else { return };
+        let all = &mut self.writing.going;
+        let has = |going: &Going| going.parts.iter().any(|part| part.id == id);
+        let Some(at) = all.iter().position(has) else { return };
+        let Some(going) = all.get_mut(at) else { return };
         let Some(part) = going.parts.iter_mut().find(|part| part.id == id) else { return };
         match step {
             Step::Host(number, outcome) => {
@@ -289,10 +340,9 @@ impl Model {
             }
             Step::Ended(why) => {
                 (part.ended, part.why) = (true, why);
-                if going.parts.iter().all(|part| part.ended)
-                    && let Some(going) = self.writing.going.take()
-                {
-                    self.order_ended(*going);
+                if going.parts.iter().all(|part| part.ended) {
+                    let going = all.remove(at);
+                    self.order_ended(going);
                 }
             }
             Step::Wave(_) => {}
@@ -304,12 +354,8 @@ impl Model {
         let mut whys = Vec::new();
         for part in &going.parts {
             let Some(why) = part.why.clone() else { continue };
-            let item = part.numbers.first().and_then(|number| going.strip.items.get(*number));
-            let server = item.map(|item| item.change.target().uid.server());
-            whys.push(match server.filter(|_| going.parts.len() > 1) {
-                Some(server) => self.about_server(server, &why),
-                None => why,
-            });
+            let several = going.parts.len() > 1;
+            whys.push(if several { self.about_server(part.server, &why) } else { why });
         }
         (!whys.is_empty()).then(|| whys.join(" · "))
     }
@@ -353,36 +399,28 @@ impl Model {
     /// Puts what was done where it can be taken back, as one step.
     fn remember(&mut self, going: &mut Going) {
         let history = &mut self.writing.history;
-        let entry =
-            Entry { changes: std::mem::take(&mut going.back), reason: going.order.reason.clone() };
-        match going.order.verb {
-            Verb::Undo | Verb::Redo => {
-                let again = going.order.verb == Verb::Redo;
-                let (from, to) = if again {
-                    (&mut history.redo, &mut history.undo)
-                } else {
-                    (&mut history.undo, &mut history.redo)
-                };
-                // What was not done, but may still be, stays where it was; so does what was left out.
-                let over = going.strip.items.iter().zip(&going.results).filter(|(_, result)| {
-                    let state = result.as_ref().map(|(state, _)| *state);
-                    matches!(state, Some(State::Done | State::Gone | State::Conflict))
-                });
-                let over: HashSet<Uid> =
-                    over.map(|(item, _)| item.change.target().uid.clone()).collect();
-                if let Some(mut old) = from.pop() {
-                    old.changes.retain(|(change, _)| !over.contains(&change.target().uid));
-                    push(from, old);
-                }
-                push(to, entry);
-            }
+        let (back, reason) = (std::mem::take(&mut going.back), going.order.reason.clone());
+        let again = match going.order.verb {
+            Verb::Undo => false,
+            Verb::Redo => true,
             _ => {
-                if !entry.changes.is_empty() {
+                if !back.is_empty() {
                     history.redo.clear();
                 }
-                push(&mut history.undo, entry);
+                return history.push(false, back, reason);
             }
+        };
+        // What was not done, but may still be, goes back to where it was.
+        if let Some(mut entry) = going.taken.take() {
+            let over = going.strip.items.iter().zip(&going.results).filter(|(_, result)| {
+                let state = result.as_ref().map(|(state, _)| *state);
+                matches!(state, Some(State::Done | State::Gone | State::Conflict))
+            });
+            let over: HashSet<&Uid> = over.map(|(item, _)| &item.change.target().uid).collect();
+            entry.changes.retain(|(change, _)| !over.contains(&change.target().uid));
+            put(history.stack(again), entry);
         }
+        history.push(!again, back, reason);
     }
 
     /// One host: a line says what came of it.
@@ -493,6 +531,11 @@ impl Model {
 }
 
 impl Going {
+    /// Whether something of it is still to be done on this server.
+    pub(super) fn is_on(&self, server: ServerId) -> bool {
+        self.parts.iter().any(|part| part.server == server && !part.ended)
+    }
+
     fn host(&mut self, number: usize, outcome: Outcome) {
         let Some(place) = self.results.get_mut(number).filter(|place| place.is_none()) else {
             return;
@@ -537,7 +580,8 @@ mod tests {
 
     #[test]
     fn the_oldest_orders_go_before_there_are_too_many_changes() {
-        let entry = |reason: &str, changes: usize| {
+        let mut number = 0;
+        let mut entry = |reason: &str, changes: usize| {
             let target = Target {
                 uid: Uid::new("u"),
                 namespace: "n".into(),
@@ -545,20 +589,21 @@ mod tests {
                 resource_version: "1".into(),
             };
             let change = Change::Labels(LabelsChange { target, labels: BTreeMap::new() });
-            Entry { changes: vec![(change, "a".into()); changes], reason: reason.into() }
+            number += 1;
+            Entry { number, changes: vec![(change, "a".into()); changes], reason: reason.into() }
         };
         let mut stack = Vec::new();
         for (reason, changes) in [("one", 4), ("none", 0), ("two", 5), ("three", 2)] {
-            push_within(&mut stack, entry(reason, changes), 3, 10);
+            put_within(&mut stack, entry(reason, changes), 3, 10);
         }
         let reasons = |stack: &[Entry]| -> Vec<String> {
             stack.iter().map(|entry| entry.reason.clone()).collect()
         };
         assert_eq!(reasons(&stack), ["two", "three"]);
-        push_within(&mut stack, entry("all", 99), 3, 10);
+        put_within(&mut stack, entry("all", 99), 3, 10);
         assert_eq!(reasons(&stack), ["all"], "the last one can be taken back, however large");
-        push_within(&mut stack, entry("next", 1), 3, 100);
-        push_within(&mut stack, entry("more", 1), 2, 200);
+        put_within(&mut stack, entry("next", 1), 3, 100);
+        put_within(&mut stack, entry("more", 1), 2, 200);
         assert_eq!(reasons(&stack), ["next", "more"]);
     }
 }

@@ -12,7 +12,7 @@ use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::shape::Level;
 use crate::store::read::{Kind as ObjectKind, Place};
 use crate::store::told::Told;
-use crate::ui::actions::Action;
+use crate::ui::actions::{self, Action, Group};
 use crate::ui::msg::Command;
 use crate::ui::view::page as view;
 
@@ -47,18 +47,6 @@ impl Kind {
             Self::Explain => "explain",
             Self::Messages => "messages",
         }
-    }
-
-    fn of(action: Action) -> Option<Self> {
-        Some(match action {
-            Action::Describe => Self::Describe,
-            Action::Yaml => Self::Yaml,
-            Action::Events => Self::Events,
-            Action::History => Self::History,
-            Action::Explain => Self::Explain,
-            Action::Messages => Self::Messages,
-            _ => return None,
-        })
     }
 }
 
@@ -198,7 +186,7 @@ impl Model {
     }
 
     /// Opens a page, or shows the object of the open one in another way.
-    fn open_page(&mut self, kind: Kind) {
+    pub(super) fn open_page(&mut self, kind: Kind) {
         if kind == Kind::Messages {
             let page = Page::new(kind, None, None, String::new());
             self.page = Some(Box::new(page));
@@ -463,23 +451,10 @@ fn search_again(model: &mut Model) {
     }
 }
 
-/// What opens a page, and what an open page does in another way than what lies under it; none: the
-/// action is the same everywhere.
+/// What an open page does in another way than what lies under it; none: the action is the same
+/// everywhere.
 pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec<Command>> {
-    if let Some(kind) = Kind::of(action) {
-        model.open_page(kind);
-        return Some(Vec::new());
-    }
-    let Some(page) = model.page.as_deref() else {
-        let of_pages = matches!(
-            action,
-            Action::NextMatch | Action::PreviousMatch | Action::ManagedFields | Action::Save
-        );
-        return of_pages.then(|| {
-            model.say("this is for pages: d describe, y YAML, E events, H history, X explain");
-            Vec::new()
-        });
-    };
+    let page = model.page.as_deref()?;
     let height = isize::try_from(model.page_size(page).1).unwrap_or(1);
     match action {
         Action::Down => model.scroll_page(times),
@@ -513,55 +488,26 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
             return Some(vec![Command::Save { name, text: model.page_text(page) }]);
         }
         Action::Back | Action::Fold => back(model),
-        Action::ViewBack
-        | Action::ViewForward
-        | Action::ViewLast
-        | Action::ViewFleet
-        | Action::ViewMaintenance
-        | Action::ViewRuns
-        | Action::ViewCertificates
-        | Action::ViewSources
-        | Action::ViewServers
-        | Action::ViewJournal
-        | Action::ViewChanges
-        | Action::ViewProblems
-        | Action::SavedViews
-        | Action::Facets
-        | Action::ToggleTable
-        | Action::GroupDefault
-        | Action::GroupRegion
-        | Action::GroupCluster
-        | Action::GroupProvider
-        | Action::GroupZone
-        | Action::GroupRole
-        | Action::GroupTeam
-        | Action::GroupEnvironment
-        | Action::GroupState
-        | Action::GroupBy
-        | Action::Columns
-        | Action::Everything
-        | Action::Problems => {
-            model.page = None;
-            return None;
-        }
-        Action::Unfold
-        | Action::Open
-        | Action::ToggleFold
-        | Action::FoldAll
-        | Action::UnfoldAll
-        | Action::NextPane
-        | Action::PreviousPane
-        | Action::Centre
-        | Action::ColumnLeft
+        Action::SaveView => return None,
+        Action::ColumnLeft
         | Action::ColumnRight
         | Action::Sort
         | Action::InvertSort
-        | Action::Wide
-        | Action::Mark
-        | Action::MarkRange
-        | Action::MarkAll
-        | Action::InvertMarks => {}
-        _ => return None,
+        | Action::Wide => {}
+        Action::Facets | Action::Everything | Action::Problems => {
+            model.page = None;
+            return None;
+        }
+        other => match actions::find(other)?.group {
+            // They are for the lines under it.
+            Group::Move | Group::Tree | Group::Mark => {}
+            // They show something else.
+            Group::View | Group::Shape => {
+                model.page = None;
+                return None;
+            }
+            _ => return None,
+        },
     }
     Some(Vec::new())
 }

@@ -5,7 +5,7 @@ use fuzzy_matcher::FuzzyMatcher;
 use fuzzy_matcher::skim::SkimMatcherV2;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::columns::DISPLAY;
+use super::columns::{DISPLAY, SERVER};
 use super::input::Input;
 use super::shaping::not_kept;
 use crate::model::column::{self, Column};
@@ -74,16 +74,17 @@ impl Picker {
     }
 
     /// A picker of columns; these are shown. O(labels of the fleet).
-    pub(super) fn of_columns(inventory: &Inventory, shown: &[Column]) -> Self {
-        let fields = column::words().filter(|word| *word != DISPLAY);
+    pub(super) fn of_columns(inventory: &Inventory, shown: &[Column], several: bool) -> Self {
+        let fields =
+            column::words().filter(|word| *word != DISPLAY && (several || *word != SERVER));
         let all = fields.map(|word| (word.to_owned(), "a field".to_owned()));
         let on = shown.iter().map(ToString::to_string).collect();
         Self::new(What::Columns, on, all.chain(of_labels(inventory)))
     }
 
     /// A picker of levels. O(labels of the fleet).
-    pub(super) fn of_levels(inventory: &Inventory, shape: &Shape) -> Self {
-        let fields = Level::WORDS.iter();
+    pub(super) fn of_levels(inventory: &Inventory, shape: &Shape, several: bool) -> Self {
+        let fields = Level::WORDS.iter().filter(|(word, _)| several || *word != SERVER);
         let all = fields.map(|(word, _)| ((*word).to_owned(), "a field".to_owned()));
         let on = shape.group.iter().map(ToString::to_string).collect();
         Self::new(What::Levels, on, all.chain(of_labels(inventory)))

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::input::Input;
+use super::last::LastFleet;
 use super::views::{Listed, Spot, View};
 use super::writing::PATCH_HOSTS;
 use super::{Link, Model, Overlay};
 use crate::config::Config;
 use crate::model::change;
 use crate::model::duration;
+use crate::model::inventory::Line;
 use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::shape::Level;
 use crate::ui::actions::Needs;
@@ -49,6 +51,8 @@ pub struct Server {
     pub expected: Option<usize>,
     /// The list has been complete once.
     pub synced: bool,
+    /// Its last known fleet.
+    pub last: LastFleet,
     /// Writing is armed.
     pub armed: bool,
     /// When it is disarmed again; none: it stays.
@@ -77,6 +81,7 @@ impl Server {
             hint: None,
             expected: None,
             synced: false,
+            last: LastFleet::default(),
             armed_until: None,
             may: BTreeMap::new(),
             missing: None,
@@ -127,7 +132,7 @@ impl Server {
         self.set_link(Link::Lost { since, reason, attempts }, now);
     }
 
-    fn disarm(&mut self) {
+    pub(super) fn disarm(&mut self) {
         self.armed = false;
         self.armed_until = None;
     }
@@ -221,8 +226,13 @@ impl Servers {
         self.iter().filter(|(_, server)| server.is_used())
     }
 
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Server> {
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Server> {
         std::iter::once(&mut self.first).chain(&mut self.more)
+    }
+
+    /// Whether what is shown of a server is what was kept of it.
+    pub fn is_last(&self, id: ServerId) -> bool {
+        self.get(id).last.shown.is_some()
     }
 
     /// Whether there are several.
@@ -321,6 +331,13 @@ impl Model {
         servers.all(|other| other == first).then_some(first)
     }
 
+    /// The server of a group in a tree that has servers first; none where it has not, and for hosts.
+    pub fn server_of_line(&self, line: &Line<'_>) -> Option<ServerId> {
+        let first = self.inventory.grouping().first() == Some(&Level::Server);
+        let node = Some(line.key()).filter(|node| first && matches!(node, NodeKey::Group(_)));
+        self.server_of_group(&node?)
+    }
+
     /// Why nothing with these needs can be done now, if so: on the server of what is under the
     /// cursor; where that is several, on any of them.
     pub fn cannot(&self, needs: Needs) -> Option<String> {
@@ -345,13 +362,14 @@ impl Model {
         if needs == Needs::Nothing {
             return None;
         }
-        if let Some(why) = self.only_last() {
-            return Some(why);
+        if let Some(why) = self.only_last(server) {
+            return Some(self.about_server(server, &why));
         }
         if let Some(why) = self.servers.get(server).cannot(needs) {
             return Some(self.about_server(server, &why));
         }
-        self.writing.going.as_ref().map(|_| "a change is on its way".to_owned())
+        let busy = self.writing.going.iter().any(|going| going.is_on(server));
+        busy.then(|| self.about_server(server, "a change is on its way"))
     }
 
     /// The permission that is missing for these needs, such as `patch hosts`.
@@ -492,7 +510,9 @@ impl Model {
     /// Shows nothing of a server any more, which is another one under a second name.
     fn leave(&mut self, left: ServerId, kept: ServerId) -> Vec<Command> {
         let now = self.now;
-        self.servers.get_mut(left).set_link(Link::Same(kept), now);
+        let server = self.servers.get_mut(left);
+        server.set_link(Link::Same(kept), now);
+        server.last.forget();
         self.inventory.begin_resync(left);
         if self.removing(|inventory| inventory.end_resync(left)) > 0 {
             super::targets_gone(self);

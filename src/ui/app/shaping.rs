@@ -3,13 +3,12 @@
 
 use super::columns::DISPLAY;
 use super::picker::{Picker, What};
-use super::{Model, Overlay, Pane};
+use super::{Model, Overlay};
 use crate::model::column::Column;
 use crate::model::inventory::{Folds, List};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
 use crate::model::shape::{Form, Level, Shape, Sort};
-use crate::ui::actions::Action;
 
 /// Hosts that another grouping or order takes in before it looks at the keyboard again: a few
 /// milliseconds.
@@ -135,7 +134,8 @@ impl Model {
         server.into_iter().chain(Shape::default().group).collect()
     }
 
-    fn group_by(&mut self, group: Vec<Level>) {
+    /// Groups the tree by these levels.
+    pub(super) fn group_by(&mut self, group: Vec<Level>) {
         let form = Form::Tree;
         self.set_shape(Shape { form, group, ..self.shape.clone() });
     }
@@ -164,7 +164,7 @@ impl Model {
     }
 
     /// Orders the table by the chosen column, or by the same one the other way round.
-    fn sort(&mut self, invert: bool) {
+    pub(super) fn sort(&mut self, invert: bool) {
         if !self.in_table() {
             return self.say("the tree is ordered by name; t shows the table");
         }
@@ -183,46 +183,28 @@ impl Model {
         self.set_shape(Shape { sort, ..self.shape.clone() });
     }
 
-    /// Runs what changes the shape; false for any other action.
-    pub(super) fn in_shape(&mut self, action: Action, times: isize) -> bool {
-        let one = |level: Level| vec![level];
-        match action {
-            Action::ToggleTable => {
-                let form = match self.shape.form {
-                    Form::Tree => Form::Table,
-                    Form::Table => Form::Tree,
-                };
-                self.set_shape(Shape { form, ..self.shape.clone() });
-            }
-            Action::GroupDefault => self.group_by(self.default_group()),
-            Action::GroupRegion => self.group_by(one(Level::Region)),
-            Action::GroupCluster => self.group_by(one(Level::Cluster)),
-            Action::GroupProvider => self.group_by(one(Level::Provider)),
-            Action::GroupZone => self.group_by(one(Level::Zone)),
-            Action::GroupRole => self.group_by(one(Level::Role)),
-            Action::GroupTeam => self.group_by(one(Level::Team)),
-            Action::GroupEnvironment => self.group_by(one(Level::Environment)),
-            Action::GroupState => self.group_by(one(Level::State)),
-            Action::GroupBy => {
-                let picker = Picker::of_levels(&self.inventory, &self.shape);
-                self.overlay = Overlay::Pick(Box::new(picker));
-            }
-            Action::Columns => {
-                let shown = self.columns.shown();
-                let picker = Picker::of_columns(&self.inventory, shown);
-                self.overlay = Overlay::Pick(Box::new(picker));
-            }
-            Action::ColumnLeft => self.choose_column(-times),
-            Action::ColumnRight => self.choose_column(times),
-            Action::Sort => self.sort(false),
-            Action::InvertSort => self.sort(true),
-            Action::Wide => {
-                self.set_shape(Shape { wide: !self.shape.wide, ..self.shape.clone() });
-            }
-            _ => return false,
-        }
-        self.pane = Pane::Tree;
-        true
+    /// From the tree to the table, and back.
+    pub(super) fn toggle_table(&mut self) {
+        let form = match self.shape.form {
+            Form::Tree => Form::Table,
+            Form::Table => Form::Tree,
+        };
+        self.set_shape(Shape { form, ..self.shape.clone() });
+    }
+
+    /// Every column of a wide table, or no more.
+    pub(super) fn widen(&mut self) {
+        self.set_shape(Shape { wide: !self.shape.wide, ..self.shape.clone() });
+    }
+
+    /// Lets the person choose the levels of the tree, or the columns.
+    pub(super) fn pick(&mut self, what: What) {
+        let several = self.servers.several();
+        let picker = match what {
+            What::Levels => Picker::of_levels(&self.inventory, &self.shape, several),
+            What::Columns => Picker::of_columns(&self.inventory, self.columns.shown(), several),
+        };
+        self.overlay = Overlay::Pick(Box::new(picker));
     }
 
     /// What the picker chose; none: as at first.

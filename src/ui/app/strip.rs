@@ -72,6 +72,8 @@ impl Item {
 pub struct Strip {
     /// What is done.
     pub verb: Verb,
+    /// Of an undo or a redo, which of the orders it takes back or makes again.
+    pub(super) entry: Option<u64>,
     /// The hosts, in the order in which they are changed.
     pub items: Vec<Item>,
     /// What was left out, and why.
@@ -140,6 +142,8 @@ pub struct Opening {
     pub length: String,
     /// A ticket to begin with.
     pub ticket: String,
+    /// Of an undo or a redo, which of the orders it takes back or makes again.
+    pub entry: Option<u64>,
 }
 
 impl Strip {
@@ -159,6 +163,7 @@ impl Strip {
             reason: Input::default(),
             length: Input::new(opening.length),
             ticket: Input::new(opening.ticket),
+            entry: opening.entry,
             answer: Input::default(),
             field: Field::Confirm,
             typed: false,

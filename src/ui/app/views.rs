@@ -362,7 +362,15 @@ impl Model {
         self.list().is_some() || self.views.now == View::Changes
     }
 
-    fn along(&mut self, forward: bool) {
+    /// Goes to the view that was shown before this one.
+    pub(super) fn go_to_last(&mut self) {
+        match self.views.last {
+            Some(view) => self.go_to(view),
+            None => self.say("no other view was shown yet"),
+        }
+    }
+
+    pub(super) fn along(&mut self, forward: bool) {
         if self.views.along(forward) {
             self.arrived();
         } else {
@@ -371,42 +379,11 @@ impl Model {
     }
 }
 
-/// The view that an action shows.
-fn shown_by(action: Action) -> Option<View> {
-    Some(match action {
-        Action::ViewFleet => View::Fleet,
-        Action::ViewMaintenance => View::Maintenance,
-        Action::ViewRuns => View::Runs,
-        Action::ViewProblems => View::Problems,
-        Action::ViewCertificates => View::Certificates,
-        Action::ViewSources => View::Sources,
-        Action::ViewServers => View::Servers,
-        Action::ViewJournal => View::Journal,
-        Action::ViewChanges => View::Changes,
-        _ => return None,
-    })
-}
-
-/// Runs what is about views, and in a list what a list does in another way than the tree; none:
-/// the action is the same everywhere.
+/// What a list does in another way than the tree; none: the action is the same everywhere.
 pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec<Command>> {
-    match action {
-        Action::ViewBack => model.along(false),
-        Action::ViewForward => model.along(true),
-        Action::ViewLast => match model.views.last {
-            Some(view) => model.go_to(view),
-            None => model.say("no other view was shown yet"),
-        },
-        _ => match shown_by(action) {
-            Some(view) => model.go_to(view),
-            None if model.views.now == View::Fleet && !model.in_table() => return None,
-            None => return in_list(model, action, times),
-        },
+    if model.views.now == View::Fleet && !model.in_table() {
+        return None;
     }
-    Some(Vec::new())
-}
-
-fn in_list(model: &mut Model, action: Action, times: isize) -> Option<Vec<Command>> {
     let page = model.page();
     match action {
         Action::Down => model.go_in_view(Move::By(times)),

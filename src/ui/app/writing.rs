@@ -19,8 +19,8 @@ use crate::ui::msg::Command;
 /// What is done to hosts, and was.
 #[derive(Clone, Debug, Default)]
 pub struct Writing {
-    /// The order that is being carried out.
-    pub going: Option<Box<Going>>,
+    /// The orders that are being carried out, the oldest first; on each server one at most.
+    pub going: Vec<Going>,
     /// What came of the last order for several hosts.
     pub results: Option<Box<Results>>,
     /// Orders that can be taken back, and made again.
@@ -179,6 +179,7 @@ impl Model {
             reason: if beginning { reason } else { String::new() },
             length: again.map_or(length, |last| last.length.clone()),
             ticket: again.map(|last| last.ticket.clone()).unwrap_or_default(),
+            entry: None,
         };
         self.open_strip(Strip::new(verb, items, opening));
     }

@@ -233,7 +233,8 @@ pub(super) fn host(model: &Model, row: &HostRow, object: Option<&Host>, rows: &m
         (None, None) => {
             rows.maybe("address", row.address());
             rows.maybe("provider id", row.provider_id());
-            let word = if model.last.shown.is_some() { "not kept" } else { "loading…" };
+            let last = model.servers.is_last(row.uid().server());
+            let word = if last { "not kept" } else { "loading…" };
             rows.styled("details", word, Role::Muted);
         }
     }

@@ -9,6 +9,7 @@ use super::pen::{Pen, cut, wrap};
 use super::{decide, labels, results, run_dialog, sources, strip};
 use crate::ui::actions::{Action, ActionRow, Needs};
 use crate::ui::app::jump;
+use crate::ui::app::orders::Going;
 use crate::ui::app::page::Kind;
 use crate::ui::app::{Link, Model, Notice, Overlay, Page, Pane, View};
 use crate::ui::keymap;
@@ -41,10 +42,17 @@ fn notice_lines(notice: &Notice, width: u16) -> Vec<String> {
     lines
 }
 
+/// The orders for several hosts whose progress is shown instead of a notice: while one of several
+/// servers takes its time, what is said of the others stands there.
+fn counted(model: &Model) -> Vec<&Going> {
+    let said = model.servers.several() && model.notice.is_some();
+    let bulk = |going: &&Going| going.order.changes.len() > 1 && !said;
+    model.writing.going.iter().filter(bulk).collect()
+}
+
 /// Lines that the notice wants.
 pub(super) fn notice_height(model: &Model, width: u16) -> u16 {
-    let alone = model.wanted.is_none()
-        && model.writing.going.as_ref().is_none_or(|going| going.order.changes.len() < 2);
+    let alone = model.wanted.is_none() && counted(model).is_empty();
     let notice = model.notice.as_ref().filter(|_| alone);
     let lines = notice.map_or(1, |notice| notice_lines(notice, width).len());
     u16::try_from(lines).unwrap_or(1)
@@ -54,9 +62,9 @@ const ESC: &str = " esc ";
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
-    if let Some(going) = model.writing.going.as_ref().filter(|going| going.order.changes.len() > 1)
-    {
-        return results::draw_progress(going, theme, &mut pen);
+    let counted = counted(model);
+    if !counted.is_empty() {
+        return results::draw_progress(&counted, theme, &mut pen);
     }
     if model.wanted.is_some() {
         pen.right(ESC, theme.style(Role::Muted));
@@ -80,7 +88,7 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         }
         (None, Some((server, Link::Lost { reason, attempts, .. }))) => {
             let style = theme.style(Role::Warning);
-            if model.last.shown.is_some() && area.width >= DOCTOR_FROM {
+            if server.last.shown.is_some() && area.width >= DOCTOR_FROM {
                 pen.right(" inv-tui --headless doctor tells more ", theme.style(Role::Muted));
             }
             pen.put(" ! ", style);

@@ -13,7 +13,7 @@ use crate::model::duration;
 use crate::model::key::ServerId;
 use crate::model::shape::Level;
 use crate::ui::app::complete::Candidate;
-use crate::ui::app::{Link, Model, Overlay, View};
+use crate::ui::app::{Link, Model, Overlay, Server, View};
 use crate::ui::theme::{Role, Theme};
 
 pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -214,8 +214,8 @@ fn link_text(model: &Model) -> (String, bool) {
     }
     let hosts = model.inventory.len();
     let server = model.servers.get(ServerId::FIRST);
-    if let Some(made) = model.last.shown {
-        let age = duration::short(model.now.as_second() - made.as_second());
+    if let Some(made) = server.last.shown {
+        let age = last_age(model, server).unwrap_or_default();
         let (word, lost) = match &server.link {
             Link::Lost { .. } => ("LOST", true),
             Link::Same(_) => ("not used", false),
@@ -243,7 +243,8 @@ fn link_text(model: &Model) -> (String, bool) {
     }
 }
 
-/// How the connections are, of several servers: `3 servers · 2 live · eu: lost 12s`.
+/// How the connections are, of several servers: `3 servers · 2 live · eu: lost 12s`; where the last
+/// known hosts of one are shown, `eu: lost, as of 3h ago`.
 fn links(model: &Model) -> (String, bool) {
     let hosts = model.inventory.len();
     let used = || model.servers.used().map(|(_, server)| server);
@@ -256,17 +257,34 @@ fn links(model: &Model) -> (String, bool) {
         _ if live == all => text.push_str("live"),
         None => {
             let _ = write!(text, "{live} live, {} loading", all - live);
+            if let Some((server, age)) =
+                used().find_map(|server| Some((server, last_age(model, server)?)))
+            {
+                let _ = write!(text, " · {}: as of {age} ago", server.name());
+            }
         }
         Some(server) => {
-            let age = duration::short(model.now.as_second() - server.since.as_second());
+            let how = match last_age(model, server) {
+                Some(age) => format!("lost, as of {age} ago"),
+                None => {
+                    let age = model.now.as_second() - server.since.as_second();
+                    format!("lost {}", duration::short(age))
+                }
+            };
             let more = match used().filter(|server| server.is_lost()).count() {
                 1 => String::new(),
                 n => format!(" +{}", n - 1),
             };
-            let _ = write!(text, "{live} live · {}: lost {age}{more}", server.name());
+            let _ = write!(text, "{live} live · {}: {how}{more}", server.name());
         }
     }
     (text, lost.is_some())
+}
+
+/// How old what is shown of a server is, while that is its last known fleet: `3h`.
+pub(super) fn last_age(model: &Model, server: &Server) -> Option<String> {
+    let made = server.last.shown?;
+    Some(duration::short(model.now.as_second() - made.as_second()))
 }
 
 /// Where the text of the filter line stands: of a long text the end before the cursor is shown.

@@ -18,15 +18,16 @@ fn sign(state: State) -> (&'static str, Role) {
 }
 
 /// `37 of 500 done · 2 failed · esc stops`.
-pub(super) fn draw_progress(going: &Going, theme: &Theme, pen: &mut Pen<'_>) {
-    let (all, text) = (going.order.changes.len(), theme.style(Role::Text));
-    let done = going.tried - going.failed;
-    pen.put(&format!(" {} of {} done", number(done), number(all)), text);
-    if going.failed > 0 {
-        let failed = format!(" · {} failed", number(going.failed));
+pub(super) fn draw_progress(going: &[&Going], theme: &Theme, pen: &mut Pen<'_>) {
+    let sum = |count: fn(&Going) -> usize| going.iter().map(|going| count(going)).sum::<usize>();
+    let (all, text) = (sum(|going| going.order.changes.len()), theme.style(Role::Text));
+    let (tried, failed) = (sum(|going| going.tried), sum(|going| going.failed));
+    pen.put(&format!(" {} of {} done", number(tried - failed), number(all)), text);
+    if failed > 0 {
+        let failed = format!(" · {} failed", number(failed));
         pen.put(&failed, theme.style(Role::Bad));
     }
-    if going.stopping {
+    if going.iter().all(|going| going.stopping) {
         pen.put(" · stopping", theme.style(Role::Warning));
     } else {
         pen.put(" · ", text).put("esc", theme.style(Role::Key)).put(" stops", text);

@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 
 use super::certificates::when;
 use super::detail::Rows;
+use super::header::last_age;
 use super::layout::Areas;
 use super::list::{Cell, Column, ago, cell, column, or_dash, table};
 use super::pen::number;
@@ -45,7 +46,7 @@ fn state(link: &Link) -> (Role, &'static str, &'static str) {
 
 /// What is to be said of a connection.
 fn why(model: &Model, server: &Server) -> String {
-    match &server.link {
+    let why = match &server.link {
         Link::Lost { reason, .. } => reason.clone(),
         Link::Same(kept) => {
             format!(
@@ -54,6 +55,10 @@ fn why(model: &Model, server: &Server) -> String {
             )
         }
         Link::Connecting | Link::Listing | Link::Live => server.settings.url.clone(),
+    };
+    match last_age(model, server) {
+        Some(age) => format!("hosts as of {age} ago · {why}"),
+        None => why,
     }
 }
 
@@ -95,7 +100,8 @@ pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
             rows.maybe("next", server.hint.as_deref());
             rows.add("", "ctrl-r tries now; it is tried again all the time");
             let shown = "its hosts stay as they were seen last; none can be changed";
-            rows.add("so", if model.inventory.hosts_on(id) > 0 { shown } else { "" });
+            let some = model.inventory.hosts_on(id) > 0 && server.last.shown.is_none();
+            rows.add("so", if some { shown } else { "" });
         }
         Link::Same(_) => rows.styled("why", why(model, server), Role::Muted),
         Link::Listing => {
@@ -103,6 +109,14 @@ pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
             rows.maybe("loading", expected.as_deref());
         }
         Link::Connecting | Link::Live => {}
+    }
+    if let Some(made) = server.last.shown {
+        rows.styled(
+            "shown",
+            format!("the last known hosts, as of {}", when(model, made)),
+            Role::Warning,
+        );
+        rows.add("", "none can be changed until its list has come");
     }
     rows.add("hosts", number(model.inventory.hosts_on(id)));
     rows.heading("Server");

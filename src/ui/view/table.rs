@@ -136,7 +136,10 @@ pub(super) fn host(
         row,
         buffer,
     );
-    if model.servers.several() && model.servers.of(row.uid()).is_lost() {
+    let server = row.uid().server();
+    if model.servers.several()
+        && (model.servers.get(server).is_lost() || model.servers.is_last(server))
+    {
         // What is shown of it is old, which the header says too.
         buffer.set_style(area, Style::default().add_modifier(Modifier::DIM));
     }

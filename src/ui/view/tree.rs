@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
+use super::header::last_age;
 use super::layout::Areas;
 use super::pen::{Pen, number};
 use super::table;
@@ -124,6 +125,13 @@ fn group(
     // A word that is cut looks like another one.
     if pen.left() >= word.len() {
         pen.put(word, muted);
+    }
+    let server = model.server_of_line(line).map(|id| model.servers.get(id));
+    if let Some(age) = server.and_then(|server| last_age(model, server)) {
+        let text = format!(" as of {age} ago");
+        if line.depth() == 0 && pen.left() >= text.width() {
+            pen.put(&text, theme.style(Role::Warning));
+        }
     }
     let filtered = model.filter.filter.is_some();
     let of = |health| if filtered { counts.matched_with(health) } else { counts.with(health) };

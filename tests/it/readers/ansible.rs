@@ -1,16 +1,12 @@
 //! The inventory as real Ansible reads it.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use inv_tui::store::list::each_host;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
 use super::{clean, make};
-use crate::support::{BINARY, Ended, PATIENCE, World, connection, needed, run, worlds};
+use crate::support::{BINARY, Ended, World, connection, needed, run, serve, worlds};
 
 /// A template that shows in the file PROOF that it was run.
 const EVIL: &str = "{{ lookup('pipe', 'touch $PROOF') }}";
@@ -251,25 +247,6 @@ async fn a_file_of_somebody_else_is_not_replaced_and_ours_is() {
     run(world.program(&again)).await.with(0);
     assert!(std::fs::read_to_string(&path).unwrap().contains(r"'--filter=it'\''s'"));
     world.end().await;
-}
-
-/// An embedded server that can be ended.
-async fn serve(folder: &Path, listen: &str) -> (Child, String) {
-    let mut child = Command::new(BINARY)
-        .args(["--headless", "serve", "--listen", listen, "--data-dir"])
-        .arg(folder)
-        .env_clear()
-        .env("HOME", folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut url = String::new();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    timeout(PATIENCE, stdout.read_line(&mut url)).await.expect("it serves").unwrap();
-    (child, url.trim().to_owned())
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ pub(crate) mod roles;
 pub(crate) mod scripted;
 pub(crate) mod sshd;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -25,9 +25,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The program under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_inv-tui");
@@ -45,6 +46,25 @@ pub(crate) fn run_binary(args: &[&str]) -> (i32, String, String) {
         .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// An embedded server that can be ended, with its data in this folder; and its URL.
+pub(crate) async fn serve(folder: &Path, listen: &str) -> (Child, String) {
+    let mut child = Command::new(BINARY)
+        .args(["--headless", "serve", "--listen", listen, "--data-dir"])
+        .arg(folder)
+        .env_clear()
+        .env("HOME", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    timeout(PATIENCE, stdout.read_line(&mut url)).await.expect("it serves").unwrap();
+    (child, url.trim().to_owned())
 }
 
 /// How long anything may take until a test gives up on it.

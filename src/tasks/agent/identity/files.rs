@@ -1,8 +1,8 @@
 //! Key and certificate on disk: files that nobody else may read, written whole or not at all.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -16,6 +16,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use super::Options;
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Server, authority, certificate and key, as a kubeconfig that other programs can use, too.
 const IDENTITY: &str = "identity.kubeconfig";
@@ -209,7 +210,7 @@ pub(super) fn cluster_of(bootstrap: &Path) -> Result<Cluster> {
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|cause| {
+    files::make_folder(folder).map_err(|cause| {
         Error::usage(format!("cannot make the folder \"{}\"", folder.display()))
             .because(cause)
             .hint("name one that the agent may write with --state-dir")
@@ -242,17 +243,6 @@ fn read_private(path: &Path) -> Result<Option<String>> {
 
 /// Writes a file whole or not at all, with mode 0600; it survives a power cut.
 fn write_private(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension(format!("{:016x}", fastrand::u64(..)));
-    let written = (|| {
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    })();
-    written.map_err(|cause: std::io::Error| {
-        let _ = std::fs::remove_file(&temporary);
-        Error::new(format!("cannot write \"{}\"", path.display())).because(cause)
-    })
+    files::write_safely(path, text.as_bytes())
+        .map_err(|cause| Error::new(format!("cannot write \"{}\"", path.display())).because(cause))
 }

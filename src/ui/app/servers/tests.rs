@@ -4,8 +4,11 @@ use super::*;
 use crate::act::{Order, Outcome, Step};
 use crate::model::change::Change;
 use crate::model::cluster::Cluster;
+use crate::store::last::LastEvent;
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::{FleetEvent, HostChange};
+use crate::ui::app::last::Keep;
+use crate::ui::configured::Configured;
 use crate::ui::msg::Msg;
 use crate::ui::testing::{apply, host, now, object, press, screen, send, settings};
 
@@ -199,9 +202,9 @@ fn an_order_over_both_goes_to_each_and_is_one_result_and_one_step_back() {
     assert_ne!(holder(one), holder(two), "each server knows us by its own name");
     // The second is done first: nothing is over before both are.
     does(&mut model, two);
-    assert!(model.writing.going.is_some());
+    assert!(model.writing.going.len() == 1);
     does(&mut model, one);
-    assert!(model.writing.going.is_none());
+    assert!(model.writing.going.is_empty());
     let results = model.writing.results.as_ref().unwrap();
     assert_eq!((results.lines.len(), results.left().len()), (3, 0));
     // One step back; what is on a server that is away waits for it.
@@ -543,4 +546,261 @@ fn labels_of_hosts_of_both_go_to_each_and_a_lost_one_is_left_out() {
     press(&mut model, "atier=gold<enter>");
     let text = screen(&model);
     assert!(text.contains("1 on us: not connected"), "{text}");
+}
+
+/// What was kept of three hosts of a server, three hours ago.
+fn kept(model: &mut Model, server: ServerId) {
+    let name = model.servers.get(server).name().to_owned();
+    let record = |n: usize| {
+        let mut kept = host(n, &format!("{name}-{n}"), "r1", "web");
+        kept["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+        serde_json::from_value(kept).unwrap()
+    };
+    let made = Timestamp::from_second(now().as_second() - 3 * 3_600).unwrap();
+    send(model, Msg::Last(server, LastEvent::Begin(made)));
+    send(model, Msg::Last(server, LastEvent::Hosts((1..4).map(record).collect())));
+    send(model, Msg::Last(server, LastEvent::Done));
+}
+
+#[test]
+fn the_last_known_hosts_of_one_that_is_away_stand_beside_those_of_another() {
+    let mut model = silent();
+    tells(&mut model, EU, "ann");
+    kept(&mut model, us());
+    kept(&mut model, EU);
+    let text = screen(&model);
+    assert!(text.contains("0 live, 2 loading · eu: as of 3h ago"), "{text}");
+    lists(&mut model, EU, 1..3);
+    lose(&mut model, us());
+    press(&mut model, "zRgg");
+    let text = screen(&model);
+    assert_eq!((model.inventory.hosts_on(EU), model.inventory.hosts_on(us())), (2, 3));
+    assert!(text.contains("1 live · us: lost, as of 3h ago"), "{text}");
+    let groups: Vec<&str> = text.lines().filter(|line| line.contains("as of 3h ago")).collect();
+    assert!(groups.len() == 2 && groups[1].contains("us"), "{text}");
+    press(&mut model, "vSj");
+    let text = screen(&model);
+    assert!(text.contains("hosts as of 3h ago"), "{text}");
+    assert!(text.contains("the last known hosts, as of"), "{text}");
+    press(&mut model, "vf");
+
+    // Of both only the one that is live can be changed.
+    for server in [EU, us()] {
+        model.inventory.set_mark(&Uid::on(server, "uid-1"), true);
+    }
+    press(&mut model, "m");
+    let text = screen(&model);
+    assert!(text.contains("1 on us: this is the last known fleet, as of"), "{text}");
+    press(&mut model, "disk swap<enter>");
+    let commands = press(&mut model, "y");
+    let [(server, _, order)] = orders(&commands)[..] else { panic!("{commands:?}") };
+    assert_eq!((server, names(order)), (EU, vec![(0, "aws-i-0001".to_owned())]));
+    does(&mut model, &order.clone());
+    cursor_to(&mut model, us(), 1);
+    assert!(press(&mut model, "m").is_empty());
+    assert!(screen(&model).contains("us: this is the last known fleet"), "{}", screen(&model));
+    press(&mut model, "<esc>");
+
+    // It is back: what its list does not bring is gone, and nothing is old any more.
+    send(&mut model, Msg::Fleet(us(), FleetEvent::Recovered));
+    tells(&mut model, us(), "ann@us");
+    lists(&mut model, us(), 2..3);
+    assert_eq!((model.inventory.hosts_on(EU), model.inventory.hosts_on(us())), (2, 1));
+    kept(&mut model, us());
+    assert_eq!(model.inventory.hosts_on(us()), 1, "what still comes is too late");
+    assert!(!screen(&model).contains("as of"), "{}", screen(&model));
+    cursor_to(&mut model, us(), 2);
+    press(&mut model, "m");
+    assert!(matches!(model.overlay, Overlay::Strip(_)), "{}", screen(&model));
+}
+
+#[test]
+fn what_was_kept_of_one_is_forgotten_alone() {
+    let mut model = silent();
+    kept(&mut model, EU);
+    let made = Timestamp::from_second(now().as_second() - 60).unwrap();
+    send(&mut model, Msg::Last(us(), LastEvent::Begin(made)));
+    let record = serde_json::from_value(host(7, "us-7", "r1", "web")).unwrap();
+    send(&mut model, Msg::Last(us(), LastEvent::Hosts(vec![record])));
+    send(&mut model, Msg::Last(us(), LastEvent::Damaged("it breaks off".into())));
+    assert_eq!((model.inventory.hosts_on(EU), model.inventory.hosts_on(us())), (3, 0));
+    assert!(screen(&model).contains("us: it breaks off"), "{}", screen(&model));
+    // A second name of the first has nothing of its own.
+    let mut model = silent();
+    lists(&mut model, EU, 1..4);
+    kept(&mut model, us());
+    send(&mut model, Msg::Compared { servers: (EU, us()), same: true });
+    kept(&mut model, us());
+    assert_eq!((model.inventory.hosts_on(EU), model.inventory.hosts_on(us())), (3, 0));
+}
+
+#[test]
+fn each_is_kept_by_itself() {
+    let mut model = both();
+    model.settings.keeps = true;
+    lose(&mut model, us());
+    let later = |seconds| Timestamp::from_second(now().as_second() + seconds).unwrap();
+    let begin = |server, at| Command::Keep(server, Keep::Begin(later(at)));
+    assert_eq!(send(&mut model, Msg::Tick(later(10))), [begin(EU, 10)]);
+    assert!(model.keeps_at_end(us()).is_some(), "as of when it was lost");
+    send(&mut model, Msg::Fleet(us(), FleetEvent::Recovered));
+    assert_eq!(send(&mut model, Msg::Tick(later(11))), [begin(us(), 11)]);
+    for (server, name) in [(us(), "us"), (EU, "eu")] {
+        let commands = send(&mut model, Msg::Kept(server, Ok(())));
+        let [Command::Keep(to, Keep::Lines(lines))] = commands.as_slice() else {
+            panic!("{commands:?}")
+        };
+        let lines = String::from_utf8(lines.clone()).unwrap();
+        assert_eq!(*to, server);
+        assert_eq!(lines.lines().filter(|line| line.contains(&format!("{name}-"))).count(), 3);
+        assert_eq!(lines.lines().count(), 3);
+        let commands = send(&mut model, Msg::Kept(server, Ok(())));
+        assert_eq!(commands, [Command::Keep(server, Keep::End(3))]);
+        send(&mut model, Msg::Kept(server, Ok(())));
+    }
+    assert_eq!((model.keeps_at_end(EU), model.keeps_at_end(us())), (None, None));
+}
+
+#[test]
+fn the_table_has_a_column_of_servers_where_there_are_several() {
+    let mut model = both();
+    press(&mut model, "t");
+    let text = screen(&model);
+    let titles = text.lines().find(|line| line.contains("NAME")).unwrap();
+    assert!(titles.contains("SERVER"), "{text}");
+    let line = text.lines().find(|line| line.contains("us-2")).unwrap();
+    assert!(line.split_whitespace().any(|word| word == "us"), "{text}");
+    press(&mut model, ":sort -server<enter>");
+    let rows: Vec<_> = model.table_rows(6).iter().map(|row| row.uid().server()).collect();
+    assert_eq!(rows, [us(), us(), us(), EU, EU, EU]);
+    press(&mut model, "t");
+    assert!(!screen(&model).contains("SERVER"), "the groups say it: {}", screen(&model));
+    press(&mut model, "C");
+    let offered = |model: &Model| {
+        let Overlay::Pick(picker) = &model.overlay else { panic!("{}", screen(model)) };
+        picker.found().iter().any(|(_, item, _)| item.text == "server")
+    };
+    assert!(offered(&model));
+    let mut one = Model::new(settings(Config::default()), now(), (140, 30));
+    press(&mut one, "C");
+    assert!(!offered(&one));
+}
+
+#[test]
+fn what_is_said_of_each_context_is_in_force_at_once_as_far_as_it_can_be() {
+    let contexts = ["eu".to_owned(), "us".to_owned()];
+    let read = |text: &str| {
+        let config: Config = toml::from_str(text).unwrap();
+        Configured::of_several(&config, &contexts, &crate::config::Overrides::default())
+    };
+    let before = read("[contexts.us]\nnamespace = \"a\"\nread-only = true\n");
+    let mut settings = settings(before.config.clone());
+    settings.servers = contexts
+        .iter()
+        .zip(&before.own)
+        .map(|(context, own)| ServerSettings {
+            production: own.production,
+            read_only: own.config.read_only,
+            namespace: own.config.namespace.clone(),
+            own: Some(Box::new(own.config.clone())),
+            ..named(context)
+        })
+        .collect();
+    let mut model = Model::new(settings, now(), (200, 30));
+    settle(&mut model);
+    let after = "[contexts.eu]\nproduction = true\nprotected-labels = [\"team=a\"]\n[contexts.us]\nnamespace = \"b\"\n";
+    send(&mut model, Msg::Configured(Ok(Box::new(read(after)))));
+    let said = screen(&model);
+    let wanted = "and is in force; writing is disarmed on eu; at the next start: eu: protected-labels, us: namespace, us: read-only";
+    assert!(said.contains(wanted), "{said}");
+    let (eu, other) = (model.servers.get(EU), model.servers.get(us()));
+    assert!(eu.settings.production && !eu.armed && !other.settings.production);
+    let protected = |server| &model.config_on(server).maintenance.protected_labels;
+    let prod = "inventory.inv-tui.dev/environment=prod";
+    assert_eq!(*protected(EU), ["team=a", prod], "more are protected, and none less");
+    assert_eq!(*protected(us()), [prod]);
+    assert_eq!(model.config_on(us()).namespace.as_deref(), Some("a"), "what is shown");
+    assert!(!other.armed && model.config_on(us()).read_only);
+    // Taken back, it stays strict until the next start.
+    send(&mut model, Msg::Configured(Ok(Box::new(read("namespace = \"c\"\n")))));
+    let said = screen(&model);
+    assert!(
+        said.contains(
+            "at the next start: namespace, eu: production, eu: protected-labels, us: read-only"
+        ),
+        "{said}"
+    );
+    assert!(model.servers.get(EU).settings.production);
+}
+
+/// Sends an order for the maintenance of one host.
+fn holds(model: &mut Model, server: ServerId, n: usize) -> Order {
+    cursor_to(model, server, n);
+    press(model, "m");
+    let commands = press(model, "y");
+    let [(to, _, order)] = orders(&commands)[..] else { panic!("{}", screen(model)) };
+    assert_eq!(to, server);
+    order.clone()
+}
+
+#[test]
+fn an_order_on_one_waits_for_none_on_another() {
+    let mut model = both();
+    let slow = holds(&mut model, us(), 1);
+    // On the same server the next one waits, on the other it does not.
+    cursor_to(&mut model, us(), 2);
+    press(&mut model, "m");
+    assert!(screen(&model).contains("us: a change is on its way"), "{}", screen(&model));
+    press(&mut model, "<esc>");
+    let quick = holds(&mut model, EU, 1);
+    assert_eq!(model.writing.going.len(), 2);
+    does(&mut model, &quick);
+    assert!(screen(&model).contains("is in maintenance until"), "{}", screen(&model));
+    // What was done last is taken back, and while that is on its way nothing else; what is done
+    // elsewhere while one still looks changes nothing about it.
+    press(&mut model, "u");
+    does(&mut model, &slow);
+    let commands = press(&mut model, "y");
+    let [(server, _, back)] = orders(&commands)[..] else { panic!("{commands:?}") };
+    assert_eq!((server, names(back)), (EU, vec![(0, "aws-i-0001".to_owned())]));
+    let back = back.clone();
+    press(&mut model, "u");
+    let Overlay::Strip(strip) = &model.overlay else { panic!("{}", screen(&model)) };
+    assert_eq!(strip.servers().into_iter().collect::<Vec<_>>(), [us()], "the other is taken");
+    press(&mut model, "<esc>");
+    // The first could not be taken back: it is there again, under the newer one.
+    send(&mut model, Msg::Act { id: back.id, step: Step::Ended(Some("it broke off".into())) });
+    for server in [us(), EU] {
+        press(&mut model, "<esc>u");
+        let commands = press(&mut model, "y");
+        let [(to, _, order)] = orders(&commands)[..] else { panic!("{}", screen(&model)) };
+        assert_eq!((to, names(order)[0].1.as_str()), (server, "aws-i-0001"));
+        does(&mut model, &order.clone());
+    }
+    press(&mut model, "<esc>u");
+    assert!(screen(&model).contains("nothing to take back"), "{}", screen(&model));
+}
+
+#[test]
+fn an_order_over_both_leaves_the_one_that_is_done_free() {
+    let mut model = both();
+    for (server, n) in [(EU, 1), (us(), 1), (us(), 2)] {
+        model.inventory.set_mark(&Uid::on(server, format!("uid-{n}")), true);
+    }
+    press(&mut model, "mdisk swap<enter>");
+    let commands = press(&mut model, "y");
+    let sent: Vec<Order> = orders(&commands).into_iter().map(|(.., order)| order.clone()).collect();
+    assert!(screen(&model).contains("0 of 3 done"), "{}", screen(&model));
+    does(&mut model, &sent[0]);
+    let other = holds(&mut model, EU, 2);
+    does(&mut model, &other);
+    assert!(screen(&model).contains("eu-2 is in maintenance until"), "{}", screen(&model));
+    // Both parts are stopped, each by its name; another order never wakes them again.
+    let commands = press(&mut model, "<esc>");
+    let ids: Vec<String> = sent.iter().map(|order| order.id.clone()).collect();
+    assert_eq!(commands, [Command::Stop(ids)]);
+    let step = Step::Ended(Some("stopped".into()));
+    send(&mut model, Msg::Act { id: sent[1].id.clone(), step });
+    let results = model.writing.results.as_ref().unwrap();
+    assert_eq!((results.lines.len(), results.left().len()), (3, 2));
 }

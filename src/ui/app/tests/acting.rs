@@ -242,7 +242,7 @@ fn what_comes_of_many_is_a_table_and_the_rest_is_tried_again() {
     step(&mut model, &order, Step::Host(1, Outcome::Failed("told twice".into())));
     send(&mut model, Msg::Act { id: "another".into(), step: Step::Ended(None) });
     assert!(screen(&model).contains("1 of 5 done · 1 failed · esc stops"), "{}", screen(&model));
-    assert_eq!(press(&mut model, "<esc>"), [Command::Stop]);
+    assert_eq!(press(&mut model, "<esc>"), [Command::Stop(vec![order.id.clone()])]);
     assert!(screen(&model).contains("stopping"), "{}", screen(&model));
     step(&mut model, &order, answer_step(&order, 2));
     step(&mut model, &order, Step::Host(3, Outcome::Gone));

@@ -565,7 +565,7 @@ fn answers(command: Command, how: u8, saved: &mut Vec<SavedView>) -> Vec<Msg> {
             vec![Msg::Decided { name, approve: decision.approve, result }]
         }
         Command::ReadJournal => vec![Msg::Journal(if bad { Err(evil()) } else { Ok(journal()) })],
-        Command::Keep(_) => vec![Msg::Kept(if bad { Err(evil()) } else { Ok(()) })],
+        Command::Keep(server, _) => vec![Msg::Kept(server, if bad { Err(evil()) } else { Ok(()) })],
         Command::EditViews(edit) => {
             match edit {
                 Edit::Put(view) => {
@@ -620,7 +620,7 @@ fn answers(command: Command, how: u8, saved: &mut Vec<SavedView>) -> Vec<Msg> {
             vec![Msg::Compared { servers: (one, other), same: how % 16 == 3 }]
         }
         Command::Mouse(_)
-        | Command::Stop
+        | Command::Stop(_)
         | Command::KeepFilter(_)
         | Command::Leave(_)
         | Command::Quit => Vec::new(),
@@ -714,7 +714,7 @@ fn late(generation: u64, what: u8) -> Msg {
         5 => Msg::Act { id: format!("ord-{generation}"), step: Step::Ended(None) },
         6 => Msg::Journal(Ok(journal())),
         7 => Msg::Decided { name: evil(), approve: true, result: Decided::Gone },
-        8 => Msg::Kept(Ok(())),
+        8 => Msg::Kept(ServerId::FIRST, Ok(())),
         _ => Msg::Theme { name: evil(), result: Err(evil()) },
     }
 }
@@ -1004,7 +1004,7 @@ impl World {
                     }
                 };
                 let touched = vec![Uid::new(format!("uid-{}", usize::from(what) % 12))];
-                self.step(Msg::Last(event), &Cause::World(touched));
+                self.step(Msg::Last(ServerId::FIRST, event), &Cause::World(touched));
             }
         }
     }
@@ -1106,7 +1106,7 @@ impl World {
             | Command::EditViews(_)
             | Command::KeepFilter(_)
             | Command::Mouse(_)
-            | Command::Stop
+            | Command::Stop(_)
             | Command::Quit
             | Command::CopyObject(_)
             | Command::ReadFilters
@@ -1116,7 +1116,7 @@ impl World {
             }
             Command::Theme(_) => *cause != Cause::Paste && *cause != Cause::Time,
             Command::AskWho(_) | Command::Compare(..) | Command::Leave(_) => !person,
-            Command::Keep(_) => matches!(cause, Cause::Time | Cause::Answer),
+            Command::Keep(..) => matches!(cause, Cause::Time | Cause::Answer),
             Command::ReadHost { .. }
             | Command::ReadObject { .. }
             | Command::FollowEvents { .. }

@@ -328,9 +328,9 @@ fn at(seconds: i64) -> jiff::Timestamp {
 fn the_last_known_fleet_is_shown_until_the_list_is_whole() {
     let mut model = empty(140, 30);
     send(&mut model, Msg::User(ServerId::FIRST, Ok("ann".into())));
-    send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
-    send(&mut model, Msg::Last(records(0)));
-    send(&mut model, Msg::Last(LastEvent::Done));
+    send(&mut model, Msg::Last(ServerId::FIRST, LastEvent::Begin(at(-720))));
+    send(&mut model, Msg::Last(ServerId::FIRST, records(0)));
+    send(&mut model, Msg::Last(ServerId::FIRST, LastEvent::Done));
     let text = screen(&model);
     assert!(
         text.contains("connecting · as of 12m ago, 07:48") && text.contains("eu-west-1"),
@@ -346,7 +346,7 @@ fn the_last_known_fleet_is_shown_until_the_list_is_whole() {
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Recovered));
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: Some(8) }));
     // What still comes from the disk is too late.
-    send(&mut model, Msg::Last(records(0)));
+    send(&mut model, Msg::Last(ServerId::FIRST, records(0)));
     assert!(screen(&model).contains("loading · as of"), "{}", screen(&model));
     press(&mut model, "m");
     assert!(model.overlay == Overlay::None, "not before the list is whole");
@@ -362,37 +362,37 @@ fn the_last_known_fleet_is_shown_until_the_list_is_whole() {
 #[test]
 fn a_list_that_only_begins_does_not_keep_the_last_known_fleet_away() {
     let mut model = empty(140, 30);
-    send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
+    send(&mut model, Msg::Last(ServerId::FIRST, LastEvent::Begin(at(-720))));
     // The watch says that it begins before it knows whether the server is there.
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
-    send(&mut model, Msg::Last(records(0)));
+    send(&mut model, Msg::Last(ServerId::FIRST, records(0)));
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("connection refused".into())));
-    send(&mut model, Msg::Last(LastEvent::Done));
+    send(&mut model, Msg::Last(ServerId::FIRST, LastEvent::Done));
     assert_eq!(model.inventory.len(), 9);
     assert!(screen(&model).contains("LOST · as of 12m ago"), "{}", screen(&model));
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Recovered));
     let rest = hosts().into_iter().skip(4).map(apply).collect();
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(rest)));
     // Too late.
-    send(&mut model, Msg::Last(records(0)));
+    send(&mut model, Msg::Last(ServerId::FIRST, records(0)));
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
     assert_eq!(model.inventory.len(), 5, "what the list did not bring is gone");
 
     let mut model = empty(140, 30);
-    send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
+    send(&mut model, Msg::Last(ServerId::FIRST, LastEvent::Begin(at(-720))));
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Begin { expected: None }));
-    send(&mut model, Msg::Last(records(0)));
+    send(&mut model, Msg::Last(ServerId::FIRST, records(0)));
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Synced));
-    send(&mut model, Msg::Last(records(0)));
+    send(&mut model, Msg::Last(ServerId::FIRST, records(0)));
     assert!(model.inventory.is_empty(), "a list without hosts is a list too");
 }
 
 #[test]
 fn a_damaged_file_is_said_and_leaves_nothing() {
     let mut model = empty(120, 30);
-    send(&mut model, Msg::Last(LastEvent::Begin(at(-720))));
-    send(&mut model, Msg::Last(records(0)));
-    send(&mut model, Msg::Last(LastEvent::Damaged("it breaks off".into())));
+    send(&mut model, Msg::Last(ServerId::FIRST, LastEvent::Begin(at(-720))));
+    send(&mut model, Msg::Last(ServerId::FIRST, records(0)));
+    send(&mut model, Msg::Last(ServerId::FIRST, LastEvent::Damaged("it breaks off".into())));
     assert!(model.inventory.is_empty());
     assert!(screen(&model).contains("it breaks off") && screen(&model).contains("connecting"));
     assert!(!screen(&model).contains("as of"));
@@ -404,27 +404,32 @@ fn the_fleet_is_kept_in_parts_when_it_is_time() {
     model.settings.keeps = true;
     assert!(send(&mut model, Msg::Tick(at(9))).is_empty());
     let commands = send(&mut model, Msg::Tick(at(10)));
-    assert_eq!(commands, [Command::Keep(Keep::Begin(at(10)))]);
-    let commands = send(&mut model, Msg::Kept(Ok(())));
-    let [Command::Keep(Keep::Lines(lines))] = commands.as_slice() else { panic!("{commands:?}") };
+    assert_eq!(commands, [Command::Keep(ServerId::FIRST, Keep::Begin(at(10)))]);
+    let commands = send(&mut model, Msg::Kept(ServerId::FIRST, Ok(())));
+    let [Command::Keep(ServerId::FIRST, Keep::Lines(lines))] = commands.as_slice() else {
+        panic!("{commands:?}")
+    };
     let lines = String::from_utf8(lines.clone()).unwrap();
     assert_eq!(lines.lines().count(), 9);
     assert!(lines.contains("\"db-eu-2\"") && !lines.contains("resourceVersion"), "{lines}");
-    assert_eq!(send(&mut model, Msg::Kept(Ok(()))), [Command::Keep(Keep::End(9))]);
-    assert!(send(&mut model, Msg::Kept(Ok(()))).is_empty());
+    assert_eq!(
+        send(&mut model, Msg::Kept(ServerId::FIRST, Ok(()))),
+        [Command::Keep(ServerId::FIRST, Keep::End(9))]
+    );
+    assert!(send(&mut model, Msg::Kept(ServerId::FIRST, Ok(()))).is_empty());
     // Nothing has changed: it is not kept again.
     assert!(send(&mut model, Msg::Tick(at(1_000))).is_empty());
-    assert_eq!(model.keeps_at_end(), None);
+    assert_eq!(model.keeps_at_end(ServerId::FIRST), None);
     fleet_event(&mut model, HostChange::Delete(Uid::new("uid-1")));
-    assert_eq!(model.keeps_at_end(), Some(at(1_000)));
+    assert_eq!(model.keeps_at_end(ServerId::FIRST), Some(at(1_000)));
     let commands = send(&mut model, Msg::Tick(at(1_001)));
-    assert_eq!(commands, [Command::Keep(Keep::Begin(at(1_001)))]);
-    send(&mut model, Msg::Kept(Err("the disk is full".into())));
+    assert_eq!(commands, [Command::Keep(ServerId::FIRST, Keep::Begin(at(1_001)))]);
+    send(&mut model, Msg::Kept(ServerId::FIRST, Err("the disk is full".into())));
     assert!(screen(&model).contains("the disk is full"), "{}", screen(&model));
     // What is lost is kept as of when it was last right.
     send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Lost("refused".into())));
     send(&mut model, Msg::Tick(at(2_000)));
-    assert_eq!(model.keeps_at_end(), Some(at(1_001)));
+    assert_eq!(model.keeps_at_end(ServerId::FIRST), Some(at(1_001)));
 }
 
 #[test]
