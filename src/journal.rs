@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 
 pub mod filters;
+pub mod first;
 
 /// Environment variable that names another file.
 pub const VARIABLE: &str = "INV_TUI_JOURNAL";

@@ -24,6 +24,7 @@ use super::terminal::{Abilities, Screen, give_back};
 use super::theme::{self, Theme};
 use crate::config::{self, AUTO, Config, Overrides, views};
 use crate::error::{EXIT_DONE, Error, Result};
+use crate::journal::first;
 use crate::model::filter::Filter;
 use crate::model::text::clean;
 use crate::store::client::{ConnectOptions, Connection, connect, connect_unasked, several};
@@ -145,6 +146,7 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         saved,
         keeps: place.is_some(),
         view,
+        greets: false,
         config,
     };
     let (sender, messages) = mpsc::channel(QUEUE);
@@ -166,6 +168,8 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         if follows && abilities.answers { background::ask().await } else { Answer::default() };
     looks.dark = answer.dark.or(looks.dark);
     let theme = looks.find(&settings.theme)?;
+    // Everything that can be wrong has been looked at: now it can be seen.
+    let settings = Settings { greets: first::is_first(), ..settings };
     let mut model = Model::new(settings, SystemClock.now(), size(&screen)?);
     if let Some(note) = note.or(wrong_views) {
         model.fail(note);

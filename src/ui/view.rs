@@ -87,7 +87,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
 
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
 fn to_ascii(buffer: &mut Buffer) {
-    const SIGNS: [(&str, &str); 17] = [
+    const SIGNS: [(&str, &str); 20] = [
         ("●", "o"),
         ("◆", "m"),
         ("○", "."),
@@ -105,6 +105,9 @@ fn to_ascii(buffer: &mut Buffer) {
         ("‹", "<"),
         ("›", ">"),
         ("━", "="),
+        ("–", "-"),
+        ("←", "<"),
+        ("×", "x"),
     ];
     for cell in &mut buffer.content {
         if !cell.symbol().is_ascii() {

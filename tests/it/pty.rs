@@ -65,6 +65,9 @@ impl Pty {
             }
         }
         let state = tempfile::tempdir().expect("a folder");
+        // Not the first time: the line that greets would stand on every screen.
+        std::fs::create_dir(state.path().join("inv-tui")).expect("a folder");
+        std::fs::write(state.path().join("inv-tui/greeted"), "").expect("a file");
         command.env("XDG_STATE_HOME", state.path());
         command.env("XDG_CACHE_HOME", state.path().join("cache"));
         command.env("TERM", "xterm-256color");

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{Link, Model};
 use crate::model::key::ServerId;
 use crate::store::last::LastEvent;
+use crate::ui::actions::Action;
 use crate::ui::msg::Command;
 
 /// Seconds after the first list at which it is kept, and between two times.
@@ -91,8 +92,9 @@ impl Model {
     pub(super) fn only_last(&self) -> Option<String> {
         let made = self.last.shown?;
         let at = self.clock(made);
+        let key = self.key(Action::Reconnect);
         Some(format!(
-            "this is the last known fleet, as of {at}: changes wait until the server's list has come (ctrl-r tries now)"
+            "this is the last known fleet, as of {at}: changes wait until the server's list has come ({key} tries now)"
         ))
     }
 

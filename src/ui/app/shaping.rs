@@ -166,7 +166,8 @@ impl Model {
     /// Orders the table by the chosen column, or by the same one the other way round.
     fn sort(&mut self, invert: bool) {
         if !self.in_table() {
-            return self.say("the tree is ordered by name; t shows the table");
+            let key = self.key(Action::ToggleTable);
+            return self.say(format!("the tree is ordered by name; {key} shows the table"));
         }
         let now = self.shape.sort.clone();
         let column = if invert {
