@@ -50,8 +50,8 @@ pub struct HowArgs {
     pub confirm: Option<String>,
     /// Do it although something speaks against it: the cluster's budget, a source that sets the label
     /// itself, a check that fails; needs --confirm
-    #[arg(long = "override")]
-    pub overrides: bool,
+    #[arg(long)]
+    pub anyway: bool,
     /// How results are printed
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -112,7 +112,7 @@ pub(super) async fn perform(
     }
     confirm(&order, &plan, how)?;
     // What nobody has typed is not passed by, should it come up only now.
-    order.overrides = how.overrides && plan.is_against();
+    order.overrides = how.anyway && plan.is_against();
     let (steps, mut told) = mpsc::channel(QUEUE);
     let stop = signals("stopping: what has begun is finished")?;
     let (actor, sent) = (session.actor.clone(), order.clone());
@@ -151,7 +151,7 @@ fn confirm(order: &Order, plan: &Plan, how: &HowArgs) -> Result<()> {
         name: order.changes.first().map(|c| c.target().name.clone()).unwrap_or_default(),
         whole: false,
         protected: false,
-        against: how.overrides && plan.is_against(),
+        against: how.anyway && plan.is_against(),
     };
     match policy::level(order.verb, &extent) {
         Level::Reason if order.reason.is_empty() => {

@@ -284,8 +284,15 @@ mod tests {
         assert!(
             !text.contains("{key") && !text.contains("{grammar}") && !text.contains("{settings}")
         );
-        let views = "`vf`, `vm`";
-        assert!(text.contains("press `m`") && text.contains("`j` `down`"), "{views}");
+        assert!(text.contains("Press `m` on a host") && text.contains("| `j` `down` |"));
+    }
+
+    #[test]
+    fn every_terminal_can_show_it() {
+        for c in markdown().chars().filter(|c| !c.is_ascii()) {
+            let sign = c.to_string();
+            assert!(crate::ui::view::SIGNS.iter().any(|(known, _)| *known == sign), "{sign}");
+        }
     }
 
     #[test]

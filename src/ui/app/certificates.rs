@@ -400,7 +400,7 @@ impl Model {
     /// Why nothing can be decided on a server now, if so.
     fn cannot_decide_on(&self, server: ServerId) -> Option<String> {
         if self.certificates.sending {
-            return Some("a decision is on its way".to_owned());
+            return Some("a decision is on its way: try again when it has been made".to_owned());
         }
         self.cannot_on(server, DECIDE).or_else(|| {
             let missing = self.servers.get(server).missing.as_ref()?;
@@ -417,8 +417,9 @@ impl Model {
             View::Certificates => self.certificates.spot.cursor.clone(),
             _ => match self.host() {
                 None => {
+                    let (approve, deny) = (self.key(Action::Approve), self.key(Action::Deny));
                     let text = format!(
-                        "this decides requests for certificates: move the cursor to a host that waits, or {} shows all",
+                        "{approve} and {deny} are for a request for a certificate: {} shows them",
                         self.key(Action::ViewCertificates)
                     );
                     return self.say(text);

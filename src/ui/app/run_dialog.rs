@@ -16,6 +16,7 @@ use crate::model::change::{Change, RunChange};
 use crate::model::cluster::Playbook;
 use crate::model::host::{AnsibleRequest, RunState};
 use crate::store::read::Known;
+use crate::ui::actions::Action;
 use crate::ui::msg::Command;
 
 /// What is run, whatever the hosts.
@@ -199,7 +200,7 @@ impl Model {
         let queued = |known: &Known| known.facts.run == Some(RunState::Queued);
         if known.is_empty() {
             self.overlay = Overlay::None;
-            self.fail("these hosts are gone");
+            self.fail("these hosts are gone: there is nothing to run on");
         } else if known.iter().all(queued) {
             let targets = std::mem::take(&mut dialog.targets);
             self.open_cancel(&targets, known);
@@ -208,7 +209,9 @@ impl Model {
             self.open_run(&targets, known, choice);
         } else if known.iter().all(|known| known.facts.run.is_some()) {
             self.overlay = Overlay::None;
-            self.fail("a run goes on already, and one that has begun is not stopped from here");
+            let key = self.key(Action::ViewRuns);
+            let text = "a run goes on already, and one that has begun is not stopped from here";
+            self.fail(format!("{text} ({key} shows it)"));
         } else if dialog.playbooks.is_empty() {
             self.overlay = Overlay::None;
             self.fail(

@@ -179,3 +179,111 @@ fn flow(pieces: &[(String, Role)], indent: usize, width: usize, out: &mut Vec<Li
     }
     out.push(line);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::msg::{Command, Msg};
+    use crate::ui::testing::{fleet, press, screen, send};
+    use crate::ui::theme::BUILT_IN;
+
+    fn opened(width: u16, height: u16) -> Model {
+        let mut model = fleet(width, height);
+        assert!(press(&mut model, ":help<enter>").is_empty(), "nothing is asked of anybody");
+        model
+    }
+
+    /// The words of lines, however they are broken.
+    fn plain(lines: &[Line]) -> String {
+        let words = lines.iter().flatten().map(|(text, _)| text.as_str()).collect::<String>();
+        words.chars().filter(|c| !c.is_whitespace() && *c != '·' && *c != '━').collect()
+    }
+
+    #[test]
+    fn it_is_whole_in_every_width() {
+        let model = fleet(80, 24);
+        let wide = laid(&model, 398);
+        assert!(wide.lines.len() > 200);
+        for width in [18, 38, 57, 78, 118] {
+            let laid = laid(&model, width);
+            assert_eq!(laid.lines.len(), laid.blocks.len());
+            for line in &laid.lines {
+                let wide: usize = line.iter().map(|(text, _)| text.width()).sum();
+                assert!(wide <= width, "{line:?} in {width}");
+            }
+            assert!(laid.blocks.is_sorted() && plain(&laid.lines) == plain(&wide.lines), "{width}");
+        }
+    }
+
+    #[test]
+    fn it_can_be_read_on_every_screen_and_in_every_theme() {
+        for (width, height) in [(20, 5), (40, 10), (80, 24), (200, 60), (400, 100)] {
+            let model = opened(width, height);
+            assert!(screen(&model).contains("guide"), "{width}x{height}");
+        }
+        let mut model = opened(80, 24);
+        model.settings.ascii = true;
+        press(&mut model, "<tab><tab>");
+        let text = screen(&model);
+        assert!(text.is_ascii() && text.contains("Reading the screen"), "{text}");
+        for (name, _) in BUILT_IN {
+            name.clone_into(&mut model.settings.theme);
+            assert!(screen(&model).contains("Reading the screen"), "{name}");
+        }
+    }
+
+    #[test]
+    fn parts_are_gone_to_by_their_headings() {
+        let mut model = opened(80, 24);
+        let text = screen(&model);
+        assert!(text.contains("inv-tui: the guide") && text.contains("Finding hosts"), "{text}");
+        press(&mut model, "<tab>");
+        assert!(
+            screen(&model).lines().nth(2).unwrap().contains("First minutes"),
+            "{}",
+            screen(&model)
+        );
+        press(&mut model, "<tab><tab><backtab>");
+        let text = screen(&model);
+        assert!(text.lines().nth(1).unwrap().contains("guide  Reading the screen"), "{text}");
+        press(&mut model, "<enter>undo<enter>");
+        let text = screen(&model);
+        assert!(text.lines().nth(1).unwrap().contains("Undo, redo, repeat"), "{text}");
+        assert!(text.contains("takes the last change back"), "{text}");
+        press(&mut model, "q:help servers<enter>");
+        assert!(screen(&model).lines().nth(2).unwrap().contains("Several API servers"));
+        press(&mut model, "G<tab><tab>");
+        assert!(screen(&model).contains("The mouse"), "it stays at the end");
+        press(&mut model, "<esc>");
+        assert!(model.page.is_none());
+    }
+
+    #[test]
+    fn it_is_searched_and_copied_and_keeps_its_place() {
+        let mut model = opened(120, 30);
+        press(&mut model, "/budget<enter>");
+        let text = screen(&model);
+        assert!(
+            text.contains("/budget") && text.to_lowercase().matches("budget").count() > 1,
+            "{text}"
+        );
+        press(&mut model, "<esc>:help facets<enter>");
+        send(&mut model, Msg::Resize(50, 12));
+        assert!(screen(&model).lines().nth(1).unwrap().contains("Facets"), "{}", screen(&model));
+        let commands = press(&mut model, "c");
+        assert!(
+            matches!(commands.as_slice(), [Command::Copy(text)] if text.contains("The change strip")),
+            "{commands:?}"
+        );
+    }
+
+    #[test]
+    fn it_shows_the_keys_in_force() {
+        let mut model = opened(120, 30);
+        let own = "maintenance = [\"K\"]\ndown = [\"down\"]\nup = [\"up\"]";
+        model.settings.keymap =
+            crate::ui::keymap::Keymap::new(&toml::from_str(own).unwrap()).unwrap();
+        let text = plain(&laid(&model, 96).lines);
+        assert!(text.contains("PressKonahost") && text.contains("Movewithdownandup"), "{text}");
+    }
+}
