@@ -10,7 +10,8 @@ const GREETING: &str = "To begin";
 
 fn demo(state: &Path) -> Pty {
     let args = ["--demo-hosts", "20", "--config", "/dev/null", "--theme", "night"];
-    let pty = Pty::start(BINARY, &args, &[("XDG_STATE_HOME", state.to_str().unwrap())], (120, 30));
+    let pty =
+        Pty::start_first(BINARY, &args, &[("XDG_STATE_HOME", state.to_str().unwrap())], (120, 30));
     pty.shows("20 hosts · live");
     pty
 }
