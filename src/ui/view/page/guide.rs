@@ -92,8 +92,7 @@ fn block_lines(model: &Model, block: &Block, width: usize, out: &mut Vec<Line>) 
         }
         Block::Contents => {
             for topic in guide().topics.iter().filter(|topic| topic.level == 2) {
-                let title = topic.title.clone();
-                out.push(vec![("  ".to_owned(), Role::Muted), (title, Role::Text)]);
+                flow(&[(topic.title.clone(), Role::Text)], 2, width, out);
             }
         }
     }
