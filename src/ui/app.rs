@@ -114,8 +114,6 @@ pub struct Settings {
     pub keeps: bool,
     /// The one to begin with.
     pub view: Option<SavedView>,
-    /// Say with which keys to begin.
-    pub greets: bool,
 }
 
 impl Settings {
@@ -139,7 +137,6 @@ impl Settings {
             saved: Vec::new(),
             keeps: false,
             view: None,
-            greets: false,
         }
     }
 }
@@ -361,7 +358,7 @@ impl Model {
             saved: Saved::default(),
             frozen: Frozen::default(),
             detail: Detail::default(),
-            greeting: Greeting::new(settings.greets),
+            greeting: None,
             notice: None,
             writing: Writing::default(),
             clusters: Clusters::default(),

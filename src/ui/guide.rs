@@ -80,8 +80,8 @@ pub fn markdown() -> String {
         format!("- [{}](#{anchor})", topic.title)
     });
     let links: Vec<String> = links.collect();
-    let lines = SOURCE.lines().map(|line| split_heading(line).map_or(line, |(line, _)| line));
-    let text: Vec<&str> = lines.collect();
+    let source = SOURCE.lines().map(|line| split_heading(line).map_or(line, |(line, _)| line));
+    let text: Vec<&str> = source.collect();
     let text = put_in(&text.join("\n")).replace("{contents}", &links.join("\n"));
     let text = Keymap::default().fill_with(&text, "` `");
     format!(
@@ -135,7 +135,8 @@ impl Guide {
             };
             if line.trim().is_empty() {
                 continue;
-            } else if line == "{contents}" {
+            }
+            if line == "{contents}" {
                 guide.blocks.push(Block::Contents);
             } else if line.starts_with('#') {
                 guide.heading(line);
@@ -212,10 +213,12 @@ impl Block {
             Self::Heading(_, title) => format!("{title}\n"),
             Self::Paragraph(spans) | Self::Item(spans) => format!("{}\n", words(spans)),
             Self::Code(lines) => lines.join("\n") + "\n",
-            Self::Table(rows) => rows
-                .iter()
-                .map(|(left, right)| format!("{} {}\n", words(left), words(right)))
-                .collect(),
+            Self::Table(rows) => {
+                let row = |(left, right): &(Vec<Span>, Vec<Span>)| {
+                    [words(left), " ".to_owned(), words(right), "\n".to_owned()].concat()
+                };
+                rows.iter().map(row).collect::<Vec<_>>().concat()
+            }
             Self::Contents => String::new(),
         }
     }

@@ -146,7 +146,6 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         saved,
         keeps: place.is_some(),
         view,
-        greets: false,
         config,
     };
     let (sender, messages) = mpsc::channel(QUEUE);
@@ -168,9 +167,11 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
         if follows && abilities.answers { background::ask().await } else { Answer::default() };
     looks.dark = answer.dark.or(looks.dark);
     let theme = looks.find(&settings.theme)?;
-    // Everything that can be wrong has been looked at: now it can be seen.
-    let settings = Settings { greets: first::is_first(), ..settings };
     let mut model = Model::new(settings, SystemClock.now(), size(&screen)?);
+    // Everything that can be wrong has been looked at: now it can be seen.
+    if first::is_first() {
+        model.greet();
+    }
     if let Some(note) = note.or(wrong_views) {
         model.fail(note);
     }

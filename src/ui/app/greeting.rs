@@ -21,14 +21,12 @@ pub const KEYS: [(Action, &str); 6] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Greeting(u8);
 
-impl Greeting {
-    /// A greeting, if there is to be one.
-    pub(super) fn new(wanted: bool) -> Option<Self> {
-        wanted.then_some(Self(MOVES))
-    }
-}
-
 impl Model {
+    /// Says with which keys to begin.
+    pub fn greet(&mut self) {
+        self.greeting = Some(Greeting(MOVES));
+    }
+
     /// Whether the greeting can be seen: what is said to the person goes before it.
     pub fn greets(&self) -> bool {
         self.greeting.is_some() && self.notice.is_none() && self.servers.lost().is_none()
@@ -49,14 +47,12 @@ impl Model {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Config;
-    use crate::ui::app::{Model, Settings};
-    use crate::ui::testing::{hosts, now, press, screen, settings, with_hosts};
+    use crate::ui::app::Model;
+    use crate::ui::testing::{fleet, press, screen};
 
     fn started(width: u16) -> Model {
-        let settings = Settings { greets: true, ..settings(Config::default()) };
-        let mut model = with_hosts(Model::new(settings, now(), (width, 20)), hosts());
-        model.notice = None;
+        let mut model = fleet(width, 20);
+        model.greet();
         model
     }
 

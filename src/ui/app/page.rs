@@ -245,6 +245,38 @@ impl Model {
         self.page = Some(Box::new(Page::new(kind, Some(place), uid, title)));
     }
 
+    /// Says which keys open a page.
+    fn say_opens_pages(&mut self) {
+        let opens = [
+            (Action::Describe, "describe"),
+            (Action::Yaml, "YAML"),
+            (Action::Events, "events"),
+            (Action::History, "history"),
+            (Action::Explain, "explain"),
+        ];
+        let opens = opens.map(|(action, what)| format!("{} {what}", self.key(action)));
+        self.say(format!("this is for pages: {}", opens.join(", ")));
+    }
+
+    /// Shows managed fields, or folds them.
+    fn toggle_managed(&mut self) {
+        if let Some(page) = &mut self.page {
+            page.managed = !page.managed;
+            page.found = None;
+        }
+    }
+
+    /// What an open guide does in a way of its own; false: nothing.
+    fn in_guide(&mut self, action: Action) -> bool {
+        match action {
+            Action::Open => self.overlay = Overlay::Palette(Palette::of_topics()),
+            Action::NextPane => self.next_heading(false),
+            Action::PreviousPane => self.next_heading(true),
+            _ => return false,
+        }
+        true
+    }
+
     /// Opens the guide at the heading that is this block of it.
     pub(super) fn open_guide(&mut self, block: usize) {
         if self.page.as_ref().is_none_or(|page| page.kind != Kind::Guide) {
@@ -543,18 +575,14 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
             Action::NextMatch | Action::PreviousMatch | Action::ManagedFields | Action::Save
         );
         return of_pages.then(|| {
-            let opens = [
-                (Action::Describe, "describe"),
-                (Action::Yaml, "YAML"),
-                (Action::Events, "events"),
-                (Action::History, "history"),
-                (Action::Explain, "explain"),
-            ];
-            let opens = opens.map(|(action, what)| format!("{} {what}", model.key(action)));
-            model.say(format!("this is for pages: {}", opens.join(", ")));
+            model.say_opens_pages();
             Vec::new()
         });
     };
+    if page.kind == Kind::Guide && model.in_guide(action) {
+        return Some(Vec::new());
+    }
+    let page = model.page.as_deref()?;
     let height = isize::try_from(model.page_size(page).1).unwrap_or(1);
     match action {
         Action::Down => model.scroll_page(times),
@@ -572,19 +600,9 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
             }
             model.overlay = Overlay::Search;
         }
-        Action::Open if page.kind == Kind::Guide => {
-            model.overlay = Overlay::Palette(Palette::of_topics());
-        }
-        Action::NextPane if page.kind == Kind::Guide => model.next_heading(false),
-        Action::PreviousPane if page.kind == Kind::Guide => model.next_heading(true),
         Action::NextMatch => model.find_in_page(times < 0, false),
         Action::PreviousMatch => model.find_in_page(times > 0, false),
-        Action::ManagedFields => {
-            if let Some(page) = &mut model.page {
-                page.managed = !page.managed;
-                page.found = None;
-            }
-        }
+        Action::ManagedFields => model.toggle_managed(),
         Action::CopyName => return Some(vec![Command::Copy(model.page_text(page))]),
         Action::Save => {
             let name =

@@ -99,7 +99,7 @@ fn block_lines(model: &Model, block: &Block, width: usize, out: &mut Vec<Line>) 
 }
 
 /// The pieces of a text with their roles and the keys in force.
-fn words(model: &Model, spans: &[Span]) -> Vec<(String, Role)> {
+fn words(model: &Model, spans: &[Span]) -> Line {
     let piece = |span: &Span| {
         let role = match span {
             Span::Text(_) => Role::Text,
@@ -111,7 +111,7 @@ fn words(model: &Model, spans: &[Span]) -> Vec<(String, Role)> {
     spans.iter().map(piece).collect()
 }
 
-fn table(rows: &[(Vec<(String, Role)>, Vec<(String, Role)>)], width: usize, out: &mut Vec<Line>) {
+fn table(rows: &[(Line, Line)], width: usize, out: &mut Vec<Line>) {
     let wide = |pieces: &[(String, Role)]| pieces.iter().map(|(text, _)| text.width()).sum();
     let column = rows.iter().map(|(left, _)| wide(left)).filter(|wide| *wide <= LEFT).max();
     let indent = if width < BESIDE { 4 } else { column.unwrap_or(4) + 2 };
