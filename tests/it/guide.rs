@@ -62,7 +62,7 @@ fn the_guide_is_read_in_the_program() {
     pty.send(":help filter\r");
     pty.shows("guide  Finding hosts");
     pty.send("\r");
-    pty.shows("help undo");
+    pty.shows("help begin");
     pty.send("undo\r");
     pty.shows("guide  Undo, redo, repeat");
     pty.send("/budget\r");

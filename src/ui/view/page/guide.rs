@@ -106,7 +106,9 @@ fn words(model: &Model, spans: &[Span]) -> Line {
             Span::Code(_) => Role::Key,
             Span::Strong(_) => Role::Title,
         };
-        (model.settings.keymap.fill(span.text()), role)
+        // Between two pieces of code a blank is easily taken for a part of them.
+        let text = if span.text() == " " { "  " } else { span.text() };
+        (model.settings.keymap.fill(text), role)
     };
     spans.iter().map(piece).collect()
 }
