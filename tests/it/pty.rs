@@ -57,7 +57,8 @@ impl Pty {
     ) -> Self {
         let state = tempfile::tempdir().expect("a folder");
         let own = env.iter().find(|(name, _)| *name == "XDG_STATE_HOME");
-        let folder = own.map_or(state.path(), |(_, path)| Path::new(path)).join("inv-tui");
+        let home = state.path();
+        let folder = own.map_or(home, |(_, path)| Path::new(path)).join("inv-tui");
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("our own folder");
         std::fs::write(folder.join("greeted"), "").expect("a file");
