@@ -143,8 +143,7 @@ fn types_and_table_have_the_same_settings() {
 
 #[test]
 fn the_guide_has_the_table() {
-    let guide =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/GUIDE.md")).unwrap();
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/GUIDE.md")).unwrap();
     let block = format!("```toml\n{}```", text(false));
     assert!(guide.contains(&block), "put this into GUIDE.md:\n{block}");
 }
