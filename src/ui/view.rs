@@ -16,7 +16,7 @@ pub mod page;
 mod certificates;
 mod changes;
 mod decide;
-mod detail;
+pub mod detail;
 mod facets;
 mod footer;
 mod header;
@@ -36,6 +36,7 @@ mod table;
 mod tree;
 
 pub use footer::hint_at;
+pub use overlay::help_end;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
