@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::files;
 
 pub mod filters;
+pub mod first;
 
 /// Environment variable that names another file.
 pub const VARIABLE: &str = "INV_TUI_JOURNAL";

@@ -22,7 +22,7 @@ pub struct Wrong {
 
 /// What mends most of it.
 const HINT: &str =
-    "\"inv-tui --headless config --schema\" describes every setting, as README.md does";
+    "\"inv-tui --headless config --schema\" describes every setting, as GUIDE.md does";
 
 /// Reads a configuration.
 ///

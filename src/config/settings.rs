@@ -1,4 +1,4 @@
-//! The one table of settings. The commented file, the README's block and the descriptions in the
+//! The one table of settings. The commented file, GUIDE.md's block and the descriptions in the
 //! schema come from it; tests compare it with the types that are read.
 
 use std::fmt::Write as _;

@@ -25,7 +25,7 @@ use crate::model::text;
 /// Most characters of a name.
 pub const MAX_NAME: usize = 64;
 /// What stands above the views in a file that is written here.
-const HEAD: &str = "# Saved views of inv-tui; README.md has what can stand here.\n\n";
+const HEAD: &str = "# Saved views of inv-tui; GUIDE.md has what can stand here.\n\n";
 
 /// A saved view.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -234,7 +234,7 @@ pub fn read(file: &Path) -> Result<Option<Vec<SavedView>>> {
     };
     let malformed = |Misread { line, column, what }| {
         Error::usage(format!("views \"{path}:{line}:{column}\" are malformed: {what}"))
-            .hint("README.md has what a saved view consists of")
+            .hint("GUIDE.md has what a saved view consists of")
     };
     let views = from_toml::<Whole>(&text).map_err(malformed)?.views;
     for (at, view) in views.iter().enumerate() {

@@ -33,7 +33,7 @@ pub struct Reason {
     pub what: String,
     /// Since when, where that is known.
     pub since: Option<Timestamp>,
-    /// What to do next: a key of the explorer or a command.
+    /// What to do next: a command, or a key of the explorer as `{key:maintenance}`, by its action.
     pub next: String,
 }
 
@@ -81,7 +81,12 @@ pub fn explain(host: &Host, around: &Around<'_>, now: Timestamp) -> Vec<Reason> 
     let mut all = Reasons { host, now, found: Vec::new() };
     if let Some(problem) = around.unreadable {
         let what = format!("the object cannot be read: {problem}");
-        all.add(Weight::Broken, what, None, "y shows it; whoever wrote that field must mend it");
+        all.add(
+            Weight::Broken,
+            what,
+            None,
+            "{key:yaml} shows it; whoever wrote that field must mend it",
+        );
     }
     all.deleting();
     all.state();
@@ -132,7 +137,7 @@ impl Reasons<'_> {
         let record = self.host.status.as_ref().and_then(|status| status.decommission.clone());
         let name = self.name().to_owned();
         let retry = format!(
-            "d shows the steps; inv-tui --headless decommission --help says how to answer for {name}"
+            "{{key:describe}} shows the steps; inv-tui --headless decommission --help says how to answer for {name}"
         );
         let Some(record) = record else {
             let finalizers = self.host.metadata.finalizers.clone().unwrap_or_default();
@@ -166,7 +171,12 @@ impl Reasons<'_> {
             let what = format!("decommissioning waits for {}{late}", waiting.what);
             self.add(weight, what, Some(waiting.since.0), retry);
         } else if self.found.is_empty() {
-            self.add(Weight::Meant, "it is being decommissioned", since, "d shows how far it is");
+            self.add(
+                Weight::Meant,
+                "it is being decommissioned",
+                since,
+                "{key:describe} shows how far it is",
+            );
         }
     }
 
@@ -184,16 +194,18 @@ impl Reasons<'_> {
                 "the provider says that the machine is gone",
                 "retire the host, or delete it to have it decommissioned",
             ),
-            Phase::Pending => {
-                (Weight::Note, "the machine is starting", "wait for it; E shows what happens")
-            }
+            Phase::Pending => (
+                Weight::Note,
+                "the machine is starting",
+                "wait for it; {key:events} shows what happens",
+            ),
             Phase::Planned => {
                 (Weight::Meant, "it is planned, and not built yet", "nothing, until it is built")
             }
             Phase::Unknown => (
                 Weight::Broken,
                 "nobody says how the machine is: no source lists it and no agent answers",
-                "v s shows the sources; start the agent on it",
+                "{key:view-sources} shows the sources; start the agent on it",
             ),
             _ => return,
         };
@@ -204,7 +216,12 @@ impl Reasons<'_> {
         if let Some((FALSE, _, message, since)) = self.condition(SEEN) {
             let why = after(message);
             let what = format!("its source does not list it any more{why}");
-            self.add(Weight::Broken, what, Some(since), "v s shows the source; look for it there");
+            self.add(
+                Weight::Broken,
+                what,
+                Some(since),
+                "{key:view-sources} shows the source; look for it there",
+            );
         }
         if let Some((FALSE, reason, message, since)) = self.condition(PROVIDER_HEALTHY) {
             let what = format!("the provider finds it impaired: {reason}{}", after(message));
@@ -217,11 +234,11 @@ impl Reasons<'_> {
                     format!(
                         "the source {name} would have lost too many hosts, and is not believed"
                     ),
-                    "v s; if they are really gone, raise spec.breaker of the Source for one pass",
+                    "{key:view-sources}; if they are really gone, raise spec.breaker of the Source for one pass",
                 ),
                 State::NotRead => (
                     format!("the source {name} cannot be read: what it says is old"),
-                    "v s shows why; mostly its credentials or its network",
+                    "{key:view-sources} shows why; mostly its credentials or its network",
                 ),
                 State::Stale => (
                     format!("the source {name} says nothing any more: what it says is old"),
@@ -229,7 +246,7 @@ impl Reasons<'_> {
                 ),
                 _ => (
                     format!("the last pass over the source {name} was not complete"),
-                    "v s shows which scope failed",
+                    "{key:view-sources} shows which scope failed",
                 ),
             };
             self.add(Weight::Note, what, source.last_pass, next);
@@ -259,7 +276,12 @@ impl Reasons<'_> {
             && reason != "InService"
         {
             let what = format!("its work has not been taken off it: {reason}{}", after(message));
-            self.add(Weight::Note, what, Some(since), "H shows what the drain hook said");
+            self.add(
+                Weight::Note,
+                what,
+                Some(since),
+                "{key:history} shows what the drain hook said",
+            );
         }
     }
 
@@ -271,12 +293,12 @@ impl Reasons<'_> {
             csr::State::Pending => (
                 Weight::Broken,
                 format!("its request for a certificate ({name}) waits: the agent cannot report"),
-                "a approves it, D denies it; v c shows it decoded",
+                "{key:approve} approves it, {key:deny} denies it; {key:view-certificates} shows it decoded",
             ),
             csr::State::Denied => (
                 Weight::Broken,
                 format!("its request for a certificate ({name}) was denied"),
-                "v c shows by whom and why; the agent asks again when it is restarted",
+                "{key:view-certificates} shows by whom and why; the agent asks again when it is restarted",
             ),
             csr::State::Failed => (
                 Weight::Broken,
@@ -313,7 +335,7 @@ impl Reasons<'_> {
                     Weight::Broken,
                     what,
                     since,
-                    "d shows the end of its log; r runs it again",
+                    "{key:describe} shows the end of its log; {key:run} runs it again",
                 );
             }
             RunState::Unknown => {
@@ -322,7 +344,12 @@ impl Reasons<'_> {
             }
             RunState::Queued => {
                 let what = format!("an Ansible run waits for its agent or a runner{message}");
-                self.add(Weight::Note, what, since, "v r shows it; r takes it back");
+                self.add(
+                    Weight::Note,
+                    what,
+                    since,
+                    "{key:view-runs} shows it; {key:run} takes it back",
+                );
             }
             RunState::Running | RunState::Succeeded | RunState::Canceled => {}
         }
@@ -388,7 +415,7 @@ impl Reasons<'_> {
         if let Some((FALSE, reason, message, since)) = self.condition(OS_UP_TO_DATE) {
             let what =
                 format!("its operating system is not the desired one: {reason}{}", after(message));
-            self.add(Weight::Note, what, Some(since), "d shows which one is wanted");
+            self.add(Weight::Note, what, Some(since), "{key:describe} shows which one is wanted");
         }
         let status = self.host.status.clone().unwrap_or_default();
         for event in &status.scheduled_events {
@@ -400,7 +427,7 @@ impl Reasons<'_> {
             && let Some((FALSE, reason, message, since)) = self.condition(READY)
         {
             let what = format!("it is not ready: {reason}{}", after(message));
-            self.add(Weight::Broken, what, Some(since), "d shows every condition");
+            self.add(Weight::Broken, what, Some(since), "{key:describe} shows every condition");
         }
     }
 }
@@ -424,7 +451,12 @@ impl Reasons<'_> {
         let Some((name, away, max)) = around.budget else { return };
         if away > 0 && away >= max {
             let what = format!("the budget of cluster {name} is used up: {away} of {max} away");
-            self.add(Weight::Note, what, None, "v m shows who holds what; end a hold first");
+            self.add(
+                Weight::Note,
+                what,
+                None,
+                "{key:view-maintenance} shows who holds what; end a hold first",
+            );
         }
     }
 }

@@ -79,7 +79,7 @@ pub async fn run(args: LabelArgs, server: &ConnectOptions, namespace: &str) -> R
             meant.push(host);
         }
     }
-    let past = args.how.past_budget;
+    let past = args.how.anyway;
     let mut plan = plan(&session, Verb::Label, &changes, &meant, &[], past).await?;
     plan.nothing = nothing;
     let reason = args.reason.clone().unwrap_or_default();

@@ -154,7 +154,7 @@ pub async fn run(args: MaintainArgs, server: &ConnectOptions, namespace: &str) -
         }
     }
     let clusters = clusters(&session.actor.connection, namespace).await?;
-    let past = how.past_budget;
+    let past = how.anyway;
     let mut plan = plan(&session, verb, &changes, &meant, &clusters, past).await?;
     plan.nothing = nothing;
     let order = Order { id: order_id(), verb, changes, reason, ticket, overrides: past };

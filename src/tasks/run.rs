@@ -142,7 +142,7 @@ async fn ask(args: &RunArgs, server: &ConnectOptions, namespace: &str) -> Result
             new,
         }));
     }
-    let past = args.how.past_budget;
+    let past = args.how.anyway;
     let meant: Vec<&Host> = hosts.iter().collect();
     let plan = plan(&session, Verb::Run, &changes, &meant, &clusters, past).await?;
     let order = Order {

@@ -48,9 +48,10 @@ pub struct HowArgs {
     /// The number of hosts (or the name of the one): needed for more than ten, and against rules
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub confirm: Option<String>,
-    /// Pass by the cluster's budget and checks that fail; needs --confirm
+    /// Do it although something speaks against it: the cluster's budget, a source that sets the label
+    /// itself, a check that fails; needs --confirm
     #[arg(long)]
-    pub past_budget: bool,
+    pub anyway: bool,
     /// How results are printed
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -111,7 +112,7 @@ pub(super) async fn perform(
     }
     confirm(&order, &plan, how)?;
     // What nobody has typed is not passed by, should it come up only now.
-    order.overrides = how.past_budget && plan.is_against();
+    order.overrides = how.anyway && plan.is_against();
     let (steps, mut told) = mpsc::channel(QUEUE);
     let stop = signals("stopping: what has begun is finished")?;
     let (actor, sent) = (session.actor.clone(), order.clone());
@@ -150,7 +151,7 @@ fn confirm(order: &Order, plan: &Plan, how: &HowArgs) -> Result<()> {
         name: order.changes.first().map(|c| c.target().name.clone()).unwrap_or_default(),
         whole: false,
         protected: false,
-        against: how.past_budget && plan.is_against(),
+        against: how.anyway && plan.is_against(),
     };
     match policy::level(order.verb, &extent) {
         Level::Reason if order.reason.is_empty() => {

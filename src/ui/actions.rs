@@ -67,6 +67,7 @@ pub enum Action {
     Theme,
     Reconnect,
     Help,
+    Guide,
     Cancel,
     Quit,
     ViewFleet,
@@ -415,7 +416,8 @@ pub const ACTIONS: &[ActionRow] = &[
         "Try to reach the server now",
         "",
     ),
-    row(Action::Help, "help", &["?"], Group::Program, "This help", "help"),
+    row(Action::Help, "keys", &["?"], Group::Program, "All keys", "help"),
+    row(Action::Guide, "help", &[], Group::Program, "The guide; :help filter: about that", ""),
     row(Action::Cancel, "cancel", &["ctrl-c"], Group::Program, "Cancel; twice: quit", ""),
     row(Action::Quit, "quit", &[], Group::Program, "Quit, also :q", ""),
 ];

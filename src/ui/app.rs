@@ -12,6 +12,7 @@ pub mod explain;
 pub mod facets;
 pub mod filter;
 pub mod freeze;
+pub mod greeting;
 pub mod history;
 pub mod ids;
 pub mod input;
@@ -67,6 +68,7 @@ pub use detail::Detail;
 pub use facets::Facets;
 pub use filter::FilterLine;
 pub use freeze::Frozen;
+pub use greeting::Greeting;
 pub use journal::Journal;
 pub use keys::copy_choices;
 pub use labels::LabelDialog;
@@ -278,6 +280,8 @@ pub struct Model {
     pub frozen: Frozen,
     /// The detail pane.
     pub detail: Detail,
+    /// The line that says with which keys to begin.
+    pub greeting: Option<Greeting>,
     /// The line for the person.
     pub notice: Option<Notice>,
     /// Whether and as whom we may write, and what was done.
@@ -351,6 +355,7 @@ impl Model {
             saved: Saved::default(),
             frozen: Frozen::default(),
             detail: Detail::default(),
+            greeting: None,
             notice: None,
             writing: Writing::default(),
             clusters: Clusters::default(),
@@ -394,6 +399,11 @@ impl Model {
     /// Where everything is on the screen.
     pub fn areas(&self) -> Areas {
         layout::areas(self, Rect::new(0, 0, self.size.0, self.size.1))
+    }
+
+    /// The key of an action as people read it.
+    pub fn key(&self, action: Action) -> String {
+        self.settings.keymap.shown(action)
     }
 
     /// Shows a line of information.
@@ -488,7 +498,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         }
         Msg::Resize(width, height) => {
             model.dirty = true;
+            let place = model.guide_place();
             model.size = (width, height);
+            model.guide_stays(place);
             Vec::new()
         }
         Msg::Tick(now) => {

@@ -127,6 +127,37 @@ impl Keymap {
         }
     }
 
+    /// A text in which `{key:maintenance}` stands for the first key of the action of that name, and
+    /// `{keys:down}` for all of them, with the keys in their places.
+    pub fn fill(&self, text: &str) -> String {
+        self.fill_with(text, " ")
+    }
+
+    /// The same with this text between the keys of one action.
+    pub(super) fn fill_with(&self, text: &str, between: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{key") {
+            out.push_str(before);
+            let found = after.split_once('}').and_then(|(what, after)| {
+                let (all, name) = what.split_once(':')?;
+                let row = ACTIONS.iter().find(|row| row.name == name)?;
+                let keys = self.keys(row.action).iter().map(|key| shown(key));
+                let keys: Vec<String> = match all {
+                    "s" => keys.collect(),
+                    "" => keys.take(1).collect(),
+                    _ => return None,
+                };
+                let none = keys.is_empty().then(|| self.shown(row.action));
+                Some((none.unwrap_or_else(|| keys.join(between)), after))
+            });
+            let (keys, after) = found.unwrap_or_else(|| ("{key".to_owned(), after));
+            out.push_str(&keys);
+            rest = after;
+        }
+        out + rest
+    }
+
     /// Looks a sequence of keys up, keys separated by spaces.
     pub fn lookup(&self, sequence: &str) -> Lookup {
         let mut prefix = false;
@@ -247,6 +278,25 @@ mod tests {
             ("K".into(), ":repeat".into())
         );
         assert_eq!(made("cancel = []").unwrap().keys(Action::Cancel), [CANCEL]);
+    }
+
+    #[test]
+    fn keys_stand_in_a_text_by_their_actions() {
+        let map = made("maintenance = [\"K\"]\nundo = []").unwrap();
+        let text =
+            "{key:maintenance} {keys:down} {key:undo} {key:view-fleet} {key:none} {keyed:up} {key";
+        assert_eq!(map.fill(text), "K j down :undo vf {key:none} {keyed:up} {key");
+    }
+
+    #[test]
+    fn the_keys_of_what_is_explained_are_those_of_actions() {
+        let source = include_str!("../model/explain.rs");
+        let names: Vec<&str> =
+            source.split("{key:").skip(1).filter_map(|rest| rest.split('}').next()).collect();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            assert!(ACTIONS.iter().any(|row| row.name == name), "{name}");
+        }
     }
 
     #[test]

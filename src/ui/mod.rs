@@ -6,6 +6,7 @@ pub mod app;
 pub mod background;
 pub mod clipboard;
 pub mod configured;
+pub mod guide;
 mod keep;
 pub mod keymap;
 pub mod line;

@@ -22,6 +22,7 @@ use super::terminal::{Abilities, Screen, give_back};
 use super::theme::{self, Theme};
 use crate::config::{self, AUTO, Config, Overrides, views};
 use crate::error::{EXIT_DONE, Error, Result};
+use crate::journal::first;
 use crate::model::filter::Filter;
 use crate::model::text::clean;
 use crate::store::client::{ConnectOptions, Connection, connect, connect_unasked, several};
@@ -165,6 +166,10 @@ pub async fn explore(given: Given, mut options: ConnectOptions, show: Show) -> R
     looks.dark = answer.dark.or(looks.dark);
     let theme = looks.find(&settings.theme)?;
     let mut model = Model::new(settings, SystemClock.now(), size(&screen)?);
+    // Everything that can be wrong has been looked at: now it can be seen.
+    if first::is_first() {
+        model.greet();
+    }
     if let Some(note) = note.or(wrong_views) {
         model.fail(note);
     }

@@ -88,29 +88,32 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
     in_overlay.or(in_footer).or(in_page).or(in_filter)
 }
 
+/// Our signs, and what stands for them where only ASCII can be shown.
+pub(super) const SIGNS: [(&str, &str); 20] = [
+    ("●", "o"),
+    ("◆", "m"),
+    ("○", "."),
+    ("▲", "^"),
+    ("✖", "X"),
+    ("✓", "+"),
+    ("▾", "-"),
+    ("▸", "+"),
+    ("│", "|"),
+    ("…", "~"),
+    ("·", "-"),
+    ("→", ">"),
+    ("↑", "^"),
+    ("↓", "v"),
+    ("‹", "<"),
+    ("›", ">"),
+    ("━", "="),
+    ("–", "-"),
+    ("←", "<"),
+    ("×", "x"),
+];
+
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
 fn to_ascii(buffer: &mut Buffer) {
-    const SIGNS: [(&str, &str); 19] = [
-        ("●", "o"),
-        ("◆", "m"),
-        ("○", "."),
-        ("▲", "^"),
-        ("✖", "X"),
-        ("✓", "+"),
-        ("▾", "-"),
-        ("▸", "+"),
-        ("│", "|"),
-        ("…", "~"),
-        ("·", "-"),
-        ("→", ">"),
-        ("↑", "^"),
-        ("↓", "v"),
-        ("‹", "<"),
-        ("›", ">"),
-        ("━", "="),
-        ("×", "x"),
-        ("–", "-"),
-    ];
     for cell in &mut buffer.content {
         if !cell.symbol().is_ascii() {
             let plain =

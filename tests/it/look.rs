@@ -113,7 +113,7 @@ async fn a_label_is_set_taken_back_and_refused_where_a_source_owns_it() {
     let ended = say(&["label", "web-1", "tier-"]).await.with(1);
     assert!(ended.stdout.contains("denied"), "{}", ended.stdout);
     assert_eq!(label(&world, "web-1", "tier").await.as_deref(), Some("gold"));
-    say(&["label", "web-1", "tier-", "--past-budget", "--confirm", "web-1"]).await.with(0);
+    say(&["label", "web-1", "tier-", "--anyway", "--confirm", "web-1"]).await.with(0);
     assert_eq!(label(&world, "web-1", "tier").await, None);
     let ended = say(&["label", "web-1", "inventory.inv-tui.dev/cluster=x"]).await.with(1);
     assert!(ended.stdout.contains("belongs to services"), "{}", ended.stdout);

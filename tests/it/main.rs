@@ -25,6 +25,7 @@ mod deploy;
 mod embedded;
 mod fetch;
 mod find;
+mod guide;
 mod lifecycle;
 mod look;
 mod monitor;

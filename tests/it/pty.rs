@@ -1,7 +1,10 @@
 //! The real program in a real terminal (a PTY), its screen read by a terminal emulator.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::num::NonZero;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -45,12 +48,39 @@ impl Seen {
 
 impl Pty {
     /// Starts a program with these arguments and additional environment variables; of ours, only
-    /// PATH and HOME go with it.
+    /// PATH and HOME go with it. It is not its first time: nobody is greeted.
     pub(crate) fn start(
         program: &str,
         args: &[&str],
         env: &[(&str, &str)],
         size: (u16, u16),
+    ) -> Self {
+        let state = tempfile::tempdir().expect("a folder");
+        let own = env.iter().find(|(name, _)| *name == "XDG_STATE_HOME");
+        let home = state.path();
+        let folder = own.map_or(home, |(_, path)| Path::new(path)).join("inv-tui");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).expect("our own folder");
+        std::fs::write(folder.join("greeted"), "").expect("a file");
+        Self::start_with(program, args, env, size, state)
+    }
+
+    /// The same, the first time if nobody has started it with this folder for its state.
+    pub(crate) fn start_first(
+        program: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+        size: (u16, u16),
+    ) -> Self {
+        Self::start_with(program, args, env, size, tempfile::tempdir().expect("a folder"))
+    }
+
+    fn start_with(
+        program: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+        size: (u16, u16),
+        state: tempfile::TempDir,
     ) -> Self {
         let (cols, rows) = size;
         let pair = native_pty_system()
@@ -64,7 +94,6 @@ impl Pty {
                 command.env(name, value);
             }
         }
-        let state = tempfile::tempdir().expect("a folder");
         command.env("XDG_STATE_HOME", state.path());
         command.env("XDG_CACHE_HOME", state.path().join("cache"));
         command.env("TERM", "xterm-256color");

@@ -142,11 +142,10 @@ fn types_and_table_have_the_same_settings() {
 }
 
 #[test]
-fn the_readme_has_the_table() {
-    let readme =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+fn the_guide_has_the_table() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/GUIDE.md")).unwrap();
     let block = format!("```toml\n{}```", text(false));
-    assert!(readme.contains(&block), "put this into README.md:\n{block}");
+    assert!(guide.contains(&block), "put this into GUIDE.md:\n{block}");
 }
 
 #[test]

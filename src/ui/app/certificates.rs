@@ -19,7 +19,7 @@ use crate::model::inventory::Inventory;
 use crate::model::key::{ServerId, Uid};
 use crate::model::row::HostRow;
 use crate::store::certificates::{CsrEvent, Decoded, about};
-use crate::ui::actions::Needs;
+use crate::ui::actions::{Action, Needs};
 use crate::ui::msg::{Command, Decided};
 
 /// What every decision needs.
@@ -400,7 +400,7 @@ impl Model {
     /// Why nothing can be decided on a server now, if so.
     fn cannot_decide_on(&self, server: ServerId) -> Option<String> {
         if self.certificates.sending {
-            return Some("a decision is on its way".to_owned());
+            return Some("a decision is on its way: try again when it has been made".to_owned());
         }
         self.cannot_on(server, DECIDE).or_else(|| {
             let missing = self.servers.get(server).missing.as_ref()?;
@@ -417,13 +417,21 @@ impl Model {
             View::Certificates => self.certificates.spot.cursor.clone(),
             _ => match self.host() {
                 None => {
-                    return self.say("a and D are for a request for a certificate: v c shows them");
+                    let (approve, deny) = (self.key(Action::Approve), self.key(Action::Deny));
+                    let text = format!(
+                        "{approve} and {deny} are for a request for a certificate: {} shows them",
+                        self.key(Action::ViewCertificates)
+                    );
+                    return self.say(text);
                 }
                 Some(row) => {
                     let Some(uid) = self.certificates.pending_of(row) else {
                         let text = match self.certificates.problem(row.uid().server()) {
                             Some(problem) => problem.to_owned(),
-                            None => format!("{} has no request that waits", row.display()),
+                            None => format!(
+                                "{} has no request for a certificate that waits",
+                                row.display()
+                            ),
                         };
                         return self.say(text);
                     };
@@ -433,14 +441,15 @@ impl Model {
         };
         let found = uid.and_then(|uid| Some((uid.server(), self.certificates.get(&uid)?.clone())));
         let Some((server, item)) = found else {
-            return self.say("there is no request here");
+            return self.say("there is no request here: the list is empty");
         };
         if let Some(problem) = self.cannot_decide_on(server) {
             return self.fail(problem);
         }
         let about = item.about();
         if !item.is_pending() {
-            let text = format!("{} is {} already", about.name, about.state.as_str());
+            let state = about.state.as_str();
+            let text = format!("{} is {state} already: that cannot be changed", about.name);
             return self.say(text);
         }
         let found = match &item.read {

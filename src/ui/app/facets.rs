@@ -166,7 +166,8 @@ impl Model {
         let FacetLine::Value(counts, ..) = line else { return self.show_whole(None) };
         let Some(value) = value else { return };
         if self.filter.error.is_some() {
-            return self.fail("the filter is wrong: mend it first");
+            let text = format!("the filter is wrong: mend it first ({})", self.key(Action::Filter));
+            return self.fail(text);
         }
         let written = counts.written.clone();
         let text = self.typed_filter().toggled(&facet, &written, &value).to_string();

@@ -9,6 +9,7 @@ use super::input::Input;
 use crate::journal::filters;
 use crate::model::filter::complete::is_literal;
 use crate::model::filter::{Filter, ParseError};
+use crate::ui::actions::Action;
 use crate::ui::msg::Command;
 
 /// The filter line.
@@ -92,7 +93,8 @@ impl Model {
         self.filter.problems = false;
         self.apply_filter();
         if !self.filter.pinned.is_empty() {
-            self.say("what is pinned stays: ctrl-p takes it off");
+            let text = format!("what is pinned stays: {} takes it off", self.key(Action::Pin));
+            self.say(text);
         }
     }
 
@@ -112,9 +114,12 @@ impl Model {
                 all_of([self.filter.pinned.as_str(), self.filter.input.text().trim(), problems]);
             self.filter.input = Input::default();
             self.filter.problems = false;
-            self.say("pinned: this filter stays in every view until ctrl-p takes it off");
+            let key = self.key(Action::Pin);
+            self.say(format!("pinned: this filter stays in every view until {key} takes it off"));
         } else if self.filter.pinned.is_empty() {
-            return self.say("nothing is filtered that could be pinned");
+            let text =
+                format!("there is no filter to pin: {} begins one", self.key(Action::Filter));
+            return self.say(text);
         } else {
             self.filter.input = Input::new(std::mem::take(&mut self.filter.pinned));
             self.say("not pinned any more");

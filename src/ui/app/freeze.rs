@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::Model;
 use crate::model::key::{ServerId, Uid};
 use crate::store::watch::{FleetEvent, HostChange};
+use crate::ui::actions::Action;
 
 /// Hosts whose news wait at most; with more the display goes on by itself. A host's record is about
 /// 2 KiB.
@@ -89,7 +90,8 @@ impl Model {
             });
         } else if self.servers.any_synced() {
             self.frozen.since = Some(self.now);
-            self.say("the hosts on the screen are frozen: F lets them go on");
+            let key = self.key(Action::Freeze);
+            self.say(format!("the hosts on the screen are frozen: {key} lets them go on"));
         } else {
             self.say("there is nothing to freeze before the list has come");
         }

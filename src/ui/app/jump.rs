@@ -53,7 +53,7 @@ impl Model {
     /// `s`: gives the terminal to the ssh command of the host under the cursor.
     pub(super) fn ssh(&mut self) -> Vec<Command> {
         let Some(row) = self.host() else {
-            self.say("ssh is for a host: there is none under the cursor");
+            self.say("ssh is for a host: move the cursor to one");
             return Vec::new();
         };
         match self.ssh_words(row) {
@@ -68,7 +68,7 @@ impl Model {
     /// `b`: opens the page of the host under the cursor; of several, asks which.
     pub(super) fn browse(&mut self) -> Vec<Command> {
         let Some(row) = self.host() else {
-            self.say("a page is for a host: there is none under the cursor");
+            self.say("a page in the browser is for a host: move the cursor to one");
             return Vec::new();
         };
         let mut pages = self.pages(row);

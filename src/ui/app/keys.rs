@@ -210,6 +210,7 @@ fn normal(model: &mut Model, key: KeyEvent) -> Vec<Command> {
 #[expect(clippy::too_many_lines, reason = "one arm for each action")]
 pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Vec<Command> {
     let times = isize::try_from(count.unwrap_or(1)).unwrap_or(1);
+    model.greeted(action);
     if let Some(commands) = page::run(model, action, times) {
         return commands;
     }
@@ -283,7 +284,9 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
             if model.writing.results.is_some() {
                 model.overlay = Overlay::Results;
             } else {
-                model.say("no order for several hosts has ended yet");
+                let key = model.key(Action::ViewJournal);
+                model
+                    .say(format!("no order for several hosts has ended yet; {key}: what was done"));
             }
         }
         Action::Arm => model.arm(),
@@ -315,8 +318,9 @@ pub(super) fn run(model: &mut Model, action: Action, count: Option<usize>) -> Ve
         Action::History => model.open_page(page::Kind::History),
         Action::Explain => model.open_page(page::Kind::Explain),
         Action::Messages => model.open_page(page::Kind::Messages),
+        Action::Guide => model.open_page(page::Kind::Guide),
         Action::NextMatch | Action::PreviousMatch | Action::ManagedFields | Action::Save => {
-            model.say("this is for pages: d describe, y YAML, E events, H history, X explain");
+            model.say_opens_pages();
         }
         Action::ToggleTable => model.toggle_table(),
         Action::GroupDefault => model.group_by(model.default_group()),
@@ -368,7 +372,7 @@ fn back(model: &mut Model) -> Vec<Command> {
     } else if model.notice.as_ref().is_some_and(|n| n.error) {
         model.notice = None;
     } else if model.clear_marks() {
-        model.say("no marks");
+        model.say("the marks are gone");
     } else if model.filter.is_loose() {
         model.clear_filter();
     } else {
@@ -407,7 +411,8 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
         KeyCode::Esc => return Vec::new(),
         KeyCode::Enter => {
             let Some(found) = palette.chosen() else {
-                model.fail(format!("there is no command \"{}\"", palette.input.text()));
+                let (text, key) = (palette.input.text(), model.key(Action::Help));
+                model.fail(format!("there is no command \"{text}\": {key} lists all of them"));
                 return Vec::new();
             };
             return match found.entry {
@@ -417,6 +422,10 @@ fn in_palette(model: &mut Model, mut palette: Palette, key: KeyEvent) -> Vec<Com
                     Vec::new()
                 }
                 Entry::Theme(name) => model.want_theme(&name),
+                Entry::Topic(block) => {
+                    model.open_guide(block);
+                    Vec::new()
+                }
             };
         }
         KeyCode::Down | KeyCode::Tab => {

@@ -216,7 +216,7 @@ impl Model {
             }
             Ok(known) if known.is_empty() => {
                 self.overlay = Overlay::None;
-                self.fail("these hosts are gone");
+                self.fail("these hosts are gone: there is nothing to label");
             }
             Ok(known) => {
                 dialog.know(known);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::{Link, Model, Server};
 use crate::model::key::ServerId;
 use crate::store::last::LastEvent;
+use crate::ui::actions::Action;
 use crate::ui::msg::Command;
 
 /// Seconds after the first list at which it is kept, and between two times.
@@ -101,8 +102,9 @@ impl Model {
     /// Why nothing of a server can be changed, while what is shown is not the server's.
     pub(super) fn only_last(&self, id: ServerId) -> Option<String> {
         let at = self.clock(self.servers.get(id).last.shown?);
+        let key = self.key(Action::Reconnect);
         Some(format!(
-            "this is the last known fleet, as of {at}: changes wait until the server's list has come (ctrl-r tries now)"
+            "this is the last known fleet, as of {at}: changes wait until the server's list has come ({key} tries now)"
         ))
     }
 

@@ -6,6 +6,7 @@ use crate::model::inventory::{List, named};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
 use crate::model::shape::Level;
+use crate::ui::actions::Action;
 
 /// The hosts that an action is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +72,10 @@ impl Model {
     /// Marks everything from the last mark to the cursor.
     pub(super) fn mark_range(&mut self) {
         let Some(NodeKey::Host(uid)) = self.cursor.clone() else {
-            return self.fail("V marks from the last mark to a host: move the cursor to a host");
+            let key = self.key(Action::MarkRange);
+            let text =
+                format!("{key} marks from the last mark to a host: move the cursor to a host");
+            return self.fail(text);
         };
         let from = self.mark_anchor.clone().unwrap_or_else(|| uid.clone());
         let mut between = self.inventory.uids_between(&from, &uid);

@@ -20,10 +20,11 @@ impl Model {
     /// Takes the mouse from the terminal, or gives it back.
     pub(super) fn give_mouse(&mut self) -> Vec<Command> {
         self.mouse = !self.mouse;
+        let key = self.key(Action::Mouse);
         self.say(if self.mouse {
-            "the mouse is ours: it selects, scrolls, presses hints"
+            format!("the mouse is ours: it selects, scrolls, presses hints; {key} gives it back")
         } else {
-            "the mouse is the terminal's: it selects text"
+            format!("the mouse is the terminal's: it selects text; {key} takes it again")
         });
         vec![Command::Mouse(self.mouse)]
     }

@@ -11,6 +11,7 @@ use crate::act::{Order, Outcome, Step, Verb};
 use crate::model::change::Change;
 use crate::model::host::Host;
 use crate::model::key::{ServerId, Uid};
+use crate::ui::actions::Action;
 use crate::ui::msg::Command;
 
 /// Orders that can be taken back, and changes of all of them: some 100 MB.
@@ -392,7 +393,8 @@ impl Model {
             self.notice = None;
             self.overlay = Overlay::Results;
         } else {
-            self.say(format!("{done} of {all} done · :last-result shows them"));
+            let key = self.key(Action::LastResult);
+            self.say(format!("{done} of {all} done · {key} shows them"));
         }
     }
 
@@ -444,10 +446,15 @@ impl Model {
                 self.open_strip(going.strip.reopened(&host));
             }
             (State::Conflict, _) if matches!(verb, Verb::Undo | Verb::Redo) => {
-                self.fail(format!("{name}: not taken back, the value is no longer ours"));
+                let key = self.key(Action::History);
+                let text =
+                    format!("{name}: not taken back, the value is no longer ours ({key}: by whom)");
+                self.fail(text);
             }
             (State::Conflict, _) => {
-                self.fail(format!("{name}: not done, somebody else changed it first"));
+                self.fail(format!(
+                    "{name}: not done, somebody else changed it first: look, and try again"
+                ));
             }
             (State::Gone, _) => self.fail(format!("{name} is gone: nothing was changed")),
             (State::Denied | State::NotTried, _) => self.fail(format!("{name}: {detail}")),
@@ -456,7 +463,11 @@ impl Model {
     }
 
     fn done_text(&self, verb: Verb, change: &Change, name: &str) -> String {
-        let key = if verb == Verb::Undo { "U makes it again" } else { "u takes it back" };
+        let key = if verb == Verb::Undo {
+            format!("{} makes it again", self.key(Action::Redo))
+        } else {
+            format!("{} takes it back", self.key(Action::Undo))
+        };
         match change {
             Change::Hold(change) => match &change.new {
                 Some(hold) => {
@@ -484,7 +495,7 @@ impl Model {
             return Vec::new();
         };
         if hosts.is_empty() {
-            self.say("everything was done");
+            self.say("everything was done: there is nothing to try again");
             return Vec::new();
         }
         let targets = match self.ready_to_act_on(hosts) {

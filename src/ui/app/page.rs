@@ -5,6 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent};
 use serde_json::Value;
 
 use super::input::Input;
+use super::palette::Palette;
 use super::views::View;
 use super::{Model, Overlay};
 use crate::model::host::Host;
@@ -14,7 +15,7 @@ use crate::store::read::{Kind as ObjectKind, Place};
 use crate::store::told::Told;
 use crate::ui::actions::{self, Action, Group};
 use crate::ui::msg::Command;
-use crate::ui::view::page as view;
+use crate::ui::view::page::{self as view, Laid};
 
 /// Seconds after which an object is read again that nobody watches.
 const AGAIN: i64 = 10;
@@ -34,6 +35,8 @@ pub enum Kind {
     Explain,
     /// What this program has said.
     Messages,
+    /// The user guide.
+    Guide,
 }
 
 impl Kind {
@@ -46,6 +49,7 @@ impl Kind {
             Self::History => "history",
             Self::Explain => "explain",
             Self::Messages => "messages",
+            Self::Guide => "guide",
         }
     }
 }
@@ -55,7 +59,7 @@ impl Kind {
 pub struct Page {
     /// What it shows.
     pub kind: Kind,
-    /// The object; none for the messages.
+    /// The object; none for the messages and the guide.
     pub place: Option<Place>,
     /// Its uid, as soon as it is known.
     pub uid: Option<Uid>,
@@ -187,7 +191,7 @@ impl Model {
 
     /// Opens a page, or shows the object of the open one in another way.
     pub(super) fn open_page(&mut self, kind: Kind) {
-        if kind == Kind::Messages {
+        if matches!(kind, Kind::Messages | Kind::Guide) {
             let page = Page::new(kind, None, None, String::new());
             self.page = Some(Box::new(page));
             return;
@@ -195,7 +199,12 @@ impl Model {
         let for_hosts = matches!(kind, Kind::History | Kind::Explain);
         if let Some(page) = self.page.as_mut().filter(|page| page.place.is_some()) {
             if for_hosts && !page.is_of_host() {
-                return self.say(format!("{} is for hosts", kind.title()));
+                let text = format!(
+                    "{} is for hosts: {} leaves this page",
+                    kind.title(),
+                    self.key(Action::Back)
+                );
+                return self.say(text);
             }
             if page.kind != kind {
                 page.kind = kind;
@@ -209,16 +218,103 @@ impl Model {
             return self.say(if of_several {
                 "these hosts are on several servers: move the cursor to a host or a group of one"
             } else {
-                "there is nothing here to look at"
+                "there is no object here: move the cursor to a host, a region or a cluster"
             });
         };
         if for_hosts && place.kind != ObjectKind::Host {
             return self.say(format!("{} is for hosts: move the cursor to one", kind.title()));
         }
         if place.name.is_empty() {
-            return self.say("these hosts have none: there is no object to look at");
+            return self.say(
+                "these hosts name none: there is no object, open the group and look at a host",
+            );
         }
         self.page = Some(Box::new(Page::new(kind, Some(place), uid, title)));
+    }
+
+    /// Says which keys open a page.
+    pub(super) fn say_opens_pages(&mut self) {
+        let opens = [
+            (Action::Describe, "describe"),
+            (Action::Yaml, "YAML"),
+            (Action::Events, "events"),
+            (Action::History, "history"),
+            (Action::Explain, "explain"),
+        ];
+        let opens = opens.map(|(action, what)| format!("{} {what}", self.key(action)));
+        self.say(format!("this is for pages: {}", opens.join(", ")));
+    }
+
+    /// Shows managed fields, or folds them.
+    fn toggle_managed(&mut self) {
+        if let Some(page) = &mut self.page {
+            page.managed = !page.managed;
+            page.found = None;
+        }
+    }
+
+    /// What an open guide does in a way of its own; false: nothing.
+    fn in_guide(&mut self, action: Action) -> bool {
+        match action {
+            Action::Open => self.overlay = Overlay::Palette(Palette::of_topics()),
+            Action::NextPane => self.next_heading(false),
+            Action::PreviousPane => self.next_heading(true),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Opens the guide at the heading that is this block of it.
+    pub(super) fn open_guide(&mut self, block: usize) {
+        if self.page.as_ref().is_none_or(|page| page.kind != Kind::Guide) {
+            self.open_page(Kind::Guide);
+        }
+        self.show_block(block);
+    }
+
+    /// The guide in the columns that the screen has, and the last line that can be the first.
+    fn guide_laid(&self) -> (Laid, usize) {
+        let area = view::body(self.areas().body);
+        let laid = view::laid(self, usize::from(area.width));
+        let last = laid.lines.len().saturating_sub(usize::from(area.height).max(1));
+        (laid, last)
+    }
+
+    fn show_block(&mut self, block: usize) {
+        let (laid, last) = self.guide_laid();
+        if let Some(page) = &mut self.page {
+            page.scroll = laid.line_of(block).min(last);
+        }
+    }
+
+    /// The next heading of the guide becomes the first line, or the one before.
+    fn next_heading(&mut self, back: bool) {
+        let (laid, last) = self.guide_laid();
+        let Some(page) = &mut self.page else { return };
+        let at = page.scroll.min(last);
+        let next = if back {
+            laid.headings().rfind(|line| *line < at).or(Some(0))
+        } else {
+            laid.headings().find(|line| *line > at)
+        };
+        page.scroll = next.unwrap_or(at).min(last);
+    }
+
+    /// The part of the guide on the first line, so that it stays there when the width changes.
+    pub(super) fn guide_place(&self) -> Option<usize> {
+        let page = self.page.as_ref().filter(|page| page.kind == Kind::Guide)?;
+        let (laid, last) = self.guide_laid();
+        laid.blocks.get(page.scroll.min(last)).copied()
+    }
+
+    /// Shows that part again.
+    pub(super) fn guide_stays(&mut self, block: Option<usize>) {
+        if let Some(block) = block {
+            self.show_block(block);
+            if let Some(page) = &mut self.page {
+                page.found = None;
+            }
+        }
     }
 
     /// The host that the open page is about.
@@ -365,7 +461,9 @@ impl Model {
     fn find_in_page(&mut self, back: bool, fresh: bool) {
         let Some(page) = self.page.as_deref() else { return };
         if page.search.text().is_empty() {
-            return self.say("nothing is looked for: / begins a search");
+            let text =
+                format!("nothing is looked for: {} begins a search", self.key(Action::Filter));
+            return self.say(text);
         }
         let area = view::body(self.areas().body);
         let lines = view::lines(self, page, usize::from(area.width));
@@ -454,6 +552,9 @@ fn search_again(model: &mut Model) {
 /// What an open page does in another way than what lies under it; none: the action is the same
 /// everywhere.
 pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec<Command>> {
+    if model.page.as_deref()?.kind == Kind::Guide && model.in_guide(action) {
+        return Some(Vec::new());
+    }
     let page = model.page.as_deref()?;
     let height = isize::try_from(model.page_size(page).1).unwrap_or(1);
     match action {
@@ -474,12 +575,7 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         }
         Action::NextMatch => model.find_in_page(times < 0, false),
         Action::PreviousMatch => model.find_in_page(times > 0, false),
-        Action::ManagedFields => {
-            if let Some(page) = &mut model.page {
-                page.managed = !page.managed;
-                page.found = None;
-            }
-        }
+        Action::ManagedFields => model.toggle_managed(),
         Action::CopyName => return Some(vec![Command::Copy(model.page_text(page))]),
         Action::Save => {
             let name =

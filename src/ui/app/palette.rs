@@ -6,6 +6,7 @@ use fuzzy_matcher::skim::SkimMatcherV2;
 use super::input::Input;
 use super::shaping::Typed;
 use crate::ui::actions::{ACTIONS, Action, Needs};
+use crate::ui::guide::{self, Topic};
 
 /// What an entry of the palette does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Entry {
     Action(Action),
     /// Switches to a theme.
     Theme(String),
+    /// Opens the guide at the heading that is this block of it.
+    Topic(usize),
     /// Groups, sorts or chooses columns by what was typed behind the word for it.
     Shape(Typed, String),
 }
@@ -40,6 +43,8 @@ pub struct Palette {
     pub chosen: usize,
     /// Only actions that change something.
     pub changes: bool,
+    /// Only the headings of the guide.
+    pub topics: bool,
     /// Names of the themes.
     pub themes: Vec<String>,
 }
@@ -55,6 +60,11 @@ impl Palette {
         Self { changes: true, ..Self::default() }
     }
 
+    /// The headings of the guide.
+    pub fn of_topics() -> Self {
+        Self { topics: true, ..Self::default() }
+    }
+
     /// The entries that match, best first; all of them while nothing is typed.
     pub fn found(&self) -> Vec<Found> {
         let typed = self.input.text().trim();
@@ -62,6 +72,14 @@ impl Palette {
             "q" | "q!" | "quit" | "exit" => "quit",
             other => other,
         };
+        if self.topics {
+            return topics(typed);
+        }
+        // `help` alone is an action, and the headings stand below it.
+        let about = typed.strip_prefix("help").filter(|_| !self.changes);
+        if let Some(about) = about.filter(|about| about.starts_with(' ')) {
+            return topics(about);
+        }
         if let Some(found) = shape(typed).filter(|_| !self.changes) {
             return vec![found];
         }
@@ -86,13 +104,27 @@ impl Palette {
             })
             .collect();
         found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-        found.into_iter().map(|(_, found)| found).collect()
+        let found = found.into_iter().map(|(_, found)| found);
+        found
+            .chain(about.filter(|about| about.is_empty()).map(topics).unwrap_or_default())
+            .collect()
     }
 
     /// The chosen entry.
     pub fn chosen(&self) -> Option<Found> {
         self.found().into_iter().nth(self.chosen)
     }
+}
+
+/// The headings of the guide that a word means.
+fn topics(wanted: &str) -> Vec<Found> {
+    let entry = |topic: &Topic| Found {
+        entry: Entry::Topic(topic.block),
+        name: format!("help {}", topic.word),
+        help: topic.title.clone(),
+        matched: Vec::new(),
+    };
+    guide::guide().about(wanted).into_iter().map(entry).collect()
 }
 
 /// What `group region,rack`, `sort -age` and `columns state,label:rack` mean.
@@ -130,5 +162,21 @@ mod tests {
         assert!(changes.iter().any(|found| found.entry == Entry::Action(Action::Run)));
         assert!(changes.iter().all(|found| found.entry != Entry::Action(Action::Quit)));
         assert_eq!(Palette::default().found().len(), ACTIONS.len());
+    }
+
+    #[test]
+    fn help_leads_to_the_guide_and_to_what_it_is_about() {
+        assert_eq!(first("help"), Entry::Action(Action::Guide));
+        let named = |typed: &str| {
+            let palette = Palette { input: Input::new(typed), ..Palette::default() };
+            palette.found().first().map(|found| found.name.clone())
+        };
+        assert_eq!(named("help filter").as_deref(), Some("help filter"));
+        assert_eq!(named("help und").as_deref(), Some("help undo"));
+        assert_eq!(named("help nothing like that"), None);
+        let all = Palette::of_topics().found();
+        assert!(all.len() > 10 && all.iter().all(|found| matches!(found.entry, Entry::Topic(_))));
+        let more = Palette { input: Input::new("help"), ..Palette::default() }.found();
+        assert!(all.iter().all(|topic| more.contains(topic)), "help lists them too");
     }
 }

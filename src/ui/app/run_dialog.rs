@@ -213,7 +213,7 @@ impl Model {
         let queued = |known: &Known| known.facts.run == Some(RunState::Queued);
         if known.is_empty() {
             self.overlay = Overlay::None;
-            self.fail("these hosts are gone");
+            self.fail("these hosts are gone: there is nothing to run on");
         } else if known.iter().all(queued) {
             let targets = std::mem::take(&mut dialog.targets);
             self.open_cancel(&targets, known);
@@ -222,10 +222,12 @@ impl Model {
             self.open_run(&targets, known, choice);
         } else if known.iter().all(|known| known.facts.run.is_some()) {
             self.overlay = Overlay::None;
-            self.fail("a run goes on already, and one that has begun is not stopped from here");
+            let key = self.key(Action::ViewRuns);
+            let text = "a run goes on already, and one that has begun is not stopped from here";
+            self.fail(format!("{text} ({key} shows it)"));
         } else if dialog.playbooks.is_empty() && !told {
             self.overlay = Overlay::None;
-            let key = self.settings.keymap.shown(Action::Run);
+            let key = self.key(Action::Run);
             self.fail(format!(
                 "the server has not told yet which playbooks its Clusters offer: press {key} again"
             ));

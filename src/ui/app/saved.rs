@@ -222,7 +222,7 @@ impl Model {
                     self.show_saved(&view.view);
                     return commands;
                 }
-                self.say(format!("no view has the key {digit}"));
+                self.say(format!("no view has the key {digit}: tab gives the chosen one a key"));
             }
             (KeyCode::Char('j') | KeyCode::Down, _) => go(place + 1),
             (KeyCode::Char('k') | KeyCode::Up, _) => go(place.saturating_sub(1)),

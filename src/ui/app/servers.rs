@@ -16,7 +16,7 @@ use crate::model::duration;
 use crate::model::inventory::Line;
 use crate::model::key::{NodeKey, ServerId, Uid};
 use crate::model::shape::Level;
-use crate::ui::actions::Needs;
+use crate::ui::actions::{Action, Needs};
 use crate::ui::msg::Command;
 
 /// What is known of a server before anything has been heard of it.
@@ -144,14 +144,20 @@ impl Server {
         (may == Some(false)).then(|| format!("{verb} {resource}"))
     }
 
-    /// Why nothing with these needs can be done there now, if so.
+    /// Why nothing with these needs can be done there now, if so; keys stand in it by their actions.
     fn cannot(&self, needs: Needs) -> Option<String> {
         match &self.link {
             Link::Lost { .. } => {
-                return Some("not connected: changes are refused until the server answers (ctrl-r tries now)".into());
+                return Some("not connected: changes are refused until the server answers ({key:reconnect} tries now)".into());
             }
-            Link::Connecting => return Some("not connected yet".into()),
-            Link::Same(_) => return Some("this is another server under a second name".into()),
+            Link::Connecting => {
+                return Some("not connected yet: changes wait for the server".into());
+            }
+            Link::Same(_) => {
+                return Some(
+                    "this is another server under a second name: act on its hosts there".into(),
+                );
+            }
             Link::Listing | Link::Live => {}
         }
         if let Some(missing) = self.lacks(needs) {
@@ -159,7 +165,7 @@ impl Server {
                 "your user lacks the permission to {missing}; ask for the operator role"
             ));
         }
-        (!self.armed).then(|| "writing is disarmed (read-only): W arms it".to_owned())
+        (!self.armed).then(|| "writing is disarmed (read-only): {key:arm} arms it".to_owned())
     }
 }
 
@@ -366,10 +372,11 @@ impl Model {
             return Some(self.about_server(server, &why));
         }
         if let Some(why) = self.servers.get(server).cannot(needs) {
-            return Some(self.about_server(server, &why));
+            return Some(self.about_server(server, &self.settings.keymap.fill(&why)));
         }
         let busy = self.writing.going.iter().any(|going| going.is_on(server));
-        busy.then(|| self.about_server(server, "a change is on its way"))
+        let text = "a change is on its way: try again when it has ended";
+        busy.then(|| self.about_server(server, text))
     }
 
     /// The permission that is missing for these needs, such as `patch hosts`.
@@ -425,16 +432,23 @@ impl Model {
     /// Arms or disarms writing on the server of what is under the cursor.
     pub(super) fn arm(&mut self) {
         let Some(here) = self.here() else {
-            return self
-                .fail("W is for one server: move the cursor to a host of it (v S shows them)");
+            let (arm, servers) = (self.key(Action::Arm), self.key(Action::ViewServers));
+            let text = format!(
+                "{arm} is for one server: move the cursor to a host of it, or to it ({servers})"
+            );
+            return self.fail(text);
         };
         let length = self.settings.config.arm_for.as_secs();
         let seconds = i64::try_from(length).unwrap_or(i64::MAX / 2);
         let until = Timestamp::from_second(self.now.as_second().saturating_add(seconds)).ok();
+        let disarmed = format!(
+            "writing is disarmed: nothing can be changed ({} arms it)",
+            self.key(Action::Arm)
+        );
         let server = self.servers.get_mut(here);
         let text = if server.armed {
             server.disarm();
-            "writing is disarmed: nothing can be changed".to_owned()
+            disarmed
         } else {
             server.armed = true;
             server.armed_until = until;
@@ -455,7 +469,8 @@ impl Model {
             }
         }
         if let Some(id) = over {
-            let text = self.about_server(id, "writing is disarmed again");
+            let text = format!("writing is disarmed again ({} arms it)", self.key(Action::Arm));
+            let text = self.about_server(id, &text);
             self.say(text);
             self.dirty = true;
         }

@@ -9,6 +9,7 @@ use crate::model::inventory::{Folds, List};
 use crate::model::key::{NodeKey, Uid};
 use crate::model::row::HostRow;
 use crate::model::shape::{Form, Level, Shape, Sort};
+use crate::ui::actions::Action;
 
 /// Hosts that another grouping or order takes in before it looks at the keyboard again: a few
 /// milliseconds.
@@ -166,7 +167,8 @@ impl Model {
     /// Orders the table by the chosen column, or by the same one the other way round.
     pub(super) fn sort(&mut self, invert: bool) {
         if !self.in_table() {
-            return self.say("the tree is ordered by name; t shows the table");
+            let key = self.key(Action::ToggleTable);
+            return self.say(format!("the tree is ordered by name; {key} shows the table"));
         }
         let now = self.shape.sort.clone();
         let column = if invert {

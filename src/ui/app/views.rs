@@ -344,7 +344,7 @@ impl Model {
         } else if self.notice.as_ref().is_some_and(|notice| notice.error) {
             self.notice = None;
         } else if self.list().is_some() && self.clear_marks() {
-            self.say("no marks");
+            self.say("the marks are gone");
         } else if self.is_filtered_view() && self.filter.is_loose() {
             self.clear_filter();
         } else if self.views.now == View::Fleet {
@@ -407,7 +407,10 @@ pub(super) fn run(model: &mut Model, action: Action, times: isize) -> Option<Vec
         Action::Back => return Some(model.back_in_list()),
         Action::Mark | Action::MarkRange | Action::MarkAll | Action::InvertMarks => {
             match (model.list(), action) {
-                (None, _) => model.say("marks are for hosts"),
+                (None, _) => {
+                    let key = model.key(Action::ViewFleet);
+                    model.say(format!("marks are for hosts: {key} shows them"));
+                }
                 (Some(list), Action::Mark) => {
                     model.mark_in_list(list, usize::try_from(times).unwrap_or(1));
                 }

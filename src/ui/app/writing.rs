@@ -87,10 +87,15 @@ impl Model {
         }
         let mut targets = self.targets();
         if targets.hosts.is_empty() {
+            let (all, back) = (self.key(Action::Everything), self.key(Action::Back));
             return Err(match targets.hidden.len() {
-                0 => "there is no host here".to_owned(),
-                1 => "the one marked host is hidden by the filter: 0 shows it, esc takes the mark away".to_owned(),
-                n => format!("all {n} marked hosts are hidden by the filter: 0 shows them, esc takes the marks away"),
+                0 => "there is no host here: move the cursor to one, or mark some".to_owned(),
+                1 => format!(
+                    "the one marked host is hidden by the filter: {all} shows it, {back} takes the mark away"
+                ),
+                n => format!(
+                    "all {n} marked hosts are hidden by the filter: {all} shows them, {back} takes the marks away"
+                ),
             });
         }
         let (hosts, refused) = self.reachable(std::mem::take(&mut targets.hosts));
@@ -257,7 +262,7 @@ impl Model {
     /// Does the last act again, on the hosts that are meant now.
     pub(super) fn repeat(&mut self) -> Vec<Command> {
         let Some(last) = self.writing.last.clone() else {
-            self.say("nothing to do again");
+            self.say("nothing has been done yet that could be repeated");
             return Vec::new();
         };
         let targets = match self.ready_to_act() {

@@ -29,11 +29,15 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
         let lines = if !model.servers.any_synced() {
             ["loading…", ""]
         } else if all > 0 {
-            ["no change here matches the filter", "esc clears it, 0 shows everything"]
+            [
+                "no change here matches the filter",
+                "{key:back} clears it, {key:everything} shows everything",
+            ]
         } else {
             ["nothing has changed", "what changes while this runs is kept for 15 minutes"]
         };
-        return nothing(theme, areas.rows, &lines, buffer);
+        let lines = lines.map(|line| model.settings.keymap.fill(line));
+        return nothing(theme, areas.rows, &lines.each_ref().map(String::as_str), buffer);
     }
     let cursor = model.changes_view.spot.cursor.as_ref();
     let lines = model.changes_shown().take(usize::from(areas.rows.height)).map(|entry| {

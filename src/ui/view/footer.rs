@@ -3,15 +3,16 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
 
 use super::header::BADGES_FROM;
 use super::pen::{Pen, cut, wrap};
 use super::{decide, labels, results, run_dialog, sources, strip};
 use crate::ui::actions::{Action, ActionRow, Needs};
-use crate::ui::app::jump;
 use crate::ui::app::orders::Going;
 use crate::ui::app::page::Kind;
 use crate::ui::app::{Link, Model, Notice, Overlay, Page, Pane, View};
+use crate::ui::app::{greeting, jump};
 use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
@@ -97,6 +98,7 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
             }
             pen.put(&format!("attempt {attempts}: {reason}"), style);
         }
+        (None, None) if model.greets() => greet(model, theme, &mut pen),
         (None, _) => {
             let problems = model.inventory.problems();
             // Where the header has no room for it.
@@ -111,6 +113,19 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
                 pen.put(&format!(" ! {} objects cannot be read: {names}", problems.count), style);
             }
         }
+    }
+}
+
+/// The keys to begin with, as many as fit.
+fn greet(model: &Model, theme: &Theme, pen: &mut Pen<'_>) {
+    pen.put(" To begin ", theme.style(Role::Title));
+    for (action, what) in greeting::KEYS {
+        let key = model.key(action);
+        if pen.left() < key.width() + what.len() + 2 {
+            return;
+        }
+        pen.skip(1).put(&key, theme.style(Role::Key));
+        pen.skip(1).put(what, theme.style(Role::Text)).skip(1);
     }
 }
 
@@ -271,6 +286,8 @@ fn page_offers(model: &Model, page: &Page) -> Vec<Offer> {
         (Action::Back, "back", true),
         (Action::Filter, "search", true),
         (Action::NextMatch, "next", !page.search.text().is_empty()),
+        (Action::Open, "contents", page.kind == Kind::Guide),
+        (Action::NextPane, "next part", page.kind == Kind::Guide),
         (Action::ManagedFields, "managed fields", page.kind == Kind::Yaml),
         (Action::CopyName, "copy", true),
         (Action::Save, "write", true),

@@ -154,7 +154,8 @@ pub(super) fn draw(model: &Model, list: List, theme: &Theme, areas: &Areas, buff
     }
     let spot = model.views.spot(list);
     let Some(top) = spot.top.as_ref() else {
-        return nothing(theme, areas.rows, &empty(model, list), buffer);
+        let lines = empty(model, list).map(|line| model.settings.keymap.fill(line));
+        return nothing(theme, areas.rows, &lines.each_ref().map(String::as_str), buffer);
     };
     let cursor = spot.cursor.as_ref();
     let rows = model.inventory.list_window(list, top, usize::from(areas.rows.height));
@@ -187,14 +188,21 @@ fn empty(model: &Model, list: List) -> [&'static str; 2] {
         return ["loading…", ""];
     }
     if model.inventory.list_len(list).1 > 0 {
-        return ["nothing here matches the filter", "esc clears it, 0 shows everything"];
+        return [
+            "nothing here matches the filter",
+            "{key:back} clears it, {key:everything} shows everything",
+        ];
     }
     match list {
-        List::Held | List::Table => {
-            ["no host is in maintenance", "m on a host of the fleet (v f) begins one"]
-        }
-        List::Problems => ["no host has a problem", "v f shows the fleet"],
-        List::Runs => ["no host has an Ansible run", "r on a host of the fleet (v f) asks for one"],
+        List::Held | List::Table => [
+            "no host is in maintenance",
+            "{key:maintenance} on a host of the fleet ({key:view-fleet}) begins one",
+        ],
+        List::Problems => ["no host has a problem", "{key:view-fleet} shows the fleet"],
+        List::Runs => [
+            "no host has an Ansible run",
+            "{key:run} on a host of the fleet ({key:view-fleet}) asks for one",
+        ],
     }
 }
 

@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::pen::Pen;
 use crate::model::filter::GRAMMAR_HELP;
-use crate::ui::actions::{self, Group, Needs};
+use crate::ui::actions::{self, Action, Group, Needs};
 use crate::ui::app::palette::Entry;
 use crate::ui::app::{Model, Overlay, Palette};
 use crate::ui::keymap;
@@ -18,7 +18,10 @@ pub(super) fn draw(
     buffer: &mut Buffer,
 ) -> Option<Position> {
     match &model.overlay {
-        Overlay::Help(scroll) => table(theme, area, "Keys", &help(model), *scroll, buffer),
+        Overlay::Help(scroll) => {
+            let title = format!("Keys · {} opens the guide", model.key(Action::Guide));
+            table(theme, area, &title, &help(model), *scroll, buffer);
+        }
         Overlay::Grammar => {
             let rows: Vec<(String, String)> = GRAMMAR_HELP
                 .iter()
@@ -125,7 +128,7 @@ fn draw_palette(
         let start = pen.column();
         let needs = match &entry.entry {
             Entry::Action(action) => actions::find(*action).map_or(Needs::Nothing, |row| row.needs),
-            Entry::Theme(_) | Entry::Shape(..) => Needs::Nothing,
+            Entry::Theme(_) | Entry::Topic(_) | Entry::Shape(..) => Needs::Nothing,
         };
         let dim = model.cannot(needs).is_some();
         let name = theme.style(if dim { Role::Muted } else { Role::Key });

@@ -20,7 +20,10 @@ use crate::ui::app::{Model, Overlay};
 use crate::ui::theme::{Role, Theme};
 
 mod describe;
+mod guide;
 mod told;
+
+pub use guide::{Laid, laid};
 
 /// Where the lines of a page are.
 pub fn body(area: Rect) -> Rect {
@@ -48,6 +51,7 @@ pub fn lines(model: &Model, page: &Page, width: usize) -> Vec<Line> {
         Kind::History => told::history(model, page, width),
         Kind::Explain => told::explained(model, page, width),
         Kind::Messages => told::messages(model, width),
+        Kind::Guide => guide::laid(model, width).lines,
     }
 }
 
@@ -162,11 +166,18 @@ pub(super) fn draw(
         return None;
     }
     let inner = body(area);
-    let lines = lines(model, page, usize::from(inner.width));
+    let (lines, section) = if page.kind == Kind::Guide {
+        let laid = laid(model, usize::from(inner.width));
+        let last = laid.lines.len().saturating_sub(usize::from(inner.height));
+        let section = laid.title(page.scroll.min(last));
+        (laid.lines, section)
+    } else {
+        (lines(model, page, usize::from(inner.width)), "")
+    };
     let height = usize::from(inner.height);
     let first = page.scroll.min(lines.len().saturating_sub(height));
     let cursor = if inner.y > area.y {
-        title(model, page, theme, area, (first, lines.len(), height), buffer)
+        title(model, (page, section), theme, area, (first, lines.len(), height), buffer)
     } else {
         None
     };
@@ -195,7 +206,7 @@ pub(super) fn draw(
 /// that.
 fn title(
     model: &Model,
-    page: &Page,
+    (page, section): (&Page, &str),
     theme: &Theme,
     area: Rect,
     (first, all, height): (usize, usize, usize),
@@ -215,7 +226,8 @@ fn title(
     } else {
         (Role::Muted, "")
     };
-    let name = server.map(|server| model.with_server(server, &page.title)).unwrap_or_default();
+    let name = server.map(|server| model.with_server(server, &page.title));
+    let name = name.unwrap_or_else(|| section.to_owned());
     let place = if all > height {
         format!(" {}–{} of {} ", number(first + 1), number((first + height).min(all)), number(all))
     } else {

@@ -10,6 +10,7 @@ use super::layout::Areas;
 use super::list::{Cell, Column, ago, cell, column, or_dash, table};
 use super::pen::number;
 use crate::model::key::ServerId;
+use crate::ui::actions::Action;
 use crate::ui::app::{Link, Model, Pane, Server};
 use crate::ui::theme::{Role, Theme};
 
@@ -98,7 +99,8 @@ pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
             rows.styled("why", reason.as_str(), Role::Warning);
             rows.add("attempts", number(usize::try_from(*attempts).unwrap_or(usize::MAX)));
             rows.maybe("next", server.hint.as_deref());
-            rows.add("", "ctrl-r tries now; it is tried again all the time");
+            let key = model.settings.keymap.shown(Action::Reconnect);
+            rows.add("", format!("{key} tries now; it is tried again all the time"));
             let shown = "its hosts stay as they were seen last; none can be changed";
             let some = model.inventory.hosts_on(id) > 0 && server.last.shown.is_none();
             rows.add("so", if some { shown } else { "" });
@@ -133,7 +135,8 @@ pub(super) fn detail(model: &Model, rows: &mut Rows) -> Option<String> {
         (None, None) => rows.styled("user", "it has not told yet", Role::Muted),
     }
     let (word, role) = writing(server);
-    rows.styled("writing", format!("{word} · W changes it"), role);
+    let key = model.settings.keymap.shown(Action::Arm);
+    rows.styled("writing", format!("{word} · {key} changes it"), role);
     for ((verb, resource), may) in &server.may {
         let (word, role) =
             if *may { ("you may", Role::Text) } else { ("you may not", Role::Warning) };

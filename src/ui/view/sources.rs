@@ -13,6 +13,7 @@ use super::pen::number;
 use crate::model::condition::{BREAKER_OPEN, FALSE, HEALTHY, TRUE, find};
 use crate::model::duration;
 use crate::model::source::{CredentialsReference, ScopeStatus, Source, SourceStatus, State};
+use crate::ui::actions::Action;
 use crate::ui::app::{Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
@@ -278,8 +279,9 @@ pub(super) fn word(model: &Model) -> Option<[String; 3]> {
         more => format!(" +{}", number(more)),
     };
     let word = state.as_str();
+    let key = model.key(Action::ViewSources);
     Some([
-        format!("▲ {name}: {word}{more} · vs"),
+        format!("▲ {name}: {word}{more} · {key}"),
         format!("▲ {name}: {word}{more}"),
         format!("▲ {word}{more}"),
     ])

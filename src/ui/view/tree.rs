@@ -79,7 +79,7 @@ pub(super) fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffe
         (Link::Connecting, _) => &["connecting…"],
         (Link::Listing, true) => &["loading…"],
         (Link::Lost { .. } | Link::Same(_), true) if model.servers.several() => {
-            &["no server is in reach; trying again", "v S shows what is in the way"]
+            &["no server is in reach; trying again", "{key:view-servers} shows what is in the way"]
         }
         (Link::Lost { .. } | Link::Same(_), true) => &["the server is out of reach; trying again"],
         (Link::Live, true) => &[
@@ -87,12 +87,16 @@ pub(super) fn empty(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffe
             "inv-tui --headless fetch   brings them from a provider",
             "inv-tui --demo             shows a made-up fleet",
         ],
-        (_, false) => &["nothing matches the filter", "esc clears it, 0 shows everything"],
+        (_, false) => &[
+            "nothing matches the filter",
+            "{key:back} clears it, {key:everything} shows everything",
+        ],
     };
     for (i, line) in (0_u16..).zip(lines) {
-        Pen::new(buffer, area, 1 + i)
-            .skip(2)
-            .put(line, theme.style(if i == 0 { Role::Text } else { Role::Muted }));
+        Pen::new(buffer, area, 1 + i).skip(2).put(
+            &model.settings.keymap.fill(line),
+            theme.style(if i == 0 { Role::Text } else { Role::Muted }),
+        );
     }
 }
 

@@ -53,7 +53,7 @@ async fn a_dry_run_tells_everything_and_changes_nothing() {
 async fn maintenance_begins_and_ends_with_results_and_exit_codes() {
     let Some(world) = fleet("shell-on", 13, json!(3)).await else { return };
     let on = ["maintain", "on", "h000", "--reason", "disk swap", "--ticket", "OPS-1"];
-    let observe = [&on[..], &["--mode", "observe", "--past-budget"]].concat();
+    let observe = [&on[..], &["--mode", "observe", "--anyway"]].concat();
     let ended = say(&world, &observe).await.with(0);
     let journal =
         inv_tui::journal::Journal::at(world.dir.path().join(".local/state/inv-tui/journal.jsonl"));
@@ -78,7 +78,7 @@ async fn maintenance_begins_and_ends_with_results_and_exit_codes() {
     assert_eq!(results.iter().filter(|r| **r == "denied").count(), 1, "{told}");
 
     // To pass by the budget is confirmed by name.
-    let over = ["maintain", "on", "h009", "--reason", "disk swap", "--past-budget"];
+    let over = ["maintain", "on", "h009", "--reason", "disk swap", "--anyway"];
     say(&world, &over).await.with(2).says(&["\"h009\" is to be changed", "--confirm h009"]);
     say(&world, &[&over[..], &["--confirm", "h009"]].concat()).await.with(0);
     assert_eq!(world.events_because("OverBudget").await.len(), 1);
@@ -89,7 +89,7 @@ async fn maintenance_begins_and_ends_with_results_and_exit_codes() {
     say(&world, &all).await.with(2).says(&["13 hosts are to be changed", "--confirm 13"]);
     say(&world, &[&all[..], &["--confirm", "12"]].concat()).await.with(2).says(&["says \"12\""]);
     assert_eq!(world.versions().await, before);
-    let past = [&all[..], &["--confirm", "13", "--past-budget", "-o", "name"]].concat();
+    let past = [&all[..], &["--confirm", "13", "--anyway", "-o", "name"]].concat();
     let ended = say(&world, &past).await.with(0);
     assert_eq!(ended.stdout.lines().count(), 13);
     assert!(!world.events_because("OverBudget").await.is_empty());

@@ -202,9 +202,13 @@ fn in_the_fleet_it_is_the_request_of_the_host_under_the_cursor() {
     assert!(screen(&model).contains("approve the certificate of aws-i-0001"), "{}", screen(&model));
     press(&mut model, "<esc>Ga");
     assert!(model.overlay == Overlay::None);
-    assert!(screen(&model).contains("web-us-3 has no request that waits"), "{}", screen(&model));
+    assert!(
+        screen(&model).contains("web-us-3 has no request for a certificate that waits"),
+        "{}",
+        screen(&model)
+    );
     press(&mut model, "gga");
-    assert!(screen(&model).contains("v c shows them"), "{}", screen(&model));
+    assert!(screen(&model).contains("vc shows them"), "{}", screen(&model));
 }
 
 #[test]

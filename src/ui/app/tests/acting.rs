@@ -295,7 +295,7 @@ fn answer_step(order: &Order, number: usize) -> Step {
 fn the_same_again_on_another_target() {
     let mut model = on_host();
     press(&mut model, ".");
-    assert!(screen(&model).contains("nothing to do again"));
+    assert!(screen(&model).contains("nothing has been done yet that could be repeated"));
     let commands = press(&mut model, "m<tab><ctrl-u>disk swap<tab><ctrl-u>90m<tab>OPS-1<enter>y");
     let sent = order(&commands).unwrap().clone();
     ends(&mut model, &sent, answer(&sent, 0));

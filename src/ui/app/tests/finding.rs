@@ -108,7 +108,7 @@ fn filters_that_were_typed_come_back() {
 fn a_pin_stays_whatever_else_is_chosen() {
     let mut model = varied();
     press(&mut model, "<ctrl-p>");
-    assert!(screen(&model).contains("nothing is filtered"));
+    assert!(screen(&model).contains("there is no filter to pin: / begins one"));
     press(&mut model, "/env=prod<enter><ctrl-p>");
     assert_eq!((model.filter.pinned.as_str(), model.inventory.matched()), ("env=prod", 2));
     press(&mut model, "/role=db<enter>");

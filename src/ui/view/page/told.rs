@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{Line, Page, missing};
 use crate::model::duration;
 use crate::model::explain::Weight;
+use crate::ui::actions::Action;
 use crate::ui::app::Model;
 use crate::ui::app::explain::explain;
 use crate::ui::theme::Role;
@@ -101,7 +102,8 @@ pub(super) fn history(model: &Model, page: &Page, width: usize) -> Vec<Line> {
 pub(super) fn explained(model: &Model, page: &Page, width: usize) -> Vec<Line> {
     let Some(reasons) = explain(model, page) else {
         if page.object.is_some() {
-            let text = "the object is not as a Host should be: y shows it";
+            let key = model.settings.keymap.shown(Action::Yaml);
+            let text = format!("the object is not as a Host should be: {key} shows it");
             return said(text, Role::Warning, width);
         }
         return missing(page);
@@ -132,9 +134,8 @@ pub(super) fn explained(model: &Model, page: &Page, width: usize) -> Vec<Line> {
             let sign = if part == 0 { format!("{sign} ") } else { "  ".to_owned() };
             lines.push(vec![(sign, role), (text, role)]);
         }
-        for (part, text) in
-            wrap(&reason.next, width.saturating_sub(4).max(8)).into_iter().enumerate()
-        {
+        let next = model.settings.keymap.fill(&reason.next);
+        for (part, text) in wrap(&next, width.saturating_sub(4).max(8)).into_iter().enumerate() {
             let sign = if part == 0 { "  → " } else { "    " };
             lines.push(vec![(sign.to_owned(), Role::Key), (text, Role::Muted)]);
         }
