@@ -25,6 +25,7 @@ mod deploy;
 mod embedded;
 mod fetch;
 mod find;
+mod keys;
 mod lifecycle;
 mod look;
 mod monitor;

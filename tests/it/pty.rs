@@ -132,6 +132,46 @@ impl Pty {
         self.wait(what, |seen| wanted(&seen.parser.screen().contents()))
     }
 
+    /// Waits until the screen is as wanted, at any moment, be the picture whole or not; at the
+    /// deadline the screen as it is then.
+    pub(crate) fn comes_to(&self, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+        let end = Instant::now() + DEADLINE;
+        let (seen, more) = &*self.seen;
+        let mut seen = seen.lock().unwrap();
+        loop {
+            let screen = seen.parser.screen().contents();
+            let left = end.saturating_duration_since(Instant::now());
+            if wanted(&screen) {
+                return Ok(());
+            }
+            if left.is_zero() {
+                return Err(screen);
+            }
+            seen = more.wait_timeout(seen, left).unwrap().0;
+        }
+    }
+
+    /// Waits until what is `read` from the screen has been the same for so long.
+    pub(crate) fn settles(&self, quiet: Duration, read: impl Fn(&str) -> String) -> String {
+        let (seen, more) = &*self.seen;
+        let mut seen = seen.lock().unwrap();
+        let mut last = read(&seen.parser.screen().contents());
+        let (begin, mut since) = (Instant::now(), Instant::now());
+        while since.elapsed() < quiet && begin.elapsed() < DEADLINE {
+            seen = more.wait_timeout(seen, quiet.saturating_sub(since.elapsed())).unwrap().0;
+            let now = read(&seen.parser.screen().contents());
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        last
+    }
+
+    /// What is on the screen, with colours and attributes.
+    pub(crate) fn formatted(&self) -> String {
+        self.seen.0.lock().unwrap().parser.screen().contents_formatted()
+    }
+
     /// Waits until the program has given the screen back.
     pub(crate) fn given_back(&self) {
         self.wait("gives the screen back", |seen| !seen.parser.screen().alternate_screen());
