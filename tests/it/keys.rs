@@ -10,6 +10,7 @@ mod stage;
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
 use inv_tui::ui::actions::{ACTIONS, Action, ActionRow, Group};
 
 use crate::support::wait_for;
@@ -18,6 +19,9 @@ use stage::{Explorer, Stage};
 const SIZE: (u16, u16) = (120, 30);
 /// So few lines that not all of the fleet are seen.
 const LOW: (u16, u16) = (120, 14);
+
+/// The column of the border between list and details.
+const BORDER: u16 = 72;
 
 /// What the screen is before the key of an action.
 struct Setting {
@@ -57,11 +61,11 @@ impl Setting {
 const FLEET: Setting = Setting::new("at-fleet", &[]);
 const OPEN: Setting = Setting::new("unfold-all", &[Keys("zR")]);
 /// On web-eu-1, of which nothing is wrong.
-const HOST: Setting = Setting::new("at-host", &[Keys("zR5j")]);
+const HOST: Setting = Setting::new("at-host", &[Keys("zR6j")]);
 const TABLE: Setting = Setting::new("toggle-table", &[Keys("t")]);
-const YAML: Setting = Setting::new("yaml", &[Keys("zR5jy"), Shows("kind: Host")]);
+const YAML: Setting = Setting::new("yaml", &[Keys("zR6jy"), Shows("kind: Host")]);
 const REQUEST: Setting = Setting::new("view-certificates", &[Keys("vc"), Shows("verdict")]);
-const MARKED: Setting = Setting::new("at-marked", &[Keys("zR5j j ")]);
+const MARKED: Setting = Setting::new("at-marked", &[Keys("zR6j j ")]);
 
 /// What is set up before the key of an action, so that there is something to see.
 fn before(action: Action) -> Setting {
@@ -74,7 +78,8 @@ fn before(action: Action) -> Setting {
         Action::HalfPageUp | Action::PageUp => Setting::low("at-low-end", &[Keys("zRG")]),
         Action::Centre => Setting::low("at-low-down", &[Keys("zR9j")]),
         Action::Fold | Action::FoldAll => HOST,
-        Action::Open | Action::Unfold | Action::ToggleFold | Action::UnfoldAll => FLEET,
+        Action::Unfold => Setting::new("at-cluster", &[Keys("j")]),
+        Action::Open | Action::ToggleFold | Action::UnfoldAll => FLEET,
         Action::Back => MARKED,
         Action::Filter | Action::Problems | Action::Facets | Action::Freeze | Action::Palette => {
             FLEET
@@ -95,10 +100,10 @@ fn before(action: Action) -> Setting {
         | Action::SavedViews => FLEET,
         Action::ViewJournal => Setting::own(
             "at-journal",
-            &[Keys("zR5jm"), Shows("put into maintenance"), Keys("y"), Shows("is in maintenance")],
+            &[Keys("zR6jm"), Shows("put into maintenance"), Keys("y"), Shows("is in maintenance")],
         ),
         Action::ViewChanges => {
-            Setting::own("at-changes", &[Keys("zR5j"), Labelled("aws-i-01"), Shows("r9")])
+            Setting::own("at-changes", &[Keys("zR6j"), Labelled("aws-i-01"), Shows("r9")])
         }
         Action::ToggleTable
         | Action::GroupRegion
@@ -114,18 +119,18 @@ fn before(action: Action) -> Setting {
         Action::GroupDefault => Setting::new("group-role", &[Keys("go")]),
         Action::ColumnLeft | Action::ColumnRight | Action::InvertSort | Action::Wide => TABLE,
         Action::Sort => Setting::new("at-column", &[Keys("t\x1b[1;2C\x1b[1;2C")]),
-        Action::MarkRange => Setting::new("at-one-mark", &[Keys("zR5j jj")]),
+        Action::MarkRange => Setting::new("at-one-mark", &[Keys("zR6j jj")]),
         Action::MarkAll => OPEN,
         Action::InvertMarks => MARKED,
         Action::Maintenance | Action::Run | Action::Labels => HOST,
         Action::Undo => Setting::own(
             "at-changed",
-            &[Keys("zR5jm"), Shows("put into maintenance"), Keys("y"), Shows("is in maintenance")],
+            &[Keys("zR6jm"), Shows("put into maintenance"), Keys("y"), Shows("is in maintenance")],
         ),
         Action::Redo => Setting::own(
             "at-undone",
             &[
-                Keys("zR5jm"),
+                Keys("zR6jm"),
                 Shows("put into maintenance"),
                 Keys("y"),
                 Shows("is in maintenance"),
@@ -138,7 +143,7 @@ fn before(action: Action) -> Setting {
         Action::Repeat => Setting::own(
             "at-another",
             &[
-                Keys("zR5jm"),
+                Keys("zR6jm"),
                 Shows("put into maintenance"),
                 Keys("y"),
                 Shows("is in maintenance"),
@@ -148,7 +153,7 @@ fn before(action: Action) -> Setting {
         Action::LastResult => Setting::own(
             "at-bulk-done",
             &[
-                Keys("zR5j jj m"),
+                Keys("zR6j jj m"),
                 Shows("several hosts"),
                 Keys("\t\x15new kernel\r"),
                 Shows("confirm"),
@@ -168,10 +173,10 @@ fn before(action: Action) -> Setting {
         | Action::CopyMenu
         | Action::Ssh
         | Action::Browser => HOST,
-        Action::Explain => Setting::new("at-unwell", &[Keys("zRjjj")]),
+        Action::Explain => Setting::new("at-unwell", &[Keys("zR2j")]),
         Action::NextMatch | Action::PreviousMatch => Setting::new(
             "at-search",
-            &[Keys("zR5jy"), Shows("kind: Host"), Keys("/eu-west\r")],
+            &[Keys("zR6jy"), Shows("kind: Host"), Keys("/eu-west\r")],
         ),
         Action::ManagedFields | Action::Save => YAML,
         Action::Mouse | Action::Theme | Action::Reconnect | Action::Help => FLEET,
@@ -203,6 +208,14 @@ fn screen(explorer: &Explorer, name: &str, after: &str) -> String {
     if writes() { frames::write(&explorer.pty, name) } else { frames::shows(&explorer.pty, name, after) }
 }
 
+/// Why the text on the screen is the same after the key; none: it is another one.
+fn unseen(action: Action) -> Option<&'static str> {
+    match action {
+        Action::NextPane | Action::PreviousPane => Some("the border tells which pane has the keys"),
+        _ => None,
+    }
+}
+
 /// Presses each key of an action, each in a program that has just begun.
 async fn press(shared: &Stage, row: &ActionRow) {
     let setting = before(row.action);
@@ -217,16 +230,48 @@ async fn press(shared: &Stage, row: &ActionRow) {
     let keys: Vec<String> = row.keys.iter().map(|key| bytes(key)).collect();
     let keys = if keys.is_empty() { vec![by_name] } else { keys };
     for keys in keys {
+        let what = format!("{} ({keys:?})", row.name);
         let mut explorer = stage.explorer(setting.size);
         let was = arrive(stage, &mut explorer, &setting).await;
-        let (raw, colours) = (explorer.pty.raw().len(), explorer.pty.formatted());
-        explorer.pty.send(&keys);
-        let what = format!("{} ({keys:?})", row.name);
-        eprintln!("{what}");
-        if row.action != Action::Quit {
-            let is = screen(&explorer, row.name, &what);
-            eprintln!("{}", was == is);
+        let pty = &mut explorer.pty;
+        let (raw, colours) = (pty.raw().len(), pty.colours(2, BORDER));
+        pty.send(&keys);
+        if row.action == Action::Quit {
+            assert_eq!(pty.ends(), 0);
+            pty.given_back();
+            continue;
         }
+        let is = screen(&explorer, row.name, &what);
+        let same = unseen(row.action);
+        if writes() && same.is_some() != (was == is) { eprintln!("SAME? {what} {}", was == is); }
+        else { assert_eq!(was == is, same.is_some(), "{what}: {}", same.unwrap_or("nothing is seen of it")); }
+        effect(row.action, &mut explorer, raw, colours).await;
+    }
+}
+
+/// What an action does beside what is read on the screen.
+async fn effect(action: Action, explorer: &mut Explorer, raw: usize, colours: (vt100::Color, vt100::Color)) {
+    let pty = &mut explorer.pty;
+    let copied = |text: &str| {
+        let data = base64::engine::general_purpose::STANDARD.encode(text);
+        format!("\x1b]52;c;{data}\x07")
+    };
+    match action {
+        Action::NextPane | Action::PreviousPane | Action::Theme => pty.recolours(2, BORDER, colours),
+        Action::CopyName => pty.writes(raw, &copied("aws-i-01")),
+        Action::Mouse => pty.writes(raw, "\x1b[?1000l"),
+        Action::Ssh => explorer.called("-l\nops\n10.0.0.1\n").await,
+        Action::Browser => explorer.called("https://console.example.com/eu-west-1/i-01\n").await,
+        Action::Save => {
+            let folder = explorer.state.path().join("inv-tui/pages");
+            let text = wait_for("the page in a file", async || {
+                let file = std::fs::read_dir(&folder).ok()?.next()?.ok()?;
+                let text = std::fs::read_to_string(file.path()).ok()?;
+                text.contains("kind: Host").then_some(text)
+            });
+            assert!(text.await.contains("providerID: aws:///eu-west-1b/i-01"));
+        }
+        _ => {}
     }
 }
 

@@ -167,9 +167,14 @@ impl Pty {
         last
     }
 
-    /// What is on the screen, with colours and attributes.
-    pub(crate) fn formatted(&self) -> String {
-        self.seen.0.lock().unwrap().parser.screen().contents_formatted()
+    /// The colours of the letter and of its background at this place.
+    pub(crate) fn colours(&self, row: u16, column: u16) -> (vt100::Color, vt100::Color) {
+        colours(&self.seen.0.lock().unwrap(), row, column)
+    }
+
+    /// Waits until the colours at this place are others.
+    pub(crate) fn recolours(&self, row: u16, column: u16, old: (vt100::Color, vt100::Color)) {
+        self.wait("has other colours", |seen| colours(seen, row, column) != old);
     }
 
     /// Waits until the program has given the screen back.
@@ -203,7 +208,11 @@ impl Pty {
                 continue;
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "never: {what}\n{}", seen.parser.screen().contents());
+            if left.is_zero() {
+                let screen = seen.parser.screen().contents();
+                drop(seen);
+                panic!("never: {what}\n{screen}");
+            }
             seen = more.wait_timeout(seen, left).unwrap().0;
         }
     }
@@ -265,6 +274,11 @@ impl Drop for Pty {
             let _ = self.ended.recv_timeout(DEADLINE);
         }
     }
+}
+
+fn colours(seen: &Seen, row: u16, column: u16) -> (vt100::Color, vt100::Color) {
+    let cell = seen.parser.screen().cell(row, column).expect("a place on the screen");
+    (cell.fgcolor(), cell.bgcolor())
 }
 
 fn nonzero(n: u16) -> NonZero<u16> {

@@ -49,13 +49,12 @@ fn kept(name: &str) -> String {
     })
 }
 
-/// The screen without what differs each time. What stands for it is as wide where that can be, so
-/// that columns stay; where it cannot, the line keeps no more than two blanks in a row.
+/// The screen without what differs each time; what stands for it leaves columns where they are.
 pub(super) fn masked(screen: &str) -> String {
     static SAME: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         let masks = [
             r"\b20\d\d-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?",
-            r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)( \d\d:\d\d)?",
+            r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d [A-Z][a-z]{2}( \d\d:\d\d)?",
             r"\b\d\d:\d\d(:\d\d)?\b",
             r"127\.0\.0\.1:\d{5}",
             r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
@@ -64,22 +63,18 @@ pub(super) fn masked(screen: &str) -> String {
     });
     static OTHER: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         let masks = [
-            (r"(\d\d:\d\d:\d\d)\.\d+Z", "${1}Z"),
+            (r"\.\d+Z", "Z"),
             (r"\b(\d+h)?(\d+m)?\d+s\b|\b(\d+h)?\d+m\b|\b\d+h\b", "AGE"),
             (r#"resourceVersion: "\d+""#, r#"resourceVersion: "VERSION""#),
             (r"/\S*/inv-tui/pages/", "PAGES/"),
         ];
         masks.map(|(mask, by)| (Regex::new(mask).unwrap(), by)).into()
     });
-    static BLANKS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" {3,}").unwrap());
     let mut out = String::new();
     for line in screen.lines() {
         let mut line = line.to_owned();
         for (mask, by) in &*OTHER {
-            if mask.is_match(&line) {
-                line = mask.replace_all(&line, *by).into_owned();
-                line = BLANKS.replace_all(&line, "  ").into_owned();
-            }
+            line = replaced(&line, mask, by);
         }
         for mask in &*SAME {
             let hide = |found: &Captures<'_>| -> String {
@@ -91,6 +86,25 @@ pub(super) fn masked(screen: &str) -> String {
         let _ = writeln!(out, "{}", line.trim_end());
     }
     out
+}
+
+/// Puts another text in the place of what is found; what it is shorter or longer, the next gap
+/// between columns takes up.
+fn replaced(line: &str, mask: &Regex, by: &str) -> String {
+    if let Some(found) = mask.find(line) {
+        let behind = &line[found.end()..];
+        let before_gap = behind.find("  ").unwrap_or(behind.len());
+        let text = behind[before_gap..].trim_start_matches(' ');
+        let gap = (behind.len() - before_gap - text.len() + found.len()).saturating_sub(by.len());
+        // There may be more of it before the gap, so what is behind is looked at again.
+        let joined = if text.is_empty() {
+            behind[..before_gap].to_owned()
+        } else {
+            format!("{}{}{text}", &behind[..before_gap], " ".repeat(gap.max(2)))
+        };
+        return format!("{}{by}{}", &line[..found.start()], replaced(&joined, mask, by));
+    }
+    line.to_owned()
 }
 
 /// The lines that differ, with their numbers: what is wanted, what is there.
@@ -116,14 +130,16 @@ fn difference(wanted: &str, found: &str) -> String {
 fn what_differs_each_time_is_hidden_and_columns_stay() {
     let screen = "https://127.0.0.1:41234 · inventory   x\n\
         until Sat 05 Dec 14:22 (in 20d)   y\n\
-        seen   12s ago     z\n\
+        seen 2h12m ago, 3m5s on     z\n\
+        seen 4s ago, 3s on          z\n\
         \"2026-11-21T22:14:32.123456Z\" 0a1b2c3d-0000-4000-8000-00000000abcd\n\
         resourceVersion: \"1234\"   web-eu-1   10.0.0.1   40d\n";
     let wanted = "https://000.0.0.0:00000 · inventory   x\n\
         until 000 00 000 00:00 (in 20d)   y\n\
-        seen  AGE ago  z\n\
+        seen AGE ago, AGE on        z\n\
+        seen AGE ago, AGE on        z\n\
         \"0000-00-00000:00:00Z\" 00000000-0000-0000-0000-000000000000\n\
-        resourceVersion: \"VERSION\"  web-eu-1  10.0.0.1  40d\n";
+        resourceVersion: \"VERSION\"  web-eu-1   10.0.0.1   40d\n";
     assert_eq!(masked(screen), wanted);
 }
 

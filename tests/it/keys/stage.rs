@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::pty::Pty;
-use crate::support::{BINARY, PATIENCE, World, connection};
+use crate::support::{BINARY, PATIENCE, World, connection, wait_for};
 use crate::views::file;
 
 const NAMESPACE: &str = "inventory";
@@ -45,7 +45,7 @@ pub(super) struct Stage {
 pub(super) struct Explorer {
     pub(super) pty: Pty,
     /// What a program that it has started was called with.
-    pub(super) called: PathBuf,
+    called: PathBuf,
     /// The folder of its state.
     pub(super) state: tempfile::TempDir,
 }
@@ -227,6 +227,14 @@ fn team(role: &str) -> &'static str {
 
 fn environment(region: &str) -> &'static str {
     if region == "eu-west-1" { "staging" } else { "dev" }
+}
+
+impl Explorer {
+    /// Waits until a program was called with these words.
+    pub(super) async fn called(&self, words: &str) {
+        let called = async || std::fs::read_to_string(&self.called).ok().filter(|is| is == words);
+        wait_for(&format!("a call with {words:?}"), called).await;
+    }
 }
 
 /// So many hours ago, and half an hour more: no age changes its words while the tests run.
