@@ -36,6 +36,7 @@ mod table;
 mod tree;
 
 pub use footer::hint_at;
+pub use overlay::help_lines;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};

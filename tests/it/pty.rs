@@ -27,6 +27,14 @@ pub(crate) struct Pty {
     _state: tempfile::TempDir,
 }
 
+/// How a letter on the screen looks.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Look {
+    front: vt100::Color,
+    back: vt100::Color,
+    underlined: bool,
+}
+
 struct Seen {
     parser: vt100::Parser,
     raw: Vec<u8>,
@@ -167,14 +175,14 @@ impl Pty {
         last
     }
 
-    /// The colours of the letter and of its background at this place.
-    pub(crate) fn colours(&self, row: u16, column: u16) -> (vt100::Color, vt100::Color) {
-        colours(&self.seen.0.lock().unwrap(), row, column)
+    /// How the letter at this place looks.
+    pub(crate) fn look(&self, row: u16, column: u16) -> Look {
+        look(&self.seen.0.lock().unwrap(), row, column)
     }
 
-    /// Waits until the colours at this place are others.
-    pub(crate) fn recolours(&self, row: u16, column: u16, old: (vt100::Color, vt100::Color)) {
-        self.wait("has other colours", |seen| colours(seen, row, column) != old);
+    /// Waits until the letter at this place looks otherwise.
+    pub(crate) fn looks_other(&self, row: u16, column: u16, than: &Look) {
+        self.wait("looks otherwise", |seen| look(seen, row, column) != *than);
     }
 
     /// Waits until the program has given the screen back.
@@ -276,9 +284,9 @@ impl Drop for Pty {
     }
 }
 
-fn colours(seen: &Seen, row: u16, column: u16) -> (vt100::Color, vt100::Color) {
+fn look(seen: &Seen, row: u16, column: u16) -> Look {
     let cell = seen.parser.screen().cell(row, column).expect("a place on the screen");
-    (cell.fgcolor(), cell.bgcolor())
+    Look { front: cell.fgcolor(), back: cell.bgcolor(), underlined: cell.underline() }
 }
 
 fn nonzero(n: u16) -> NonZero<u16> {

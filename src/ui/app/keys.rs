@@ -15,6 +15,7 @@ use crate::model::row::HostRow;
 use crate::store::read::{Kind, Place};
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
+use crate::ui::view::help_lines;
 
 /// Seconds within which a second `ctrl-c` quits.
 const QUIT_SECONDS: i64 = 3;
@@ -96,17 +97,27 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         Overlay::Copy => copy_menu(model, key),
         Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
-            match key.code {
-                KeyCode::Char('j') | KeyCode::Down => model.overlay = Overlay::Help(scroll + 1),
-                KeyCode::Char('k') | KeyCode::Up => {
-                    model.overlay = Overlay::Help(scroll.saturating_sub(1));
-                }
-                KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') => {}
-                _ => model.overlay = Overlay::Help(scroll),
-            }
+            let (last, page) = help_size(model);
+            let scroll = match key.code {
+                KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') => return Vec::new(),
+                KeyCode::Char('j') | KeyCode::Down => scroll + 1,
+                KeyCode::Char('k') | KeyCode::Up => scroll.saturating_sub(1),
+                KeyCode::Char(' ') | KeyCode::PageDown => scroll + page,
+                KeyCode::PageUp => scroll.saturating_sub(page),
+                KeyCode::Char('g') | KeyCode::Home => 0,
+                KeyCode::Char('G') | KeyCode::End => last,
+                _ => scroll,
+            };
+            model.overlay = Overlay::Help(scroll.min(last));
             Vec::new()
         }
     }
+}
+
+/// Farthest that the help scrolls, and the lines of a page of it.
+fn help_size(model: &Model) -> (usize, usize) {
+    let page = usize::from(model.areas().body.height).saturating_sub(1);
+    (help_lines(model).saturating_sub(page), page.max(1))
 }
 
 /// Pasted text goes into a field that takes text, and nowhere else.

@@ -77,7 +77,7 @@ const RUNS: [Column; 9] = [
     column("OK/CH/FAIL", 11, 50),
     column("WHO", 12, 84),
     column("CHECK", 6, 100),
-    column("TASK OR MESSAGE", 0, 70),
+    column("TASK/MESSAGE", 0, 70),
 ];
 
 const PROBLEMS: [Column; 7] = [

@@ -9,9 +9,6 @@ use regex::{Captures, Regex};
 
 use crate::pty::Pty;
 
-/// For writing a screen anew: it is whole when nothing of it has changed for so long.
-const QUIET: Duration = Duration::from_millis(1_500);
-
 /// Waits until the screen is the kept one of this name; the kept one.
 ///
 /// # Panics
@@ -28,9 +25,9 @@ pub(super) fn shows(pty: &Pty, name: &str, after: &str) -> String {
     );
 }
 
-/// Writes the screen as the one of this name, when it has settled.
-pub(super) fn write(pty: &Pty, name: &str) -> String {
-    let screen = pty.settles(QUIET, masked);
+/// Writes the screen as the one of this name, when it has been the same for so long.
+pub(super) fn write(pty: &Pty, name: &str, quiet: Duration) -> String {
+    let screen = pty.settles(quiet, masked);
     std::fs::write(file(name), &screen).unwrap();
     screen
 }
@@ -57,6 +54,7 @@ pub(super) fn masked(screen: &str) -> String {
             r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d\d [A-Z][a-z]{2}( \d\d:\d\d)?",
             r"\b\d\d:\d\d(:\d\d)?\b",
             r"127\.0\.0\.1:\d{5}",
+            r"\b[0-9a-f]{11,}\b",
             r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
         ];
         masks.map(|mask| Regex::new(mask).unwrap()).into()
@@ -64,7 +62,7 @@ pub(super) fn masked(screen: &str) -> String {
     static OTHER: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         let masks = [
             (r"\.\d+Z", "Z"),
-            (r"\b(\d+h)?(\d+m)?\d+s\b|\b(\d+h)?\d+m\b|\b\d+h\b", "AGE"),
+            (r"\b(\d+h)?(\d+m)?(\d+\.)?\d+s\b|\b(\d+h)?\d+m\b", "AGE"),
             (r#"resourceVersion: "\d+""#, r#"resourceVersion: "VERSION""#),
             (r"/\S*/inv-tui/pages/", "PAGES/"),
         ];

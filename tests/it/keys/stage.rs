@@ -107,7 +107,7 @@ impl Stage {
             let region = if name.ends_with("eu") { "eu-west-1" } else { "us-east-1" };
             let spec = json!({
                 "region": region, "team": team(hosts), "environment": environment(region),
-                "disruption": {"maxUnavailable": "50%"},
+                "disruption": {"maxUnavailable": 2},
                 "ansible": {"playbooks": [
                     {"path": "site.yml", "description": "everything", "tags": ["web", "dns"]},
                     {"path": "report.yml", "checkOnly": true},
@@ -183,7 +183,7 @@ impl Stage {
             }
             4 => {
                 status["conditions"] =
-                    json!([condition("AgentReady", false, "NoHeartbeat", "no heartbeat for 3 days")]);
+                    json!([condition("AgentReady", false, "NoHeartbeat", "it has said nothing since")]);
             }
             _ => {}
         }
