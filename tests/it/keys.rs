@@ -17,6 +17,7 @@ use futures::StreamExt;
 use inv_tui::ui::actions::{ACTIONS, Action, ActionRow, Group};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::Api;
+use tokio::runtime::Handle;
 
 use crate::pty::{Look, Pty};
 use crate::support::wait_for;
@@ -73,12 +74,8 @@ impl Setting {
 }
 
 /// Puts the host under the cursor into maintenance, to the end.
-const HELD: [Step; 4] = [
-    Keys("zR6jm"),
-    Shows("put into maintenance"),
-    Keys("y"),
-    Shows("is in maintenance until"),
-];
+const HELD: [Step; 4] =
+    [Keys("zR6jm"), Shows("put into maintenance"), Keys("y"), Shows("is in maintenance until")];
 const FLEET: Setting = Setting::new("at-fleet", &[]);
 const OPEN: Setting = Setting::new("unfold-all", &[Keys("zR")]);
 /// On web-eu-1, of which nothing is wrong.
@@ -188,10 +185,9 @@ fn before(action: Action) -> Setting {
         | Action::Ssh
         | Action::Browser => HOST,
         Action::Explain => Setting::new("at-unwell", &[Keys("zR2j")]),
-        Action::NextMatch | Action::PreviousMatch => Setting::low(
-            "at-search",
-            &[Keys("zR6jy"), Shows("kind: Host"), Keys("/state\r")],
-        ),
+        Action::NextMatch | Action::PreviousMatch => {
+            Setting::low("at-search", &[Keys("zR6jy"), Shows("kind: Host"), Keys("/state\r")])
+        }
         Action::ManagedFields | Action::Save => YAML,
         Action::Mouse | Action::Theme | Action::Reconnect | Action::Help => FLEET,
         Action::Cancel | Action::Quit => FLEET,
@@ -360,7 +356,8 @@ async fn pressed(group: Group) {
     let rows = ACTIONS.iter().filter(|row| row.group == group);
     let press = |row| {
         let stage = Arc::clone(&stage);
-        tokio::spawn(async move { press(&stage, row).await })
+        // The terminal is waited for by blocking.
+        tokio::task::spawn_blocking(move || Handle::current().block_on(press(&stage, row)))
     };
     futures::stream::iter(rows.map(press))
         .buffer_unordered(AT_ONCE)
@@ -371,7 +368,7 @@ async fn pressed(group: Group) {
 /// One test for each group of the table, and the list of those that there are.
 macro_rules! groups {
     ($($test:ident $group:ident;)*) => {
-        $(#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+        $(#[tokio::test(flavor = "multi_thread")]
         async fn $test() {
             pressed(Group::$group).await;
         })*
@@ -411,7 +408,9 @@ fn every_group_is_tested_and_every_kept_screen_is_of_use() {
     }
     let kept = std::fs::read_dir(frames::folder()).unwrap();
     let kept: BTreeSet<String> = kept
-        .filter_map(|entry| Some(entry.unwrap().file_name().to_str()?.strip_suffix(".txt")?.to_owned()))
+        .filter_map(|entry| {
+            Some(entry.unwrap().file_name().to_str()?.strip_suffix(".txt")?.to_owned())
+        })
         .collect();
     let missing: Vec<&String> = wanted.difference(&kept).collect();
     let left: Vec<&String> = kept.difference(&wanted).collect();
@@ -510,7 +509,10 @@ async fn only_y_confirms() {
             pty.send("\x1b");
             pty.shows("cancelled, nothing was changed");
         }
-        assert_eq!(held().await.map(|hold| hold.reason), confirmed.then(|| "maintenance".to_owned()));
+        assert_eq!(
+            held().await.map(|hold| hold.reason),
+            confirmed.then(|| "maintenance".to_owned())
+        );
     }
     for (end, confirmed) in [("\x1b", false), ("y", true)] {
         pty.send("u");
@@ -519,13 +521,16 @@ async fn only_y_confirms() {
             pty.send(NO_CONFIRMATION);
         }
         pty.send(end);
-        pty.shows(if confirmed { "your maintenance of web-eu-1 has ended" } else { "cancelled, nothing" });
+        pty.shows(if confirmed {
+            "your maintenance of web-eu-1 has ended"
+        } else {
+            "cancelled, nothing"
+        });
         assert_eq!(held().await.is_none(), confirmed);
     }
 
-    let label = async || {
-        world.host("aws-i-01").await.metadata.labels.unwrap_or_default().remove("tier")
-    };
+    let label =
+        async || world.host("aws-i-01").await.metadata.labels.unwrap_or_default().remove("tier");
     for (end, confirmed) in [("\x1b", false), ("y", true)] {
         pty.send("e");
         pty.shows("of the source aws");

@@ -103,7 +103,9 @@ impl Stage {
     }
 
     async fn fill(&self) {
-        for (name, hosts) in [("shop-eu", "web"), ("data-eu", "db"), ("shop-us", "web"), ("data-us", "db")] {
+        for (name, hosts) in
+            [("shop-eu", "web"), ("data-eu", "db"), ("shop-us", "web"), ("data-us", "db")]
+        {
             let region = if name.ends_with("eu") { "eu-west-1" } else { "us-east-1" };
             let spec = json!({
                 "region": region, "team": team(hosts), "environment": environment(region),
@@ -182,8 +184,12 @@ impl Stage {
                     "at": ago(59), "reason": "patch day", "result": "failed"}]);
             }
             4 => {
-                status["conditions"] =
-                    json!([condition("AgentReady", false, "NoHeartbeat", "it has said nothing since")]);
+                status["conditions"] = json!([condition(
+                    "AgentReady",
+                    false,
+                    "NoHeartbeat",
+                    "it has said nothing since"
+                )]);
             }
             _ => {}
         }
