@@ -117,7 +117,8 @@ fn help_and_palette_have_every_row_of_the_table() {
     for row in ACTIONS {
         let shown: Vec<String> = row.keys.iter().map(|key| keymap::shown(key)).collect();
         let keys = if shown.is_empty() { format!(":{}", row.name) } else { shown.join(" ") };
-        let of_row = |line: &str| line.trim().starts_with(&format!("{keys} ")) && line.contains(row.help);
+        let of_row =
+            |line: &str| line.trim().starts_with(&format!("{keys} ")) && line.contains(row.help);
         assert!(help.lines().any(of_row), "{keys} {}\n{help}", row.help);
 
         press(&mut model, &format!(":{}", row.name));
@@ -125,7 +126,9 @@ fn help_and_palette_have_every_row_of_the_table() {
         let key = shown.first().map_or("", String::as_str);
         let of_row = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            words.first() == Some(&row.name) && line.contains(row.help) && line.trim().ends_with(key)
+            words.first() == Some(&row.name)
+                && line.contains(row.help)
+                && line.trim().ends_with(key)
         };
         assert!(palette.lines().any(of_row), "{}\n{palette}", row.name);
         press(&mut model, "<esc>");
