@@ -169,7 +169,7 @@ fn before(action: Action) -> Setting {
                 Keys("new kernel\r"),
                 Shows("confirm"),
                 Keys("y"),
-                Shows("2 done"),
+                Shows("● 2 done"),
                 Keys("\x1b"),
             ],
         ),
@@ -546,7 +546,11 @@ async fn only_y_confirms() {
             pty.send(NO_CONFIRMATION);
         }
         pty.send(end);
-        pty.shows(if confirmed { "tier: none → gold" } else { "cancelled, nothing was changed" });
+        pty.shows(if confirmed {
+            "tier: none → gold · u takes it back"
+        } else {
+            "cancelled, nothing was changed"
+        });
         assert_eq!(label().await, confirmed.then(|| "gold".to_owned()));
     }
 

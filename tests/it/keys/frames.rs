@@ -64,6 +64,7 @@ pub(super) fn masked(screen: &str) -> String {
             (r"\.\d+Z", "Z"),
             (r"\b(\d+h)?(\d+m)?(\d+\.)?\d+s\b|\b(\d+h)?\d+m\b", "AGE"),
             (r#"resourceVersion: "\d+""#, r#"resourceVersion: "VERSION""#),
+            (r#"uid: "?[0-9a-f-]{36}"?"#, "uid: UID"),
             (r"/\S*/inv-tui/pages/", "PAGES/"),
         ];
         masks.map(|(mask, by)| (Regex::new(mask).unwrap(), by)).into()
