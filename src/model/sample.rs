@@ -370,12 +370,13 @@ fn ansible(dice: Dice, changed: Timestamp) -> Option<AnsibleStatus> {
         1..60 => RunState::Succeeded,
         _ => return None,
     };
+    let took = SignedDuration::from_secs(i64::from(dice.roll(24, 400)) + 12);
     Some(AnsibleStatus {
-        started_at: Some(Time(changed)),
+        started_at: Some(Time(changed.saturating_sub(took).unwrap_or(changed))),
         finished_at: Some(Time(changed)),
         rc: Some(if state == RunState::Failed { 2 } else { 0 }),
-        ok: Some(42),
-        changed: Some(3),
+        ok: Some(30 + i32::try_from(dice.roll(25, 40)).unwrap_or(0)),
+        changed: Some(i32::try_from(dice.roll(26, 6)).unwrap_or(0)),
         failed: Some(i32::from(state == RunState::Failed)),
         unreachable: Some(0),
         revision: Some("4f2c1d9".to_owned()),

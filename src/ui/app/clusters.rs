@@ -24,6 +24,8 @@ struct OneServer {
     known: BTreeMap<String, BTreeMap<String, Box<Cluster>>>,
     /// What a listing that goes on has brought so far.
     listed: Option<BTreeSet<(String, String)>>,
+    /// The list has been complete once.
+    synced: bool,
     /// Why they cannot be followed.
     problem: Option<String>,
 }
@@ -82,6 +84,7 @@ impl OneServer {
                         known.retain(|name, _| listed.contains(&(namespace.clone(), name.clone())));
                     }
                 }
+                self.synced = true;
                 self.problem = None;
             }
             ObjectEvent::Lost(reason) => self.problem = Some(reason),
@@ -103,6 +106,12 @@ impl Clusters {
     /// Why those of a server cannot be followed, if so.
     pub fn problem(&self, server: ServerId) -> Option<&str> {
         self.servers.get(&server)?.problem.as_deref()
+    }
+
+    /// Whether it is known which a server has, or that this cannot be known.
+    pub(super) fn told(&self, server: ServerId) -> bool {
+        let known = self.servers.get(&server);
+        known.is_some_and(|known| known.synced || known.problem.is_some())
     }
 
     /// The Cluster of this server, namespace and name.

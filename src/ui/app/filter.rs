@@ -17,7 +17,7 @@ pub struct FilterLine {
     pub input: Input,
     /// Only hosts with a problem.
     pub problems: bool,
-    /// What is wrong with it; the last filter that was right stays in force meanwhile.
+    /// What is wrong with it; meanwhile its beginning is in force as far as that is right.
     pub error: Option<ParseError>,
     /// The filter in force.
     pub filter: Option<Filter>,
@@ -62,12 +62,11 @@ impl Model {
     /// Reads what is typed and begins a pass over the fleet.
     pub(super) fn apply_filter(&mut self) {
         let typed = self.filter.input.text().trim();
-        let text = self.whole_filter(typed);
         // An error is shown where it stands in what was typed, without the part added here.
-        self.filter.error = if typed.is_empty() { None } else { Filter::parse(typed).err() };
-        if self.filter.error.is_some() {
-            return;
-        }
+        let error = if typed.is_empty() { None } else { Filter::parse(typed).err() };
+        let right = if error.is_some() { right_beginning(typed) } else { typed };
+        let text = self.whole_filter(right);
+        self.filter.error = error;
         let filter = if text.is_empty() { None } else { Filter::parse(&text).ok() };
         self.inventory.set_filter(filter.clone(), self.now);
         self.filter.filter = filter;
@@ -229,6 +228,20 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
     }
     Vec::new()
 }
+
+/// The beginning of a filter without the words that make it wrong: a word that is not finished yet
+/// hides nothing. A long filter is not read for each of its words.
+fn right_beginning(typed: &str) -> &str {
+    let spaces = typed.match_indices(' ').rev().take(LAST_WORDS);
+    let beginnings = spaces.filter_map(|(at, _)| typed.get(..at)).map(str::trim_end);
+    beginnings
+        .filter(|text| !text.is_empty())
+        .find(|text| Filter::parse(text).is_ok())
+        .unwrap_or_default()
+}
+
+/// How many words of a wrong filter are tried without.
+const LAST_WORDS: usize = 16;
 
 /// One filter of several texts, which all must hold.
 fn all_of(parts: [&str; 3]) -> String {

@@ -16,6 +16,7 @@ use crate::model::change::{Change, RunChange};
 use crate::model::cluster::Playbook;
 use crate::model::host::{AnsibleRequest, RunState};
 use crate::store::read::Known;
+use crate::ui::actions::Action;
 use crate::ui::msg::Command;
 
 /// What is run, whatever the hosts.
@@ -188,7 +189,20 @@ impl Model {
         if matches!(self.overlay, Overlay::Labels(_)) {
             return self.labels_read(result);
         }
+        // Clusters may have come since the dialog opened.
+        let (playbooks, told) = match &self.overlay {
+            Overlay::Run(dialog) if dialog.playbooks.is_empty() => {
+                let hosts = &dialog.targets.hosts;
+                let told = hosts.iter().all(|uid| self.clusters.told(uid.server()));
+                (Some(self.playbooks(hosts)), told)
+            }
+            _ => (None, true),
+        };
         let Overlay::Run(dialog) = &mut self.overlay else { return };
+        if let Some(playbooks) = playbooks {
+            dialog.check = playbooks.first().is_some_and(|playbook| playbook.check_only);
+            dialog.playbooks = playbooks;
+        }
         let known = match result {
             Ok(known) => known,
             Err(problem) => {
@@ -209,6 +223,12 @@ impl Model {
         } else if known.iter().all(|known| known.facts.run.is_some()) {
             self.overlay = Overlay::None;
             self.fail("a run goes on already, and one that has begun is not stopped from here");
+        } else if dialog.playbooks.is_empty() && !told {
+            self.overlay = Overlay::None;
+            let key = self.settings.keymap.shown(Action::Run);
+            self.fail(format!(
+                "the server has not told yet which playbooks its Clusters offer: press {key} again"
+            ));
         } else if dialog.playbooks.is_empty() {
             self.overlay = Overlay::None;
             self.fail(

@@ -326,12 +326,17 @@ fn the_filter_works_as_it_is_typed() {
 }
 
 #[test]
-fn a_wrong_filter_says_where_and_the_last_right_one_stays() {
+fn a_wrong_filter_says_where_and_its_right_beginning_stays() {
     let mut model = fleet(120, 30);
     press(&mut model, "/db (");
     let text = screen(&model);
     assert!(model.filter.error.is_some() && text.contains('^'), "{text}");
     assert_eq!(model.inventory.matched(), 3);
+    press(&mut model, "<esc>/env=");
+    assert!(model.filter.error.is_some(), "{}", screen(&model));
+    assert_eq!(model.inventory.matched(), 9, "a word that is not finished hides nothing");
+    press(&mut model, "<esc>/db env=");
+    assert_eq!((model.filter.error.is_some(), model.inventory.matched()), (true, 3));
     press(&mut model, "<enter>");
     assert!(model.filter.error.is_none());
     assert!(screen(&model).contains("filter not changed"), "{}", screen(&model));

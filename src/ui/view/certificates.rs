@@ -156,7 +156,9 @@ pub(super) fn when(model: &Model, at: jiff::Timestamp) -> String {
     let seconds = model.now.as_second() - at.as_second();
     let clock = at.to_zoned(model.settings.time_zone.clone()).strftime("%Y-%m-%d %H:%M:%S");
     match seconds {
-        0.. => format!("{clock} ({} ago)", duration::short(seconds)),
+        // The clocks of two machines differ by more, and ours is of the last tick.
+        -2..=0 => format!("{clock} (now)"),
+        1.. => format!("{clock} ({} ago)", duration::short(seconds)),
         _ => format!("{clock} (in {})", duration::short(-seconds)),
     }
 }

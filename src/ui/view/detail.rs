@@ -104,7 +104,7 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     for y in 0..area.height {
         Pen::new(buffer, area, y).put("│", border);
     }
-    let inner = Rect { x: area.x + 2, width: area.width - 2, ..area };
+    let inner = Rect { x: area.x + 2, width: area.width - 3, ..area };
     let mut rows = Rows::default();
     let node = model.node();
     let title = match &node {

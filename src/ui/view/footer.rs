@@ -5,17 +5,52 @@ use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 use super::header::BADGES_FROM;
-use super::pen::Pen;
+use super::pen::{Pen, cut, wrap};
 use super::{decide, labels, results, run_dialog, sources, strip};
 use crate::ui::actions::{Action, ActionRow, Needs};
 use crate::ui::app::jump;
 use crate::ui::app::page::Kind;
-use crate::ui::app::{Link, Model, Overlay, Page, View};
+use crate::ui::app::{Link, Model, Notice, Overlay, Page, Pane, View};
 use crate::ui::keymap;
 use crate::ui::theme::{Role, Theme};
 
 /// Columns from which there is room for what may help beside what is wrong.
 const DOCTOR_FROM: u16 = 100;
+
+/// Most lines of a notice. All of it is in the messages.
+const NOTICE: usize = 3;
+
+/// A sign before each error, and a space before what is none.
+fn lead(notice: &Notice) -> &'static str {
+    if notice.error { " ! " } else { " " }
+}
+
+/// The lines of a notice, the last one with an ellipsis where there are more.
+fn notice_lines(notice: &Notice, width: u16) -> Vec<String> {
+    let times = if notice.times > 1 { format!(" ({} times)", notice.times) } else { String::new() };
+    let text = format!("{}{times}", notice.text);
+    // Room for the key that takes an error away.
+    let beside = lead(notice).len() + if notice.error { ESC.len() } else { 1 };
+    let width = usize::from(width).saturating_sub(beside).max(8);
+    let mut lines = wrap(&text, width);
+    if let Some(more) = lines.split_off(NOTICE.min(lines.len())).first()
+        && let Some(last) = lines.last_mut()
+    {
+        *last = cut(&format!("{last} {more}"), width).into_owned();
+    }
+    lines
+}
+
+/// Lines that the notice wants.
+pub(super) fn notice_height(model: &Model, width: u16) -> u16 {
+    let alone = model.wanted.is_none()
+        && model.writing.going.as_ref().is_none_or(|going| going.order.changes.len() < 2);
+    let notice = model.notice.as_ref().filter(|_| alone);
+    let lines = notice.map_or(1, |notice| notice_lines(notice, width).len());
+    u16::try_from(lines).unwrap_or(1)
+}
+
+const ESC: &str = " esc ";
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
@@ -24,7 +59,7 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         return results::draw_progress(going, theme, &mut pen);
     }
     if model.wanted.is_some() {
-        pen.right(" esc ", theme.style(Role::Muted));
+        pen.right(ESC, theme.style(Role::Muted));
         pen.put(" asking the server who you are…", theme.style(Role::Text));
         return;
     }
@@ -33,13 +68,15 @@ pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut
         (Some(notice), _) => {
             let style = if notice.error { theme.style(Role::Bad) } else { theme.style(Role::Text) };
             if notice.error {
-                pen.right(" esc ", theme.style(Role::Muted));
+                pen.right(ESC, theme.style(Role::Muted));
             }
-            let times =
-                if notice.times > 1 { format!(" ({} times)", notice.times) } else { String::new() };
-            pen.put(if notice.error { " ! " } else { " " }, style)
-                .put(&notice.text, style)
-                .put(&times, style);
+            let lead = lead(notice);
+            let mut lines = notice_lines(notice, area.width).into_iter();
+            pen.put(lead, style).put(&lines.next().unwrap_or_default(), style);
+            for (line, text) in (1..).zip(lines) {
+                let mut pen = Pen::new(buffer, area, line);
+                pen.skip(u16::try_from(lead.len()).unwrap_or(0)).put(&text, style);
+            }
         }
         (None, Some((server, Link::Lost { reason, attempts, .. }))) => {
             let style = theme.style(Role::Warning);
@@ -159,12 +196,16 @@ fn offered(model: &Model) -> Vec<Offer> {
     if let Some(page) = &model.page {
         return page_offers(model, page);
     }
+    if model.pane == Pane::Facets {
+        return facet_offers(model);
+    }
     let host = model.host().is_some() || model.views.now == View::Fleet;
+    let marks = model.views.now == View::Fleet || model.views.now.list().is_some();
     let requests = model.views.now == View::Certificates;
     let offer = |(row, keys): (&'static ActionRow, &[String])| {
         let key = keymap::shown(keys.first()?);
         let (fits, able) = match row.needs {
-            Needs::Nothing => (true, true),
+            Needs::Nothing => (marks || row.action != Action::Mark, true),
             Needs::Write(_, "hosts") => (host, model.cannot(row.needs).is_none()),
             Needs::Write(..) => (requests, model.cannot_decide().is_none()),
         };
@@ -236,11 +277,27 @@ fn page_offers(model: &Model, page: &Page) -> Vec<Offer> {
         (Action::History, "history", model.page_host().is_some() && page.kind != Kind::History),
         (Action::Events, "events", page.place.is_some() && page.kind != Kind::Events),
     ];
-    let offer = |(action, what, fits): (Action, &'static str, bool)| {
-        let key = keymap::shown(model.settings.keymap.keys(action).first()?);
-        fits.then_some((key, what, action, true))
-    };
-    wanted.into_iter().filter_map(offer).collect()
+    let fitting = wanted.into_iter().filter(|(.., fits)| *fits);
+    fitting.filter_map(|(action, what, _)| plain_offer(model, action, what)).collect()
+}
+
+/// What the hint bar offers in the facets.
+fn facet_offers(model: &Model) -> Vec<Offer> {
+    let wanted = [
+        (Action::Mark, "toggle"),
+        (Action::Unfold, "all values"),
+        (Action::Fold, "fewer"),
+        (Action::NextPane, "next pane"),
+        (Action::Everything, "everything"),
+        (Action::Back, "close"),
+    ];
+    wanted.into_iter().filter_map(|(action, what)| plain_offer(model, action, what)).collect()
+}
+
+/// An offer of what can always be done, if a key is bound to it.
+fn plain_offer(model: &Model, action: Action, what: &'static str) -> Option<Offer> {
+    let key = keymap::shown(model.settings.keymap.keys(action).first()?);
+    Some((key, what, action, true))
 }
 
 fn keys(theme: &Theme, area: Rect, buffer: &mut Buffer, keys: &[(&str, &str)]) {

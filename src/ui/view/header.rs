@@ -158,7 +158,11 @@ fn view(model: &Model) -> Option<String> {
         View::Fleet => return shape(model),
         View::Certificates => {
             let (all, pending) = model.certificates.len();
-            format!("{} pending of {}", number(pending), number(all))
+            if pending == all {
+                format!("{} pending", number(all))
+            } else {
+                format!("{} of {} pending", number(pending), number(all))
+            }
         }
         View::Sources => {
             let (all, troubles) = model.sources.len();

@@ -61,7 +61,7 @@ pub fn areas(model: &Model, area: Rect) -> Areas {
     let header = take(1);
     let filter = take(u16::from(filtering));
     let footer = take(footer);
-    let notice = take(1);
+    let notice = take(super::footer::notice_height(model, area.width));
     let filter = filter + take(u16::from(wrong));
     let body = area.height.saturating_sub(header + filter + notice + footer);
 

@@ -148,7 +148,8 @@ fn group(
         }
     }
     let long: usize = parts.iter().map(|(health, _)| 1 + health.as_str().len()).sum();
-    let (words, roomy) = (short + long <= pen.left(), short <= pen.left());
+    // Words that end at the edge of the screen look cut.
+    let (words, roomy) = (short + long < pen.left(), short <= pen.left());
     for (health, text) in &parts {
         let style = theme.style(sign(*health).0);
         if roomy {

@@ -449,8 +449,18 @@ fn a_run_that_waits_is_canceled_and_one_that_goes_is_not() {
     let commands = press(&mut model, "r");
     read(&mut model, &commands, vec![known(2, Some("w"), Some(RunState::Running))]);
     assert!(screen(&model).contains("a run goes on already"), "{}", screen(&model));
-    // Nothing offered: it says where to offer something.
+    // Not read yet; nothing offered: it says where to offer something; offered meanwhile.
     let mut model = on_host();
+    let commands = press(&mut model, "r");
+    read(&mut model, &commands, vec![known(2, None, None)]);
+    assert!(screen(&model).contains("press r again"), "{}", screen(&model));
+    let commands = press(&mut model, "r");
+    offers(&mut model);
+    read(&mut model, &commands, vec![known(2, None, None)]);
+    assert!(screen(&model).contains("site.yml"), "{}", screen(&model));
+    let mut model = on_host();
+    send(&mut model, Msg::Clusters(ServerId::FIRST, ObjectEvent::Begin));
+    send(&mut model, Msg::Clusters(ServerId::FIRST, ObjectEvent::Synced));
     let commands = press(&mut model, "r");
     read(&mut model, &commands, vec![known(2, None, None)]);
     assert!(screen(&model).contains("no playbook is offered"), "{}", screen(&model));
