@@ -302,7 +302,8 @@ async fn effect(action: Action, explorer: &mut Explorer, before: &Before) {
         Action::Ssh => explorer.called("-l\nops\n10.0.0.1\n").await,
         Action::Browser => explorer.called("https://console.example.com/eu-west-1/i-01\n").await,
         Action::Cancel => {
-            pty.send("\x03");
+            // Once more quits; where that comes too late, the next two do.
+            pty.send("\x03\x03");
             assert_eq!(pty.ends(), 0);
             pty.given_back();
         }
@@ -361,7 +362,11 @@ async fn pressed(group: Group) {
     };
     futures::stream::iter(rows.map(press))
         .buffer_unordered(AT_ONCE)
-        .for_each(|done| async { done.unwrap() })
+        .for_each(|done| async {
+            if let Err(ended) = done {
+                std::panic::resume_unwind(ended.into_panic());
+            }
+        })
         .await;
 }
 

@@ -140,20 +140,19 @@ impl Pty {
         self.wait(what, |seen| wanted(&seen.parser.screen().contents()))
     }
 
-    /// Waits until the screen is as wanted, at any moment, be the picture whole or not; at the
-    /// deadline the screen as it is then.
-    pub(crate) fn comes_to(&self, wanted: impl Fn(&str) -> bool) -> Result<(), String> {
+    /// Waits until the screen is as wanted, at any moment, be the picture whole or not; false at the
+    /// deadline.
+    pub(crate) fn comes_to(&self, wanted: impl Fn(&str) -> bool) -> bool {
         let end = Instant::now() + DEADLINE;
         let (seen, more) = &*self.seen;
         let mut seen = seen.lock().unwrap();
         loop {
-            let screen = seen.parser.screen().contents();
-            let left = end.saturating_duration_since(Instant::now());
-            if wanted(&screen) {
-                return Ok(());
+            if wanted(&seen.parser.screen().contents()) {
+                return true;
             }
+            let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(screen);
+                return false;
             }
             seen = more.wait_timeout(seen, left).unwrap().0;
         }

@@ -289,7 +289,7 @@ fn problem<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
     let since = match (row.trouble(), row.run()) {
         // A run that fails changes no condition.
         (Some(Trouble::RunFailed | Trouble::RunUnknown), Some(run)) => {
-            run.finished().or(run.started()).or(row.changed())
+            run.finished().or_else(|| run.started()).or_else(|| row.changed())
         }
         _ => row.changed(),
     };
