@@ -86,41 +86,25 @@ const REQUEST: Setting = Setting::new("view-certificates", &[Keys("vc"), Shows("
 const MARKED: Setting = Setting::new("at-marked", &[Keys("zR6j j ")]);
 
 /// What is set up before the key of an action, so that there is something to see.
+#[allow(clippy::too_many_lines, reason = "one arm for each setting, and each action is named")]
 fn before(action: Action) -> Setting {
     match action {
-        Action::Down | Action::Bottom | Action::Mark | Action::NextPane | Action::PreviousPane => {
-            HOST
-        }
-        Action::Up | Action::Top => HOST,
-        Action::HalfPageDown | Action::PageDown => Setting::low("at-low-top", &[Keys("zR")]),
-        Action::HalfPageUp | Action::PageUp => Setting::low("at-low-end", &[Keys("zRG")]),
-        Action::Centre => Setting::low("at-low-down", &[Keys("zR9j")]),
-        Action::Fold | Action::FoldAll => HOST,
-        Action::Unfold => Setting::new("at-cluster", &[Keys("j")]),
-        Action::Open | Action::ToggleFold | Action::UnfoldAll => FLEET,
-        Action::Back => MARKED,
-        Action::Filter | Action::Problems | Action::Facets | Action::Freeze | Action::Palette => {
-            FLEET
-        }
-        Action::Pin | Action::Everything | Action::SaveView => {
-            Setting::new("at-filter", &[Keys("/role=web\r")])
-        }
-        Action::ViewFleet | Action::ViewBack | Action::ViewLast => {
-            Setting::new("view-runs", &[Keys("vr")])
-        }
-        Action::ViewForward => Setting::new("view-back", &[Keys("vr[")]),
-        Action::ViewMaintenance
+        Action::Open
+        | Action::ToggleFold
+        | Action::UnfoldAll
+        | Action::Filter
+        | Action::Problems
+        | Action::Facets
+        | Action::Freeze
+        | Action::Palette
+        | Action::ViewMaintenance
         | Action::ViewRuns
         | Action::ViewProblems
         | Action::ViewCertificates
         | Action::ViewSources
         | Action::ViewServers
-        | Action::SavedViews => FLEET,
-        Action::ViewJournal | Action::Undo => Setting::own("at-changed", &HELD),
-        Action::ViewChanges => {
-            Setting::own("at-changes", &[Keys("zR6j"), Labelled("aws-i-01"), Shows("r9")])
-        }
-        Action::ToggleTable
+        | Action::SavedViews
+        | Action::ToggleTable
         | Action::GroupRegion
         | Action::GroupCluster
         | Action::GroupProvider
@@ -130,14 +114,59 @@ fn before(action: Action) -> Setting {
         | Action::GroupEnvironment
         | Action::GroupState
         | Action::GroupBy
-        | Action::Columns => FLEET,
-        Action::GroupDefault => Setting::new("group-role", &[Keys("go")]),
+        | Action::Columns
+        | Action::Mouse
+        | Action::Theme
+        | Action::Reconnect
+        | Action::Help
+        | Action::Cancel
+        | Action::Quit => FLEET,
+        Action::Down
+        | Action::Up
+        | Action::Top
+        | Action::Bottom
+        | Action::Fold
+        | Action::FoldAll
+        | Action::NextPane
+        | Action::PreviousPane
+        | Action::Mark
+        | Action::Maintenance
+        | Action::Run
+        | Action::Labels
+        | Action::Changes
+        | Action::Arm
+        | Action::Describe
+        | Action::Yaml
+        | Action::Events
+        | Action::History
+        | Action::Messages
+        | Action::CopyName
+        | Action::CopyMenu
+        | Action::Ssh
+        | Action::Browser => HOST,
+        Action::MarkAll => OPEN,
+        Action::Back | Action::InvertMarks => MARKED,
         Action::ColumnLeft | Action::ColumnRight | Action::InvertSort | Action::Wide => TABLE,
+        Action::ManagedFields | Action::Save => YAML,
+        Action::Approve | Action::Deny => REQUEST,
+        Action::HalfPageDown | Action::PageDown => Setting::low("at-low-top", &[Keys("zR")]),
+        Action::HalfPageUp | Action::PageUp => Setting::low("at-low-end", &[Keys("zRG")]),
+        Action::Centre => Setting::low("at-low-down", &[Keys("zR9j")]),
+        Action::Unfold => Setting::new("at-cluster", &[Keys("j")]),
+        Action::Pin | Action::Everything | Action::SaveView => {
+            Setting::new("at-filter", &[Keys("/role=web\r")])
+        }
+        Action::ViewFleet | Action::ViewBack | Action::ViewLast => {
+            Setting::new("view-runs", &[Keys("vr")])
+        }
+        Action::ViewForward => Setting::new("view-back", &[Keys("vr[")]),
+        Action::ViewJournal | Action::Undo => Setting::own("at-changed", &HELD),
+        Action::ViewChanges => {
+            Setting::own("at-changes", &[Keys("zR6j"), Labelled("aws-i-01"), Shows("r9")])
+        }
+        Action::GroupDefault => Setting::new("group-role", &[Keys("go")]),
         Action::Sort => Setting::new("column-right", &[Keys("t\x1b[1;2C\x1b[1;2C")]),
         Action::MarkRange => Setting::new("at-one-mark", &[Keys("zR6j j")]),
-        Action::MarkAll => OPEN,
-        Action::InvertMarks => MARKED,
-        Action::Maintenance | Action::Run | Action::Labels => HOST,
         Action::Redo => Setting::own(
             "at-undone",
             &[
@@ -173,24 +202,10 @@ fn before(action: Action) -> Setting {
                 Keys("\x1b"),
             ],
         ),
-        Action::Approve | Action::Deny => REQUEST,
-        Action::Changes | Action::Arm => HOST,
-        Action::Describe
-        | Action::Yaml
-        | Action::Events
-        | Action::History
-        | Action::Messages
-        | Action::CopyName
-        | Action::CopyMenu
-        | Action::Ssh
-        | Action::Browser => HOST,
         Action::Explain => Setting::new("at-unwell", &[Keys("zR2j")]),
         Action::NextMatch | Action::PreviousMatch => {
             Setting::low("at-search", &[Keys("zR6jy"), Shows("kind: Host"), Keys("/name\r")])
         }
-        Action::ManagedFields | Action::Save => YAML,
-        Action::Mouse | Action::Theme | Action::Reconnect | Action::Help => FLEET,
-        Action::Cancel | Action::Quit => FLEET,
     }
 }
 
@@ -338,16 +353,14 @@ fn bytes(key: &str) -> String {
         "tab" => "\t".to_owned(),
         "backtab" => "\x1b[Z".to_owned(),
         "space" => " ".to_owned(),
-        name => match name.strip_prefix("ctrl-") {
-            Some(letter) => {
+        name => {
+            if let Some(letter) = name.strip_prefix("ctrl-") {
                 let letter = letter.chars().next().expect("a letter");
-                char::from(u8::try_from(letter).expect("a plain letter") & 0x1f).to_string()
+                return char::from(u8::try_from(letter).expect("a plain letter") & 0x1f).into();
             }
-            None => {
-                assert_eq!(name.chars().count(), 1, "a key of the table without bytes: {name}");
-                name.to_owned()
-            }
-        },
+            assert_eq!(name.chars().count(), 1, "a key of the table without bytes: {name}");
+            name.to_owned()
+        }
     };
     key.split(' ').map(one).collect()
 }
