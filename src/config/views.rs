@@ -355,7 +355,7 @@ fn write(file: &Path, text: &str) -> std::io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&new)
-        .and_then(|mut out| out.write_all(text.as_bytes()))
+        .and_then(|mut out| out.write_all(text.as_bytes()).and_then(|()| out.sync_all()))
         .and_then(|()| std::fs::rename(&new, &file));
     if written.is_err() {
         let _ = std::fs::remove_file(&new);

@@ -74,6 +74,8 @@ impl Model {
         new.config.theme_dark.clone_from(&old.theme_dark);
         new.config.theme_light.clone_from(&old.theme_light);
         new.config.read_only |= old.read_only;
+        let protected: Vec<String> = old.unprotected_by(&new.config).cloned().collect();
+        new.config.maintenance.protected_labels.extend(protected);
         if !self.servers.several() {
             if production && !new.production {
                 new.config.production_contexts.push(context);

@@ -15,7 +15,7 @@ use crate::model::row::HostRow;
 use crate::store::read::{Kind, Place};
 use crate::ui::actions::{self, Action, Lookup};
 use crate::ui::msg::Command;
-use crate::ui::view::help_lines;
+use crate::ui::view::help_end;
 
 /// Seconds within which a second `ctrl-c` quits.
 const QUIT_SECONDS: i64 = 3;
@@ -97,27 +97,22 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         Overlay::Copy => copy_menu(model, key),
         Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
-            let (last, page) = help_size(model);
+            let end = help_end(model);
+            let page = usize::try_from(model.page()).unwrap_or(1);
             let scroll = match key.code {
                 KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') => return Vec::new(),
                 KeyCode::Char('j') | KeyCode::Down => scroll + 1,
                 KeyCode::Char('k') | KeyCode::Up => scroll.saturating_sub(1),
-                KeyCode::Char(' ') | KeyCode::PageDown => scroll + page,
+                KeyCode::PageDown | KeyCode::Char(' ') => scroll + page,
                 KeyCode::PageUp => scroll.saturating_sub(page),
+                KeyCode::Char('G') | KeyCode::End => end,
                 KeyCode::Char('g') | KeyCode::Home => 0,
-                KeyCode::Char('G') | KeyCode::End => last,
                 _ => scroll,
             };
-            model.overlay = Overlay::Help(scroll.min(last));
+            model.overlay = Overlay::Help(scroll.min(end));
             Vec::new()
         }
     }
-}
-
-/// Farthest that the help scrolls, and the lines of a page of it.
-fn help_size(model: &Model) -> (usize, usize) {
-    let page = usize::from(model.areas().body.height).saturating_sub(1);
-    (help_lines(model).saturating_sub(page), page.max(1))
 }
 
 /// Pasted text goes into a field that takes text, and nowhere else.

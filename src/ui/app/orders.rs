@@ -13,8 +13,9 @@ use crate::model::host::Host;
 use crate::model::key::Uid;
 use crate::ui::msg::Command;
 
-/// Orders that can be taken back.
+/// Orders that can be taken back, and changes of all of them: some 100 MB.
 const HISTORY: usize = 100;
+const CHANGES: usize = 200_000;
 
 /// What came of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -139,11 +140,18 @@ struct Entry {
 }
 
 fn push(stack: &mut Vec<Entry>, entry: Entry) {
+    push_within(stack, entry, HISTORY, CHANGES);
+}
+
+/// Puts an order on top; with too many orders or changes the oldest go.
+fn push_within(stack: &mut Vec<Entry>, entry: Entry, orders: usize, changes: usize) {
     if entry.changes.is_empty() {
         return;
     }
-    if stack.len() >= HISTORY {
-        stack.remove(0);
+    let sizes = stack.iter().map(|entry| entry.changes.len());
+    let mut all = entry.changes.len() + sizes.sum::<usize>();
+    while !stack.is_empty() && (stack.len() >= orders || all > changes) {
+        all -= stack.remove(0).changes.len();
     }
     stack.push(entry);
 }
@@ -518,4 +526,39 @@ impl Going {
 /// A target as the inventory has it now, for a change that is prepared.
 pub(super) fn current_target(model: &Model, uid: &Uid) -> Option<crate::model::change::Target> {
     model.inventory.get(uid).map(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::change::{LabelsChange, Target};
+
+    #[test]
+    fn the_oldest_orders_go_before_there_are_too_many_changes() {
+        let entry = |reason: &str, changes: usize| {
+            let target = Target {
+                uid: Uid::new("u"),
+                namespace: "n".into(),
+                name: "a".into(),
+                resource_version: "1".into(),
+            };
+            let change = Change::Labels(LabelsChange { target, labels: BTreeMap::new() });
+            Entry { changes: vec![(change, "a".into()); changes], reason: reason.into() }
+        };
+        let mut stack = Vec::new();
+        for (reason, changes) in [("one", 4), ("none", 0), ("two", 5), ("three", 2)] {
+            push_within(&mut stack, entry(reason, changes), 3, 10);
+        }
+        let reasons = |stack: &[Entry]| -> Vec<String> {
+            stack.iter().map(|entry| entry.reason.clone()).collect()
+        };
+        assert_eq!(reasons(&stack), ["two", "three"]);
+        push_within(&mut stack, entry("all", 99), 3, 10);
+        assert_eq!(reasons(&stack), ["all"], "the last one can be taken back, however large");
+        push_within(&mut stack, entry("next", 1), 3, 100);
+        push_within(&mut stack, entry("more", 1), 2, 200);
+        assert_eq!(reasons(&stack), ["next", "more"]);
+    }
 }

@@ -52,6 +52,12 @@ pub(super) fn draw(
     None
 }
 
+/// How many lines of the help are above the screen when the last one is on it.
+pub fn help_end(model: &Model) -> usize {
+    let height = model.areas().body.height.saturating_sub(1);
+    help(model).len().saturating_sub(usize::from(height))
+}
+
 /// The lines of the help: headings have no second column.
 fn help(model: &Model) -> Vec<(String, String)> {
     let mut rows = Vec::new();
@@ -72,11 +78,6 @@ fn help(model: &Model) -> Vec<(String, String)> {
     rows.push(("  ▲ ✖ ?".to_owned(), "look at it, broken, not known".to_owned()));
     rows.push(("  *".to_owned(), "marked".to_owned()));
     rows
-}
-
-/// How many lines the help has.
-pub fn help_lines(model: &Model) -> usize {
-    help(model).len()
 }
 
 fn table(

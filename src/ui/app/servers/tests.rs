@@ -326,6 +326,46 @@ fn two_names_of_one_server_show_its_hosts_once() {
 }
 
 #[test]
+fn what_still_comes_of_a_second_name_is_left() {
+    let mut model = both();
+    send(&mut model, Msg::Compared { servers: (EU, us()), same: true });
+    let requests = crate::ui::app::certificates::tests::events();
+    send(&mut model, Msg::Certificates(us(), requests));
+    assert_eq!(model.certificates.len(), (0, 0));
+    let reason = "connection refused".to_owned();
+    send(&mut model, Msg::Unusable { server: us(), reason, hint: None });
+    assert_eq!(model.servers.get(us()).link, Link::Same(EU));
+    let source = crate::ui::app::sources::tests::fine("aws", 30);
+    send(&mut model, Msg::Sources(us(), ObjectEvent::Apply(source)));
+    assert!(model.sources.of(us(), "inventory", "aws").is_none());
+}
+
+#[test]
+fn saved_views_group_by_server_where_they_say_nothing_else() {
+    use crate::config::views::{Edit, KnownView, SavedView};
+    let mut model = both();
+    let view = SavedView { name: "all".into(), key: Some(1), ..SavedView::default() };
+    model.saved.known = vec![KnownView { view, shared: None }];
+    let usual = model.shape().group.clone();
+    assert_eq!(usual.first(), Some(&Level::Server));
+    press(&mut model, "gc1<enter>");
+    assert_eq!((model.shape().group.clone(), model.shown_view().is_some()), (usual.clone(), true));
+    press(&mut model, "gc0");
+    assert_eq!(model.shape().group, usual, "as usual again");
+    let saved = |model: &mut Model| {
+        let commands = press(model, ":save-view<enter>mine<enter>");
+        let edit = commands.into_iter().find_map(|command| match command {
+            Command::EditViews(Edit::Put(view)) => Some(view),
+            _ => None,
+        });
+        edit.unwrap_or_else(|| panic!("{}", screen(model))).group
+    };
+    assert_eq!(saved(&mut model), None);
+    press(&mut model, ":group region,cluster<enter>");
+    assert_eq!(saved(&mut model), Some(vec![Level::Region, Level::Cluster]));
+}
+
+#[test]
 fn clusters_of_the_same_name_have_each_their_own_budget() {
     let mut model = both();
     for (server, most) in [(EU, 0), (us(), 2)] {
