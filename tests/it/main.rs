@@ -26,6 +26,7 @@ mod embedded;
 mod fetch;
 mod find;
 mod guide;
+mod keys;
 mod lifecycle;
 mod look;
 mod monitor;

@@ -30,6 +30,14 @@ pub(crate) struct Pty {
     _state: tempfile::TempDir,
 }
 
+/// How a letter on the screen looks.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Look {
+    front: vt100::Color,
+    back: vt100::Color,
+    underlined: bool,
+}
+
 struct Seen {
     parser: vt100::Parser,
     raw: Vec<u8>,
@@ -161,6 +169,50 @@ impl Pty {
         self.wait(what, |seen| wanted(&seen.parser.screen().contents()))
     }
 
+    /// Waits until the screen is as wanted, at any moment, be the picture whole or not; false at the
+    /// deadline.
+    pub(crate) fn comes_to(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        let end = Instant::now() + DEADLINE;
+        let (seen, more) = &*self.seen;
+        let mut seen = seen.lock().unwrap();
+        loop {
+            if wanted(&seen.parser.screen().contents()) {
+                return true;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            seen = more.wait_timeout(seen, left).unwrap().0;
+        }
+    }
+
+    /// Waits until what is `read` from the screen has been the same for so long.
+    pub(crate) fn settles(&self, quiet: Duration, read: impl Fn(&str) -> String) -> String {
+        let (seen, more) = &*self.seen;
+        let mut seen = seen.lock().unwrap();
+        let mut last = read(&seen.parser.screen().contents());
+        let (begin, mut since) = (Instant::now(), Instant::now());
+        while since.elapsed() < quiet && begin.elapsed() < DEADLINE {
+            seen = more.wait_timeout(seen, quiet.saturating_sub(since.elapsed())).unwrap().0;
+            let now = read(&seen.parser.screen().contents());
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        last
+    }
+
+    /// How the letter at this place looks.
+    pub(crate) fn look(&self, row: u16, column: u16) -> Look {
+        look(&self.seen.0.lock().unwrap(), row, column)
+    }
+
+    /// Waits until the letter at this place looks otherwise.
+    pub(crate) fn looks_other(&self, row: u16, column: u16, than: &Look) {
+        self.wait("looks otherwise", |seen| look(seen, row, column) != *than);
+    }
+
     /// Waits until the program has given the screen back.
     pub(crate) fn given_back(&self) {
         self.wait("gives the screen back", |seen| !seen.parser.screen().alternate_screen());
@@ -192,7 +244,11 @@ impl Pty {
                 continue;
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "never: {what}\n{}", seen.parser.screen().contents());
+            if left.is_zero() {
+                let screen = seen.parser.screen().contents();
+                drop(seen);
+                panic!("never: {what}\n{screen}");
+            }
             seen = more.wait_timeout(seen, left).unwrap().0;
         }
     }
@@ -254,6 +310,11 @@ impl Drop for Pty {
             let _ = self.ended.recv_timeout(DEADLINE);
         }
     }
+}
+
+fn look(seen: &Seen, row: u16, column: u16) -> Look {
+    let cell = seen.parser.screen().cell(row, column).expect("a place on the screen");
+    Look { front: cell.fgcolor(), back: cell.bgcolor(), underlined: cell.underline() }
 }
 
 fn nonzero(n: u16) -> NonZero<u16> {

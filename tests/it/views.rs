@@ -25,7 +25,7 @@ fn explorer(world: &World, env: &[(&str, &str)]) -> Pty {
 }
 
 /// Files a request for the certificate of a host, as this client; its name.
-async fn file(client: &Client, world: &World, host: &str, groups: &[&str]) -> String {
+pub(crate) async fn file(client: &Client, world: &World, host: &str, groups: &[&str]) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     for group in groups {

@@ -119,11 +119,13 @@ impl Columns {
     }
 }
 
-/// What stands above a column: of a label's key the part behind its prefix.
+/// What stands above a column: of a label's key the part behind its prefix. The name of the object
+/// has a title of its own, because what people call a host stands under NAME already.
 pub fn title(column: &Column) -> &str {
-    match column.label_key() {
-        Some(key) => key.rsplit('/').next().unwrap_or(key),
-        None => column.title(),
+    match (column.label_key(), column.title()) {
+        (Some(key), _) => key.rsplit('/').next().unwrap_or(key),
+        (None, "NAME") => "OBJECT",
+        (None, title) => title,
     }
 }
 

@@ -57,6 +57,9 @@ pub struct Past {
     pub bad: bool,
 }
 
+/// What is said of the begin of an object.
+const MADE: &str = "the object was made";
+
 /// The history of the page's host, the newest first.
 pub fn history(model: &Model, page: &Page) -> Vec<Past> {
     let mut all = Vec::new();
@@ -85,7 +88,8 @@ pub fn history(model: &Model, page: &Page) -> Vec<Past> {
     if let Some(place) = &page.place {
         journal(model, place, &mut all);
     }
-    all.sort_by_key(|past| (std::cmp::Reverse(past.at), past.origin));
+    // Times of the API are whole seconds: of what happened in one, the begin comes last.
+    all.sort_by_key(|past| (std::cmp::Reverse(past.at), past.what == MADE, past.origin));
     all
 }
 
@@ -122,7 +126,7 @@ fn of_object(host: &Host, all: &mut Vec<Past>) {
             bad: false,
         }));
     };
-    made(metadata.creation_timestamp.as_ref().map(|time| time.0), "the object was made");
+    made(metadata.creation_timestamp.as_ref().map(|time| time.0), MADE);
     made(metadata.deletion_timestamp.as_ref().map(|time| time.0), "its deletion was asked for");
     let Some(status) = &host.status else { return };
     made(status.launch_time.as_ref().map(|time| time.0), "the machine was launched");
@@ -157,7 +161,8 @@ fn of_object(host: &Host, all: &mut Vec<Past>) {
 /// Who wrote what part of the object last. The API keeps one time for each writer, operation and part.
 fn writers(object: &Value, all: &mut Vec<Past>) {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
-    for entry in entries.into_iter().flatten() {
+    // The API server keeps the oldest first.
+    for entry in entries.into_iter().flatten().rev() {
         let word = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
         let Ok(at) = word("time").parse() else { continue };
         let part = match word("subresource") {

@@ -190,7 +190,7 @@ fn fields(request: &Request, found: Option<&[Mismatch]>, rows: &mut Rows) {
         ),
         ("usages", list(about.usages.clone()), &["usages"]),
         ("keyUsage", list(key_usage), &["keyUsage"]),
-        ("extendedKeyUsage", list(asks.extended_usage.clone()), &["extendedKeyUsage"]),
+        ("extKeyUsage", list(asks.extended_usage.clone()), &["extendedKeyUsage"]),
         ("key", asks.key.to_string(), &["key"]),
         ("signature", signature.to_owned(), &["signature"]),
         ("authority", authority.to_owned(), &["basicConstraints"]),

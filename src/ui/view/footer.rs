@@ -196,7 +196,12 @@ pub(super) fn draw(
         Overlay::SaveView(_) => {
             keys(theme, area, buffer, &[("enter", "save"), ("tab", "next key"), ("esc", "leave")]);
         }
-        Overlay::Help(_) => keys(theme, area, buffer, &[("j k", "scroll"), ("esc", "close")]),
+        Overlay::Help(_) => keys(
+            theme,
+            area,
+            buffer,
+            &[("j k", "scroll"), ("space", "a page on"), ("g G", "to the ends"), ("esc", "close")],
+        ),
         Overlay::Grammar => keys(theme, area, buffer, &[("any key", "back to the filter")]),
         Overlay::Search => {
             keys(theme, area, buffer, &[("enter", "keep"), ("esc", "no more")]);

@@ -75,8 +75,12 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
         let room = pen.left().saturating_sub(1);
         pen.put(&cut(&server.url, room), base);
     }
-    if let Some(namespace) = &server.namespace {
-        pen.put(" · ", base).put(namespace, base);
+    // Of a namespace that does not fit a part is shown, but no dot without anything behind it.
+    if let Some(namespace) = &server.namespace
+        && pen.left() > 3 + namespace.width().min(6)
+    {
+        let room = pen.left() - 4;
+        pen.put(" · ", base).put(&cut(namespace, room), base);
     }
 }
 

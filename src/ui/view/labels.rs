@@ -2,6 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use unicode_width::UnicodeWidthStr;
 
 use super::pen::{Pen, number};
 use crate::model::change::label_word;
@@ -40,13 +41,18 @@ pub(super) fn draw(
     let typing = u16::from(dialog.input.is_some() && area.height >= 3);
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(2 + typing), ..area };
     let key_width = usize::from(area.width / 2).saturating_sub(2).max(8);
+    let widest = dialog.lines.iter().map(|line| values(line, hosts).width()).max().unwrap_or(0);
+    // On a small screen there is no room for a column of owners.
+    let value_width = if area.width >= 60 { widest.min(usize::from(area.width / 4)) } else { 0 };
     let skip = (dialog.chosen + 1).saturating_sub(usize::from(body.height));
     for (y, (at, line)) in (0..body.height).zip(dialog.lines.iter().enumerate().skip(skip)) {
         let key = style(if line.owner.is_some() { Role::Muted } else { Role::Key });
         let mut pen = Pen::new(buffer, body, y);
         pen.put(" ", base).cell(&line.key, key_width, key).put(" ", base);
-        pen.put(&values(line, hosts), base);
+        let value = values(line, hosts);
+        pen.put(&value, base);
         if let Some(owner) = &line.owner {
+            pen.skip(u16::try_from(value_width.saturating_sub(value.width())).unwrap_or(0));
             pen.put("  of ", style(Role::Muted)).put(owner, style(Role::Muted));
         }
         if at == dialog.chosen && dialog.input.is_none() {

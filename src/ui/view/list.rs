@@ -77,7 +77,7 @@ const RUNS: [Column; 9] = [
     column("OK/CH/FAIL", 11, 50),
     column("WHO", 12, 84),
     column("CHECK", 6, 100),
-    column("TASK OR MESSAGE", 0, 70),
+    column("TASK/MESSAGE", 0, 70),
 ];
 
 const PROBLEMS: [Column; 7] = [
@@ -298,11 +298,18 @@ fn problem<'a>(model: &Model, row: &'a HostRow) -> Vec<Cell<'a>> {
         Some(Trouble::Unreadable) => row.problem().unwrap_or_default(),
         _ => row.ready_reason(),
     };
+    let since = match (row.trouble(), row.run()) {
+        // A run that fails changes no condition.
+        (Some(Trouble::RunFailed | Trouble::RunUnknown), Some(run)) => {
+            run.finished().or_else(|| run.started()).or_else(|| row.changed())
+        }
+        _ => row.changed(),
+    };
     vec![
         cell(format!("{sign} {}", row.phase().as_str()), role),
         cell(row.display(), Role::Text),
         cell(row.trouble().map_or("", Trouble::as_str), role),
-        cell(ago(model, row.changed()), Role::Muted),
+        cell(ago(model, since), Role::Muted),
         cell(or_dash(row.cluster()), Role::Muted),
         cell(or_dash(row.region()), Role::Muted),
         cell(reason, Role::Muted),

@@ -94,12 +94,16 @@ fn table(
     clear(theme, area, buffer);
     let widest = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
     let first = widest.min(usize::from(area.width / 2));
-    Pen::new(buffer, area, 0)
-        .put(" ", theme.style(Role::Text))
-        .put(title, theme.style(Role::Title));
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-    let last = rows.len().saturating_sub(usize::from(body.height));
-    for (y, (left, right)) in (0_u16..body.height).zip(rows.iter().skip(scroll.min(last))) {
+    let height = usize::from(body.height);
+    let skip = scroll.min(rows.len().saturating_sub(height));
+    let mut pen = Pen::new(buffer, area, 0);
+    if rows.len() > height && area.width >= 40 {
+        let place = format!(" {}–{} of {} ", skip + 1, skip + height, rows.len());
+        pen.right(&place, theme.style(Role::Muted));
+    }
+    pen.put(" ", theme.style(Role::Text)).put(title, theme.style(Role::Title));
+    for (y, (left, right)) in (0_u16..body.height).zip(rows.iter().skip(skip)) {
         let style =
             if right.is_empty() { theme.style(Role::Title) } else { theme.style(Role::Key) };
         let mut pen = Pen::new(buffer, body, y);

@@ -3,6 +3,8 @@ use serde_json::json;
 use crate::model::key::ServerId;
 use crate::model::text::is_hostile;
 use crate::store::watch::FleetEvent;
+use crate::ui::actions::ACTIONS;
+use crate::ui::keymap;
 use crate::ui::msg::Msg;
 use crate::ui::testing::{NOW, empty, fleet, host, hosts, object, press, screen, send, with_hosts};
 
@@ -104,6 +106,51 @@ fn frames() {
     send(&mut lost, Msg::Tick(jiff::Timestamp::from_second(NOW + 75).unwrap()));
     insta::assert_snapshot!("lost", screen(&lost));
     insta::assert_snapshot!("tiny", screen(&fleet(20, 5)));
+}
+
+#[test]
+fn help_and_palette_have_every_row_of_the_table() {
+    let mut model = fleet(120, 160);
+    press(&mut model, "?");
+    let help = screen(&model);
+    press(&mut model, "<esc>");
+    for row in ACTIONS {
+        let shown: Vec<String> = row.keys.iter().map(|key| keymap::shown(key)).collect();
+        let keys = if shown.is_empty() { format!(":{}", row.name) } else { shown.join(" ") };
+        let of_row =
+            |line: &str| line.trim().starts_with(&format!("{keys} ")) && line.contains(row.help);
+        assert!(help.lines().any(of_row), "{keys} {}\n{help}", row.help);
+
+        press(&mut model, &format!(":{}", row.name));
+        let palette = screen(&model);
+        let key = shown.first().map_or("", String::as_str);
+        let of_row = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.first() == Some(&row.name)
+                && line.contains(row.help)
+                && line.trim().ends_with(key)
+        };
+        assert!(palette.lines().any(of_row), "{}\n{palette}", row.name);
+        press(&mut model, "<esc>");
+    }
+}
+
+#[test]
+fn help_stops_at_its_ends_and_tells_where_it_is() {
+    let mut model = fleet(80, 24);
+    press(&mut model, "?");
+    let begin = screen(&model);
+    assert!(begin.lines().nth(1).unwrap().contains(" 1–20 of "), "{begin}");
+    press(&mut model, "G");
+    let end = screen(&model);
+    assert!(end.contains("marked") && !end.contains("10j moves ten"), "{end}");
+    press(&mut model, "jjj<space>k");
+    let above = screen(&model);
+    assert_ne!(above, end, "what was pressed at the end is not kept");
+    press(&mut model, "j");
+    assert_eq!(screen(&model), end);
+    press(&mut model, "g<pagedown><pageup>k");
+    assert_eq!(screen(&model), begin);
 }
 
 #[test]
