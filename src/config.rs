@@ -213,12 +213,21 @@ impl Config {
             (self.mouse != new.mouse, "mouse"),
             (self.read_only && !new.read_only, "read-only"),
             (self.is_production(context) && !new.is_production(context), "production-contexts"),
+            (self.unprotected_by(new).next().is_some(), "protected-labels"),
         ] {
             if differs {
                 names.push(name);
             }
         }
         names
+    }
+}
+
+impl Config {
+    /// The protected labels that `new` does not protect any more.
+    pub fn unprotected_by<'a>(&'a self, new: &'a Self) -> impl Iterator<Item = &'a String> {
+        let still = &new.maintenance.protected_labels;
+        self.maintenance.protected_labels.iter().filter(|label| !still.contains(label))
     }
 }
 

@@ -102,7 +102,7 @@ pub const SETTINGS: &[Setting] = &[
         "maintenance",
         "protected-labels",
         "[\"inventory.inv-tui.dev/environment=prod\"]",
-        Takes::Live,
+        Takes::Stricter,
         "hosts that want a reason typed by hand",
     ),
     set(
@@ -222,7 +222,7 @@ pub const SETTINGS: &[Setting] = &[
         "contexts.NAME",
         "protected-labels",
         "[\"tier=gold\"]",
-        Takes::Live,
+        Takes::Stricter,
         "instead of the ones in [maintenance]",
     ),
 ];

@@ -222,8 +222,9 @@ impl Column {
     /// The time that it shows of a row, if it is one that shows a time and the row has it.
     pub fn time(&self, row: &HostRow) -> Option<Timestamp> {
         match self.what {
-            What::Field(Field::Age | Field::Created) => row.created(),
-            What::Field(Field::Launched) => row.launched(),
+            What::Field(Field::Created) => row.created(),
+            // As `age<2h` of the filter has it.
+            What::Field(Field::Age | Field::Launched) => row.launched(),
             What::Field(Field::Changed) => row.changed(),
             What::Field(Field::Until) => row.held_until(),
             _ => None,
@@ -307,7 +308,7 @@ fn of_field<'a>(field: Field, row: &'a HostRow, server: &'a str, now: Timestamp)
         Field::Launched => return time(row.launched()),
         Field::Changed => return time(row.changed()),
         Field::Age => {
-            let age = row.created().map(|created| now.as_second() - created.as_second());
+            let age = row.launched().map(|launched| now.as_second() - launched.as_second());
             return Cow::Owned(age.map(duration::short).unwrap_or_default());
         }
     };
@@ -381,6 +382,22 @@ mod tests {
     use crate::model::filter::Filter;
     use crate::model::selection::{Rules, Selection};
     use serde_json::json;
+
+    #[test]
+    fn a_machine_is_as_old_as_its_launch_where_that_is_known() {
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let object = json!({
+            "metadata": {"name": "a", "uid": "a", "creationTimestamp": "2026-11-20T11:59:00Z"},
+            "status": {"launchTime": "2026-11-18T12:00:00Z"},
+        });
+        // As the filter has it.
+        let mut selection =
+            Selection::new(Filter::parse("age>47h").unwrap(), Rules::everything(), now);
+        let row = selection.judge(serde_json::from_value(object).unwrap(), now).unwrap().row;
+        let age: Column = "age".parse().unwrap();
+        assert_eq!(age.of_row(&row, Beside { server: "", label: |_: &str| None }, now), "2d");
+        assert_eq!(age.time(&row), row.launched());
+    }
 
     #[test]
     fn columns_show_fields_labels_and_paths() {

@@ -458,9 +458,24 @@ impl Model {
     }
 }
 
+/// The server that a message tells of what is there.
+fn told_by(msg: &Msg) -> Option<ServerId> {
+    match msg {
+        Msg::Clusters(server, _)
+        | Msg::Sources(server, _)
+        | Msg::Certificates(server, _)
+        | Msg::Connected { server, .. }
+        | Msg::Unusable { server, .. } => Some(*server),
+        _ => None,
+    }
+}
+
 /// Takes a message, changes the state, and returns what is to be done outside.
 #[expect(clippy::too_many_lines, reason = "one arm for each message")]
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
+    if told_by(&msg).is_some_and(|server| !model.servers.get(server).is_used()) {
+        return Vec::new(); // on its way since before it was known to be another one under a second name
+    }
     let mut commands = match msg {
         Msg::Key(key) => {
             model.dirty = true;

@@ -59,7 +59,8 @@ fn ask_now() -> Answer {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let read = taken(&bytes);
-        if read.dark.is_some() || read.attributes || bytes.len() >= MOST {
+        let answered = (read.dark.is_some() || read.attributes) && !read.pasting;
+        if answered || bytes.len() >= MOST {
             return Answer { dark: read.dark, typed: read.typed, ..Answer::default() };
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -82,12 +83,17 @@ pub async fn ask() -> Answer {
     Answer::default()
 }
 
+/// How the end of pasted text is told.
+const PASTED: &[u8] = b"\x1b[201~";
+
 /// What bytes from a terminal mean.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Taken {
     dark: Option<bool>,
     /// The primary attributes have come.
     attributes: bool,
+    /// Something is being pasted, and its end has not come.
+    pasting: bool,
     /// An answer has begun: what is there of it.
     begun: Option<String>,
     typed: Vec<KeyEvent>,
@@ -128,6 +134,12 @@ fn taken(bytes: &[u8]) -> Taken {
                     rest = tail;
                     match (text, last) {
                         ([b'?', ..], b'c') => out.attributes = true,
+                        // What is pasted are no keys. There is no field for it yet: it is left out.
+                        (b"200", b'~') => {
+                            let end = rest.windows(PASTED.len()).position(|part| part == PASTED);
+                            out.pasting = end.is_none();
+                            rest = end.and_then(|at| rest.get(at + PASTED.len()..)).unwrap_or(&[]);
+                        }
                         _ => out.typed.extend(named(text, *last).map(key)),
                     }
                 }
@@ -222,6 +234,7 @@ impl Swallow {
     /// The events to go on with in place of this one.
     pub fn take(&mut self, event: Event) -> Vec<Event> {
         const BEGIN: &str = "11;rgb:";
+        const WITH_ALPHA: &str = "11;rgba:";
         let Event::Key(key) = event else { return vec![event] };
         let alt = key.modifiers.contains(KeyModifiers::ALT);
         let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -235,8 +248,8 @@ impl Swallow {
         };
         self.held.push(key);
         let KeyCode::Char(c) = key.code else { return self.let_go() };
-        let whole = text.starts_with(BEGIN);
-        if whole && (ctrl && c == 'g' || alt && c == '\\') {
+        let whole = |text: &str| text.starts_with(BEGIN) || text.starts_with(WITH_ALPHA);
+        if whole(text) && (ctrl && c == 'g' || alt && c == '\\') {
             *self = Self { done: true, ..Self::default() };
             return Vec::new();
         }
@@ -244,11 +257,9 @@ impl Swallow {
             return self.let_go();
         }
         text.push(c);
-        let fits = if text.len() <= BEGIN.len() {
-            BEGIN.starts_with(text.as_str())
-        } else {
-            text.len() < 40 && (c.is_ascii_hexdigit() || c == '/')
-        };
+        let begins = BEGIN.starts_with(text.as_str()) || WITH_ALPHA.starts_with(text.as_str());
+        let colour = text.len() < 40 && (c.is_ascii_hexdigit() || c == '/');
+        let fits = begins || whole(text) && colour;
         if fits { Vec::new() } else { self.let_go() }
     }
 
@@ -297,6 +308,10 @@ mod tests {
             let wanted = Taken { begun: Some(begun.to_owned()), ..Taken::default() };
             assert_eq!(taken(cut.as_bytes()), wanted);
         }
+        let read = taken(b"j\x1b[200~my\x1b[201~k\x1b[?62;4c");
+        assert_eq!((names(&read.typed), read.pasting), (vec!["j".into(), "k".into()], false));
+        let read = taken(b"j\x1b[200~my\r");
+        assert_eq!((names(&read.typed), read.pasting), (vec!["j".into()], true));
         assert_eq!(taken(b"\x1b[?6"), Taken::default());
         assert_eq!(taken(b"a\xff\xe6").typed.len(), 1);
     }
@@ -345,6 +360,11 @@ mod tests {
             }
             assert_eq!(left, [key('j'), key('r'), alt(']')]);
         }
+        let mut swallow = Swallow::default();
+        let answer =
+            [vec![alt(']')], "11;rgba:ff/ff/ff/ff".chars().map(key).collect(), vec![bell.clone()]];
+        let left: Vec<Event> = answer.concat().into_iter().flat_map(|e| swallow.take(e)).collect();
+        assert_eq!(left, []);
         // The rest of one that had begun when the question was given up.
         let mut swallow = Swallow::new(&Answer {
             open: true,

@@ -16,7 +16,7 @@ pub mod page;
 mod certificates;
 mod changes;
 mod decide;
-mod detail;
+pub mod detail;
 mod facets;
 mod footer;
 mod header;
@@ -36,6 +36,7 @@ mod table;
 mod tree;
 
 pub use footer::hint_at;
+pub use overlay::help_end;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
@@ -89,7 +90,7 @@ pub fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) -> Op
 
 /// Replaces what an ASCII terminal cannot show: our signs by letters, anything else by `?`.
 fn to_ascii(buffer: &mut Buffer) {
-    const SIGNS: [(&str, &str); 17] = [
+    const SIGNS: [(&str, &str); 19] = [
         ("●", "o"),
         ("◆", "m"),
         ("○", "."),
@@ -107,6 +108,8 @@ fn to_ascii(buffer: &mut Buffer) {
         ("‹", "<"),
         ("›", ">"),
         ("━", "="),
+        ("×", "x"),
+        ("–", "-"),
     ];
     for cell in &mut buffer.content {
         if !cell.symbol().is_ascii() {

@@ -143,6 +143,27 @@ pub fn spot(text: &str, cursor: usize) -> Option<Spot<'_>> {
     }
 }
 
+/// Whether `cursor` stands within quotes or in a regular expression, where every sign is itself.
+pub fn is_literal(text: &str, cursor: usize) -> bool {
+    let mut scan = Scan { text, at: 0 };
+    loop {
+        scan.skip_space();
+        match scan.peek() {
+            _ if cursor <= scan.at => return false,
+            None => return false,
+            Some(sign @ ('"' | '/')) => {
+                if !scan.skip_closed(sign) || cursor < scan.at {
+                    return true;
+                }
+            }
+            Some('(' | ')' | ',' | '!' | '&' | '|') => scan.at += 1,
+            Some(_) => {
+                scan.word();
+            }
+        }
+    }
+}
+
 fn wanted<'a>(set: Option<&'a str>, list: Option<&'a str>) -> Wanted<'a> {
     match (set, list) {
         (Some(key), _) => Wanted::Label(key),
@@ -252,6 +273,25 @@ mod tests {
             Wanted::Field(name) => Wanted::Field(name.to_owned().leak()),
         };
         Some((found.typed.to_owned(), wanted, text[found.at].to_owned()))
+    }
+
+    #[test]
+    fn every_sign_is_itself_within_quotes_and_slashes() {
+        for (marked, wanted) in [
+            ("^", false),
+            ("web^", false),
+            ("/we^", true),
+            ("/we^b/", true),
+            ("/web/^", false),
+            ("/web/ ^", false),
+            ("env=prod !/a\\/b^", true),
+            ("(\"a ^b\" || c)", true),
+            ("(\"a b\" || c^)", false),
+            ("age<2h^", false),
+        ] {
+            let cursor = marked.find('^').unwrap();
+            assert_eq!(is_literal(&marked.replacen('^', "", 1), cursor), wanted, "{marked}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{Link, Model};
 use crate::model::host::Host;
 use crate::model::key::{ServerId, Uid};
 use crate::ui::msg::Command;
+use crate::ui::view;
 
 /// The detail pane.
 #[derive(Clone, Debug, Default)]
@@ -39,10 +40,6 @@ impl Detail {
         self.waiting.values().any(|generation| *generation == self.generation)
     }
 
-    pub(super) fn scroll_by(&mut self, lines: isize) {
-        self.scroll = self.scroll.saturating_add_signed(lines);
-    }
-
     pub(super) fn read(&mut self, generation: u64, result: Result<Option<Box<Host>>, String>) {
         self.waiting.retain(|_, asked| *asked != generation);
         if generation != self.generation {
@@ -60,6 +57,13 @@ impl Detail {
 }
 
 impl Model {
+    /// Scrolls the pane by lines, no further than its ends.
+    pub(super) fn scroll_detail(&mut self, lines: isize) {
+        let end = view::detail::end(self);
+        let detail = &mut self.detail;
+        detail.scroll = detail.scroll.min(end).saturating_add_signed(lines).min(end);
+    }
+
     /// Asks for the object under the cursor when it is shown, is not the one at hand, and no other
     /// question is open there: while the cursor runs, one question at a time for each server follows
     /// it.

@@ -7,6 +7,7 @@ use super::Overlay;
 use super::complete::Completion;
 use super::input::Input;
 use crate::journal::filters;
+use crate::model::filter::complete::is_literal;
 use crate::model::filter::{Filter, ParseError};
 use crate::ui::msg::Command;
 
@@ -45,6 +46,12 @@ pub struct Past {
 impl FilterLine {
     pub(super) fn new(text: &str) -> Self {
         Self { input: Input::new(text), ..Self::default() }
+    }
+
+    /// Whether what is typed next stands within quotes or in a regular expression.
+    fn is_literal(&self) -> bool {
+        let (before, _) = self.input.halves();
+        is_literal(self.input.text(), before.len())
     }
 
     /// Whether anything is filtered or typed.
@@ -217,7 +224,8 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         KeyCode::Down => model.step(1),
         KeyCode::Up => model.step(-1),
         KeyCode::Right if model.filter.input.is_at_end() && model.take_candidate() => {}
-        KeyCode::Char('?') => model.overlay = Overlay::Grammar,
+        // In a regular expression it is a sign like any other.
+        KeyCode::Char('?') if !model.filter.is_literal() => model.overlay = Overlay::Grammar,
         _ => {
             if model.filter.input.key(key) {
                 model.filter.past.at = None;

@@ -17,6 +17,7 @@ use crate::model::shape::Level;
 use crate::store::read::{Kind, Place};
 use crate::ui::actions::{self, Action, Group, Lookup};
 use crate::ui::msg::Command;
+use crate::ui::view::help_end;
 
 /// Seconds within which a second `ctrl-c` quits.
 const QUIT_SECONDS: i64 = 3;
@@ -98,14 +99,19 @@ pub(super) fn key(model: &mut Model, key: KeyEvent) -> Vec<Command> {
         Overlay::Copy => copy_menu(model, key),
         Overlay::Browse(pages) => super::jump::in_menu(model, pages, key),
         Overlay::Help(scroll) => {
-            match key.code {
-                KeyCode::Char('j') | KeyCode::Down => model.overlay = Overlay::Help(scroll + 1),
-                KeyCode::Char('k') | KeyCode::Up => {
-                    model.overlay = Overlay::Help(scroll.saturating_sub(1));
-                }
-                KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') => {}
-                _ => model.overlay = Overlay::Help(scroll),
-            }
+            let end = help_end(model);
+            let page = usize::try_from(model.page()).unwrap_or(1);
+            let scroll = match key.code {
+                KeyCode::Esc | KeyCode::Enter | KeyCode::Char('q' | '?') => return Vec::new(),
+                KeyCode::Char('j') | KeyCode::Down => scroll + 1,
+                KeyCode::Char('k') | KeyCode::Up => scroll.saturating_sub(1),
+                KeyCode::PageDown | KeyCode::Char(' ') => scroll + page,
+                KeyCode::PageUp => scroll.saturating_sub(page),
+                KeyCode::Char('G') | KeyCode::End => end,
+                KeyCode::Char('g') | KeyCode::Home => 0,
+                _ => scroll,
+            };
+            model.overlay = Overlay::Help(scroll.min(end));
             Vec::new()
         }
     }

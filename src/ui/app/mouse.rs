@@ -41,6 +41,17 @@ pub(super) fn mouse(model: &mut Model, event: MouseEvent) -> Vec<Command> {
 }
 
 fn wheel(model: &mut Model, at: Position, down: bool) -> Vec<Command> {
+    let lines = isize::try_from(NOTCH).unwrap_or(1);
+    let lines = if down { lines } else { -lines };
+    match model.overlay {
+        // Its keys bring back filters of before, and close the grammar.
+        Overlay::Filter => {
+            model.step(lines);
+            return Vec::new();
+        }
+        Overlay::Grammar => return Vec::new(),
+        _ => {}
+    }
     if !matches!(model.overlay, Overlay::None | Overlay::Search) {
         // What lies over the list scrolls by its own keys.
         let code = if down { KeyCode::Down } else { KeyCode::Up };
@@ -48,8 +59,7 @@ fn wheel(model: &mut Model, at: Position, down: bool) -> Vec<Command> {
     }
     let areas = model.areas();
     if model.page.is_none() && areas.detail.contains(at) && model.pane == Pane::Tree {
-        let lines = isize::try_from(NOTCH).unwrap_or(1);
-        model.detail.scroll_by(if down { lines } else { -lines });
+        model.scroll_detail(lines);
         return Vec::new();
     }
     let action = if down { Action::Down } else { Action::Up };

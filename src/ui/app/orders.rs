@@ -13,8 +13,9 @@ use crate::model::host::Host;
 use crate::model::key::{ServerId, Uid};
 use crate::ui::msg::Command;
 
-/// Orders that can be taken back.
+/// Orders that can be taken back, and changes of all of them: some 100 MB.
 const HISTORY: usize = 100;
+const CHANGES: usize = 200_000;
 
 /// What came of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,8 +146,14 @@ struct Entry {
     reason: String,
 }
 
-/// Puts an entry where it belongs, or what it has into the one with its number.
+/// Puts an entry where it belongs.
 fn put(stack: &mut Vec<Entry>, entry: Entry) {
+    put_within(stack, entry, HISTORY, CHANGES);
+}
+
+/// Puts an entry where it belongs, or what it has into the one with its number; with too many orders
+/// or changes the oldest go.
+fn put_within(stack: &mut Vec<Entry>, entry: Entry, orders: usize, changes: usize) {
     if entry.changes.is_empty() {
         return;
     }
@@ -158,8 +165,9 @@ fn put(stack: &mut Vec<Entry>, entry: Entry) {
         }
         Err(at) => stack.insert(at, entry),
     }
-    if stack.len() > HISTORY {
-        stack.remove(0);
+    let mut all: usize = stack.iter().map(|entry| entry.changes.len()).sum();
+    while stack.len() > 1 && (stack.len() > orders || all > changes) {
+        all -= stack.remove(0).changes.len();
     }
 }
 
@@ -562,4 +570,41 @@ impl Going {
 /// A target as the inventory has it now, for a change that is prepared.
 pub(super) fn current_target(model: &Model, uid: &Uid) -> Option<crate::model::change::Target> {
     model.inventory.get(uid).map(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::change::{LabelsChange, Target};
+
+    #[test]
+    fn the_oldest_orders_go_before_there_are_too_many_changes() {
+        let mut number = 0;
+        let mut entry = |reason: &str, changes: usize| {
+            number += 1;
+            let target = Target {
+                uid: Uid::new("u"),
+                namespace: "n".into(),
+                name: "a".into(),
+                resource_version: "1".into(),
+            };
+            let change = Change::Labels(LabelsChange { target, labels: BTreeMap::new() });
+            Entry { number, changes: vec![(change, "a".into()); changes], reason: reason.into() }
+        };
+        let mut stack = Vec::new();
+        for (reason, changes) in [("one", 4), ("none", 0), ("two", 5), ("three", 2)] {
+            put_within(&mut stack, entry(reason, changes), 3, 10);
+        }
+        let reasons = |stack: &[Entry]| -> Vec<String> {
+            stack.iter().map(|entry| entry.reason.clone()).collect()
+        };
+        assert_eq!(reasons(&stack), ["two", "three"]);
+        put_within(&mut stack, entry("all", 99), 3, 10);
+        assert_eq!(reasons(&stack), ["all"], "the last one can be taken back, however large");
+        put_within(&mut stack, entry("next", 1), 3, 100);
+        put_within(&mut stack, entry("more", 1), 2, 200);
+        assert_eq!(reasons(&stack), ["next", "more"]);
+    }
 }

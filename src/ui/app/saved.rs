@@ -88,8 +88,15 @@ impl Model {
     /// The saved view that is shown, as long as nothing of it was changed.
     pub fn shown_view(&self) -> Option<&SavedView> {
         let view = &self.saved.named(self.saved.shown.as_deref()?)?.view;
-        let same = view.filter == self.filter.input.text().trim() && view.shape() == *self.shape();
+        let same =
+            view.filter == self.filter.input.text().trim() && self.shape_of(view) == *self.shape();
         (same && !self.filter.problems).then_some(view)
+    }
+
+    /// The shape of a saved view; where it says nothing of groups they are as usual here.
+    fn shape_of(&self, view: &SavedView) -> Shape {
+        let group = view.group.clone().unwrap_or_else(|| self.default_group());
+        Shape { group, ..view.shape() }
     }
 
     /// The view that the digit typed so far shows, if it is to be a digit.
@@ -111,7 +118,7 @@ impl Model {
     pub(super) fn show_saved(&mut self, view: &SavedView) {
         self.saved.shown = Some(view.name.clone());
         self.set_filter_text(&view.filter);
-        self.set_shape(view.shape());
+        self.set_shape(self.shape_of(view));
         self.go_to(View::Fleet);
         let pinned = if self.filter.pinned.is_empty() { "" } else { ", within what is pinned" };
         self.say(format!("view {}{pinned}", view.name));
@@ -121,7 +128,7 @@ impl Model {
     /// Shows everything: no filter, and the shape as usual if a saved view had another.
     pub(super) fn show_everything(&mut self) {
         if self.saved.shown.take().is_some() {
-            self.set_shape(Shape::default());
+            self.set_shape(Shape { group: self.default_group(), ..Shape::default() });
         }
         self.clear_filter();
     }
@@ -170,7 +177,10 @@ impl Model {
             KeyCode::Enter => match check_name(dialog.name.text()) {
                 Ok(name) => {
                     let filter = self.filter.input.text().trim().to_owned();
+                    let group = Some(self.shape().group.clone());
+                    let group = group.filter(|group| *group != self.default_group());
                     let view = SavedView::new(&name, dialog.key, &filter, self.shape());
+                    let view = SavedView { group, ..view };
                     self.saved.shown = Some(name);
                     return vec![Command::EditViews(Edit::Put(Box::new(view)))];
                 }
@@ -189,7 +199,9 @@ impl Model {
     pub(super) fn in_saved_list(&mut self, mut list: SavedList, key: KeyEvent) -> Vec<Command> {
         let place = self.saved.place(&list);
         let here = self.saved.known.get(place).cloned();
-        let removing = std::mem::take(&mut list.removing);
+        // Only the one that was asked about: files may have changed since.
+        let asked = here.as_ref().is_some_and(|one| Some(&one.view.name) == list.at.as_ref());
+        let removing = std::mem::take(&mut list.removing) && asked;
         let mut go = |to: usize| {
             let end = self.saved.known.len().saturating_sub(1);
             list.at = self.saved.known.get(to.min(end)).map(|one| one.view.name.clone());

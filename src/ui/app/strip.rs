@@ -107,6 +107,8 @@ pub struct Strip {
     /// First host that is shown.
     pub scroll: usize,
     index: HashMap<Uid, usize>,
+    /// How many of the hosts have changed since.
+    moved_hosts: usize,
     gone: Vec<String>,
 }
 
@@ -168,6 +170,7 @@ impl Strip {
             problem: None,
             moved: None,
             scroll: 0,
+            moved_hosts: 0,
             gone: Vec::new(),
         };
         strip.against = strip.blocked() > 0;
@@ -493,8 +496,10 @@ impl Strip {
         let Some(item) = self.index.get(uid).and_then(|number| self.items.get_mut(*number)) else {
             return;
         };
-        item.moved = true;
-        self.say_what_happened();
+        if !std::mem::replace(&mut item.moved, true) {
+            self.moved_hosts += 1;
+            self.say_what_happened();
+        }
     }
 
     /// Whether this host is one of the strip's.
@@ -514,6 +519,7 @@ impl Strip {
         });
         let uids = self.items.iter().map(|item| item.change.target().uid.clone());
         self.index = uids.zip(0..).collect();
+        self.moved_hosts = self.items.iter().filter(|item| item.moved).count();
         self.hidden.retain(there);
         self.scroll_by(0);
         self.say_what_happened();
@@ -528,7 +534,7 @@ impl Strip {
     }
 
     fn say_what_happened(&mut self) {
-        let moved = self.items.iter().filter(|item| item.moved).count();
+        let moved = self.moved_hosts;
         let mut parts = Vec::new();
         if moved == 1 && self.items.len() == 1 {
             parts.push("the host has changed since you opened this".to_owned());

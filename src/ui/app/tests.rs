@@ -1,4 +1,5 @@
 mod acting;
+mod anything;
 mod asking;
 mod finding;
 mod shaping;
@@ -343,6 +344,15 @@ fn a_wrong_filter_says_where_and_its_right_beginning_stays() {
 }
 
 #[test]
+fn a_question_mark_asks_for_the_grammar_and_in_a_regular_expression_is_itself() {
+    let mut model = fleet(120, 30);
+    press(&mut model, "/web ?");
+    assert_eq!(model.overlay, Overlay::Grammar);
+    press(&mut model, "<esc><ctrl-u>/we?b-us/");
+    assert_eq!((model.filter.input.text(), model.inventory.matched()), ("/we?b-us/", 3));
+}
+
+#[test]
 fn problems_only() {
     let mut model = fleet(120, 30);
     let mut bad = changed(4, "700");
@@ -380,6 +390,30 @@ fn copying() {
     assert_eq!(press(&mut model, "Ys"), [Command::Copy("ssh 10.0.0.2".into())]);
     press(&mut model, "gg");
     assert_eq!(press(&mut model, "c"), [Command::Copy("eu-west-1".into())]);
+}
+
+#[test]
+fn what_is_scrolled_to_its_end_comes_back_by_one_key() {
+    let mut model = on_host();
+    send(&mut model, Msg::Resize(120, 12));
+    press(&mut model, "<tab>G");
+    let end = model.detail.scroll;
+    assert!(end > 0 && end < 100, "{end}");
+    let text = screen(&model);
+    press(&mut model, "99j");
+    assert_eq!(screen(&model), text);
+    press(&mut model, "k");
+    assert_eq!(model.detail.scroll, end - 1);
+
+    press(&mut model, "?G");
+    let text = screen(&model);
+    assert!(text.contains("marked"), "{text}");
+    press(&mut model, "jj<pagedown>");
+    assert_eq!(screen(&model), text);
+    press(&mut model, "k");
+    assert_ne!(screen(&model), text);
+    press(&mut model, "gq");
+    assert_eq!(model.overlay, Overlay::None);
 }
 
 #[test]

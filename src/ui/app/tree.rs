@@ -18,7 +18,7 @@ impl Model {
     /// Moves the cursor by lines, clamped at both ends.
     pub(super) fn step(&mut self, lines: isize) {
         if self.pane == Pane::Detail {
-            self.detail.scroll_by(lines);
+            self.scroll_detail(lines);
         } else if self.list().is_some() {
             self.go_in_list(Move::By(lines));
         } else if let Some(cursor) = &self.cursor {
@@ -43,7 +43,7 @@ impl Model {
 
     pub(super) fn go_to_end(&mut self, last: bool) {
         if self.pane == Pane::Detail {
-            self.detail.scroll_by(if last { isize::MAX } else { isize::MIN });
+            self.scroll_detail(if last { isize::MAX } else { isize::MIN });
         } else {
             self.cursor = if last {
                 self.inventory.last(&self.folds)

@@ -307,7 +307,7 @@ impl Model {
         if self.pane == Pane::Tree {
             return self.go_in_list(to);
         }
-        self.detail.scroll_by(match to {
+        self.scroll_detail(match to {
             Move::By(lines) => lines,
             Move::First => isize::MIN,
             Move::Last => isize::MAX,

@@ -58,6 +58,9 @@ fn line<'a>(model: &'a Model, entry: &'a Changed) -> Vec<Cell<'a>> {
     let field = entry.field.as_str();
     let field = field.rsplit_once('/').map_or(field, |(_, name)| name);
     let times = if entry.times > 1 { format!("×{}", entry.times) } else { String::new() };
+    // Of our own services the rest of the name says enough.
+    let who = entry.who.as_deref().unwrap_or_default();
+    let who = who.strip_prefix("inv-tui-").unwrap_or(who);
     let cluster = model.inventory.get(&entry.uid).map_or("", |row| row.cluster());
     vec![
         cell(ago(model, Some(entry.at)), Role::Muted),
@@ -66,7 +69,7 @@ fn line<'a>(model: &'a Model, entry: &'a Changed) -> Vec<Cell<'a>> {
         cell(text, role),
         cell(times, Role::Muted),
         cell(or_dash(cluster), Role::Muted),
-        cell(or_dash(entry.who.as_deref().unwrap_or_default()), Role::Muted),
+        cell(or_dash(who), Role::Muted),
     ]
 }
 

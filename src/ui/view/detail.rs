@@ -104,40 +104,54 @@ pub(super) fn draw(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer
     for y in 0..area.height {
         Pen::new(buffer, area, y).put("│", border);
     }
-    let inner = Rect { x: area.x + 2, width: area.width - 3, ..area };
+    let Some((title, rows)) = content(model) else { return };
+    let body = body(area);
+    let top = Rect { y: area.y, height: 1, ..body };
+    Pen::new(buffer, top, 0).put(&title, theme.style(Role::Title));
+    paint(theme, &rows, model.detail.scroll, body, buffer);
+}
+
+/// Where the lines are, below the title.
+fn body(area: Rect) -> Rect {
+    Rect {
+        x: area.x.saturating_add(2),
+        y: area.y.saturating_add(1),
+        width: area.width.saturating_sub(3),
+        height: area.height.saturating_sub(1),
+    }
+}
+
+/// How many lines are above the screen when the last one is on it.
+pub fn end(model: &Model) -> usize {
+    let body = body(model.areas().detail);
+    let lines = content(model).map_or(0, |(_, rows)| rows.lines(usize::from(body.width)).len());
+    lines.saturating_sub(usize::from(body.height))
+}
+
+/// The title and what stands below it.
+fn content(model: &Model) -> Option<(String, Rows)> {
     let mut rows = Rows::default();
-    let node = model.node();
-    let title = match &node {
-        None => {
-            let title = match model.views.now {
-                View::Certificates => super::certificates::detail(model, &mut rows),
-                View::Sources => super::sources::detail(model, &mut rows),
-                View::Servers => super::servers::detail(model, &mut rows),
-                View::Journal => super::journal::detail(model, &mut rows),
-                View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Changes => {
-                    None
-                }
-            };
-            let Some(title) = title else { return };
-            title
-        }
+    let title = match &model.node() {
+        None => match model.views.now {
+            View::Certificates => super::certificates::detail(model, &mut rows),
+            View::Sources => super::sources::detail(model, &mut rows),
+            View::Servers => super::servers::detail(model, &mut rows),
+            View::Journal => super::journal::detail(model, &mut rows),
+            View::Fleet | View::Maintenance | View::Runs | View::Problems | View::Changes => None,
+        }?,
         Some(NodeKey::Host(_)) => {
-            let Some(row) = model.host() else { return };
+            let row = model.host()?;
             host(model, row, model.detail.of(row.uid()), &mut rows);
             row.display().to_owned()
         }
         Some(node) => {
             let line = model.inventory.line(&model.folds, node);
-            let Some(TreeLine::Group { name, counts, .. }) = line else {
-                return;
-            };
+            let Some(TreeLine::Group { name, counts, .. }) = line else { return None };
             group(model, counts, &mut rows);
             name.into_owned()
         }
     };
-    Pen::new(buffer, inner, 0).put(&title, theme.style(Role::Title));
-    let body = Rect { y: inner.y + 1, height: inner.height - 1, ..inner };
-    paint(theme, &rows, model.detail.scroll, body, buffer);
+    Some((title, rows))
 }
 
 /// Draws the lines from `scroll` on, broken to the width.

@@ -90,12 +90,15 @@ const PROBLEMS: [Column; 7] = [
     column("REASON", 0, 84),
 ];
 
+/// Columns before the first one, so that a list does not begin at the very edge of the screen.
+const MARGIN: u16 = 1;
+
 /// The widths of the columns in this many columns of the screen; zero: not shown.
 fn widths(columns: &[Column], width: u16) -> Vec<usize> {
     let shown = |column: &&Column| width >= column.from;
     let fixed: u16 = columns.iter().filter(shown).map(|column| column.width).sum();
     let shares = columns.iter().filter(shown).filter(|column| column.width == 0).count();
-    let rest = usize::from(width.saturating_sub(fixed));
+    let rest = usize::from(width.saturating_sub(fixed + MARGIN));
     let mut first = rest.checked_rem(shares).unwrap_or(0);
     let share = rest.checked_div(shares).unwrap_or(0);
     let of = |column: &Column| match column.width {
@@ -118,13 +121,14 @@ pub(super) fn table<'a>(
     let widths = widths(columns, areas.rows.width);
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, areas.titles, 0);
+    pen.skip(MARGIN);
     for (column, width) in columns.iter().zip(&widths).filter(|(_, width)| **width > 0) {
         pen.cell(column.title, width - 1, muted).skip(1);
     }
     for (y, (selected, cells)) in (0_u16..areas.rows.height).zip(lines) {
         let area = Rect { y: areas.rows.y + y, height: 1, ..areas.rows };
         let mut pen = Pen::new(buffer, area, 0);
-        pen.fill(Style::default());
+        pen.fill(Style::default()).skip(MARGIN);
         for ((text, role), width) in cells.iter().zip(&widths).filter(|(_, width)| **width > 0) {
             pen.cell(text, width - 1, theme.style(*role)).skip(1);
         }

@@ -52,6 +52,12 @@ pub(super) fn draw(
     None
 }
 
+/// How many lines of the help are above the screen when the last one is on it.
+pub fn help_end(model: &Model) -> usize {
+    let height = model.areas().body.height.saturating_sub(1);
+    help(model).len().saturating_sub(usize::from(height))
+}
+
 /// The lines of the help: headings have no second column.
 fn help(model: &Model) -> Vec<(String, String)> {
     let mut rows = Vec::new();

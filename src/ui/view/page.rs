@@ -60,7 +60,7 @@ pub fn text(model: &Model, page: &Page) -> String {
     let mut out = String::new();
     for line in lines(model, page, WIDE) {
         for (piece, _) in line {
-            out.push_str(&piece);
+            out.push_str(&text::clean(&piece));
         }
         while out.ends_with(' ') {
             out.pop();

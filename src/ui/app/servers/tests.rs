@@ -329,6 +329,46 @@ fn two_names_of_one_server_show_its_hosts_once() {
 }
 
 #[test]
+fn what_still_comes_of_a_second_name_is_left() {
+    let mut model = both();
+    send(&mut model, Msg::Compared { servers: (EU, us()), same: true });
+    let requests = crate::ui::app::certificates::tests::events();
+    send(&mut model, Msg::Certificates(us(), requests));
+    assert_eq!(model.certificates.len(), (0, 0));
+    let reason = "connection refused".to_owned();
+    send(&mut model, Msg::Unusable { server: us(), reason, hint: None });
+    assert_eq!(model.servers.get(us()).link, Link::Same(EU));
+    let source = crate::ui::app::sources::tests::fine("aws", 30);
+    send(&mut model, Msg::Sources(us(), ObjectEvent::Apply(source)));
+    assert!(model.sources.of(us(), "inventory", "aws").is_none());
+}
+
+#[test]
+fn saved_views_group_by_server_where_they_say_nothing_else() {
+    use crate::config::views::{Edit, KnownView, SavedView};
+    let mut model = both();
+    let view = SavedView { name: "all".into(), key: Some(1), ..SavedView::default() };
+    model.saved.known = vec![KnownView { view, shared: None }];
+    let usual = model.shape().group.clone();
+    assert_eq!(usual.first(), Some(&Level::Server));
+    press(&mut model, "gc1<enter>");
+    assert_eq!((model.shape().group.clone(), model.shown_view().is_some()), (usual.clone(), true));
+    press(&mut model, "gc0");
+    assert_eq!(model.shape().group, usual, "as usual again");
+    let saved = |model: &mut Model| {
+        let commands = press(model, ":save-view<enter>mine<enter>");
+        let edit = commands.into_iter().find_map(|command| match command {
+            Command::EditViews(Edit::Put(view)) => Some(view),
+            _ => None,
+        });
+        edit.unwrap_or_else(|| panic!("{}", screen(model))).group
+    };
+    assert_eq!(saved(&mut model), None);
+    press(&mut model, ":group region,cluster<enter>");
+    assert_eq!(saved(&mut model), Some(vec![Level::Region, Level::Cluster]));
+}
+
+#[test]
 fn clusters_of_the_same_name_have_each_their_own_budget() {
     let mut model = both();
     for (server, most) in [(EU, 0), (us(), 2)] {
@@ -671,18 +711,25 @@ fn what_is_said_of_each_context_is_in_force_at_once_as_far_as_it_can_be() {
     let after = "[contexts.eu]\nproduction = true\nprotected-labels = [\"team=a\"]\n[contexts.us]\nnamespace = \"b\"\n";
     send(&mut model, Msg::Configured(Ok(Box::new(read(after)))));
     let said = screen(&model);
-    let wanted = "and is in force; writing is disarmed on eu; at the next start: us: namespace, us: read-only";
+    let wanted = "and is in force; writing is disarmed on eu; at the next start: eu: protected-labels, us: namespace, us: read-only";
     assert!(said.contains(wanted), "{said}");
     let (eu, other) = (model.servers.get(EU), model.servers.get(us()));
     assert!(eu.settings.production && !eu.armed && !other.settings.production);
-    assert_eq!(model.config_on(EU).maintenance.protected_labels, ["team=a"]);
-    assert_ne!(model.config_on(us()).maintenance.protected_labels, ["team=a"]);
+    let protects = |model: &Model, id, label: &str| {
+        model.config_on(id).maintenance.protected_labels.iter().any(|one| one == label)
+    };
+    assert!(protects(&model, EU, "team=a") && !protects(&model, us(), "team=a"));
     assert_eq!(model.config_on(us()).namespace.as_deref(), Some("a"), "what is shown");
     assert!(!other.armed && model.config_on(us()).read_only);
     // Taken back, it stays strict until the next start.
     send(&mut model, Msg::Configured(Ok(Box::new(read("namespace = \"c\"\n")))));
     let said = screen(&model);
-    assert!(said.contains("at the next start: namespace, eu: production, us: read-only"), "{said}");
+    assert!(
+        said.contains(
+            "at the next start: namespace, eu: production, eu: protected-labels, us: read-only"
+        ),
+        "{said}"
+    );
     assert!(model.servers.get(EU).settings.production);
 }
 

@@ -447,3 +447,33 @@ fn problems_are_a_view_of_their_own() {
     assert!(worst < text.find("db-eu-2").unwrap(), "{text}");
     assert!(text.contains("unreachable") && text.contains("not ready yet"), "{text}");
 }
+
+#[test]
+fn a_host_is_protected_while_the_program_runs_whatever_the_file_says_meanwhile() {
+    let mut model = on_host();
+    let now = |model: &Model| model.settings.config.maintenance.protected_labels.clone();
+    let before = now(&model);
+    let read = |text: &str| {
+        let read = crate::config::Read { path: None, text: Some(text.to_owned()) };
+        let config = crate::ui::configured::parse(&read, None).unwrap();
+        Box::new(crate::ui::configured::Configured::new(config, "test", &<_>::default()))
+    };
+    let text = "[maintenance]\nprotected-labels = [\"tier=gold\"]\n";
+    send(&mut model, Msg::Configured(Ok(read(text))));
+    let both = [vec!["tier=gold".to_owned()], before].concat();
+    assert_eq!(now(&model), both, "more are protected, and none less");
+    assert!(screen(&model).contains("at the next start: protected-labels"), "{}", screen(&model));
+    send(&mut model, Msg::Configured(Ok(read(text))));
+    assert_eq!(now(&model), both);
+}
+
+#[test]
+fn only_the_view_that_was_asked_about_is_removed() {
+    let mut model = on_host();
+    let own = |name: &str| SavedView { name: name.into(), ..SavedView::default() };
+    send(&mut model, Msg::ViewsEdited(Ok(vec![own("a"), own("b")])));
+    press(&mut model, "vvjd");
+    send(&mut model, Msg::ViewsEdited(Ok(vec![own("a")])));
+    assert!(press(&mut model, "y").is_empty(), "a was not asked about");
+    assert_eq!(press(&mut model, "dy"), [Command::EditViews(Edit::Remove("a".into()))]);
+}
