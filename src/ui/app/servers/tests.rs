@@ -580,8 +580,8 @@ fn the_last_known_hosts_of_one_that_is_away_stand_beside_those_of_another() {
     assert!(groups.len() == 2 && groups[1].contains("us"), "{text}");
     press(&mut model, "vSj");
     let text = screen(&model);
-    assert!(text.contains("hosts as of 3h ago ·"), "{text}");
-    assert!(text.contains("the last known hosts, as of"), "{text}");
+    assert!(text.contains("hosts as of 3h ago"), "{text}");
+    assert!(text.contains("the last known hosts"), "{text}");
     press(&mut model, "vf");
 
     // Of both only the one that is live can be changed.
