@@ -213,21 +213,13 @@ impl Config {
             (self.mouse != new.mouse, "mouse"),
             (self.read_only && !new.read_only, "read-only"),
             (self.is_production(context) && !new.is_production(context), "production-contexts"),
-            (self.unprotected_by(new).next().is_some(), "protected-labels"),
+            (self.maintenance.has_more_protected_than(&new.maintenance), "protected-labels"),
         ] {
             if differs {
                 names.push(name);
             }
         }
         names
-    }
-}
-
-impl Config {
-    /// The protected labels that `new` does not protect any more.
-    pub fn unprotected_by<'a>(&'a self, new: &'a Self) -> impl Iterator<Item = &'a String> {
-        let still = &new.maintenance.protected_labels;
-        self.maintenance.protected_labels.iter().filter(|label| !still.contains(label))
     }
 }
 
@@ -257,6 +249,22 @@ pub struct Maintenance {
     #[serde(deserialize_with = "label_pairs")]
     #[schemars(inner(regex(pattern = "^[^=]+=")))]
     pub protected_labels: Vec<String>,
+}
+
+impl Maintenance {
+    /// Whether it protects labels that `other` does not.
+    pub fn has_more_protected_than(&self, other: &Self) -> bool {
+        self.protected_labels.iter().any(|label| !other.protected_labels.contains(label))
+    }
+
+    /// Protects what `old` protects too.
+    pub fn keep_protected(&mut self, old: &Self) {
+        for label in &old.protected_labels {
+            if !self.protected_labels.contains(label) {
+                self.protected_labels.push(label.clone());
+            }
+        }
+    }
 }
 
 impl Default for Maintenance {

@@ -339,9 +339,8 @@ pub fn edit(file: &Path, edit: Edit) -> Result<Vec<SavedView>> {
     let text = toml::to_string(&whole).map_err(|cause| unwritten(cause.into()))?;
     // A file that somebody keeps elsewhere and links to here stays a link.
     let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = place.parent().map_or(Ok(()), files::make_folder);
     folder
-        .map_or(Ok(()), files::make_folder)
         .and_then(|()| files::write_safely(&place, format!("{HEAD}{text}").as_bytes()))
         .map_err(|cause| unwritten(cause.into()))?;
     Ok(whole.views)

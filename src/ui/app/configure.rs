@@ -74,8 +74,7 @@ impl Model {
         new.config.theme_dark.clone_from(&old.theme_dark);
         new.config.theme_light.clone_from(&old.theme_light);
         new.config.read_only |= old.read_only;
-        let protected: Vec<String> = old.unprotected_by(&new.config).cloned().collect();
-        new.config.maintenance.protected_labels.extend(protected);
+        new.config.maintenance.keep_protected(&old.maintenance);
         let (mut disarmed, mut laters) = (String::new(), Vec::new());
         if new.own.is_empty() {
             let server = &mut self.servers.get_mut(ServerId::FIRST).settings;
@@ -129,7 +128,7 @@ impl Servers {
                 (old.namespace != config.namespace, "namespace"),
                 (old.read_only && !config.read_only, "read-only"),
                 (settings.production && !production, "production"),
-                (old.unprotected_by(&config).next().is_some(), "protected-labels"),
+                (old.maintenance.has_more_protected_than(&config.maintenance), "protected-labels"),
             ] {
                 if differs && !general.contains(&word) {
                     later.push(format!("{name}: {word}"));
@@ -138,8 +137,7 @@ impl Servers {
             let stricter = config.read_only && !old.read_only || production && !settings.production;
             config.namespace.clone_from(&old.namespace);
             config.read_only |= old.read_only;
-            let protected: Vec<String> = old.unprotected_by(&config).cloned().collect();
-            config.maintenance.protected_labels.extend(protected);
+            config.maintenance.keep_protected(&old.maintenance);
             settings.production |= production;
             settings.own = Some(Box::new(config));
             if stricter {

@@ -146,13 +146,12 @@ struct Entry {
     reason: String,
 }
 
-/// Puts an entry where it belongs.
+/// Puts an entry where it belongs, or what it has into the one with its number.
 fn put(stack: &mut Vec<Entry>, entry: Entry) {
     put_within(stack, entry, HISTORY, CHANGES);
 }
 
-/// Puts an entry where it belongs, or what it has into the one with its number; with too many orders
-/// or changes the oldest go.
+/// With too many orders or changes the oldest orders go.
 fn put_within(stack: &mut Vec<Entry>, entry: Entry, orders: usize, changes: usize) {
     if entry.changes.is_empty() {
         return;
@@ -583,7 +582,6 @@ mod tests {
     fn the_oldest_orders_go_before_there_are_too_many_changes() {
         let mut number = 0;
         let mut entry = |reason: &str, changes: usize| {
-            number += 1;
             let target = Target {
                 uid: Uid::new("u"),
                 namespace: "n".into(),
@@ -591,6 +589,7 @@ mod tests {
                 resource_version: "1".into(),
             };
             let change = Change::Labels(LabelsChange { target, labels: BTreeMap::new() });
+            number += 1;
             Entry { number, changes: vec![(change, "a".into()); changes], reason: reason.into() }
         };
         let mut stack = Vec::new();

@@ -581,7 +581,7 @@ fn the_last_known_hosts_of_one_that_is_away_stand_beside_those_of_another() {
     press(&mut model, "vSj");
     let text = screen(&model);
     assert!(text.contains("hosts as of 3h ago"), "{text}");
-    assert!(text.contains("the last known hosts"), "{text}");
+    assert!(text.contains("the last known hosts, as of"), "{text}");
     press(&mut model, "vf");
 
     // Of both only the one that is live can be changed.
@@ -715,10 +715,10 @@ fn what_is_said_of_each_context_is_in_force_at_once_as_far_as_it_can_be() {
     assert!(said.contains(wanted), "{said}");
     let (eu, other) = (model.servers.get(EU), model.servers.get(us()));
     assert!(eu.settings.production && !eu.armed && !other.settings.production);
-    let protects = |model: &Model, id, label: &str| {
-        model.config_on(id).maintenance.protected_labels.iter().any(|one| one == label)
-    };
-    assert!(protects(&model, EU, "team=a") && !protects(&model, us(), "team=a"));
+    let protected = |server| &model.config_on(server).maintenance.protected_labels;
+    let prod = "inventory.inv-tui.dev/environment=prod";
+    assert_eq!(*protected(EU), ["team=a", prod], "more are protected, and none less");
+    assert_eq!(*protected(us()), [prod]);
     assert_eq!(model.config_on(us()).namespace.as_deref(), Some("a"), "what is shown");
     assert!(!other.armed && model.config_on(us()).read_only);
     // Taken back, it stays strict until the next start.

@@ -1190,7 +1190,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn whatever_happens(start in 0_u8..6, happenings in prop::collection::vec(happening(), 1..40)) {
         let mut world = World::new(start);
