@@ -268,12 +268,11 @@ fn links(model: &Model) -> (String, bool) {
             }
         }
         Some(server) => {
-            let how = match last_age(model, server) {
-                Some(age) => format!("lost, as of {age} ago"),
-                None => {
-                    let age = model.now.as_second() - server.since.as_second();
-                    format!("lost {}", duration::short(age))
-                }
+            let how = if let Some(age) = last_age(model, server) {
+                format!("lost, as of {age} ago")
+            } else {
+                let age = model.now.as_second() - server.since.as_second();
+                format!("lost {}", duration::short(age))
             };
             let more = match used().filter(|server| server.is_lost()).count() {
                 1 => String::new(),
