@@ -494,7 +494,7 @@ async fn the_mouse_selects_scrolls_and_presses_hints_and_confirms_nothing() {
         before.chars().count()
     };
     pty.send(&click(0, footer, hint("? help")));
-    screen(pty, "help", "a click on the hint", QUIET);
+    screen(pty, "keys", "a click on the hint", QUIET);
     pty.send("?6j");
     screen(pty, HOST.name, "help is closed", QUIET);
 
