@@ -186,7 +186,7 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
     let before = pty.raw().len();
     home.write(
         "inv-tui/config.toml",
-        "theme = \"day\"\nnamespace = \"other\"\n[keys]\nhelp = [\"i\"]\nmaintenance = [\"K\"]\n",
+        "theme = \"day\"\nnamespace = \"other\"\n[keys]\nkeys = [\"i\"]\nmaintenance = [\"K\"]\n",
     );
     pty.writes(before, "48;2;251;251;249"); // the background of day
     let screen = pty.shows("the configuration has changed and is in force");
@@ -208,7 +208,7 @@ async fn a_changed_file_is_taken_in_and_a_mistake_is_not() {
     // Several mistakes at once, each with its line; the keys stay.
     home.write(
         "inv-tui/config.toml",
-        "theme = \"day\"\n[keys]\nrun = [\"space\"]\nhelp = [\"j\"]\n",
+        "theme = \"day\"\n[keys]\nrun = [\"space\"]\nkeys = [\"j\"]\n",
     );
     pty.shows(
         "configuration not changed: config.toml:3:7 (1 more): \"space\" is pressed by the way",
