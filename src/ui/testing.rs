@@ -14,7 +14,7 @@ use super::theme::Theme;
 use super::view;
 use crate::config::Config;
 use crate::model::host::Host;
-use crate::model::key::ServerId;
+use crate::model::key::{ServerId, Uid};
 use crate::model::record::HostRecord;
 use crate::store::objects::ObjectEvent;
 use crate::store::watch::{FleetEvent, HostChange};
@@ -107,9 +107,9 @@ pub(crate) fn send(model: &mut Model, msg: Msg) -> Vec<Command> {
     commands
 }
 
-/// Presses keys: `jjm<tab>`, with names in angle brackets.
-pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Command> {
-    let mut commands = Vec::new();
+/// The names of keys in a text like `jjm<tab>`, one after the other.
+pub(crate) fn key_names(keys: &str) -> Vec<String> {
+    let mut names = Vec::new();
     let mut rest = keys;
     while let Some(first) = rest.chars().next() {
         let (name, after) = match rest.strip_prefix('<').and_then(|r| r.split_once('>')) {
@@ -117,9 +117,26 @@ pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Command> {
             None => (first.to_string(), &rest[first.len_utf8()..]),
         };
         rest = after;
-        commands.extend(send(model, Msg::Key(key(&name))));
+        names.push(name);
     }
-    commands
+    names
+}
+
+/// Presses keys: `jjm<tab>`, with names in angle brackets.
+pub(crate) fn press(model: &mut Model, keys: &str) -> Vec<Command> {
+    let names = key_names(keys).into_iter();
+    names.flat_map(|name| send(model, Msg::Key(key(&name)))).collect()
+}
+
+/// The same change, on this server.
+pub(crate) fn on(server: ServerId, change: HostChange) -> HostChange {
+    match change {
+        HostChange::Apply(mut record) => {
+            record.server = server;
+            HostChange::Apply(record)
+        }
+        HostChange::Delete(uid) => HostChange::Delete(Uid::on(server, uid.as_str())),
+    }
 }
 
 pub(crate) fn key(name: &str) -> KeyEvent {

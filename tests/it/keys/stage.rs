@@ -2,18 +2,15 @@
 //! and a person's folders.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use inv_tui::model::csr::BOOTSTRAPPERS;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::process::Child;
 
 use crate::pty::Pty;
-use crate::support::{BINARY, PATIENCE, World, connection, wait_for};
+use crate::support::{BINARY, World, connection, serve, wait_for};
 use crate::views::file;
 
 const NAMESPACE: &str = "inventory";
@@ -53,20 +50,7 @@ pub(super) struct Explorer {
 impl Stage {
     pub(super) async fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut server = Command::new(BINARY)
-            .args(["--headless", "serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(folder.path())
-            .env_clear()
-            .env("HOME", folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        let mut stdout = BufReader::new(server.stdout.take().unwrap());
-        timeout(PATIENCE, stdout.read_line(&mut url)).await.expect("it serves").unwrap();
+        let (server, _url) = serve(folder.path(), "127.0.0.1:0").await;
         let kubeconfig = folder.path().join("admin.kubeconfig");
         let client = connection(&kubeconfig).await.client;
         let dir = tempfile::tempdir().unwrap();

@@ -6,11 +6,11 @@ use crate::model::change::Change;
 use crate::model::cluster::Cluster;
 use crate::store::last::LastEvent;
 use crate::store::objects::ObjectEvent;
-use crate::store::watch::{FleetEvent, HostChange};
+use crate::store::watch::FleetEvent;
 use crate::ui::app::last::Keep;
 use crate::ui::configured::Configured;
 use crate::ui::msg::Msg;
-use crate::ui::testing::{apply, host, now, object, press, screen, send, settings};
+use crate::ui::testing::{apply, host, now, object, on, press, screen, send, settings};
 
 const EU: ServerId = ServerId::FIRST;
 
@@ -31,16 +31,6 @@ fn with(servers: &[ServerSettings; 2]) -> Model {
     let mut settings = settings(Config::default());
     settings.servers = servers.to_vec();
     Model::new(settings, now(), (140, 30))
-}
-
-fn on(server: ServerId, change: HostChange) -> HostChange {
-    match change {
-        HostChange::Apply(mut record) => {
-            record.server = server;
-            HostChange::Apply(record)
-        }
-        HostChange::Delete(uid) => HostChange::Delete(Uid::on(server, uid.as_str())),
-    }
 }
 
 /// Hosts of a server, by number; their uids are the same on every server.

@@ -38,7 +38,7 @@ use crate::ui::app::strip::{Field, Item};
 use crate::ui::configured::Configured;
 use crate::ui::msg::{Decided, JournalRead};
 use crate::ui::snapshot::plain;
-use crate::ui::testing::{busy, key};
+use crate::ui::testing::{busy, key, key_names, on};
 use crate::ui::theme::Theme;
 use crate::ui::view;
 
@@ -401,16 +401,6 @@ fn any_host(number: usize, kind: u8, version: u64) -> Value {
         _ => {}
     }
     host
-}
-
-fn on(server: ServerId, change: HostChange) -> HostChange {
-    match change {
-        HostChange::Apply(mut record) => {
-            record.server = server;
-            HostChange::Apply(record)
-        }
-        HostChange::Delete(uid) => HostChange::Delete(Uid::on(server, uid.as_str())),
-    }
 }
 
 fn told(generation: u64, how: u8) -> Msg {
@@ -1010,13 +1000,7 @@ impl World {
     }
 
     fn type_keys(&mut self, keys: &str) {
-        let mut rest = keys;
-        while let Some(first) = rest.chars().next() {
-            let (name, after) = match rest.strip_prefix('<').and_then(|r| r.split_once('>')) {
-                Some((name, after)) => (name.to_owned(), after),
-                None => (first.to_string(), &rest[first.len_utf8()..]),
-            };
-            rest = after;
+        for name in key_names(keys) {
             if name == "answer" {
                 for command in std::mem::take(&mut self.questions) {
                     self.answer(command, 7);
