@@ -160,15 +160,28 @@ impl Seen {
 /// Watches from where the last watch ended, until the server is gone or `until` has been seen.
 async fn watch(hosts: Api<Host>, seen: &Mutex<Seen>, until: u64) {
     let from = seen.lock().unwrap().cursor;
-    let mut events = hosts.watch(&WatchParams::default(), &from.to_string()).await.unwrap().boxed();
-    while let Ok(Some(event)) = events.try_next().await {
-        let mut seen = seen.lock().unwrap();
-        seen.take(event);
-        if seen.cursor >= until {
-            return;
+    let ended = match hosts.watch(&WatchParams::default(), &from.to_string()).await {
+        Ok(events) => {
+            let mut events = events.boxed();
+            loop {
+                match events.try_next().await {
+                    Ok(Some(event)) => {
+                        let mut seen = seen.lock().unwrap();
+                        seen.take(event);
+                        if seen.cursor >= until {
+                            return;
+                        }
+                    }
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                }
+            }
         }
-    }
-    assert_eq!(until, u64::MAX, "the watch ended");
+        // The server can be killed before it has answered.
+        Err(kube::Error::Api(status)) => panic!("no watch from {from}: {status:?}"),
+        Err(gone) => Some(gone),
+    };
+    assert_eq!(until, u64::MAX, "the watch ended: {ended:?}");
 }
 
 /// After a start: what was acknowledged is there, and of what was under way all or nothing.
