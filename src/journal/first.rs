@@ -1,8 +1,10 @@
 //! A mark that this person has been told how to begin.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use crate::files;
 
 /// Name of the mark's file in the folder of this program's state.
 const FILE: &str = "greeted";
@@ -14,11 +16,9 @@ pub fn is_first() -> bool {
 }
 
 fn is_first_in(folder: &Path) -> bool {
-    let mut builder = DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700).create(folder);
     let mut options = OpenOptions::new();
     let mark = options.write(true).create_new(true).mode(0o600);
-    made.is_ok() && mark.open(folder.join(FILE)).is_ok()
+    files::make_folder(folder).is_ok() && mark.open(folder.join(FILE)).is_ok()
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::model::filter::{Filter, ParseError};
 use crate::ui::actions::Action;
 use crate::ui::msg::Command;
 
+/// How many words of a wrong filter are tried without.
+const LAST_WORDS: usize = 16;
+
 /// The filter line.
 #[derive(Clone, Debug, Default)]
 pub struct FilterLine {
@@ -252,9 +255,6 @@ fn right_beginning(typed: &str) -> &str {
         .find(|text| Filter::parse(text).is_ok())
         .unwrap_or_default()
 }
-
-/// How many words of a wrong filter are tried without.
-const LAST_WORDS: usize = 16;
 
 /// One filter of several texts, which all must hold.
 fn all_of(parts: [&str; 3]) -> String {

@@ -19,6 +19,9 @@ use crate::ui::theme::{Role, Theme};
 /// Columns from which there is room for what may help beside what is wrong.
 const DOCTOR_FROM: u16 = 100;
 
+/// The key that takes an error away.
+const ESC: &str = " esc ";
+
 /// Most lines of a notice. All of it is in the messages.
 const NOTICE: usize = 3;
 
@@ -58,8 +61,6 @@ pub(super) fn notice_height(model: &Model, width: u16) -> u16 {
     let lines = notice.map_or(1, |notice| notice_lines(notice, width).len());
     u16::try_from(lines).unwrap_or(1)
 }
-
-const ESC: &str = " esc ";
 
 pub(super) fn draw_notice(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut pen = Pen::new(buffer, area, 0);
