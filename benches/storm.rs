@@ -48,11 +48,14 @@ const SCRIPT: &[&str] = &[
 /// What is seen from outside while it runs.
 #[derive(Default)]
 struct Seen {
-    /// Keys that no frame has shown yet.
-    keys: Vec<Instant>,
+    /// Keys that no frame has shown yet: place in the script, and when they were pressed.
+    keys: Vec<(usize, Instant)>,
     /// Batches of changes that no frame has shown yet: number, and when they were sent.
     batches: Vec<(u64, Instant)>,
-    key_to_frame: Vec<Duration>,
+    key_to_frame: Vec<(usize, Duration)>,
+    /// The same until what was asked for is shown: of a filter, the hosts that it finds.
+    asked: Vec<(usize, Instant)>,
+    key_to_result: Vec<(usize, Duration)>,
     change_to_frame: Vec<Duration>,
     frames: usize,
     cursor: Option<NodeKey>,
@@ -72,7 +75,10 @@ impl Executor for Outside {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = &mut *seen;
         seen.frames += 1;
-        seen.key_to_frame.extend(seen.keys.drain(..).map(|at| now - at));
+        seen.key_to_frame.extend(seen.keys.drain(..).map(|(place, at)| (place, now - at)));
+        if !model.filter.running {
+            seen.key_to_result.extend(seen.asked.drain(..).map(|(place, at)| (place, now - at)));
+        }
         let shown =
             model.inventory.get(&self.1).and_then(|row| row.resource_version().parse().ok());
         let shown: u64 = shown.unwrap_or(0);
@@ -203,6 +209,23 @@ fn line(what: &str, times: &mut [Duration]) {
     );
 }
 
+/// The keys of the script that take longest, each with what was pressed before it.
+fn slowest(keys: &[(usize, Duration)]) {
+    let mut places: Vec<(Duration, usize)> = (0..SCRIPT.len())
+        .filter_map(|place| {
+            let mut took: Vec<Duration> =
+                keys.iter().filter(|(at, _)| *at == place).map(|(_, took)| *took).collect();
+            took.sort_unstable();
+            Some((*took.get(took.len() / 2)?, place))
+        })
+        .collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    for (median, place) in places.into_iter().take(4) {
+        let before = SCRIPT.get(place.saturating_sub(3)..=place).unwrap_or_default().join(" ");
+        println!("    {before:<24} median {:>6.1} ms", median.as_secs_f64() * 1_000.0);
+    }
+}
+
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|word| word.parse::<u32>().ok());
     let hosts = numbers.next().unwrap_or(100_000).max(SAFE);
@@ -226,9 +249,11 @@ fn main() {
                 if Instant::now() >= until {
                     return None;
                 }
-                let name = SCRIPT.get(number % SCRIPT.len())?;
+                let place = number % SCRIPT.len();
+                let name = SCRIPT.get(place)?;
                 let mut seen = typed.lock().unwrap_or_else(PoisonError::into_inner);
-                seen.keys.push(Instant::now());
+                seen.keys.push((place, Instant::now()));
+                seen.asked.push((place, Instant::now()));
                 seen.pressed = true;
                 drop(seen);
                 Some((Ok(Event::Key(key(name))), (beat, number + 1)))
@@ -252,7 +277,13 @@ fn main() {
         seen.key_to_frame.len(),
         seen.frames
     );
-    line("from a key to its frame", &mut seen.key_to_frame);
+    for (what, keys) in [
+        ("from a key to its frame", &seen.key_to_frame),
+        ("from a key to its result", &seen.key_to_result),
+    ] {
+        line(what, &mut keys.iter().map(|(_, took)| *took).collect::<Vec<_>>());
+        slowest(keys);
+    }
     line("from a change to its frame", &mut seen.change_to_frame);
     assert!(seen.wrong.is_empty(), "{:#?}", seen.wrong);
     assert!(!seen.marks.is_empty(), "nothing was ever marked");

@@ -41,6 +41,9 @@ use crate::store::{read, told, write};
 const FRAME: Duration = Duration::from_millis(33);
 /// Time between two frames after a key: nobody waits for the frame that a change has just had.
 const KEY_FRAME: Duration = Duration::from_millis(8);
+/// How long the frame after a key waits for the pass of a filter over the fleet. A longer pass has a
+/// frame of its own: what was typed, above what is still shown.
+const PASS: Duration = Duration::from_millis(8);
 /// Without another key for this long after it, a digit was no count.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Messages taken together before the keyboard gets its turn. Each can hold a batch of 512 hosts,
@@ -118,8 +121,11 @@ where
             (false, true) => STILL_FRAME,
             (false, false) => FRAME,
         };
-        let due = last_frame + gap;
-        if model.dirty && !model.filter.running && Instant::now() >= due {
+        let mut due = last_frame + gap;
+        if model.filter.running {
+            due = due.max(last_key + PASS);
+        }
+        if model.dirty && Instant::now() >= due {
             if std::mem::take(&mut resized) {
                 // Even to the size that it had: sizes in between may have cut the picture, and of
                 // several that come quickly only the last one is seen.
@@ -138,7 +144,8 @@ where
                 .map_err(fail)?;
             model.dirty = false;
             executor.drawn(&model);
-            typing = false;
+            // What a filter finds is waited for like the key itself.
+            typing &= model.filter.running;
             last_frame = Instant::now();
         }
         let commands = tokio::select! {
@@ -155,7 +162,7 @@ where
                 Some(Err(cause)) => return Err(Error::new("cannot read the terminal").because(cause)),
                 None => return Ok(model),
             },
-            () = tokio::time::sleep_until(due), if model.dirty && !model.filter.running => continue,
+            () = tokio::time::sleep_until(due), if model.dirty => continue,
             () = tokio::time::sleep_until(last_key + PAUSE), if model.pending_view().is_some() => {
                 update(&mut model, Msg::Pause)
             }

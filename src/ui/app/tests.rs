@@ -14,7 +14,7 @@ use crate::model::host::Host;
 use crate::model::key::{ServerId, Uid};
 use crate::ui::actions::{ACTIONS, Action};
 use crate::ui::testing::{
-    NOW, apply, empty, fleet, host, hosts, now, object, press, screen, send, settings,
+    NOW, apply, empty, fleet, host, hosts, key, now, object, press, screen, send, settings,
 };
 
 fn cursor_name(model: &Model) -> String {
@@ -324,6 +324,20 @@ fn the_filter_works_as_it_is_typed() {
     assert_eq!(model.filter.input.text(), "db");
     press(&mut model, "0");
     assert_eq!(model.inventory.matched(), 9);
+}
+
+#[test]
+fn while_a_filter_looks_through_the_fleet_all_stands_as_it_was() {
+    let mut model = fleet(120, 30);
+    press(&mut model, "zR/");
+    let rows = |model: &Model| screen(model).lines().skip(3).collect::<Vec<_>>().join("\n");
+    let before = rows(&model);
+    update(&mut model, Msg::Key(key("d")));
+    assert!(model.filter.running);
+    assert!(screen(&model).contains("/ d") && screen(&model).contains('…'), "{}", screen(&model));
+    assert_eq!(rows(&model), before);
+    press(&mut model, "b");
+    assert!(!model.filter.running && screen(&model).contains("3 of 9"), "{}", screen(&model));
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn paint(theme: &Theme, rows: &Rows, scroll: usize, area: Rect, buffer: &mut Buf
 
 fn group(model: &Model, counts: Counts, rows: &mut Rows) {
     rows.add("hosts", number(counts.total as usize));
-    if model.filter.filter.is_some() {
+    if model.inventory.is_filtered() {
         rows.add("matching", number(counts.matched as usize));
     }
     for health in Health::ALL {

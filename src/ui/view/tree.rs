@@ -55,7 +55,7 @@ pub(super) fn draw(model: &Model, theme: &Theme, areas: &Areas, buffer: &mut Buf
 /// How many hosts a group has, or how many of them match.
 fn count(model: &Model, counts: &Counts) -> String {
     let n = |count: u32| number(count as usize);
-    if model.filter.filter.is_some() {
+    if model.inventory.is_filtered() {
         format!("{} of {}", n(counts.matched), n(counts.total))
     } else {
         n(counts.total)
@@ -137,7 +137,7 @@ fn group(
             pen.put(&text, theme.style(Role::Warning));
         }
     }
-    let filtered = model.filter.filter.is_some();
+    let filtered = model.inventory.is_filtered();
     let of = |health| if filtered { counts.matched_with(health) } else { counts.with(health) };
     let parts: Vec<(Health, String)> = Health::ALL
         .into_iter()
