@@ -210,7 +210,9 @@ async fn of_two_fetchers_one_counts_what_is_missing() {
     let versions = world.versions().await;
     ec2.hosts(REGION, with_role(0..19, "db"));
     let words = ["--region", REGION];
-    world.fetch(&ec2.url, &words).await.with(3).says(&[
+    let mut once = vec!["fetch", "--once", "--endpoint-url", &ec2.url];
+    once.extend(words);
+    run(world.program(&once)).await.with(3).says(&[
         "another fetcher works on source \"aws\"",
         &leader,
         "hint: ",
