@@ -9,7 +9,7 @@ use crate::support::fleet::Fleet;
 use crate::support::{Ended, LONGER_LEASES, World, run};
 
 /// Hosts of each source.
-const EACH: usize = 200;
+const EACH: usize = 60;
 
 async fn pass(world: &World, fleet: &Fleet) -> Ended {
     let path = world.dir.path().join("sources.toml");
