@@ -161,7 +161,7 @@ async fn a_leader_that_is_killed_in_the_middle_of_a_pass_is_followed_by_another(
     let mut first = Replica::on_ec2(&world, &ec2, USUAL_LEASES);
     let leader = first.line(0, "leads").await["identity"].as_str().unwrap().to_owned();
     assert_eq!(world.holder_of("aws").await, Some(leader.clone()));
-    let second = Replica::on_ec2(&world, &ec2, USUAL_LEASES);
+    let second = Replica::on_ec2(&world, &ec2, LONGER_LEASES);
     second.until_ready().await;
     wait_for("half of the pass", async || (world.in_role("db").await == 3 * PAGE).then_some(()))
         .await;
