@@ -146,7 +146,7 @@ pub(crate) async fn discovered(server: &Server, definition: &Value) {
     let listed = |answer: &Answer| {
         let mut items = answer.json["items"].as_array().expect("groups").iter();
         items.any(|item| {
-            let told = &item["metadata"]["name"] == group && all(&item["versions"]);
+            let told = item["metadata"]["name"] == group && all(&item["versions"]);
             let mut told_of = item["versions"].as_array().into_iter().flatten();
             told && told_of.all(|version| has(&version["resources"], "resource", plural))
         })
