@@ -289,3 +289,57 @@ fn a_listing_drops_what_is_gone_and_others_requests_are_none_of_ours() {
     press(&mut model, "vf");
     assert!(screen(&model).contains("1 request pending"), "{}", screen(&model));
 }
+
+#[test]
+fn the_list_is_in_order_however_requests_come_and_change() {
+    let mut model = shown(100, 30);
+    let order = |model: &Model| -> Vec<String> {
+        let list = &model.certificates;
+        assert_eq!(list.order.len(), list.items.len());
+        assert_eq!(list.pending, list.items.values().filter(|item| item.is_pending()).count());
+        let all: Vec<Uid> = (0..list.order.len()).filter_map(|at| Listed::nth(&list, at)).collect();
+        for (at, uid) in all.iter().enumerate() {
+            assert_eq!(Listed::rank(&list, uid), Some(at));
+        }
+        all.iter().map(|uid| uid.as_str().trim_start_matches("csr-aws-i-000").to_owned()).collect()
+    };
+    assert_eq!(order(&model), ["1", "3", "2", "csr-broken"]);
+    let tell = |model: &mut Model, event| {
+        send(model, Msg::Certificates(ServerId::FIRST, vec![event]));
+    };
+    tell(&mut model, CsrEvent::Apply(at(honest("aws-i-0001", 30), "8", State::Issued)));
+    assert_eq!(order(&model), ["3", "2", "csr-broken", "1"]);
+    tell(&mut model, CsrEvent::Apply(honest("aws-i-0004", 400)));
+    tell(&mut model, CsrEvent::Apply(honest("aws-i-0004", 400)));
+    assert_eq!(order(&model), ["3", "4", "2", "csr-broken", "1"]);
+    tell(&mut model, CsrEvent::Delete("csr-aws-i-0003".into()));
+    assert_eq!(order(&model), ["4", "2", "csr-broken", "1"]);
+    model.certificates.spot.top = Some(Uid::new("csr-aws-i-0002"));
+    let shown: Vec<&str> = model.certificates.lines().map(|(uid, _)| uid.as_str()).collect();
+    assert_eq!(shown, ["csr-aws-i-0002", "csr-broken", "csr-aws-i-0001"]);
+    model.certificates.forget(ServerId::FIRST);
+    assert_eq!((order(&model).len(), model.certificates.len()), (0, (0, 0)));
+}
+
+#[test]
+fn a_host_that_nobody_knows_is_looked_for_once() {
+    let mut model = shown(100, 30);
+    let nobody = |ago| CsrEvent::Apply(honest("aws-i-nobody", ago));
+    send(&mut model, Msg::Certificates(ServerId::FIRST, vec![nobody(10)]));
+    let host = |model: &Model| {
+        let claims = &model.certificates.claims["aws-i-nobody"];
+        claims[0].host.clone()
+    };
+    assert_eq!((host(&model), model.certificates.new_claims), (None, false));
+    // What comes of it later makes nobody go through the fleet again.
+    let list = &mut model.certificates;
+    list.put(ServerId::FIRST, *honest("aws-i-nobody", 5));
+    assert!(!list.new_claims);
+    list.put(ServerId::FIRST, *honest("aws-i-somebody", 5));
+    assert!(list.new_claims);
+    // The host itself says that it has come.
+    let mut known = hosts().remove(0);
+    (known["metadata"]["name"], known["metadata"]["uid"]) = ("aws-i-nobody".into(), "u-99".into());
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(known)])));
+    assert!(host(&model).is_some());
+}
