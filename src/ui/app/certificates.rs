@@ -7,7 +7,7 @@ use std::ops::Bound::{Included, Unbounded};
 
 use jiff::Timestamp;
 
-use super::decide::Decide;
+use super::decide::{Decide, OfHost};
 use super::views::{Listed, Spot, View};
 use super::{Model, Overlay};
 use crate::act::certificates::Decision;
@@ -482,8 +482,43 @@ impl Model {
         self.notice = None;
         let row = self.certificates.host(&self.inventory, server, &item.read);
         let host = row.map(|row| (row.namespace().to_owned(), row.name().to_owned()));
-        let strip = Decide { server, ..Decide::new(approve, item.read, host, found) };
+        let claimed = match row {
+            Some(row) if approve => match self.detail.answered(row) {
+                Some(Ok(())) => OfHost::Known,
+                Some(Err(problem)) => OfHost::Unread(problem.to_owned()),
+                None => OfHost::Asked(row.uid().clone()),
+            },
+            _ => OfHost::Known,
+        };
+        let strip = Decide { server, claimed, ..Decide::new(approve, item.read, host, found) };
         self.overlay = Overlay::Decide(Box::new(strip));
+    }
+
+    /// The host that is to be read before the open strip approves its request.
+    pub(super) fn claimed_host(&self) -> Option<&HostRow> {
+        let Overlay::Decide(strip) = &self.overlay else { return None };
+        let OfHost::Asked(uid) = &strip.claimed else { return None };
+        self.inventory.get(uid)
+    }
+
+    /// Tells the strip that waits for its host when that has been read, or is gone.
+    pub(super) fn look_at_claimed(&mut self) {
+        let Overlay::Decide(strip) = &self.overlay else { return };
+        let OfHost::Asked(host) = &strip.claimed else { return };
+        let claimed = match self.inventory.get(host).map(|row| self.detail.answered(row)) {
+            Some(None) => return,
+            Some(Some(Err(problem))) => OfHost::Unread(problem.to_owned()),
+            Some(Some(Ok(()))) | None => OfHost::Known,
+        };
+        let uid = Uid::on(strip.server, strip.about.uid.as_str());
+        let Some(item) = self.certificates.get(&uid) else { return };
+        let Ok(request) = &item.read else { return };
+        let operations = self.operations_of(uid.server(), &item.read);
+        let request = (uid.server(), request);
+        let found = self.certificates.check(&self.inventory, request, operations, self.now);
+        if let Overlay::Decide(strip) = &mut self.overlay {
+            strip.host_read(claimed, found);
+        }
     }
 
     /// What was done lately to the host that a request of a server claims to be, if its object is at

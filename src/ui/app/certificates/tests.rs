@@ -1,9 +1,10 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::model::csr::testing::{Forge, O, object, part, pem};
 use crate::model::key::ServerId;
 use crate::store::watch::{FleetEvent, HostChange};
+use crate::ui::app::detail::Detail;
 use crate::ui::msg::Msg;
 use crate::ui::testing::{NOW, apply, fleet, hosts, press, screen, send};
 
@@ -62,6 +63,26 @@ fn on(model: &mut Model, name: &str) {
     model.certificates.spot.cursor = Some(Uid::new(format!("csr-{name}")));
     press(model, "jk");
     model.certificates.spot.cursor = Some(Uid::new(format!("csr-{name}")));
+    // Nobody has answered what was asked before.
+    model.detail = Detail::default();
+    let commands = model.wanted_detail();
+    answer(model, &commands, &[]);
+}
+
+/// Answers what is asked of hosts, each with these operations; whether anything was asked.
+fn answer(model: &mut Model, commands: &[Command], operations: &[Value]) -> bool {
+    let mut asked = false;
+    for command in commands {
+        let Command::ReadHost { generation, uid, .. } = command else { continue };
+        let mut host = hosts().into_iter().find(|host| host["metadata"]["uid"] == uid.as_str());
+        if let Some(host) = &mut host {
+            host["status"]["operations"] = json!(operations);
+        }
+        let host = host.map(|host| Box::new(serde_json::from_value(host).unwrap()));
+        send(model, Msg::HostRead { generation: *generation, result: Ok(host) });
+        asked = true;
+    }
+    asked
 }
 
 fn sent(commands: &[Command]) -> Option<&Decision> {
@@ -98,6 +119,47 @@ fn a_request_that_fits_is_one_key_and_y() {
     on(&mut model, "aws-i-0001");
     press(&mut model, "a");
     assert!(model.overlay == Overlay::None && screen(&model).contains("is Issued already"));
+}
+
+#[test]
+fn nothing_is_approved_before_its_host_is_looked_at() {
+    let issued = json!({
+        "id": "csr-before", "verb": "certificate-approve", "by": "ann",
+        "at": Timestamp::from_second(NOW - 600).unwrap().to_string(),
+    });
+    // So narrow that the pane is not shown: nobody else would have asked for the host.
+    for (width, why) in [(60, None), (60, Some("the server refused it")), (140, None)] {
+        let mut model = shown(width, 30);
+        model.certificates.spot.cursor = Some(Uid::new("csr-aws-i-0001"));
+        model.detail = Detail::default();
+        let commands = press(&mut model, "a");
+        assert!(sent(&press(&mut model, "y")).is_none(), "{width}");
+        assert!(screen(&model).contains("still being read"), "{}", screen(&model));
+        match why {
+            None => assert!(answer(&mut model, &commands, &[issued.clone()]), "{width}"),
+            Some(why) => {
+                let Some(Command::ReadHost { generation, .. }) = commands.first() else {
+                    panic!("{commands:?}");
+                };
+                let (generation, result) = (*generation, Err(why.to_owned()));
+                send(&mut model, Msg::HostRead { generation, result });
+            }
+        }
+        assert!(sent(&press(&mut model, "y<enter>y")).is_none(), "{width}");
+        let commands = press(&mut model, "<ctrl-u>aws-i-0001<enter>y");
+        let decision = sent(&commands).unwrap();
+        let found = why.unwrap_or("lives until");
+        assert!(decision.regardless && decision.reason.contains(found), "{decision:?}");
+    }
+    // A host that goes is waited for no longer.
+    let mut model = shown(60, 30);
+    model.certificates.spot.cursor = Some(Uid::new("csr-aws-i-0001"));
+    press(&mut model, "a");
+    let host = model.claimed_host().unwrap().uid().clone();
+    let gone = FleetEvent::Changes(vec![HostChange::Delete(host)]);
+    send(&mut model, Msg::Fleet(ServerId::FIRST, gone));
+    assert!(sent(&press(&mut model, "y<enter>y")).is_none());
+    assert!(screen(&model).contains("which is not in"), "{}", screen(&model));
 }
 
 #[test]
