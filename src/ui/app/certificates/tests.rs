@@ -136,7 +136,9 @@ fn nothing_is_approved_before_its_host_is_looked_at() {
         assert!(sent(&press(&mut model, "y")).is_none(), "{width}");
         assert!(screen(&model).contains("still being read"), "{}", screen(&model));
         match why {
-            None => assert!(answer(&mut model, &commands, &[issued.clone()]), "{width}"),
+            None => {
+                assert!(answer(&mut model, &commands, std::slice::from_ref(&issued)), "{width}");
+            }
             Some(why) => {
                 let Some(Command::ReadHost { generation, .. }) = commands.first() else {
                     panic!("{commands:?}");
