@@ -112,7 +112,7 @@ async fn from_a_machine_without_a_certificate_to_a_run_that_is_done() {
     pty.send("zRG");
     pty.shows("pending");
     pty.send("a");
-    pty.shows("approve the certificate of web-1");
+    pty.shows_host_read("approve the certificate of web-1");
     pty.send("y");
     pty.shows("is approved");
 
