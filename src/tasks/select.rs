@@ -40,14 +40,23 @@ impl SelectArgs {
 /// Reads a filter that came from an option or a file.
 ///
 /// # Errors
-/// What is wrong with it and where, with the exit code for usage.
+/// What is wrong with it and where, with the exit code for usage. `server:` is wrong here: a task has
+/// one server, and no host would be chosen.
 pub fn parse_filter(filter: &str) -> Result<Filter> {
-    Filter::parse(filter).map_err(|problem| {
+    let parsed = Filter::parse(filter).map_err(|problem| {
         let at = filter.get(..problem.at.start).map_or(0, |before| before.chars().count());
         let shown = text::clean(filter);
         Error::usage(format!("\"{shown}\" is no filter: {problem} (at character {})", at + 1))
             .hint("? in the filter line of the explorer has the grammar")
-    })
+    })?;
+    if parsed.asks_for_server() {
+        let shown = text::clean(filter);
+        return Err(Error::usage(format!(
+            "\"{shown}\" asks for a server, and here there is only one"
+        ))
+        .hint("leave server: out; --context chooses the server"));
+    }
+    Ok(parsed)
 }
 
 /// Reads a filter of a configuration file.
@@ -91,5 +100,12 @@ mod tests {
         let error = args.selection(Timestamp::UNIX_EPOCH).err().unwrap();
         assert_eq!(error.exit_code(), crate::error::EXIT_USAGE);
         assert!(error.to_string().contains("(at character 4)"), "{error}");
+        for filter in ["server:a", "env=prod (web || !server:a)"] {
+            let args = read(&["--filter", filter]).unwrap();
+            let error = args.selection(Timestamp::UNIX_EPOCH).err().unwrap();
+            assert_eq!(error.exit_code(), crate::error::EXIT_USAGE);
+            assert!(error.next_step().unwrap().contains("--context"), "{error}");
+        }
+        assert!(read(&["--filter", "server=a"]).unwrap().selection(Timestamp::UNIX_EPOCH).is_ok());
     }
 }

@@ -92,6 +92,18 @@ impl Filter {
         matches!(self.0.as_ref(), Expr::All(parts) if parts.is_empty())
     }
 
+    /// Whether it asks which API server a host is on.
+    pub fn asks_for_server(&self) -> bool {
+        fn asks(expr: &Expr) -> bool {
+            match expr {
+                Expr::All(parts) | Expr::Any(parts) => parts.iter().any(asks),
+                Expr::Not(part) => asks(part),
+                Expr::Term(term) => matches!(term, Term::Field { field: TextField::Server, .. }),
+            }
+        }
+        asks(&self.0)
+    }
+
     /// Whether every host that this filter chooses is chosen by `other` as well; false where that
     /// cannot be told from the two alone. Of words that are label keys it knows nothing.
     pub fn narrows(&self, other: &Self) -> bool {

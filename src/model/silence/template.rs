@@ -153,7 +153,7 @@ impl Template {
     /// is wanted is not known.
     pub(super) fn fill(&self, names: &Names, regex: bool) -> Option<String> {
         let mut value = String::new();
-        for part in &self.0 {
+        for (place, part) in self.0.iter().enumerate() {
             match part {
                 Part::Text(text) => value.push_str(text),
                 Part::Field(field) => {
@@ -161,7 +161,16 @@ impl Template {
                     let first = found.first()?;
                     if regex {
                         let each = found.iter().map(|name| pattern(name, field.is_many()));
-                        value.push_str(&each.collect::<Vec<_>>().join("|"));
+                        let any = each.collect::<Vec<_>>().join("|");
+                        let after = self.0.get(place + 1);
+                        let closed =
+                            matches!(after, Some(Part::Text(text)) if text.starts_with(')'));
+                        if !any.contains('|') || (closed && value.ends_with('(')) {
+                            value.push_str(&any);
+                        } else {
+                            // Else what stands before and after would be of the first and last alone.
+                            value.push_str(&format!("(?:{any})"));
+                        }
                     } else {
                         value.push_str(first);
                     }

@@ -221,6 +221,10 @@ fn templates_know_their_fields_and_leave_other_braces_alone() {
     assert_eq!(fill("{name}.{namespace}", false), "web-1.inventory");
     assert_eq!(fill("[a]{2}{name}{", true), r"[a]{2}web\-1{");
     assert_eq!(fill("{address}:9100", false), "10.0.0.1:9100");
+    let any = fill("{instance}", true);
+    assert!(any.starts_with("(?:") && any.contains('|') && any.ends_with(')'), "{any}");
+    assert_eq!(fill("{instance}(:9100)?", true), format!("{any}(:9100)?"), "a port behind each");
+    assert_eq!(fill("({instance})", true), format!("({})", any[3..].trim_end_matches(')')));
     assert!(Template::new("{name}").is_own() && !Template::new("{cluster}-x").is_own());
     assert!(Template::new("{instance}").is_many() && !Template::new("{address}").is_many());
 }
