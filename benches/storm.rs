@@ -92,7 +92,9 @@ impl Executor for Outside {
         let (marked, hidden) = model.inventory.marked_rows();
         let marks: BTreeSet<Uid> =
             marked.into_iter().chain(hidden).map(|row| row.uid().clone()).collect();
-        if !std::mem::take(&mut seen.pressed) {
+        // What a filter finds comes a frame after its key, and can move the cursor.
+        let answers = std::mem::replace(&mut seen.pressed, seen.pressed && model.filter.running);
+        if !answers {
             let is_there = |key: &NodeKey| match key {
                 NodeKey::Host(uid) => model.inventory.get(uid).is_some(),
                 group @ NodeKey::Group(_) => model.inventory.rows_under(group).next().is_some(),
