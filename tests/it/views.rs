@@ -3,7 +3,6 @@
 //! is not believed, and the explorer says so.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
 
 use inv_tui::model::csr::BOOTSTRAPPERS;
 use k8s_openapi::ByteString;
@@ -75,18 +74,18 @@ async fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
         let mut rows = screen.lines().skip(2);
         rows.position(|line| line.contains(&world.namespace) && line.contains(&format!(" {host} ")))
     };
-    let mut pressed: Option<Instant> = None;
     wait_for("the request under the cursor", async || {
         let screen = pty.screen();
         if title(&screen) == name {
             return Some(());
         }
-        // The same keys again lead to the same line, unless the list has changed meanwhile.
-        let due = pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(1));
-        if let Some(row) = row(&screen).filter(|_| due) {
-            pty.send("gg");
-            pty.send(&"j".repeat(row));
-            pressed = Some(Instant::now());
+        if let Some(row) = row(&screen) {
+            // Help is opened and closed behind them: when we look again no key is on its way, which
+            // would take the cursor on. The list may have changed meanwhile.
+            pty.send(&format!("gg{}?", "j".repeat(row)));
+            pty.shows("Keys · ");
+            pty.send("?");
+            pty.until("help is closed", |screen| !screen.contains("Keys · "));
         }
         None
     })
@@ -198,7 +197,11 @@ async fn held_hosts_and_runs_are_followed() {
     let ask = json!({"spec": {"ansible": {"requestID": "r-1", "playbook": "site.yml", "requestedBy": "ann"}}});
     world.edit("web-2", "test", ask).await;
     pty.shows("… Queued");
-    let started = "2026-11-20T10:00:00Z";
+    let at = |seconds: i64| {
+        let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
+        (now + jiff::SignedDuration::from_secs(seconds)).to_string()
+    };
+    let (started, ended) = (at(-7_200), at(-7_110));
     status(
         "web-2",
         json!({"requestID": "r-1", "state": "Running", "executor": "agent",
@@ -214,7 +217,7 @@ async fn held_hosts_and_runs_are_followed() {
     pty.shows("ok: [web-2]");
     status(
         "web-2",
-        json!({"state": "Failed", "finishedAt": "2026-11-20T10:01:30Z", "rc": 2,
+        json!({"state": "Failed", "finishedAt": ended, "rc": 2,
         "failed": 1, "message": "1 task failed"}),
     )
     .await;
@@ -226,15 +229,14 @@ async fn held_hosts_and_runs_are_followed() {
     pty.shows("no host is in maintenance");
     let hold =
         |reason: &str, until: &str| json!({"reason": reason, "since": started, "until": until});
-    let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2)).to_string();
-    let holds = json!({"spec": {"maintenance": {"ann": hold("disk swap", &until)}}});
+    let holds = json!({"spec": {"maintenance": {"ann": hold("disk swap", &at(7_200))}}});
     world.edit("web-3", "test", holds).await;
     pty.shows("disk swap");
-    let over = json!({"spec": {"maintenance": {"bob": hold("forgotten", "2026-11-20T11:00:00Z")}}});
+    let over = json!({"spec": {"maintenance": {"bob": hold("forgotten", &at(-3_600))}}});
     world.edit("web-1", "test", over).await;
     let screen = pty.shows("○ ran out");
-    let at = |text: &str| screen.find(text).unwrap_or(usize::MAX);
-    assert!(at("forgotten") < at("disk swap"), "what ran out stands first\n{screen}");
+    let place = |text: &str| screen.find(text).unwrap_or(usize::MAX);
+    assert!(place("forgotten") < place("disk swap"), "what ran out stands first\n{screen}");
     pty.send("G\r");
     pty.shows("held by");
     let screen = pty.shows("Labels").replace('\n', " ");
