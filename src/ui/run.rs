@@ -150,6 +150,9 @@ where
         }
         let commands = tokio::select! {
             biased;
+            // First of all, so that what is said to the person in answer to a key has the time of
+            // now, even if the program stood still until now.
+            _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     let Some(msg) = terminal_event(event) else { continue };
@@ -166,7 +169,6 @@ where
             () = tokio::time::sleep_until(last_key + PAUSE), if model.pending_view().is_some() => {
                 update(&mut model, Msg::Pause)
             }
-            _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             () = std::future::ready(()), if model.filtering() => model.filter_step(),
             () = std::future::ready(()), if model.counting() => {
                 model.count_step();
