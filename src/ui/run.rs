@@ -456,7 +456,7 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::Copied(result)).await;
                 });
             }
-            Command::Theme(name) => {
+            Command::Theme { generation, name } => {
                 let looks = self.looks.clone();
                 self.tasks.spawn_blocking(move || {
                     let folder = looks.as_ref().and_then(|looks| looks.folder.clone());
@@ -466,7 +466,7 @@ impl Executor for Effects {
                     };
                     let short = |why: &Error| reload::short(&error::chain(why), folder.as_deref());
                     let result = found.map(Box::new).map_err(|why| short(&why));
-                    let _ = messages.blocking_send(Msg::Theme { name, result });
+                    let _ = messages.blocking_send(Msg::Theme { generation, name, result });
                 });
             }
             Command::Browse(url) => {
