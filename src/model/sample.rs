@@ -12,8 +12,8 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::cluster::{AnsibleDefaults, Cluster, ClusterSpec, Disruption, Playbook};
 use super::host::{
-    Address, AddressType, AnsibleStatus, Hardware, Hold, HoldMode, Host, HostSpec, HostStatus,
-    MaintenanceStatus, OsStatus, Phase, RunState, ServiceState, SourceFacts,
+    Address, AddressType, AnsibleRequest, AnsibleStatus, Hardware, Hold, HoldMode, Host, HostSpec,
+    HostStatus, MaintenanceStatus, OsStatus, Phase, RunState, ServiceState, SourceFacts,
 };
 use super::region::{Region, RegionMember, RegionSpec};
 use super::source::{Breaker, CredentialsReference, Source, SourceSpec, SourceType};
@@ -158,6 +158,8 @@ pub fn host(number: u32, now: Timestamp) -> Host {
         1 | 2 => ServiceState::OutOfService,
         _ => ServiceState::InService,
     };
+    let changed = now.saturating_sub(age / 3).unwrap_or(now);
+    let mut status = status(dice, &place, launched, changed);
     let spec = HostSpec {
         provider_id: Some(provider_id),
         cluster: Some(place.cluster.clone()),
@@ -166,10 +168,9 @@ pub fn host(number: u32, now: Timestamp) -> Host {
         environment: Some(place.environment.to_owned()),
         service_state,
         maintenance: holds(dice, now),
+        ansible: status.ansible.as_ref().map(|run| request(dice, run)),
         ..HostSpec::default()
     };
-    let changed = now.saturating_sub(age / 3).unwrap_or(now);
-    let mut status = status(dice, &place, launched, changed);
     hold_in_force(&spec.maintenance, &mut status);
     Host { metadata, spec, status: Some(status) }
 }
@@ -383,6 +384,24 @@ fn ansible(dice: Dice, changed: Timestamp) -> Option<AnsibleStatus> {
         executor: Some("agent".to_owned()),
         ..AnsibleStatus::new(format!("run-{:08x}", dice.mix(20) >> 32), state)
     })
+}
+
+/// What was asked for when this run was.
+fn request(dice: Dice, run: &AnsibleStatus) -> AnsibleRequest {
+    let playbooks = playbooks();
+    let playbook = dice.pick(27, &playbooks);
+    AnsibleRequest {
+        request_id: run.request_id.clone(),
+        playbook: playbook.path.clone(),
+        revision: None,
+        tags: Vec::new(),
+        check: playbook.check_only,
+        extra_vars: BTreeMap::new(),
+        timeout_seconds: None,
+        requested_by: Some((*dice.pick(28, &ENGINEERS)).to_owned()),
+        reason: None,
+        cancel: false,
+    }
 }
 
 /// What may be run on every host of the sample.

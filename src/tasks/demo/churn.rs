@@ -315,6 +315,7 @@ fn ask_for_run(host: &mut Host, colleague: String, number: u32, now: Timestamp) 
 fn newcomer(number: u32, now: Timestamp) -> Host {
     let mut host = sample::host(number, now);
     host.spec.maintenance.clear();
+    host.spec.ansible = None;
     if let Some(status) = &mut host.status {
         let fetched = HostStatus {
             launch_time: Some(Time(now)),
