@@ -197,10 +197,8 @@ async fn held_hosts_and_runs_are_followed() {
     let ask = json!({"spec": {"ansible": {"requestID": "r-1", "playbook": "site.yml", "requestedBy": "ann"}}});
     world.edit("web-2", "test", ask).await;
     pty.shows("… Queued");
-    let at = |seconds: i64| {
-        let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
-        (now + jiff::SignedDuration::from_secs(seconds)).to_string()
-    };
+    let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
+    let at = |seconds: i64| (now + jiff::SignedDuration::from_secs(seconds)).to_string();
     let (started, ended) = (at(-7_200), at(-7_110));
     status(
         "web-2",
