@@ -310,8 +310,8 @@ pub struct Model {
     quit_armed: Option<Timestamp>,
     /// Number of the last question for a theme.
     theming: u64,
-    /// Its answer has not come.
-    theme_wanted: bool,
+    /// The question for a theme whose answer has not come.
+    theme_wanted: Option<u64>,
     /// A theme that was read, to draw with from now on.
     pub new_theme: Option<Box<Theme>>,
     /// A page that could not be opened and is being copied: the page, and why.
@@ -372,7 +372,7 @@ impl Model {
             wanted: None,
             quit_armed: None,
             theming: 0,
-            theme_wanted: false,
+            theme_wanted: None,
             new_theme: None,
             copied_instead: None,
             outside: None,
@@ -436,7 +436,7 @@ impl Model {
             && !self.counting()
             && !self.detail.is_waiting()
             && !self.journal.is_waiting()
-            && !self.theme_wanted
+            && self.theme_wanted.is_none()
             && !self.certificates.sending
             && !self.page.as_ref().is_some_and(|page| page.is_waiting())
             && self.sources_told()

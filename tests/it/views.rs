@@ -74,19 +74,27 @@ async fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
         let mut rows = screen.lines().skip(2);
         rows.position(|line| line.contains(&world.namespace) && line.contains(&format!(" {host} ")))
     };
+    let mut elsewhere = 0;
     wait_for("the request under the cursor", async || {
         let screen = pty.screen();
         if title(&screen) == name {
             return Some(());
         }
-        if let Some(row) = row(&screen) {
-            // Help is opened and closed behind them: when we look again no key is on its way, which
-            // would take the cursor on. The list may have changed meanwhile.
-            pty.send(&format!("gg{}?", "j".repeat(row)));
-            pty.shows("Keys · ");
-            pty.send("?");
-            pty.until("help is closed", |screen| !screen.contains("Keys · "));
+        match row(&screen) {
+            // The list begins on the third line; a terminal counts from 1.
+            Some(row) => pty.send(&format!("\x1b[<0;5;{0}M\x1b[<0;5;{0}m", row + 3)),
+            // The request that was decided last has taken the cursor down with it, or there are many.
+            None => {
+                pty.send(if elsewhere % 8 == 0 { "gg" } else { "\x1b[6~" });
+                elsewhere += 1;
+            }
         }
+        // Help is opened and closed behind that: when we look again no key is on its way, which would
+        // take the cursor on. The list may have changed meanwhile.
+        pty.send("?");
+        pty.shows("Keys · ");
+        pty.send("?");
+        pty.until("help is closed", |screen| !screen.contains("Keys · "));
         None
     })
     .await;

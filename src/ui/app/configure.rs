@@ -12,7 +12,7 @@ impl Model {
     /// one before.
     pub(super) fn want_theme(&mut self, name: &str) -> Vec<Command> {
         self.theming += 1;
-        self.theme_wanted = true;
+        self.theme_wanted = Some(self.theming);
         vec![Command::Theme { generation: self.theming, name: name.to_owned() }]
     }
 
@@ -38,10 +38,10 @@ impl Model {
         name: String,
         result: Result<Box<Theme>, String>,
     ) {
-        if generation != self.theming {
+        if self.theme_wanted != Some(generation) {
             return;
         }
-        self.theme_wanted = false;
+        self.theme_wanted = None;
         match result {
             Ok(theme) => {
                 self.settings.theme = name;
