@@ -3,6 +3,7 @@
 //! is not believed, and the explorer says so.
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use inv_tui::model::csr::BOOTSTRAPPERS;
 use k8s_openapi::ByteString;
@@ -15,7 +16,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
 
 use crate::pty::Pty;
-use crate::support::{BINARY, World, wait_for};
+use crate::support::{BINARY, PATIENCE, World, wait_for};
 
 fn explorer(world: &World, env: &[(&str, &str)]) -> Pty {
     let args =
@@ -65,7 +66,7 @@ async fn decision(world: &World, name: &str) -> Option<(String, String, String)>
 }
 
 /// Puts the cursor on the request of a host, wherever it stands among those of other tests.
-async fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
+fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
     let title = |screen: &str| {
         let line = screen.lines().nth(1).unwrap_or_default();
         line.rsplit('│').next().unwrap_or_default().trim().to_owned()
@@ -74,12 +75,14 @@ async fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
         let mut rows = screen.lines().skip(2);
         rows.position(|line| line.contains(&world.namespace) && line.contains(&format!(" {host} ")))
     };
+    let end = Instant::now() + PATIENCE;
     let mut elsewhere = 0;
-    wait_for("the request under the cursor", async || {
+    loop {
         let screen = pty.screen();
         if title(&screen) == name {
-            return Some(());
+            return;
         }
+        assert!(Instant::now() < end, "never: {name} under the cursor\n{screen}");
         match row(&screen) {
             // The list begins on the third line; a terminal counts from 1.
             Some(row) => pty.send(&format!("\x1b[<0;5;{0}M\x1b[<0;5;{0}m", row + 3)),
@@ -95,9 +98,7 @@ async fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
         pty.shows("Keys · ");
         pty.send("?");
         pty.until("help is closed", |screen| !screen.contains("Keys · "));
-        None
-    })
-    .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +116,7 @@ async fn a_request_is_decoded_checked_and_decided() {
     let mut pty = explorer(&world, &journal);
     pty.shows("pending");
     pty.send("vc");
-    find(&mut pty, &world, "web-1", &fits).await;
+    find(&mut pty, &world, "web-1", &fits);
     // The verdict comes when the fleet has been read, too.
     let screen = pty.shows("✓ verdict");
     let user = format!("inv:host:{}:web-1", world.namespace);
@@ -138,7 +139,7 @@ async fn a_request_is_decoded_checked_and_decided() {
 
     // One that comes while the view is open, with a group too many, is denied with a reason.
     let greedy = file(&asker, &world, "web-2", &["inv:hosts", "inv:operators"]).await;
-    find(&mut pty, &world, "web-2", &greedy).await;
+    find(&mut pty, &world, "web-2", &greedy);
     pty.shows("inv:operators");
     pty.send("D\ry");
     pty.shows("a reason of at least 3");
@@ -150,7 +151,7 @@ async fn a_request_is_decoded_checked_and_decided() {
     // One that no bootstrapper asked for does not fit: the name must be typed.
     let odd = file(&world.client, &world, "web-4", &["inv:hosts"]).await;
     world.make_host("web-4", "web-4", "eu-west-1", "shop").await;
-    find(&mut pty, &world, "web-4", &odd).await;
+    find(&mut pty, &world, "web-4", &odd);
     pty.shows("requester is");
     pty.send("a\ry");
     pty.shows("type web-4 to approve it all the same");
@@ -163,7 +164,7 @@ async fn a_request_is_decoded_checked_and_decided() {
 
     // From the fleet: the request of the host under the cursor, decided meanwhile by somebody else.
     let late = file(&asker, &world, "web-3", &["inv:hosts"]).await;
-    find(&mut pty, &world, "web-3", &late).await;
+    find(&mut pty, &world, "web-3", &late);
     pty.send("vf");
     pty.shows("4 hosts · live");
     pty.send("zRGk");
