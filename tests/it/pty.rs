@@ -230,9 +230,9 @@ impl Pty {
             if other {
                 left = left.min(QUIET);
             }
-            let waited = more.wait_timeout(seen, left).unwrap();
-            seen = waited.0;
-            if other && waited.1.timed_out() && wanted(&seen.text()) {
+            let rest = more.wait_timeout(seen, left).unwrap();
+            seen = rest.0;
+            if other && rest.1.timed_out() && wanted(&seen.text()) {
                 return Some(seen.text());
             }
         }
