@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
+use unicode_width::UnicodeWidthStr;
 
 use super::layout::Areas;
 use super::pen::Pen;
@@ -18,7 +19,8 @@ use crate::ui::app::{Link, Model, Pane};
 use crate::ui::theme::{Role, Theme};
 
 /// A column: its title, its width, and the width of the list from which it is shown. Of the
-/// columns without a width each gets the same share of what is left.
+/// columns without a width each gets the same share of what is left; the first one has the names
+/// and gets more where one would be cut, up to two thirds: machines are told apart by the ends.
 #[derive(Clone, Copy)]
 pub(super) struct Column {
     title: &'static str,
@@ -93,17 +95,22 @@ const PROBLEMS: [Column; 7] = [
 /// Columns before the first one, so that a list does not begin at the very edge of the screen.
 const MARGIN: u16 = 1;
 
-/// The widths of the columns in this many columns of the screen; zero: not shown.
-fn widths(columns: &[Column], width: u16) -> Vec<usize> {
+/// The widths of the columns in this many columns of the screen; zero: not shown. The longest name
+/// is this wide, see [`Column`].
+fn widths(columns: &[Column], width: u16, longest: usize) -> Vec<usize> {
     let shown = |column: &&Column| width >= column.from;
     let fixed: u16 = columns.iter().filter(shown).map(|column| column.width).sum();
     let shares = columns.iter().filter(shown).filter(|column| column.width == 0).count();
     let rest = usize::from(width.saturating_sub(fixed + MARGIN));
-    let mut first = rest.checked_rem(shares).unwrap_or(0);
-    let share = rest.checked_div(shares).unwrap_or(0);
+    let even = rest.checked_div(shares).unwrap_or(0);
+    // In steps, so that it seldom moves while one scrolls.
+    let name = if longest < even { even } else { (longest + 1).next_multiple_of(4) };
+    let others = shares.saturating_sub(1);
+    let share = (rest - name.min(rest - rest / 3).max(even)).checked_div(others).unwrap_or(0);
+    let mut name = Some(rest - share * others);
     let of = |column: &Column| match column.width {
         _ if width < column.from => 0,
-        0 => share + std::mem::take(&mut first),
+        0 => name.take().unwrap_or(share),
         fixed => usize::from(fixed),
     };
     columns.iter().map(of).collect()
@@ -118,7 +125,11 @@ pub(super) fn table<'a>(
     has_keys: bool,
     buffer: &mut Buffer,
 ) {
-    let widths = widths(columns, areas.rows.width);
+    let lines: Vec<_> = lines.take(usize::from(areas.rows.height)).collect();
+    let name = columns.iter().position(|column| column.width == 0);
+    let names = lines.iter().filter_map(|(_, cells)| cells.get(name?));
+    let longest = names.map(|(name, _)| name.width()).max().unwrap_or(0);
+    let widths = widths(columns, areas.rows.width, longest);
     let muted = theme.style(Role::Muted);
     let mut pen = Pen::new(buffer, areas.titles, 0);
     pen.skip(MARGIN);

@@ -54,12 +54,20 @@ fn every_size_is_drawn_and_nothing_hostile_is_shown() {
 #[test]
 fn columns_fill_the_width_and_never_more() {
     for columns in [&HELD[..], &RUNS[..]] {
-        for width in 0..220 {
-            let widths = widths(columns, width);
+        for (width, longest) in (0..220).flat_map(|width| [(width, 0), (width, 15), (width, 400)]) {
+            let widths = widths(columns, width, longest);
             let sum: usize = widths.iter().sum();
             let all = sum + usize::from(MARGIN);
             assert!(width < 22 || all == usize::from(width), "{width}: {widths:?}");
         }
     }
-    assert_eq!(widths(&HELD, 40), [15, 12, 12, 0, 0, 0, 0]);
+    assert_eq!(widths(&HELD, 40, 0), [15, 12, 12, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_long_name_takes_from_the_others_and_leaves_them_a_third() {
+    assert_eq!(widths(&HELD, 40, 13), [15, 16, 8, 0, 0, 0, 0]);
+    assert_eq!(widths(&HELD, 40, 14), widths(&HELD, 40, 15), "nothing moves for one letter");
+    assert_eq!(widths(&HELD, 40, 60), [15, 16, 8, 0, 0, 0, 0]);
+    assert_eq!(widths(&HELD, 100, 60), [15, 43, 10, 14, 7, 0, 10]);
 }
