@@ -83,14 +83,13 @@ fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
             return;
         }
         assert!(Instant::now() < end, "never: {name} under the cursor\n{screen}");
-        match row(&screen) {
+        if let Some(row) = row(&screen) {
             // The list begins on the third line; a terminal counts from 1.
-            Some(row) => pty.send(&format!("\x1b[<0;5;{0}M\x1b[<0;5;{0}m", row + 3)),
+            pty.send(&format!("\x1b[<0;5;{0}M\x1b[<0;5;{0}m", row + 3));
+        } else {
             // The request that was decided last has taken the cursor down with it, or there are many.
-            None => {
-                pty.send(if elsewhere % 8 == 0 { "gg" } else { "\x1b[6~" });
-                elsewhere += 1;
-            }
+            pty.send(if elsewhere % 8 == 0 { "gg" } else { "\x1b[6~" });
+            elsewhere += 1;
         }
         // Help is opened and closed behind that: when we look again no key is on its way, which would
         // take the cursor on. The list may have changed meanwhile.

@@ -36,7 +36,10 @@ async fn whoever_holds_around_the_budget_is_counted_and_named() {
         let params = PatchParams::default();
         match world.clusters().patch_status("shop", &params, &Patch::Merge(grant)).await {
             Err(kube::Error::Api(status)) if status.is_conflict() => None,
-            granted => Some(drop(granted.unwrap())),
+            granted => {
+                granted.unwrap();
+                Some(())
+            }
         }
     })
     .await;
