@@ -175,9 +175,9 @@ mod tests {
         let names = vec!["night".to_owned(), "day".to_owned()];
         let mut asked = send(&mut model, Msg::Themes(names));
         asked.extend(model.want_theme("day"));
+        assert!(!model.settled());
         // Each is read by a task of its own, and the last one may be the first that is done.
         for command in asked.into_iter().rev() {
-            assert!(!model.settled());
             let Command::Theme { generation, name } = command else { continue };
             let result = Ok(Box::new(Theme::load(&name, None).unwrap()));
             send(&mut model, Msg::Theme { generation, name, result });
