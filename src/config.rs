@@ -211,6 +211,8 @@ impl Config {
             (self.theme_dark != new.theme_dark, "theme-dark"),
             (self.theme_light != new.theme_light, "theme-light"),
             (self.mouse != new.mouse, "mouse"),
+            (self.views != new.views, "views"),
+            (self.last_fleet != new.last_fleet, "last-fleet"),
             (self.read_only && !new.read_only, "read-only"),
             (self.is_production(context) && !new.is_production(context), "production-contexts"),
             (self.maintenance.has_more_protected_than(&new.maintenance), "protected-labels"),

@@ -247,7 +247,7 @@ impl Link {
     /// An address for hosts whose provider id looks like `hosts` (none: all hosts).
     ///
     /// # Errors
-    /// No web address, a server that a host would choose, or what is wrong with a placeholder.
+    /// No web address, or what is wrong with a placeholder.
     pub fn of(url: &str, hosts: Option<String>) -> Result<Self, String> {
         let text = Text::parse(url)?;
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));

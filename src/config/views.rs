@@ -156,7 +156,9 @@ fn levels<'de, D: Deserializer<'de>>(
 fn columns<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<Vec<Column>>, D::Error> {
-    checked(deserializer, Column::list).map(Some)
+    // None besides the name, as the picker may leave it.
+    let read = |text: &str| if text.is_empty() { Ok(Vec::new()) } else { Column::list(text) };
+    checked(deserializer, read).map(Some)
 }
 
 fn sort<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Sort>, D::Error> {
@@ -382,6 +384,16 @@ mod tests {
         assert_eq!(views, [plain]);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_view_without_columns_or_levels_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("views.toml");
+        let bare = Shape { group: Vec::new(), columns: Some(Vec::new()), ..Shape::default() };
+        let view = SavedView::new("bare", None, "", &bare);
+        edit(&file, Edit::Put(Box::new(view.clone()))).unwrap();
+        assert_eq!(read(&file).unwrap().unwrap(), [view]);
     }
 
     #[test]

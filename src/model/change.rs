@@ -103,11 +103,13 @@ pub struct HoldChange {
 }
 
 impl HoldChange {
-    /// The JSON merge patch: the one key, and the version it was prepared against.
+    /// The JSON merge patch: the one key, in which nothing of the old hold stays, and the version it
+    /// was prepared against.
     pub fn patch(&self) -> Value {
+        let value = |hold: &Option<Hold>| serde_json::to_value(hold).unwrap_or_default();
         json!({
             "metadata": { "uid": self.target.uid.as_str(), "resourceVersion": self.target.resource_version },
-            "spec": { "maintenance": { &self.holder: self.new } },
+            "spec": { "maintenance": { &self.holder: replacing(&value(&self.old), value(&self.new)) } },
         })
     }
 
@@ -296,6 +298,23 @@ mod tests {
         let back = change().inverse("8").patch();
         assert_eq!(back["spec"], json!({"maintenance": {"ann": null}}));
         assert_eq!(back["metadata"]["resourceVersion"], "8");
+    }
+
+    #[test]
+    fn a_hold_that_takes_the_place_of_another_leaves_nothing_of_it() {
+        let mut again = change();
+        let ticket = Some("CHG-1".to_owned());
+        again.old = Some(Hold { ticket, ..hold("old", Timestamp::from_second(10).unwrap(), 60) });
+        let mut object = json!({"metadata": {}, "spec": {"maintenance": {
+            "ann": again.old, "bob": again.old,
+        }}});
+        json_patch::merge(&mut object, &again.patch());
+        let ours: Hold =
+            serde_json::from_value(object["spec"]["maintenance"]["ann"].clone()).unwrap();
+        assert_eq!(Some(ours), again.new, "else it could not be taken back");
+        assert_eq!(object["spec"]["maintenance"]["bob"]["ticket"], "CHG-1");
+        json_patch::merge(&mut object, &again.inverse("8").patch());
+        assert_eq!(object["spec"]["maintenance"]["ann"]["ticket"], "CHG-1");
     }
 
     #[test]

@@ -100,15 +100,29 @@ impl SortKey {
 
     /// Compares two keys; `descending` turns the order round, but what has nothing stays last.
     pub fn compare(&self, other: &Self, descending: bool) -> Ordering {
-        let turn = |order: Ordering| if descending { order.reverse() } else { order };
         match (self, other) {
             (Self::Nothing, Self::Nothing) => Ordering::Equal,
             (Self::Nothing, _) => Ordering::Greater,
             (_, Self::Nothing) => Ordering::Less,
-            (Self::Number(a), Self::Number(b)) => turn(a.total_cmp(b)),
-            (Self::Text(a), Self::Text(b)) => turn(natural_cmp(a, b)),
-            (Self::Number(_), Self::Text(_)) => turn(Ordering::Less),
-            (Self::Text(_), Self::Number(_)) => turn(Ordering::Greater),
+            _ if descending => other.ascending(self),
+            _ => self.ascending(other),
+        }
+    }
+
+    /// Nothing, then numbers, then texts.
+    fn ascending(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Text(a), Self::Text(b)) => natural_cmp(a, b),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::Number(_) => 1,
+            Self::Text(_) => 2,
         }
     }
 }
@@ -265,7 +279,8 @@ impl Column {
         }
     }
 
-    /// The order of two hosts by this column: times by time, all else as people count.
+    /// The order of two hosts by this column: times by time, numbers by value and before texts, texts
+    /// as people count. What has nothing there comes first.
     pub fn compare(&self, a: Subject<'_>, b: Subject<'_>) -> Ordering {
         let time = |host: Subject<'_>| self.time(host.row);
         match (&self.what, time(a), time(b)) {
@@ -273,11 +288,8 @@ impl Column {
             (What::Field(Field::Age), Some(a), Some(b)) => b.cmp(&a),
             (_, Some(a), Some(b)) => a.cmp(&b),
             _ => {
-                let (a, b) = (self.text(a), self.text(b));
-                match (a.parse::<f64>(), b.parse::<f64>()) {
-                    (Ok(a), Ok(b)) => a.total_cmp(&b),
-                    _ => natural_cmp(&a, &b),
-                }
+                let [a, b] = [a, b].map(|host| SortKey::of_text(&self.text(host)));
+                a.ascending(&b)
             }
         }
     }
@@ -466,6 +478,36 @@ mod tests {
         };
         assert_eq!(sorted(false), ["2", "10", "1e400", "b2", "b10", "-"]);
         assert_eq!(sorted(true), ["b10", "b2", "1e400", "10", "2", "-"]);
+    }
+
+    #[test]
+    fn values_of_every_kind_have_one_order() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut selection = Selection::new(Filter::parse("").unwrap(), Rules::everything(), now);
+        let record = serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap();
+        let row = selection.judge(record, now).unwrap().row;
+        let column: Column = "label:x".parse().unwrap();
+        let texts = ["", "-1", "5", "1e3", "200", "5x", "1e400", "b2", "b10", "nan", "inf", "00"];
+        let objects = texts.map(|text| json!({"metadata": {"labels": {"x": text}}}));
+        let order = |a: &serde_json::Value, b: &serde_json::Value| {
+            let of = |object| Subject { server: "", row: &row, object, now };
+            column.compare(of(a), of(b))
+        };
+        for a in &objects {
+            for b in &objects {
+                assert_eq!(order(a, b), order(b, a).reverse());
+                for c in objects.iter().filter(|c| order(a, b).is_le() && order(b, c).is_le()) {
+                    assert!(order(a, c).is_le(), "{a} {b} {c}");
+                }
+            }
+        }
+        let mut sorted = objects.to_vec();
+        sorted.sort_by(order);
+        let sorted = sorted.iter().map(|object| object["metadata"]["labels"]["x"].as_str());
+        let sorted: Vec<&str> = sorted.map(Option::unwrap).collect();
+        let expected =
+            ["", "-1", "00", "5", "200", "1e3", "1e400", "5x", "b2", "b10", "inf", "nan"];
+        assert_eq!(sorted, expected);
     }
 
     #[test]

@@ -66,8 +66,9 @@ pub struct RequestView {
 pub struct Around<'a> {
     /// The sources that list it and are known.
     pub sources: Vec<SourceView>,
-    /// The name of its cluster, and how many of its hosts are away of how many that may be.
-    pub budget: Option<(&'a str, usize, usize)>,
+    /// The name of its cluster if no further host of that may go away, and how its budget stands in
+    /// words, where that is said.
+    pub used_up: Option<(&'a str, &'a str)>,
     /// Its cluster is paused.
     pub cluster_paused: bool,
     /// The newest request for a certificate in its name.
@@ -168,7 +169,7 @@ impl Reasons<'_> {
         if let Some(waiting) = record.waiting {
             let weight = if waiting.overdue { Weight::Broken } else { Weight::Meant };
             let late = if waiting.overdue { ", and that takes too long" } else { "" };
-            let what = format!("decommissioning waits for {}{late}", waiting.what);
+            let what = format!("decommissioning waits: {}{late}", waiting.what);
             self.add(weight, what, Some(waiting.since.0), retry);
         } else if self.found.is_empty() {
             self.add(
@@ -187,7 +188,7 @@ impl Reasons<'_> {
             Phase::Stopped => (
                 Weight::Broken,
                 "the provider says that the machine is stopped",
-                "b opens it at its provider; start it there",
+                "{key:browser} opens it at its provider; start it there",
             ),
             Phase::Gone => (
                 Weight::Broken,
@@ -225,7 +226,7 @@ impl Reasons<'_> {
         }
         if let Some((FALSE, reason, message, since)) = self.condition(PROVIDER_HEALTHY) {
             let what = format!("the provider finds it impaired: {reason}{}", after(message));
-            self.add(Weight::Broken, what, Some(since), "b opens it at its provider");
+            self.add(Weight::Broken, what, Some(since), "{key:browser} opens it at its provider");
         }
         for source in around.sources.iter().filter(|source| source.state.is_trouble()) {
             let name = &source.name;
@@ -259,14 +260,14 @@ impl Reasons<'_> {
             Some((FALSE, _, message, since)) => {
                 let what = format!("its agent does not answer: no heartbeat{}", after(message));
                 let next = if pending {
-                    "approve its certificate (a), then look again"
+                    "{key:approve} approves its certificate; then look again"
                 } else {
-                    "s opens a shell: systemctl status inv-tui-agent; is the machine up?"
+                    "{key:ssh} opens a shell: systemctl status inv-tui-agent; is the machine up?"
                 };
                 self.add(Weight::Broken, what, Some(since), next);
             }
             None if self.host.status.as_ref().and_then(|s| s.phase) == Some(Phase::Unreachable) => {
-                let next = "s opens a shell; is the machine up, and its network?";
+                let next = "{key:ssh} opens a shell; is the machine up, and its network?";
                 self.add(Weight::Broken, "it is unreachable", None, next);
             }
             _ => {}
@@ -308,7 +309,8 @@ impl Reasons<'_> {
             csr::State::Approved | csr::State::Issued => match request.expires {
                 Some(end) if end <= self.now => {
                     let what = format!("its certificate ({name}) has expired");
-                    let next = "restart the agent: it asks for a new one, which a approves";
+                    let next =
+                        "restart the agent: it asks for a new one, which {key:approve} approves";
                     return self.add(Weight::Broken, what, Some(end), next);
                 }
                 _ => return,
@@ -321,7 +323,7 @@ impl Reasons<'_> {
         let Some(status) = self.host.status.as_ref().and_then(|s| s.ansible.clone()) else {
             if let Some((FALSE, reason, message, since)) = self.condition(CONVERGED) {
                 let what = format!("it is not as it should be: {reason}{}", after(message));
-                self.add(Weight::Note, what, Some(since), "r runs Ansible on it");
+                self.add(Weight::Note, what, Some(since), "{key:run} runs Ansible on it");
             }
             return;
         };
@@ -340,7 +342,12 @@ impl Reasons<'_> {
             }
             RunState::Unknown => {
                 let what = format!("what came of its last Ansible run is not known{message}");
-                self.add(Weight::Note, what, since, "s and look at it; r runs it again");
+                self.add(
+                    Weight::Note,
+                    what,
+                    since,
+                    "{key:ssh} and look at it; {key:run} runs it again",
+                );
             }
             RunState::Queued => {
                 let what = format!("an Ansible run waits for its agent or a runner{message}");
@@ -358,7 +365,7 @@ impl Reasons<'_> {
     fn duplicate(&mut self) {
         if let Some((TRUE, _, message, since)) = self.condition(POSSIBLE_DUPLICATE) {
             let what = format!("another host may be the same machine{}", after(message));
-            let next = "compare both (d); delete the one that is wrong, or correct its identity";
+            let next = "compare both with {key:describe}; delete the one that is wrong, or correct its identity";
             self.add(Weight::Broken, what, Some(since), next);
         }
     }
@@ -398,7 +405,7 @@ impl Reasons<'_> {
                 Weight::Meant,
                 what,
                 Some(since),
-                "m ends your own; ask the holder of another",
+                "{key:maintenance} ends your own; ask the holder of another",
             );
         }
         let over = self.host.spec.maintenance.iter().filter(|(_, h)| h.until.0 <= self.now);
@@ -421,7 +428,7 @@ impl Reasons<'_> {
         for event in &status.scheduled_events {
             let what = format!("the provider plans {}", event.code);
             let since = event.not_before.as_ref().map(|time| time.0);
-            self.add(Weight::Note, what, since, "m before it begins");
+            self.add(Weight::Note, what, since, "{key:maintenance} before it begins");
         }
         if self.found.is_empty()
             && let Some((FALSE, reason, message, since)) = self.condition(READY)
@@ -448,9 +455,8 @@ impl Reasons<'_> {
                 next,
             );
         }
-        let Some((name, away, max)) = around.budget else { return };
-        if away > 0 && away >= max {
-            let what = format!("the budget of cluster {name} is used up: {away} of {max} away");
+        if let Some((name, stands)) = around.used_up {
+            let what = format!("the budget of cluster {name} is used up{}", after(stands));
             self.add(
                 Weight::Note,
                 what,

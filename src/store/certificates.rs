@@ -14,6 +14,7 @@ use crate::error::{Error, Result, chain};
 use crate::model::csr::{About, Problem, Request};
 use crate::model::text::clean;
 use crate::store::client::{Connection, DEADLINE, call, explain, watch_failure};
+use crate::store::retry::Retry;
 
 /// Reason of an approval by a person.
 pub const APPROVED_BY_PERSON: &str = "ApprovedByPerson";
@@ -122,7 +123,7 @@ pub async fn get(connection: &Connection, name: &str) -> Result<Option<Decoded>>
 /// Follows the requests until the receiver of `events` is gone. Never ends by itself; every failure
 /// is an event.
 pub async fn follow(connection: Connection, events: mpsc::Sender<CsrEvent>) {
-    let (mut pause, longest) = RETRY;
+    let mut retry = Retry::new(RETRY);
     let mut refused = false;
     loop {
         let config = watcher::Config::default().page_size(PAGE);
@@ -143,7 +144,7 @@ pub async fn follow(connection: Connection, events: mpsc::Sender<CsrEvent>) {
                     CsrEvent::Apply(Box::new(Request::decode(&object)))
                 }
                 watcher::Event::InitDone => {
-                    (pause, refused) = (RETRY.0, false);
+                    refused = false;
                     CsrEvent::Synced
                 }
                 watcher::Event::Delete(object) => {
@@ -168,9 +169,7 @@ pub async fn follow(connection: Connection, events: mpsc::Sender<CsrEvent>) {
                 if events.send(CsrEvent::Lost(why)).await.is_err() {
                     return;
                 }
-                let wait = pause + Duration::from_millis(fastrand::u64(0..=250));
-                pause = (pause * 2).min(longest);
-                wait
+                retry.pause()
             }
         };
         tokio::select! {

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::core::Status;
 use kube::runtime::watcher;
 use kube::{Client, Config};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,9 @@ pub const DECOMMISSION: &str = "inv-tui-decommission";
 pub const FETCH: &str = "inv-tui-fetch";
 /// Field manager of the monitor, and the Lease that the one holds that makes silences.
 pub const MONITOR: &str = "inv-tui-monitor";
+
+/// What stands for the context where the account of the pod is used.
+const IN_CLUSTER: &str = "in-cluster";
 
 /// How long a call that a person waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -91,11 +95,20 @@ pub async fn connect(options: &ConnectOptions) -> Result<Connection> {
         return Ok(connection);
     }
     let mut embedded = embedded::connect(options.data_folder.as_deref()).await?;
-    let context = connection.context;
-    embedded.note = Some(format!(
-        "\"{context}\" has no inventory (install: inv-tui --headless crds --apply --context {context}); this is the embedded server"
-    ));
+    embedded.note = Some(no_inventory(&connection.context));
     Ok(embedded)
+}
+
+/// What to know where the cluster of this context does not serve our definitions.
+fn no_inventory(context: &str) -> String {
+    // The account of the pod is no context that could be named.
+    let named = match context {
+        IN_CLUSTER => String::new(),
+        context => format!(" --context {context}"),
+    };
+    format!(
+        "\"{context}\" has no inventory (install: inv-tui --headless crds --apply{named}); this is the embedded server"
+    )
 }
 
 /// A client for the server that [`connect`] would take first, without asking whether it serves us;
@@ -340,7 +353,7 @@ fn in_cluster(options: &ConnectOptions) -> Result<Option<(Config, String)>> {
         ))
         .hint("name the file with --kubeconfig or KUBECONFIG"));
     }
-    Ok(Config::incluster().ok().map(|config| (config, "in-cluster".to_owned())))
+    Ok(Config::incluster().ok().map(|config| (config, IN_CLUSTER.to_owned())))
 }
 
 fn default_place() -> String {
@@ -376,7 +389,7 @@ pub fn explain(what: impl Into<String>, needs: &str, cause: kube::Error) -> Erro
             Error::new(format!("{what}: the server does not know you (401)"))
                 .hint("the client certificate or token of your kubeconfig is not valid on this server, or has expired")
         }
-        kube::Error::Api(status) if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()) => {
+        kube::Error::Api(status) if is_unserved(&status) && asked(needs).group == crate::model::GROUP => {
             Error::new(format!("{what}: the server does not serve {}", crate::model::GROUP))
                 .hint("its resource definitions are missing; install them with \"inv-tui --headless crds --apply\"")
         }
@@ -396,8 +409,20 @@ pub fn explain(what: impl Into<String>, needs: &str, cause: kube::Error) -> Erro
     }
 }
 
-/// The question to kubectl whether one may do this, for example `patch hosts/status`.
-fn can_i(needs: &str) -> String {
+/// Whether no object is missing, but the resource itself.
+fn is_unserved(status: &Status) -> bool {
+    status.code == 404 && status.details.as_ref().is_none_or(|details| details.name.is_empty())
+}
+
+/// A permission, for example `patch hosts/status`.
+struct Asked<'a> {
+    verb: &'a str,
+    resource: &'a str,
+    part: &'a str,
+    group: &'static str,
+}
+
+fn asked(needs: &str) -> Asked<'_> {
     let (verb, resource) = needs.split_once(' ').unwrap_or((needs, ""));
     let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
     let group = match resource {
@@ -407,6 +432,12 @@ fn can_i(needs: &str) -> String {
         "customresourcedefinitions" => "apiextensions.k8s.io",
         _ => "",
     };
+    Asked { verb, resource, part, group }
+}
+
+/// The question to kubectl whether one may do this.
+fn can_i(needs: &str) -> String {
+    let Asked { verb, resource, part, group } = asked(needs);
     let dot = if group.is_empty() { "" } else { "." };
     let part = if part.is_empty() { String::new() } else { format!(" --subresource={part}") };
     format!("kubectl auth can-i {verb} {resource}{dot}{group}{part}")
@@ -464,8 +495,6 @@ pub async fn call<T>(
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
-
     use super::*;
 
     #[test]
@@ -479,6 +508,29 @@ mod tests {
         ] {
             assert_eq!(can_i(needs), format!("kubectl auth can-i {question}"));
         }
+    }
+
+    #[test]
+    fn only_what_is_ours_is_to_be_installed() {
+        let told = |needs| {
+            let status = Box::new(Status { code: 404, ..Status::default() });
+            explain("cannot list it", needs, kube::Error::Api(status))
+        };
+        for needs in ["list hosts", "patch sources/status"] {
+            assert!(told(needs).to_string().ends_with("does not serve inventory.inv-tui.dev"));
+            assert!(told(needs).next_step().is_some_and(|hint| hint.contains("crds --apply")));
+        }
+        for needs in ["watch certificatesigningrequests", "list machines.cluster.x-k8s.io"] {
+            let error = told(needs);
+            assert!(error.to_string().ends_with("the server answered 404"), "{error}");
+            assert_eq!(error.next_step(), None, "our definitions would not help");
+        }
+    }
+
+    #[test]
+    fn what_could_be_installed_where_is_a_command_that_works() {
+        assert!(no_inventory("staging").contains("crds --apply --context staging)"));
+        assert!(no_inventory(IN_CLUSTER).contains("crds --apply)"));
     }
 
     #[test]

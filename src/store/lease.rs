@@ -5,7 +5,7 @@
 //! by the time since it last *saw* the Lease change, not by the times in it: clocks differ. Every
 //! write carries the version that was read, so of two that grab it at once one fails.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,18 +21,35 @@ use tokio::time::Instant;
 use crate::error::{Error, Result, chain};
 use crate::store::client::explain;
 
+/// Variable of the environment by which a test on a busy machine makes all these times longer, so many
+/// times.
+const LONGER: &str = "INV_TUI_LEASE_TIMES";
 /// How long a Lease lasts without being renewed, in seconds.
-const DURATION: i32 = 15;
-/// How long its holder works without having renewed it.
-const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+const DURATION: u64 = 15;
+/// How long its holder works without having renewed it, in seconds.
+const RENEW_DEADLINE: u64 = 10;
 /// Time between two tries to get or renew it.
 const RETRY: Duration = Duration::from_secs(2);
-/// Longest wait for one answer: two tries must fit into the deadline.
-const ANSWER: Duration = Duration::from_secs(4);
-/// How long a single pass waits for its turn: a Lease that nobody renews lapses in that time.
-const TURN: Duration = Duration::from_secs(20);
+/// Longest wait for one answer, in seconds: two tries must fit into the deadline.
+const ANSWER: u64 = 4;
+/// How long a single pass waits for its turn, in seconds: a Lease that nobody renews lapses in that time.
+const TURN: u64 = 20;
 /// Longest identity that is written.
 const MAX_IDENTITY: usize = 128;
+
+/// One of the times above, as this process has it.
+fn time(seconds: u64) -> Duration {
+    static TIMES: LazyLock<u64> = LazyLock::new(|| {
+        let times = std::env::var(LONGER).ok().and_then(|times| times.parse().ok());
+        times.unwrap_or(1).clamp(1, 100)
+    });
+    Duration::from_secs(seconds * *TIMES)
+}
+
+/// How long a Lease of ours lasts, as it says itself.
+fn duration() -> u64 {
+    time(DURATION).as_secs()
+}
 
 /// A Lease that one of several programs holds. A clone is the same one.
 #[derive(Clone)]
@@ -162,7 +179,7 @@ impl Leadership {
     pub async fn turn(&self, mut stop: watch::Receiver<bool>) -> Result<Option<String>> {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => Err(Error::new("stopped before the begin")),
-            held_by = self.acquire(Some(TURN)) => held_by,
+            held_by = self.acquire(Some(time(TURN))) => held_by,
         }
     }
 
@@ -251,7 +268,7 @@ impl Leadership {
         let asked = Instant::now();
         let holder = self.look().await?;
         self.term.set(match holder {
-            Holder::We => Standing::Ours { until: asked + RENEW_DEADLINE },
+            Holder::We => Standing::Ours { until: asked + time(RENEW_DEADLINE) },
             Holder::Another(_) => Standing::Others,
         });
         Ok(holder)
@@ -280,7 +297,7 @@ impl Leadership {
         let now = MicroTime(Timestamp::now());
         let mut spec = json!({
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": DURATION,
+            "leaseDurationSeconds": duration(),
             "renewTime": now,
         });
         if let Some(map) = spec.as_object_mut().filter(|_| !ours) {
@@ -303,7 +320,7 @@ impl Leadership {
             metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.identity.clone()),
-                lease_duration_seconds: Some(DURATION),
+                lease_duration_seconds: i32::try_from(duration()).ok(),
                 acquire_time: Some(now.clone()),
                 renew_time: Some(now),
                 lease_transitions: Some(0),
@@ -313,7 +330,7 @@ impl Leadership {
         let params =
             PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
         let request = self.api.create(&params, &lease);
-        match tokio::time::timeout(ANSWER, request).await {
+        match tokio::time::timeout(time(ANSWER), request).await {
             Ok(Ok(lease)) => {
                 *self.seen() = Some((lease, Instant::now()));
                 Ok(Holder::We)
@@ -337,7 +354,7 @@ impl Leadership {
         let params =
             PatchParams { field_manager: Some(self.manager.to_owned()), ..PatchParams::default() };
         let what = format!("cannot write the lease \"{}\"", self.name);
-        match tokio::time::timeout(ANSWER, self.api.patch(&self.name, &params, &body)).await {
+        match tokio::time::timeout(time(ANSWER), self.api.patch(&self.name, &params, &body)).await {
             Ok(Ok(lease)) => Ok(Some(lease)),
             Ok(Err(kube::Error::Api(status))) if status.is_conflict() => Ok(None),
             Ok(Err(cause)) => Err(explain(what, "patch leases", cause)),
@@ -373,8 +390,9 @@ pub async fn lead<F: Future<Output = ()>>(
 /// Nobody holds it, or its time is over since it was last seen to change.
 fn lapsed(lease: &Lease, since: Instant) -> bool {
     let spec = lease.spec.as_ref();
-    let seconds = spec.and_then(|spec| spec.lease_duration_seconds).unwrap_or(DURATION);
-    since.elapsed() >= Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    let seconds = spec.and_then(|spec| spec.lease_duration_seconds);
+    let seconds = seconds.map_or_else(duration, |seconds| u64::try_from(seconds).unwrap_or(0));
+    since.elapsed() >= Duration::from_secs(seconds)
 }
 
 fn holder(lease: &Lease) -> Option<&str> {
@@ -391,14 +409,14 @@ async fn within<T>(
     needs: &str,
     request: impl Future<Output = kube::Result<T>>,
 ) -> Result<T> {
-    match tokio::time::timeout(ANSWER, request).await {
+    match tokio::time::timeout(time(ANSWER), request).await {
         Ok(answer) => answer.map_err(|cause| explain(what, needs, cause)),
         Err(_) => Err(silent(what)),
     }
 }
 
 fn silent(what: &str) -> Error {
-    Error::new(format!("{what}: no answer after {} s", ANSWER.as_secs()))
+    Error::new(format!("{what}: no answer after {} s", time(ANSWER).as_secs()))
 }
 
 /// Name of this machine, for people who look at the Lease.
@@ -425,7 +443,7 @@ mod tests {
         let term = Term::default();
         let seen = term.clone();
         assert!(!seen.lasts() && !seen.is_others());
-        term.set(Standing::Ours { until: Instant::now() + RENEW_DEADLINE });
+        term.set(Standing::Ours { until: Instant::now() + time(RENEW_DEADLINE) });
         assert!(seen.lasts());
         term.set(Standing::Ours { until: Instant::now() });
         assert!(!seen.lasts() && !seen.is_others(), "nobody renewed it in time");

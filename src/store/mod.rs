@@ -13,6 +13,7 @@ pub mod lease;
 pub mod list;
 pub mod objects;
 pub mod read;
+pub mod retry;
 pub mod send;
 pub mod told;
 pub mod watch;

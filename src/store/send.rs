@@ -72,12 +72,12 @@ impl Sender {
             }
             attempt += 1;
             let jittered = wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5));
-            let next = problem.retry_after.map_or(jittered, |asked| asked + jittered);
+            let next = next_wait(problem.retry_after, jittered);
             tracing::debug!(attempt, wait = ?next, error = %problem.error, "sent again later");
             if problem.retry_after.is_some() {
-                self.pause_until(Instant::now() + next.min(LONGEST_WAIT));
+                self.pause_until(Instant::now() + next);
             } else {
-                tokio::time::sleep(next.min(LONGEST_WAIT)).await;
+                tokio::time::sleep(next).await;
             }
             wait *= 2;
         }
@@ -142,6 +142,12 @@ impl Sender {
     }
 }
 
+/// The wait before the next attempt: as long as was asked for, whoever stands between us and the server
+/// asked, and some more; never longer than [`LONGEST_WAIT`].
+fn next_wait(asked: Option<Duration>, jittered: Duration) -> Duration {
+    asked.unwrap_or_default().saturating_add(jittered).min(LONGEST_WAIT)
+}
+
 /// The body of a server-side apply as the server reads it: JSON taken for YAML. YAML refuses some
 /// characters that JSON allows (DEL, C1 controls, U+FFFE, U+FFFF), and folds others into blanks as
 /// line breaks (U+0085, U+2028, U+2029), silently. They can only stand inside strings, where both
@@ -194,6 +200,16 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&safe).unwrap(), value);
         let plain = br#"{"a":"b"}"#.to_vec();
         assert_eq!(yaml_safe(plain.clone()), plain);
+    }
+
+    #[test]
+    fn nobody_makes_it_wait_for_ever() {
+        let second = Duration::from_secs(1);
+        assert_eq!(next_wait(None, second), second);
+        assert_eq!(next_wait(Some(2 * second), second), 3 * second);
+        for asked in [3_600, u64::MAX] {
+            assert_eq!(next_wait(Some(Duration::from_secs(asked)), second), LONGEST_WAIT);
+        }
     }
 
     type Answer = (u16, Option<&'static str>, Value);

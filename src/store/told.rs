@@ -1,6 +1,7 @@
 //! The Events about one object, followed while somebody looks at them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Event;
@@ -12,11 +13,14 @@ use tokio::sync::mpsc;
 
 use crate::error::chain;
 use crate::store::client::{Connection, explain, watch_failure};
+use crate::store::retry::Retry;
 
 /// Events of a page.
 const PAGE: u32 = 500;
 /// Most Events of an object that are kept, the newest.
 const MAX: usize = 1_000;
+/// First and longest pause between two attempts after a failure.
+const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// One Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,48 +84,54 @@ pub async fn follow(
     // Events about what lives in no namespace are kept in this one.
     let namespace = if namespace.is_empty() { "default" } else { &namespace };
     let api: Api<Event> = Api::namespaced(connection.client.clone(), namespace);
-    let config =
-        watcher::Config::default().fields(&format!("involvedObject.uid={uid}")).page_size(PAGE);
-    let mut stream = watcher(api, config).default_backoff().boxed();
     let mut known: BTreeMap<String, Told> = BTreeMap::new();
-    let mut listed: Option<BTreeMap<String, Told>> = None;
+    let mut retry = Retry::new(RETRY);
     loop {
-        let event = tokio::select! {
-            event = stream.next() => event,
-            () = out.closed() => return,
+        let config =
+            watcher::Config::default().fields(&format!("involvedObject.uid={uid}")).page_size(PAGE);
+        let mut stream = watcher(api.clone(), config).default_backoff().boxed();
+        let mut listed: Option<BTreeMap<String, Told>> = None;
+        let problem = loop {
+            let event = tokio::select! {
+                event = stream.next() => event,
+                () = out.closed() => return,
+            };
+            let Some(event) = event else { return };
+            match event {
+                Ok(watcher::Event::Init) => {
+                    listed = Some(BTreeMap::new());
+                    continue;
+                }
+                Ok(watcher::Event::InitApply(event)) => {
+                    let list = listed.get_or_insert_default();
+                    list.insert(event.name_any(), Told::of(&event));
+                    bound(list);
+                    continue;
+                }
+                Ok(watcher::Event::InitDone) => known = listed.take().unwrap_or_default(),
+                Ok(watcher::Event::Apply(event)) => {
+                    known.insert(event.name_any(), Told::of(&event));
+                    bound(&mut known);
+                }
+                Ok(watcher::Event::Delete(event)) => {
+                    known.remove(&event.name_any());
+                }
+                Err(cause) => match watch_failure(cause) {
+                    Some(cause) => break explain("cannot follow Events", "watch events", cause),
+                    None => continue,
+                },
+            }
+            if out.send(Ok(newest(&known))).await.is_err() {
+                return;
+            }
         };
-        let Some(event) = event else { return };
-        let message = match event {
-            Ok(watcher::Event::Init) => {
-                listed = Some(BTreeMap::new());
-                continue;
-            }
-            Ok(watcher::Event::InitApply(event)) => {
-                let list = listed.get_or_insert_default();
-                list.insert(event.name_any(), Told::of(&event));
-                bound(list);
-                continue;
-            }
-            Ok(watcher::Event::InitDone) => {
-                known = listed.take().unwrap_or_default();
-                Ok(newest(&known))
-            }
-            Ok(watcher::Event::Apply(event)) => {
-                known.insert(event.name_any(), Told::of(&event));
-                bound(&mut known);
-                Ok(newest(&known))
-            }
-            Ok(watcher::Event::Delete(event)) => {
-                known.remove(&event.name_any());
-                Ok(newest(&known))
-            }
-            Err(cause) => match watch_failure(cause) {
-                Some(cause) => Err(chain(&explain("cannot follow Events", "watch events", cause))),
-                None => continue,
-            },
-        };
-        if out.send(message).await.is_err() {
+        if out.send(Err(chain(&problem))).await.is_err() {
             return;
+        }
+        // Listed again, they are told again: that it works is seen though there is nothing new.
+        tokio::select! {
+            () = tokio::time::sleep(retry.pause()) => {}
+            () = out.closed() => return,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::model::key::{ServerId, Uid};
 use crate::model::record::HostRecord;
 use crate::model::render::WholeHost;
 use crate::store::client::{Connection, DEADLINE, call, explain, watch_failure};
+use crate::store::retry::Retry;
 
 /// Rows of the first page, which is on the screen before the rest has been asked for.
 const FIRST_PAGE: u32 = 200;
@@ -146,11 +147,13 @@ pub async fn follow<H: Followed>(
     if first_page(&api, id, &events).await.is_none() {
         return;
     }
+    // Kept over all streams: a server that answers a short question may still fail every list.
+    let mut retry = Retry::new(RETRY);
     loop {
         let config = watcher::Config::default().page_size(PAGE);
         let config = if streaming { config.streaming_lists() } else { config };
         let stream = watcher(api.clone(), config).boxed();
-        match follow_stream(&api, id, stream, &events, &mut reconnect).await {
+        match follow_stream(&api, id, stream, &events, (&mut reconnect, &mut retry)).await {
             Ended::ReceiverGone => return,
             Ended::NoStreamingLists => streaming = false,
             Ended::Restart => {}
@@ -193,7 +196,7 @@ async fn follow_stream<H: Followed>(
     id: ServerId,
     stream: Events<H>,
     events: &mpsc::Sender<FleetEvent<H>>,
-    reconnect: &mut watch::Receiver<u64>,
+    (reconnect, retry): (&mut watch::Receiver<u64>, &mut Retry),
 ) -> Ended {
     let mut stream = stream.ready_chunks(BATCH);
     loop {
@@ -204,7 +207,7 @@ async fn follow_stream<H: Followed>(
             }
             () = tokio::time::sleep(QUIET) => {
                 if let Err(reason) = probe(api).await {
-                    if wait_for_server(api, reason, events, reconnect).await.is_none() {
+                    if wait_for_server(api, reason, events, (reconnect, retry)).await.is_none() {
                         return Ended::ReceiverGone;
                     }
                     return Ended::Restart;
@@ -232,7 +235,9 @@ async fn follow_stream<H: Followed>(
                 Err(cause) if refuses_streaming(&cause) => return Ended::NoStreamingLists,
                 Err(cause) => {
                     if send_changes(events, &mut changes).await.is_none()
-                        || wait_for_server(api, reason(cause), events, reconnect).await.is_none()
+                        || wait_for_server(api, reason(cause), events, (reconnect, retry))
+                            .await
+                            .is_none()
                     {
                         return Ended::ReceiverGone;
                     }
@@ -286,15 +291,13 @@ async fn wait_for_server<H: Followed>(
     api: &Api<H>,
     reason: Option<String>,
     events: &mpsc::Sender<FleetEvent<H>>,
-    reconnect: &mut watch::Receiver<u64>,
+    (reconnect, retry): (&mut watch::Receiver<u64>, &mut Retry),
 ) -> Option<()> {
     let Some(mut reason) = reason else { return Some(()) };
-    let (mut pause, longest) = RETRY;
     loop {
         events.send(FleetEvent::Lost(reason)).await.ok()?;
-        let jitter = Duration::from_millis(fastrand::u64(0..=250));
         tokio::select! {
-            () = tokio::time::sleep(pause + jitter) => {}
+            () = tokio::time::sleep(retry.pause()) => {}
             changed = reconnect.changed() => changed.ok()?,
             () = events.closed() => return None,
         }
@@ -302,6 +305,5 @@ async fn wait_for_server<H: Followed>(
             Ok(()) => return events.send(FleetEvent::Recovered).await.ok(),
             Err(again) => reason = again.unwrap_or_default(),
         }
-        pause = (pause * 2).min(longest);
     }
 }

@@ -2,7 +2,7 @@
 //! standard input and no arguments, says by its exit code whether it is done, and may say more in one
 //! JSON object on its standard output. Nothing of the API server is ever part of a command.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -12,7 +12,8 @@ use rustix::process::{Pid, Signal, getuid, kill_process_group};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use crate::model::text;
 
@@ -21,6 +22,9 @@ const OUTPUT: usize = 64 * 1024;
 /// How long the last of the output may take when the program has ended: something that it has started
 /// may hold the pipe for ever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a program may take to be written, and between two looks at it.
+const WRITTEN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 /// Longest message of a program, in characters.
 const MESSAGE: usize = 200;
 /// What a program gets of our environment when it does not get all of it.
@@ -126,7 +130,7 @@ pub(in crate::tasks) async fn execute(
 ) -> Ran {
     let ran = |ending| Ran { ending, stdout: Vec::new(), stderr: Vec::new() };
     command.process_group(0).kill_on_drop(true);
-    let mut child = match command.spawn() {
+    let mut child = match begin(command).await {
         Ok(child) => child,
         Err(cause) => return ran(Ending::NotBegun(cause)),
     };
@@ -161,6 +165,21 @@ pub(in crate::tasks) async fn execute(
         });
     }
     ran
+}
+
+/// Starts a program. One that somebody writes at this moment is waited for, for a short time.
+async fn begin(command: &mut Command) -> io::Result<Child> {
+    let until = Instant::now() + WRITTEN;
+    loop {
+        match command.spawn() {
+            Err(cause)
+                if cause.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < until =>
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Reads a pipe to its end and keeps the first of it: who is not listened to would wait.

@@ -686,6 +686,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
         model.facets_are_stale();
         model.settle();
         model.settle_view();
+        model.look_at_claimed();
         commands.extend(model.wanted_detail());
     }
     commands.extend(model.wanted_journal());

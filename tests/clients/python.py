@@ -214,7 +214,7 @@ def watches():
     # Too old: an error that says 410, after which one lists again.
     try:
         stream = watch.Watch().stream(
-            api.list_namespaced_custom_object, *place, resource_version="1", timeout_seconds=5
+            api.list_namespaced_custom_object, *place, resource_version="1", timeout_seconds=PATIENCE
         )
         events = list(stream)
         raise AssertionError(f"not too old: {events}")
@@ -264,8 +264,10 @@ def dynamic():
     assert won.spec.cpu == 2 and won.spec.nics[0].mac == "aa", won
 
     seen = []
-    for event in boxes.watch(namespace=NAMESPACE, timeout=2):
+    for event in boxes.watch(namespace=NAMESPACE, timeout=PATIENCE):
         seen.append((event["type"], event["object"].metadata.name))
+        if len(seen) == 2:
+            break
     assert sorted(seen) == [("ADDED", "d"), ("ADDED", "s")], seen
     boxes.delete(name="d", namespace=NAMESPACE)
     try:

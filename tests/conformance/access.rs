@@ -1,8 +1,9 @@
 //! Who one is and what one may do.
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::client::{Identity, Server};
+use crate::client::{Identity, PATIENCE, Server};
 use crate::world::{CSRS, Case, case, new_csr, request};
 
 const ACCESS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -213,9 +214,8 @@ fn a_viewer_reads_hosts_and_writes_nothing() {
         let viewer = t.with(t.user(&t.ns, &[&group]).await);
         let hosts = |verb: &str| json!({"verb": verb, "group": "inventory.inv-tui.dev", "resource": "hosts", "namespace": t.ns});
         // Roles take effect when their cache has them.
-        while !allowed(&viewer, hosts("list")).await {
-            tokio::task::yield_now().await;
-        }
+        let in_force = async { while !allowed(&viewer, hosts("list")).await {} };
+        timeout(PATIENCE, in_force).await.expect("the role");
         for verb in ["get", "watch"] {
             assert!(allowed(&viewer, hosts(verb)).await, "{verb}");
         }

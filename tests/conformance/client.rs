@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
@@ -26,7 +26,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// How long anything may take until a case gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+/// How long an unused connection is kept: shorter than servers keep it, so that no request goes out on one
+/// that the server is about to close.
+const UNUSED: Duration = Duration::from_secs(30);
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const MERGE: &str = "application/merge-patch+json";
@@ -115,7 +118,11 @@ impl Server {
         tls.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let http2 = protocols == [b"h2"];
         let connector = Connector(TlsConnector::from(Arc::new(tls)));
-        let http = Client::builder(TokioExecutor::new()).http2_only(http2).build(connector.clone());
+        let http = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(UNUSED)
+            .http2_only(http2)
+            .build(connector.clone());
         Self { url: url.to_owned(), authority, identity, connector, http }
     }
 
@@ -248,8 +255,12 @@ impl Server {
         parameters: &[(&str, &str)],
         accept: &str,
     ) -> Watch {
-        let path = query(&query(path, &[("watch", "true")]), parameters);
-        let answer = self.start("GET", &path, &[("accept", accept)], Bytes::new()).await;
+        self.watching(&query(&query(path, &[("watch", "true")]), parameters), accept).await
+    }
+
+    /// A watch that the path asks for in its own words.
+    pub(crate) async fn watching(&self, path: &str, accept: &str) -> Watch {
+        let answer = self.start("GET", path, &[("accept", accept)], Bytes::new()).await;
         let (head, mut body) = answer.into_parts();
         if head.status != 200 {
             let body = body.collect().await.expect("a body").to_bytes();
@@ -292,11 +303,21 @@ impl Server {
 
     /// Asks again until the answer is one that `wanted` takes.
     pub(crate) async fn until(&self, path: &str, wanted: impl Fn(&Answer) -> bool) -> Answer {
+        self.until_as(path, JSON, wanted).await
+    }
+
+    /// The same with this `Accept`.
+    pub(crate) async fn until_as(
+        &self,
+        path: &str,
+        accept: &str,
+        wanted: impl Fn(&Answer) -> bool,
+    ) -> Answer {
         let deadline = Instant::now() + PATIENCE;
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         loop {
             ticks.tick().await;
-            let answer = self.get(path).await;
+            let answer = self.get_as(path, accept).await;
             if wanted(&answer) {
                 return answer;
             }

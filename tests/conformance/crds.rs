@@ -1,9 +1,10 @@
 //! Definitions, and what their schemas do to objects.
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::client::query;
-use crate::world::{Case, DEFINITIONS, case, definition, served};
+use crate::client::{PATIENCE, query};
+use crate::world::{Case, DEFINITIONS, case, definition, discovered, served};
 
 /// A definition of one version with these properties of `spec`, under a name of the case's own.
 fn thing(t: &Case, properties: Value) -> Value {
@@ -249,14 +250,10 @@ fn invalid_values_of_before_are_tolerated() {
         schema(&mut tighter)["properties"]["spec"]["properties"]["a"]["maxLength"] = json!(3);
         t.force(&path_of(&wanted), "crds", &tighter).await.is(200);
         // Asked without writing, until the new schema is in force.
-        loop {
-            let path = query(&things(&t), &[("dryRun", "All")]);
-            let object = new_thing(&t, "b", json!({"a": "long enough"}));
-            if t.post(&path, &object).await.status == 422 {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
+        let path = query(&things(&t), &[("dryRun", "All")]);
+        let object = new_thing(&t, "b", json!({"a": "long enough"}));
+        let refused = async { while t.post(&path, &object).await.status != 422 {} };
+        timeout(PATIENCE, refused).await.expect("the new schema");
         let one = format!("{}/a", things(&t));
         let answer = t.merge(&one, &json!({"spec": {"b": 5}})).await.is(200).json;
         assert_eq!(answer["spec"], json!({"a": "long enough", "b": 5}));
@@ -276,6 +273,7 @@ fn versions() {
         beta["deprecated"] = json!(true);
         wanted["spec"]["versions"].as_array_mut().unwrap().push(beta);
         create(&t, &wanted).await;
+        discovered(t.server(), &wanted).await;
         let object = new_thing(&t, "a", json!({"a": "x"}));
         let stored = t.post(&things(&t), &object).await.is(201).json;
         let path = format!("{}/a", things(&t).replace("/v1/", "/v1beta1/"));

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::client::{Answer, Identity, JSON};
 use crate::world::{Case, DEFINITIONS, case, definition, served};
 
-const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+pub(crate) const AGGREGATED: &str =
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 const AGGREGATED_BETA: &str =
     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
@@ -290,11 +291,5 @@ async fn appears(t: &Case, there: bool, shown: &impl Fn(&Answer) -> bool, openap
     t.until("/apis", |answer| shown(answer) == there).await;
     let listed = |answer: &Answer| answer.json["paths"].get(openapi).is_some() == there;
     t.until("/openapi/v3", listed).await;
-    loop {
-        let answer = t.get_as("/apis", AGGREGATED).await.is(200);
-        if shown(&answer) == there {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
+    t.until_as("/apis", AGGREGATED, |answer| shown(answer) == there).await;
 }

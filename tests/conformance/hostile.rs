@@ -37,8 +37,9 @@ fn no_tls() {
             [&b"GET /api HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", &[0; 4096]]
         {
             let mut stream = t.tcp().await;
-            stream.write_all(bytes).await.unwrap();
-            stream.shutdown().await.unwrap();
+            // The server may have had enough by then.
+            let _ = stream.write_all(bytes).await;
+            let _ = stream.shutdown().await;
             let answer = rest(&mut stream).await;
             assert!(!answer.contains("200 OK"), "{answer}");
         }
@@ -105,7 +106,7 @@ fn handshakes_that_never_end() {
         for number in 0..200 {
             let mut stream = t.tcp().await;
             if number % 2 == 0 {
-                stream.write_all(b"\x16\x03\x01").await.unwrap();
+                let _ = stream.write_all(b"\x16\x03\x01").await;
             }
             held.push(stream);
         }
@@ -121,11 +122,11 @@ fn heads_and_bodies_that_never_end() {
         for number in 0..50 {
             let mut stream = t.tls().await;
             let head = format!("POST {} HTTP/1.1\r\nHost: x\r\n", t.widgets());
-            stream.write_all(head.as_bytes()).await.unwrap();
+            let _ = stream.write_all(head.as_bytes()).await;
             if number % 2 == 0 {
                 let body =
                     b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{\"kind\":";
-                stream.write_all(body).await.unwrap();
+                let _ = stream.write_all(body).await;
             }
             held.push(stream);
         }
@@ -148,7 +149,7 @@ fn a_body_that_ends_too_early_is_nothing() {
         let mut stream = t.tls().await;
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(body.as_bytes()).await.unwrap();
-        stream.shutdown().await.unwrap();
+        let _ = stream.shutdown().await;
         let answer = rest(&mut stream).await;
         assert!(!answer.contains(" 201 "), "{answer}");
         t.get(&t.widget("a")).await.fails(404, "NotFound");

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 
 use crate::client::{Answer, Identity, Server};
 use crate::differences::{DIFFERENCES, Difference, Target};
+use crate::discovery::AGGREGATED;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
@@ -91,6 +92,7 @@ impl World {
             }
             for definition in &definitions {
                 served(&made.server, definition).await;
+                discovered(&made.server, definition).await;
             }
         });
         *world = Arc::downgrade(&made);
@@ -123,6 +125,38 @@ pub(crate) async fn served(server: &Server, definition: &Value) {
         let path = format!("/apis/{}/{version}/{}", group.expect("text"), plural.expect("text"));
         server.until(&path, |answer| answer.status == 200).await;
     }
+}
+
+/// Waits until a definition that is served is told of too: a server does that in its own time.
+pub(crate) async fn discovered(server: &Server, definition: &Value) {
+    let spec = &definition["spec"];
+    let (group, plural) = (spec["group"].as_str().expect("text"), &spec["names"]["plural"]);
+    let versions = spec["versions"].as_array().expect("versions");
+    for version in versions {
+        let path = format!("/apis/{group}/{}", version["name"].as_str().expect("a name"));
+        server.until(&path, |answer| has(&answer.json["resources"], "name", plural)).await;
+    }
+    let all = |list: &Value| list.as_array().is_some_and(|list| list.len() == versions.len());
+    server.until(&format!("/apis/{group}"), |answer| all(&answer.json["versions"])).await;
+    let listed = |answer: &Answer| {
+        let mut groups = answer.json["groups"].as_array().expect("groups").iter();
+        groups.any(|one| one["name"] == group && all(&one["versions"]))
+    };
+    server.until("/apis", listed).await;
+    let listed = |answer: &Answer| {
+        let mut items = answer.json["items"].as_array().expect("groups").iter();
+        items.any(|item| {
+            let told = item["metadata"]["name"] == group && all(&item["versions"]);
+            let mut told_of = item["versions"].as_array().into_iter().flatten();
+            told && told_of.all(|version| has(&version["resources"], "resource", plural))
+        })
+    };
+    server.until_as("/apis", AGGREGATED, listed).await;
+}
+
+/// Whether a list has an entry with this value under this key.
+fn has(list: &Value, key: &str, value: &Value) -> bool {
+    list.as_array().is_some_and(|list| list.iter().any(|entry| entry[key] == *value))
 }
 
 fn established(answer: &Answer) -> bool {

@@ -22,7 +22,7 @@ const PLAYBOOKS: [(&str, &str); 4] = [
     ),
     (
         "slow.yml",
-        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Begin\n      ansible.builtin.shell: printf 'begun\\n' >> \"{{ marker }}.begun\"\n    - name: Wait for it\n      ansible.builtin.wait_for: {path: \"{{ marker }}.go\", timeout: 120, sleep: 1}\n    - name: Write the line\n      ansible.builtin.shell: printf 'ran\\n' >> \"{{ marker }}\"\n",
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Begin\n      ansible.builtin.shell: printf 'begun\\n' >> \"{{ marker }}.begun\"\n    - name: Wait for it\n      ansible.builtin.wait_for: {path: \"{{ marker }}.go\", timeout: 290, sleep: 1}\n    - name: Write the line\n      ansible.builtin.shell: printf 'ran\\n' >> \"{{ marker }}\"\n",
     ),
     (
         "fail.yml",

@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::support::{BINARY, Ended, PATIENCE, connection};
+use crate::support::{BINARY, Ended, PATIENCE, patient};
 
 const NAMESPACE: &str = "inventory";
 
@@ -62,7 +62,7 @@ impl Serving {
 
     /// As the administrator.
     async fn client(&self) -> kube::Client {
-        connection(&self.kubeconfig).await.client
+        patient(&self.kubeconfig).await
     }
 
     async fn hosts(&self) -> Api<Host> {

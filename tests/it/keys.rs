@@ -583,7 +583,7 @@ async fn only_y_confirms() {
     pty.shows("fits its host in every field");
     for (end, confirmed) in [("\x1b", false), ("y", true)] {
         pty.send("a");
-        pty.shows("approve the certificate of");
+        pty.shows_host_read("approve the certificate of");
         if !confirmed {
             pty.send(NO_CONFIRMATION);
         }

@@ -123,6 +123,7 @@ async fn from_a_machine_without_a_certificate_to_a_run_that_is_done() {
         None
     })
     .await;
+    pty.shows_host_read(strip);
     pty.send("y");
     pty.shows("is approved");
 

@@ -14,7 +14,7 @@ mod several;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::support::{Ended, World, run};
+use crate::support::{Ended, LONGER_LEASES, World, run};
 
 /// A fetch from the sources in this text, with a secret in `TOKEN`.
 fn fetch(world: &World, sources: &str, words: &[&str], token: &str) -> Command {
@@ -24,6 +24,7 @@ fn fetch(world: &World, sources: &str, words: &[&str], token: &str) -> Command {
     all.extend(words);
     let mut command = world.program(&all);
     command.env("TOKEN", token).env("NO_PROXY", "127.0.0.1,localhost");
+    command.env(LONGER_LEASES.0, LONGER_LEASES.1);
     command
 }
 

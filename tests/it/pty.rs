@@ -206,6 +206,13 @@ impl Pty {
         self.until(&format!("shows \"{text}\""), |screen| screen.contains(text))
     }
 
+    /// Waits until a strip that approves shows this and has read the host that the request is for.
+    pub(crate) fn shows_host_read(&self, text: &str) -> String {
+        self.until(&format!("\"{text}\" and its host, read"), |screen| {
+            screen.contains(text) && !screen.contains("is being read")
+        })
+    }
+
     /// Waits until what is on the screen is as wanted; fails with the screen at the deadline.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         self.picture(wanted).unwrap_or_else(|| panic!("never: {what}\n{}", self.screen()))

@@ -129,6 +129,12 @@ impl Render {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits for words in the log, which is read beside the test.
+    async fn says(&self, words: &str) {
+        let what = format!("{words:?} in the log");
+        wait_for(&what, async || self.log().contains(words).then_some(())).await;
+    }
+
     /// Ends it in good order.
     async fn end(mut self) {
         terminate(&self.child);
@@ -186,7 +192,7 @@ async fn a_file_follows_the_hosts_and_its_reader_is_told() {
         render.counts("inv_tui_render_file_current{file=\"hosts\"} 1").await;
         assert_eq!((scene.told(), scene.mark().exists()), (1, false));
         assert_eq!(render.get("/readyz").await.0, 200);
-        assert!(render.log().contains("output=\"reloaded\""), "{}", render.log());
+        render.says("output=\"reloaded\"").await;
 
         // One that shows nothing of it is no reason to write, nor is a word that the template leaves out.
         world.edit("web-2", "kubectl-edit", json!({"spec": {"team": "shop-team"}})).await;
@@ -208,7 +214,7 @@ async fn a_file_follows_the_hosts_and_its_reader_is_told() {
         render.counts("inv_tui_render_writes_total{file=\"hosts\",outcome=\"empty\"} 1").await;
         render.counts("inv_tui_render_file_current{file=\"hosts\"} 0").await;
         assert!(!read(&scene.file).is_empty());
-        assert!(render.log().contains("no host is chosen"), "{}", render.log());
+        render.says("no host is chosen").await;
         render.end().await;
         scene.configure(LINES, "allow-empty = true");
         let render = scene.start().await;

@@ -23,7 +23,7 @@ const PLAYBOOKS: [(&str, &str); 2] = [
     ),
     (
         "slow.yml",
-        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Begin\n      ansible.builtin.shell: echo begun >> \"{{ marker }}.begun\"\n    - name: Wait for it\n      ansible.builtin.wait_for: {path: \"{{ marker }}.go\", timeout: 100, sleep: 1}\n    - name: Write the line\n      ansible.builtin.shell: echo ran >> \"{{ marker }}\"\n",
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: Begin\n      ansible.builtin.shell: echo begun >> \"{{ marker }}.begun\"\n    - name: Wait for it\n      ansible.builtin.wait_for: {path: \"{{ marker }}.go\", timeout: 290, sleep: 1}\n    - name: Write the line\n      ansible.builtin.shell: echo ran >> \"{{ marker }}\"\n",
     ),
 ];
 

@@ -122,7 +122,7 @@ async fn a_request_is_decoded_checked_and_decided() {
     assert!(screen.replace(['\n', ' ', '│'], "").contains(&user.replace(' ', "")), "{screen}");
     assert!(screen.contains("ECDSA P-256") && screen.contains("client auth"), "{screen}");
     pty.send("a");
-    pty.shows("cannot be undone");
+    pty.shows_host_read("cannot be undone");
     assert_eq!(decision(&world, &fits).await, None);
     pty.send("y");
     pty.shows("is approved");
@@ -152,7 +152,9 @@ async fn a_request_is_decoded_checked_and_decided() {
     world.make_host("web-4", "web-4", "eu-west-1", "shop").await;
     find(&mut pty, &world, "web-4", &odd);
     pty.shows("requester is");
-    pty.send("a\ry");
+    pty.send("a");
+    pty.shows_host_read("approve the certificate of web-4");
+    pty.send("\ry");
     pty.shows("type web-4 to approve it all the same");
     assert_eq!(decision(&world, &odd).await, None);
     pty.send("web-4\ry");

@@ -142,6 +142,24 @@ fn types_and_table_have_the_same_settings() {
 }
 
 #[test]
+fn what_waits_for_the_next_start_says_so() {
+    let old = Config::default();
+    let others = ["\"other\"", "\"name=other\"", "\"7m\"", "[\"other\"]", "true", "false"];
+    for setting in SETTINGS.iter().filter(|setting| setting.section.is_empty()) {
+        let other = others.iter().find_map(|value| {
+            let text = format!("{} = {value}", setting.key);
+            toml::from_str(&text).ok().filter(|new| *new != old)
+        });
+        let told = old.at_next_start(&other.unwrap(), "");
+        match setting.takes {
+            Takes::Start => assert_eq!(told, [setting.key]),
+            // These have been made stricter.
+            Takes::Live | Takes::Stricter => assert_eq!(told, [""; 0], "{}", setting.key),
+        }
+    }
+}
+
+#[test]
 fn the_guide_has_the_table() {
     let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/GUIDE.md")).unwrap();
     let block = format!("```toml\n{}```", text(false));

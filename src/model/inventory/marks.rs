@@ -92,10 +92,10 @@ impl Inventory {
     /// Every host between two, both included and in whichever order, that the filter chooses.
     /// Nothing if one of them is not among those.
     pub fn uids_between(&self, one: &Uid, other: &Uid) -> Vec<Uid> {
-        let mut ends = BTreeSet::from([one.as_str(), other.as_str()]);
+        let mut ends = BTreeSet::from([one, other]);
         let mut between = Vec::new();
         for row in self.matched_rows() {
-            let end = ends.remove(row.uid().as_str());
+            let end = ends.remove(row.uid());
             if end || !between.is_empty() {
                 between.push(row.uid().clone());
             }
@@ -234,5 +234,19 @@ mod tests {
         assert_eq!(uids("u-101", "u-99"), ["u-99", "u-101"]);
         assert_eq!(uids("u-99", "u-99"), ["u-99"]);
         assert!(uids("u-95", "u-100").is_empty() && uids("u-95", "nobody").is_empty());
+    }
+
+    #[test]
+    fn a_range_ends_at_the_host_that_is_meant_and_not_at_its_twin_on_another_server() {
+        let mut fleet = Inventory::new();
+        let other = ServerId::new(1).unwrap();
+        // The second server was made from a backup of the first: the same uids.
+        for (server, cluster) in [(ServerId::FIRST, "z"), (other, "a")] {
+            for n in 0..4 {
+                fleet.apply(HostRecord { server, ..record(n, cluster, "1") }, now());
+            }
+        }
+        let [from, to] = ["u-1", "u-2"].map(|uid| Uid::on(ServerId::FIRST, uid));
+        assert_eq!(fleet.uids_between(&from, &to), [from, to]);
     }
 }

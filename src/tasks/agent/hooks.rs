@@ -65,10 +65,11 @@ mod tests {
             0o700,
             "#!/bin/sh\n(while read -r a; do :; done <\"$0.fifo\") &\necho '{\"message\": \"started\"}'\n",
         );
+        let hour = Duration::from_hours(1);
         let fifo = dir.path().join("starts.fifo");
         let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
         assert!(made.success());
-        let done = run(dir.path(), "starts", Duration::from_secs(20)).await;
+        let done = run(dir.path(), "starts", hour).await;
         assert_eq!((done.fine, done.message.as_str()), (true, "started"));
         // What is left reads its end and goes.
         drop(std::fs::File::options().read(true).write(true).open(fifo).unwrap());

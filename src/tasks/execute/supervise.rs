@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// behind may hold the pipe for ever.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How often the lock is tried, and the pause between two tries.
-const LOCK: (u32, Duration) = (20, Duration::from_millis(50));
+const LOCK: (u32, Duration) = (600, Duration::from_millis(50));
 /// How long git may take to name the revision.
 const GIT: Duration = Duration::from_secs(10);
 

@@ -106,9 +106,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pid = dir.path().join("pid");
         let script = format!("sleep 600 & echo $! > {}; wait", pid.display());
-        let why = tell(&shell(&script), Duration::from_secs(1)).await.unwrap_err();
-        assert!(why.contains("ended after 1 s"), "{why}");
-        let child: i32 = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+        // A machine that is too busy to begin it in that time gives it more.
+        let mut begun = None;
+        for seconds in [1, 10, 60] {
+            let why = tell(&shell(&script), Duration::from_secs(seconds)).await.unwrap_err();
+            assert!(why.contains(&format!("ended after {seconds} s")), "{why}");
+            begun = fs::read_to_string(&pid).ok().and_then(|text| text.trim().parse().ok());
+            if begun.is_some() {
+                break;
+            }
+        }
+        let child: i32 = begun.expect("it has begun within a minute");
         let child = rustix::process::Pid::from_raw(child).unwrap();
         let deadline = tokio::time::Instant::now() + LIMIT;
         // Nobody waits for it but init, so it may be a zombie for a while.

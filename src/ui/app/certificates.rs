@@ -3,10 +3,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound::{Included, Unbounded};
 
 use jiff::Timestamp;
 
-use super::decide::Decide;
+use super::decide::{Decide, OfHost};
 use super::views::{Listed, Spot, View};
 use super::{Model, Overlay};
 use crate::act::certificates::Decision;
@@ -55,6 +56,9 @@ struct Claimed {
     requests: HashSet<Uid>,
 }
 
+/// Where a request stands in the list: those that wait first, the newest first.
+type Place = (bool, Reverse<Option<Timestamp>>, String);
+
 /// Server, namespace and name that a request claims to be of.
 type Claim<'a> = (ServerId, &'a str, &'a str);
 
@@ -69,10 +73,13 @@ impl Claimed {
 pub struct Certificates {
     items: HashMap<Uid, Item>,
     /// Those that wait first, each the newest first.
-    order: Vec<Uid>,
+    order: BTreeSet<(Place, Uid)>,
     pending: usize,
     /// By the name that they claim.
     claims: HashMap<String, Vec<Claimed>>,
+    /// There are new claims, whose hosts have not been looked for. Of a host that comes later its
+    /// event tells.
+    new_claims: bool,
     policy: Policy,
     /// Where one is in the list.
     pub spot: Spot,
@@ -92,11 +99,11 @@ impl Listed for &Certificates {
     }
 
     fn rank(&self, key: &Uid) -> Option<usize> {
-        self.items.contains_key(key).then(|| self.order.iter().position(|uid| uid == key))?
+        Some(self.order.range(..self.entry(key)?).count())
     }
 
     fn nth(&self, rank: usize) -> Option<Uid> {
-        self.order.get(rank).cloned()
+        self.order.iter().nth(rank).map(|(_, uid)| uid.clone())
     }
 }
 
@@ -130,7 +137,6 @@ impl Certificates {
         }
         self.synced.remove(&server);
         self.problems.remove(&server);
-        self.sort();
     }
 
     /// The request with this uid.
@@ -145,9 +151,9 @@ impl Certificates {
 
     /// The lines from the first one of the screen on.
     pub fn lines(&self) -> impl Iterator<Item = (&Uid, &Item)> {
-        let top = self.spot.top.as_ref().and_then(|top| self.order.iter().position(|u| u == top));
-        let shown = self.order.iter().skip(top.unwrap_or(0));
-        shown.filter_map(|uid| Some((uid, self.items.get(uid)?)))
+        let top = self.spot.top.as_ref().and_then(|top| self.entry(top));
+        let shown = self.order.range((top.map_or(Unbounded, Included), Unbounded));
+        shown.filter_map(|(_, uid)| Some((uid, self.items.get(uid)?)))
     }
 
     /// The newest request of this host that waits.
@@ -172,20 +178,24 @@ impl Certificates {
         claims.find(|claimed| claimed.is_of(server, namespace))
     }
 
-    /// What orders the list: those that wait first, the newest first.
-    fn place(&self, uid: &Uid) -> Option<(bool, Reverse<Option<Timestamp>>, String)> {
+    /// Where a request stands in the list.
+    fn place(&self, uid: &Uid) -> Option<Place> {
         let item = self.items.get(uid)?;
         let about = item.about();
         let at = about.decision.as_ref().and_then(|decision| decision.at).or(about.created);
         Some((!item.is_pending(), Reverse(at), about.name.clone()))
     }
 
-    fn sort(&mut self) {
-        let mut order: Vec<_> =
-            self.items.keys().filter_map(|uid| Some((self.place(uid)?, uid.clone()))).collect();
-        order.sort();
-        self.order = order.into_iter().map(|(_, uid)| uid).collect();
-        self.pending = self.items.values().filter(|item| item.is_pending()).count();
+    fn entry(&self, uid: &Uid) -> Option<(Place, Uid)> {
+        Some((self.place(uid)?, uid.clone()))
+    }
+
+    /// Takes a request out of the list, where it still stands as it was.
+    fn unlist(&mut self, uid: &Uid) {
+        if let Some(entry) = self.entry(uid).filter(|entry| self.order.remove(entry)) {
+            let (waits_not, ..) = entry.0;
+            self.pending = self.pending.saturating_sub(usize::from(!waits_not));
+        }
     }
 
     fn put(&mut self, server: ServerId, read: Decoded) -> Option<Uid> {
@@ -201,6 +211,7 @@ impl Certificates {
             if let Some(claimed) = known {
                 claimed.requests.insert(uid.clone());
             } else {
+                self.new_claims = true;
                 claims.push(Claimed {
                     server,
                     namespace: namespace.to_owned(),
@@ -209,11 +220,16 @@ impl Certificates {
                 });
             }
         }
-        self.items.insert(uid.clone(), Item { read, listed: true });
+        self.unlist(&uid);
+        let item = Item { read, listed: true };
+        self.pending += usize::from(item.is_pending());
+        self.items.insert(uid.clone(), item);
+        self.order.extend(self.entry(&uid));
         Some(uid)
     }
 
     fn take_out(&mut self, uid: &Uid) -> bool {
+        self.unlist(uid);
         let Some(item) = self.items.remove(uid) else { return false };
         if let Ok(request) = &item.read
             && let Some((namespace, name)) = request.host()
@@ -232,10 +248,10 @@ impl Certificates {
         true
     }
 
-    /// Finds the hosts of claims whose host is not known. One pass over the fleet, and only when
-    /// a claim is new.
+    /// Finds the hosts of new claims. One pass over the fleet, and only when a claim is new: most
+    /// hosts that are not there now never come.
     fn find_hosts(&mut self, inventory: &Inventory) {
-        if self.claims.values().flatten().all(|claimed| claimed.host.is_some()) {
+        if !std::mem::take(&mut self.new_claims) {
             return;
         }
         for row in inventory.rows() {
@@ -316,7 +332,6 @@ impl Certificates {
             }
         }
         self.find_hosts(inventory);
-        self.sort();
         touched
     }
 }
@@ -467,8 +482,43 @@ impl Model {
         self.notice = None;
         let row = self.certificates.host(&self.inventory, server, &item.read);
         let host = row.map(|row| (row.namespace().to_owned(), row.name().to_owned()));
-        let strip = Decide { server, ..Decide::new(approve, item.read, host, found) };
+        let claimed = match row {
+            Some(row) if approve => match self.detail.answered(row) {
+                Some(Ok(())) => OfHost::Known,
+                Some(Err(problem)) => OfHost::Unread(problem.to_owned()),
+                None => OfHost::Asked(row.uid().clone()),
+            },
+            _ => OfHost::Known,
+        };
+        let strip = Decide { server, claimed, ..Decide::new(approve, item.read, host, found) };
         self.overlay = Overlay::Decide(Box::new(strip));
+    }
+
+    /// The host that is to be read before the open strip approves its request.
+    pub(super) fn claimed_host(&self) -> Option<&HostRow> {
+        let Overlay::Decide(strip) = &self.overlay else { return None };
+        let OfHost::Asked(uid) = &strip.claimed else { return None };
+        self.inventory.get(uid)
+    }
+
+    /// Tells the strip that waits for its host when that has been read, or is gone.
+    pub(super) fn look_at_claimed(&mut self) {
+        let Overlay::Decide(strip) = &self.overlay else { return };
+        let OfHost::Asked(host) = &strip.claimed else { return };
+        let claimed = match self.inventory.get(host).map(|row| self.detail.answered(row)) {
+            Some(None) => return,
+            Some(Some(Err(problem))) => OfHost::Unread(problem.to_owned()),
+            Some(Some(Ok(()))) | None => OfHost::Known,
+        };
+        let uid = Uid::on(strip.server, strip.about.uid.as_str());
+        let Some(item) = self.certificates.get(&uid) else { return };
+        let Ok(request) = &item.read else { return };
+        let operations = self.operations_of(uid.server(), &item.read);
+        let request = (uid.server(), request);
+        let found = self.certificates.check(&self.inventory, request, operations, self.now);
+        if let Overlay::Decide(strip) = &mut self.overlay {
+            strip.host_read(claimed, found);
+        }
     }
 
     /// What was done lately to the host that a request of a server claims to be, if its object is at

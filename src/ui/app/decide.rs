@@ -7,7 +7,7 @@ use super::input::Input;
 use crate::act::certificates::Decision;
 use crate::model::change::{MAX_REASON, MIN_REASON};
 use crate::model::csr::{About, Mismatch, Request};
-use crate::model::key::ServerId;
+use crate::model::key::{ServerId, Uid};
 use crate::store::certificates::Decoded;
 
 /// Where what is typed goes.
@@ -19,6 +19,20 @@ pub enum DecideField {
     Reason,
     /// The name that shows that what does not fit was read.
     Name,
+}
+
+/// Why nothing is approved yet.
+const UNREAD: &str = "the host is still being read: y again when it has been";
+
+/// Whether the object of the claimed host is at hand: its operations tell who takes it over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfHost {
+    /// It is, or there is none.
+    Known,
+    /// It is asked for: nothing is approved before it has come.
+    Asked(Uid),
+    /// It cannot be read, and why.
+    Unread(String),
 }
 
 /// An open strip.
@@ -34,6 +48,8 @@ pub struct Decide {
     pub request: Option<Request>,
     /// Namespace and name of the host that it claims to be, where there is one.
     pub host: Option<(String, String)>,
+    /// What is known of that host.
+    pub claimed: OfHost,
     /// What does not fit.
     pub found: Vec<Mismatch>,
     /// Why.
@@ -83,6 +99,7 @@ impl Decide {
             about,
             request,
             host,
+            claimed: OfHost::Known,
             found,
             reason,
             typed,
@@ -100,7 +117,19 @@ impl Decide {
 
     /// Whether a name must be typed.
     pub fn wants_name(&self) -> bool {
-        self.approve && !self.found.is_empty()
+        self.approve && (!self.found.is_empty() || matches!(self.claimed, OfHost::Unread(_)))
+    }
+
+    /// Takes in what is known now of the claimed host, and what does not fit in its light.
+    pub fn host_read(&mut self, claimed: OfHost, found: Vec<Mismatch>) {
+        let wanted = self.wants_name();
+        (self.claimed, self.found) = (claimed, found);
+        if self.problem.as_deref() == Some(UNREAD) {
+            self.problem = None;
+        }
+        if self.wants_name() && !wanted && self.field == DecideField::Confirm {
+            self.field = DecideField::Name;
+        }
     }
 
     fn next_field(&self) -> DecideField {
@@ -155,6 +184,8 @@ impl Decide {
             Some((self.field, "the request has changed: esc, and look at it again".to_owned()))
         } else if self.wants_name() && self.typed.text().trim() != self.name() {
             Some((DecideField::Name, format!("type {} to approve it all the same", self.name())))
+        } else if self.approve && matches!(self.claimed, OfHost::Asked(_)) {
+            Some((self.field, UNREAD.to_owned()))
         } else if !self.approve && length < MIN_REASON {
             let text = format!("a denial has a reason of at least {MIN_REASON} characters");
             Some((DecideField::Reason, text))
@@ -171,7 +202,10 @@ impl Decide {
         let regardless = self.wants_name();
         let mut text = if reason.is_empty() { "approved by hand" } else { reason }.to_owned();
         if regardless {
-            let found: Vec<String> = self.found.iter().map(Mismatch::text).collect();
+            let mut found: Vec<String> = self.found.iter().map(Mismatch::text).collect();
+            if let OfHost::Unread(why) = &self.claimed {
+                found.push(format!("its host could not be read: {why}"));
+            }
             text = format!("{text}; all the same: {}", found.join("; "));
         }
         DecideReply::Send(Box::new(Decision {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Link, Model};
 use crate::model::host::Host;
 use crate::model::key::{ServerId, Uid};
+use crate::model::row::HostRow;
 use crate::ui::msg::Command;
 use crate::ui::view;
 
@@ -33,6 +34,14 @@ impl Detail {
     pub fn of(&self, uid: &Uid) -> Option<&Host> {
         let host = self.host.as_deref().filter(|_| self.read.as_ref() == Some(uid))?;
         (host.metadata.uid.as_deref() == Some(uid.as_str())).then_some(host)
+    }
+
+    /// Whether the object in the version of this row has been asked for and answered; if so, why it
+    /// could not be read.
+    pub(super) fn answered(&self, row: &HostRow) -> Option<Result<(), &str>> {
+        let (uid, version) = self.asked.as_ref()?;
+        let is_it = uid == row.uid() && version == row.resource_version() && !self.is_waiting();
+        is_it.then(|| self.problem.as_deref().map_or(Ok(()), Err))
     }
 
     /// Whether an answer is still to come.
@@ -68,10 +77,15 @@ impl Model {
     /// question is open there: while the cursor runs, one question at a time for each server follows
     /// it.
     pub(super) fn wanted_detail(&mut self) -> Vec<Command> {
-        if self.areas().detail.is_empty() {
-            return Vec::new();
-        }
-        let Some(row) = self.detail_host() else { return Vec::new() };
+        // What is to be approved is looked at, whether there is room to show it or not.
+        let row = match self.claimed_host() {
+            Some(row) => row,
+            None if self.areas().detail.is_empty() => return Vec::new(),
+            None => match self.detail_host() {
+                Some(row) => row,
+                None => return Vec::new(),
+            },
+        };
         let server = row.uid().server();
         let known = self.servers.get(server);
         let silent = known.is_lost() || known.link == Link::Connecting;

@@ -3,6 +3,7 @@
 
 use super::Model;
 use super::page::Page;
+use crate::model::condition::{BUDGET_EXHAUSTED, TRUE, find};
 use crate::model::explain::{Around, Reason, RequestView, SourceView, explain as reasons};
 
 /// The reasons, the heaviest first; none while its object is not known.
@@ -18,11 +19,10 @@ pub fn explain(model: &Model, page: &Page) -> Option<Vec<Reason>> {
         Some(SourceView { name: name.clone(), state, last_pass })
     };
     let cluster = row.and_then(|row| model.clusters.of(row));
-    let budget = cluster.and_then(|cluster| {
-        let status = cluster.status.as_ref()?;
-        let left = usize::try_from(status.disruptions_allowed?).unwrap_or(0);
-        let away = status.disrupted.len();
-        Some((cluster.metadata.name.as_deref()?, away, away + left))
+    let used_up = cluster.and_then(|cluster| {
+        let status = cluster.status.as_ref().filter(|s| s.disruptions_allowed == Some(0))?;
+        let said = find(&status.conditions, BUDGET_EXHAUSTED).filter(|said| said.status == TRUE);
+        Some((cluster.metadata.name.as_deref()?, said.map_or("", |said| said.message.as_str())))
     });
     let request = row.and_then(|row| model.certificates.newest_of(row)).map(|item| {
         let about = item.about();
@@ -35,7 +35,7 @@ pub fn explain(model: &Model, page: &Page) -> Option<Vec<Reason>> {
     });
     let around = Around {
         sources: names.filter_map(source).collect(),
-        budget,
+        used_up,
         cluster_paused: cluster.is_some_and(|cluster| cluster.spec.paused),
         request,
         unreadable: row.and_then(|row| row.problem()),

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use super::pen::{Pen, wrap};
-use crate::ui::app::decide::{Decide, DecideField};
+use crate::ui::app::decide::{Decide, DecideField, OfHost};
 use crate::ui::theme::{Role, Theme};
 
 /// Lines for what does not fit, at most.
@@ -40,8 +40,11 @@ pub(super) fn draw(
     let last = area.height.saturating_sub(1);
     keys(strip, theme, area, last, buffer);
     let cursor = fields(strip, theme, area, last.saturating_sub(1), buffer);
-    let problem = strip.problem.clone().or_else(|| {
-        strip.moved.then(|| "the request has changed since you opened this".to_owned())
+    let problem = strip.problem.clone().or_else(|| match &strip.claimed {
+        _ if strip.moved => Some("the request has changed since you opened this".to_owned()),
+        OfHost::Known => None,
+        OfHost::Asked(_) => Some("the host is being read: it tells who takes it over".to_owned()),
+        OfHost::Unread(why) => Some(format!("the host cannot be read: {why}")),
     });
     let mut end = last.saturating_sub(1);
     if let Some(problem) = &problem {

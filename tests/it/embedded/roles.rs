@@ -13,7 +13,7 @@ use kube::{Client, Config};
 use serde_json::json;
 
 use super::{NAMESPACE, Serving, code, make_host, program};
-use crate::support::{connection, run, wait_for};
+use crate::support::{patient, run, wait_for};
 
 /// A client with the certificate of a new user.
 async fn user(server: &Serving, folder: &Path, name: &str, role: &str) -> Client {
@@ -28,7 +28,7 @@ async fn user(server: &Serving, folder: &Path, name: &str, role: &str) -> Client
     .await
     .with(0);
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    connection(&file).await.client
+    patient(&file).await
 }
 
 /// A client with these credentials instead of the administrator's.

@@ -6,11 +6,11 @@ use aws_sdk_ec2::config::Credentials;
 use inv_tui::model::labels;
 
 use crate::support::ec2::{Moto, name};
-use crate::support::{World, run};
+use crate::support::{LONGER_LEASES, World, run};
 
 #[tokio::test]
 async fn each_account_is_a_source() {
-    let Some(moto) = Moto::begin("ca-west-1").await else { return };
+    let Some(moto) = Moto::begin("il-central-1").await else { return };
     let Some(world) = World::begin("accounts").await else { return };
     let own = moto.start(2, &[("Name", "own")]).await;
     let role = "arn:aws:iam::210987654321:role/inventory";
@@ -45,7 +45,7 @@ async fn each_account_is_a_source() {
     );
     std::fs::write(&path, text).unwrap();
     let mut fetch = world.program(&["fetch", "--once", "--sources", path.to_str().unwrap()]);
-    fetch.env("AWS_ENDPOINT_URL", &moto.url);
+    fetch.env("AWS_ENDPOINT_URL", &moto.url).env(LONGER_LEASES.0, LONGER_LEASES.1);
     run(fetch).await.with(0);
     for (id, source, account) in
         [(&own[0], "first", "123456789012"), (&foreign, "second", "210987654321")]

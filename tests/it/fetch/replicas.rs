@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::service::get;
 use crate::support::scripted::{Instance, Page, Scripted, instances, name};
-use crate::support::{World, ended, run, wait_for};
+use crate::support::{LONGER_LEASES, World, ended, run, wait_for};
 
 /// A fetcher as a service, with all that it has said so far.
 struct Replica {
@@ -23,10 +23,12 @@ struct Replica {
 }
 
 impl Replica {
-    fn start(world: &World, words: &[&str]) -> Self {
+    /// Its Leases last as `leases` says.
+    fn start(world: &World, words: &[&str], leases: (&str, &str)) -> Self {
         let mut all = vec!["fetch", "--listen", "127.0.0.1:0", "--log-format", "json"];
         all.extend(words);
-        let mut child = world.program(&all).spawn().unwrap();
+        let mut fetch = world.program(&all);
+        let mut child = fetch.env(leases.0, leases.1).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, said) = watch::channel(Vec::new());
         tokio::spawn(async move {
@@ -38,10 +40,9 @@ impl Replica {
         Self { child, said }
     }
 
-    fn on_ec2(world: &World, ec2: &Scripted, words: &[&str]) -> Self {
-        let mut all = vec!["--endpoint-url", &ec2.url, "--region", REGION, "--interval", "1h"];
-        all.extend(words);
-        Self::start(world, &all)
+    fn on_ec2(world: &World, ec2: &Scripted, leases: (&str, &str)) -> Self {
+        let all = ["--endpoint-url", &ec2.url, "--region", REGION, "--interval", "1h"];
+        Self::start(world, &all, leases)
     }
 
     /// The first line with this message after `from` lines.
@@ -86,6 +87,8 @@ impl Replica {
 }
 
 const REGION: &str = "eu-north-1";
+/// For programs that are killed: nobody waits longer for their Leases than in earnest.
+const USUAL_LEASES: (&str, &str) = (LONGER_LEASES.0, "1");
 /// Hosts on each page.
 const PAGE: usize = 40;
 
@@ -155,10 +158,10 @@ async fn a_leader_that_is_killed_in_the_middle_of_a_pass_is_followed_by_another(
     // Everything changes but the last host, which is not listed any more; the listing stops half way.
     ec2.list(REGION, pages(&with_role(0..number - 1, "db")));
     ec2.wait_from(3);
-    let mut first = Replica::on_ec2(&world, &ec2, &[]);
+    let mut first = Replica::on_ec2(&world, &ec2, USUAL_LEASES);
     let leader = first.line(0, "leads").await["identity"].as_str().unwrap().to_owned();
     assert_eq!(world.holder_of("aws").await, Some(leader.clone()));
-    let second = Replica::on_ec2(&world, &ec2, &[]);
+    let second = Replica::on_ec2(&world, &ec2, LONGER_LEASES);
     second.until_ready().await;
     wait_for("half of the pass", async || (world.in_role("db").await == 3 * PAGE).then_some(()))
         .await;
@@ -197,9 +200,9 @@ async fn of_two_fetchers_one_counts_what_is_missing() {
     ec2.hosts(REGION, instances(0..20));
     world.fetch(&ec2.url, &["--region", REGION]).await.with(0).says(&["created=20"]);
     ec2.hosts(REGION, instances(0..19));
-    let first = Replica::on_ec2(&world, &ec2, &[]);
+    let first = Replica::on_ec2(&world, &ec2, LONGER_LEASES);
     first.line(0, "pass").await;
-    let second = Replica::on_ec2(&world, &ec2, &[]);
+    let second = Replica::on_ec2(&world, &ec2, LONGER_LEASES);
     second.until_ready().await;
     second.shows("inv_tui_fetch_leads{source=\"aws\"} 0").await;
     first.shows("inv_tui_fetch_leads{source=\"aws\"} 1").await;
@@ -210,7 +213,9 @@ async fn of_two_fetchers_one_counts_what_is_missing() {
     let versions = world.versions().await;
     ec2.hosts(REGION, with_role(0..19, "db"));
     let words = ["--region", REGION];
-    world.fetch(&ec2.url, &words).await.with(3).says(&[
+    let mut once = vec!["fetch", "--once", "--endpoint-url", &ec2.url];
+    once.extend(words);
+    run(world.program(&once)).await.with(3).says(&[
         "another fetcher works on source \"aws\"",
         &leader,
         "hint: ",
@@ -239,7 +244,7 @@ async fn a_lost_lease_ends_the_pass_and_nothing_more_is_written() {
     world.fetch(&ec2.url, &["--region", REGION]).await.with(0);
     ec2.list(REGION, pages(&with_role(0..number, "db")));
     ec2.wait_from(1);
-    let replica = Replica::on_ec2(&world, &ec2, &[]);
+    let replica = Replica::on_ec2(&world, &ec2, LONGER_LEASES);
     wait_for("the first page", async || (world.in_role("db").await == PAGE).then_some(())).await;
     world.give_lease("aws", "somebody-else").await;
     replica.line(0, "does not lead any more").await;
@@ -280,7 +285,7 @@ async fn each_source_has_a_lease_of_its_own() {
     std::fs::write(&file, two_files(world.dir.path())).unwrap();
     let sources = ["--sources", file.to_str().unwrap()];
     world.give_lease("b", "somebody-else").await;
-    let replica = Replica::start(&world, &sources);
+    let replica = Replica::start(&world, &sources, LONGER_LEASES);
     replica.until_ready().await;
     replica.shows("inv_tui_fetch_leads{source=\"a\"} 1").await;
     replica.shows("inv_tui_fetch_leads{source=\"b\"} 0").await;

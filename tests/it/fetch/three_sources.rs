@@ -6,16 +6,17 @@ use inv_tui::model::labels;
 use kube::ResourceExt;
 
 use crate::support::fleet::Fleet;
-use crate::support::{Ended, World, run};
+use crate::support::{Ended, LONGER_LEASES, World, run};
 
 /// Hosts of each source.
-const EACH: usize = 200;
+const EACH: usize = 60;
 
 async fn pass(world: &World, fleet: &Fleet) -> Ended {
     let path = world.dir.path().join("sources.toml");
     std::fs::write(&path, fleet.sources()).unwrap();
     let mut fetch = world.program(&["fetch", "--once", "--sources", path.to_str().unwrap()]);
     fetch.env("TOKEN", "a-netbox-token").env("NO_PROXY", "127.0.0.1");
+    fetch.env(LONGER_LEASES.0, LONGER_LEASES.1);
     run(fetch).await.with(0)
 }
 

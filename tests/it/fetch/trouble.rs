@@ -1,13 +1,8 @@
 //! What goes wrong is named, with the reason and what to do, and never stops the rest.
 
+use crate::support::http::Nobody;
 use crate::support::scripted::{Page, Scripted, instance, instances, name};
 use crate::support::{World, run};
-
-/// An address at which nobody listens.
-async fn nobody() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
 
 #[tokio::test]
 async fn a_failed_region_leaves_its_hosts_and_the_others_alone() {
@@ -21,7 +16,8 @@ async fn a_failed_region_leaves_its_hosts_and_the_others_alone() {
     let mut changed = instance(0);
     changed.tags.insert("Role".into(), "db".into());
     ec2.hosts("eu-north-1", vec![changed, instance(1)]);
-    let dead = format!("eu-south-1={}", nobody().await);
+    let nobody = Nobody::begin();
+    let dead = format!("eu-south-1=http://{}", nobody.address());
     let words = ["--region", "eu-north-1,eu-south-1", "--endpoint-url", &dead, "--gone-after", "1"];
     world.fetch(&ec2.url, &words).await.with(1).says(&[
         "cannot list the instances of region \"eu-south-1\"",
@@ -119,7 +115,8 @@ async fn an_api_server_that_does_not_answer_is_named() {
     let Some(world) = World::begin("no-server").await else { return };
     let ec2 = Scripted::begin().await;
     let path = world.dir.path().join("dead.kubeconfig");
-    let server = nobody().await;
+    let nobody = Nobody::begin();
+    let server = format!("http://{}", nobody.address());
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: dead\nclusters:\n- name: dead\n  cluster: {{server: \"{server}\"}}\n\
          users:\n- name: dead\n  user: {{}}\ncontexts:\n- name: dead\n  context: {{cluster: dead, user: dead}}\n"

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{at, hold};
+use crate::support::http::Nobody;
 use crate::support::monitoring::{Alertmanager, Monitor, terminate};
 use crate::support::{World, needed, run, wait_for};
 
@@ -109,9 +110,10 @@ async fn a_silence_lasts_as_long_as_the_holds() {
     assert_eq!(scene.only("the other's own", by("carl")).await, own);
     assert_eq!(alertmanager.active().await[0]["comment"], "mine");
 
-    // A hold that runs out takes its silence along.
-    world.hold("web-1", "ann", hold("short", 8)).await;
+    // A hold that runs out takes its silence along. Its end comes near when the silence is there.
+    world.hold("web-1", "ann", hold("short", 3_600)).await;
     alertmanager.until("a short one", |s| by("ann")(s) && s["status"]["state"] == "active").await;
+    world.hold("web-1", "ann", hold("short", 3)).await;
     alertmanager.until("its end", |s| by("ann")(s) && s["status"]["state"] == "expired").await;
     // So does a host that is deleted.
     world.hold("web-1", "dora", hold("retired", 3_600)).await;
@@ -162,6 +164,8 @@ async fn what_a_person_ends_is_not_made_again() {
     let other = scene.only("one for bob", by("bob")).await;
     assert_ne!(other, id);
     scene.world.hold("web-1", "bob", Value::Null).await;
+    let ended = |s: &Value| s["id"] == *other && s["status"]["state"] == "expired";
+    scene.alertmanager.until("bob's end", ended).await;
     monitor.counts("inv_tui_monitor_held_without_silence{alertmanager=\"default\"} 1").await;
     assert_eq!(scene.alertmanager.active().await, Vec::<Value>::new());
     wait_for("a word about it", async || monitor.log().contains("by hand").then_some(())).await;
@@ -177,8 +181,8 @@ async fn what_a_person_ends_is_not_made_again() {
 async fn it_catches_up_when_alertmanager_was_away() {
     let Some(mut scene) = Scene::begin("am-away").await else { return };
     // A member that is never there is passed over.
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let urls = format!("['http://{nobody}', '{}']", scene.alertmanager.url);
+    let nobody = Nobody::begin();
+    let urls = format!("['http://{}', '{}']", nobody.address(), scene.alertmanager.url);
     scene.config =
         scene.world.file("two.toml", &format!("[[alertmanager]]\nahead = '1h'\nurls = {urls}\n"));
     let monitor = scene.monitor().await;

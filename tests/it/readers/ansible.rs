@@ -6,7 +6,7 @@ use inv_tui::store::list::each_host;
 use serde_json::{Value, json};
 
 use super::{clean, make};
-use crate::support::{BINARY, Ended, World, connection, needed, run, serve, worlds};
+use crate::support::{BINARY, Ended, World, connection, needed, patient, run, serve, worlds};
 
 /// A template that shows in the file PROOF that it was run.
 const EVIL: &str = "{{ lookup('pipe', 'touch $PROOF') }}";
@@ -256,7 +256,7 @@ async fn while_the_server_is_away_the_last_inventory_is_given_and_says_so() {
     std::fs::create_dir(&folder).unwrap();
     let (mut server, _) = serve(&folder, "127.0.0.1:0").await;
     let kubeconfig = folder.join("admin.kubeconfig");
-    let client = connection(&kubeconfig).await.client;
+    let client = patient(&kubeconfig).await;
     let hosts = kube::Api::namespaced(client, "inventory");
     make(&hosts, "web-1", json!({}), json!({"role": "web"}), json!({"phase": "Running"})).await;
 

@@ -41,11 +41,14 @@ async fn it_tells_what_is_fine_and_what_is_not() {
     world.make_host("aws-i-1", "web-1", "eu-west-1", "shop").await;
     let (code, found) = asked(world.kubeconfig(), &world.namespace);
     assert_eq!(code, 0, "{found:?}");
+    // A busy machine is told of, as it should be.
+    let late = of(&found, "connection").iter().any(|(_, text)| text.contains(" ms to answer"));
     for area in
         ["connection", "clock", "identity", "definitions", "namespace", "permissions", "fleet"]
     {
         let said = of(&found, area);
-        assert!(said.iter().any(|(weight, _)| *weight == "fine"), "{area}: {said:?}");
+        let fine = said.iter().any(|(weight, _)| *weight == "fine");
+        assert!(fine || late && ["connection", "clock"].contains(&area), "{area}: {said:?}");
     }
     assert!(of(&found, "fleet")[0].1.contains("1 host in"), "{found:?}");
     assert_eq!(of(&found, "services")[0].0, "warning", "no lifecycle runs here");

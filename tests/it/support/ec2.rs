@@ -1,5 +1,8 @@
 //! moto, one region for each test: moto is shared, and its regions know nothing of each other.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Credentials;
@@ -16,7 +19,10 @@ pub(crate) struct Moto {
 impl Moto {
     /// The region, without any running instance. None: skipped.
     pub(crate) async fn begin(region: &'static str) -> Option<Self> {
+        static TAKEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
         let url = super::needed("INV_TUI_TEST_MOTO")?;
+        let alone = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).insert(region);
+        assert!(alone, "{region} is the region of another test");
         let http = aws_smithy_http_client::Builder::new().build_http();
         let config = aws_sdk_ec2::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())

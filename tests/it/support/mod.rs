@@ -24,6 +24,7 @@ use inv_tui::store::client::{ConnectOptions, Connection, connect};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -66,6 +67,9 @@ pub(crate) async fn serve(folder: &Path, listen: &str) -> (Child, String) {
     timeout(PATIENCE, stdout.read_line(&mut url)).await.expect("it serves").unwrap();
     (child, url.trim().to_owned())
 }
+
+/// For programs whose Leases nobody is to take: they last a minute.
+pub(crate) const LONGER_LEASES: (&str, &str) = ("INV_TUI_LEASE_TIMES", "4");
 
 /// How long anything may take until a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
@@ -133,7 +137,7 @@ impl World {
     /// A fresh namespace on a server that has our definitions.
     pub(crate) async fn on(kubeconfig: PathBuf, name: &str) -> Self {
         let namespace = format!("it-{name}-{:08x}", fastrand::u32(..));
-        let client = connection(&kubeconfig).await.client;
+        let client = patient(&kubeconfig).await;
         let object = Namespace {
             metadata: ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() },
             ..Namespace::default()
@@ -237,11 +241,14 @@ impl World {
         command
     }
 
-    /// A fetch that is to end by itself.
+    /// A fetch that is to end by itself, and that nobody else is to follow: a busy machine does not take
+    /// its Lease away.
     pub(crate) async fn fetch(&self, endpoint: &str, words: &[&str]) -> Ended {
         let mut all = vec!["fetch", "--once", "--endpoint-url", endpoint];
         all.extend(words);
-        run(self.program(&all)).await
+        let mut fetch = self.program(&all);
+        fetch.env(LONGER_LEASES.0, LONGER_LEASES.1);
+        run(fetch).await
     }
 }
 
@@ -249,6 +256,16 @@ pub(crate) async fn connection(kubeconfig: &std::path::Path) -> Connection {
     let options =
         ConnectOptions { kubeconfig: Some(kubeconfig.to_owned()), ..ConnectOptions::default() };
     connect(&options).await.unwrap()
+}
+
+/// A client for what a test itself asks and says. Other than the program's it waits for a connection on
+/// a busy machine, and asks again when a server that has just begun is not ready for all.
+pub(crate) async fn patient(kubeconfig: &std::path::Path) -> kube::Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let options = KubeConfigOptions::default();
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    config.connect_timeout = Some(PATIENCE);
+    kube::Client::try_from(config).unwrap()
 }
 
 /// How a program ended.

@@ -16,7 +16,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use super::{World, connection, wait_for};
+use super::{World, connection, patient, wait_for};
 
 /// How long the certificates are good.
 const LIFETIME: Duration = Duration::from_hours(24);
@@ -31,13 +31,13 @@ impl World {
 
     /// A client with the certificate of such a user.
     pub(crate) async fn client_as(&self, name: &str, groups: &[&str]) -> kube::Client {
-        connection(&self.as_user(name, groups).await).await.client
+        patient(&self.as_user(name, groups).await).await
     }
 
     /// The same namespace, as such a user sees it. The program runs in that name there.
     pub(crate) async fn seen_by(&self, name: &str, groups: &[&str]) -> Self {
         let kubeconfig = self.as_user(name, groups).await;
-        let client = connection(&kubeconfig).await.client;
+        let client = patient(&kubeconfig).await;
         let dir = tempfile::tempdir().unwrap();
         Self { kubeconfig, namespace: self.namespace.clone(), client, dir }
     }
@@ -86,7 +86,7 @@ pub(crate) async fn deployed(admin: &Path) {
     if pki(admin).is_none() || done.contains(admin) {
         return;
     }
-    let client = connection(admin).await.client;
+    let client = patient(admin).await;
     for file in ["rbac.yaml", "policies.yaml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file);
         let text = std::fs::read_to_string(path).unwrap();
@@ -109,7 +109,7 @@ pub(crate) async fn deployed(admin: &Path) {
     // The last rule of the file is in force when all are, and so it is with the roles.
     let folder = tempfile::tempdir().unwrap();
     let runner = user(admin, folder.path(), "inv:svc:runner", &["inv:runners"]).await;
-    let leases: Api<Lease> = Api::namespaced(connection(&runner).await.client, "default");
+    let leases: Api<Lease> = Api::namespaced(patient(&runner).await, "default");
     let metadata = ObjectMeta { name: Some("web-1".to_owned()), ..ObjectMeta::default() };
     let (params, lease) =
         (PostParams { dry_run: true, ..PostParams::default() }, Lease { metadata, spec: None });
@@ -128,7 +128,7 @@ pub(crate) async fn deployed(admin: &Path) {
 /// The warnings of the server about the rules' expressions, with the policy that they are about;
 /// none before it has looked at all of them.
 pub(crate) async fn warnings(admin: &Path) -> Option<Vec<String>> {
-    let client = connection(admin).await.client;
+    let client = patient(admin).await;
     let kind =
         GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy");
     let resource = ApiResource::from_gvk_with_plural(&kind, "validatingadmissionpolicies");

@@ -1,9 +1,10 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::model::csr::testing::{Forge, O, object, part, pem};
 use crate::model::key::ServerId;
 use crate::store::watch::{FleetEvent, HostChange};
+use crate::ui::app::detail::Detail;
 use crate::ui::msg::Msg;
 use crate::ui::testing::{NOW, apply, fleet, hosts, press, screen, send};
 
@@ -62,6 +63,26 @@ fn on(model: &mut Model, name: &str) {
     model.certificates.spot.cursor = Some(Uid::new(format!("csr-{name}")));
     press(model, "jk");
     model.certificates.spot.cursor = Some(Uid::new(format!("csr-{name}")));
+    // Nobody has answered what was asked before.
+    model.detail = Detail::default();
+    let commands = model.wanted_detail();
+    answer(model, &commands, &[]);
+}
+
+/// Answers what is asked of hosts, each with these operations; whether anything was asked.
+fn answer(model: &mut Model, commands: &[Command], operations: &[Value]) -> bool {
+    let mut asked = false;
+    for command in commands {
+        let Command::ReadHost { generation, uid, .. } = command else { continue };
+        let mut host = hosts().into_iter().find(|host| host["metadata"]["uid"] == uid.as_str());
+        if let Some(host) = &mut host {
+            host["status"]["operations"] = json!(operations);
+        }
+        let host = host.map(|host| Box::new(serde_json::from_value(host).unwrap()));
+        send(model, Msg::HostRead { generation: *generation, result: Ok(host) });
+        asked = true;
+    }
+    asked
 }
 
 fn sent(commands: &[Command]) -> Option<&Decision> {
@@ -98,6 +119,49 @@ fn a_request_that_fits_is_one_key_and_y() {
     on(&mut model, "aws-i-0001");
     press(&mut model, "a");
     assert!(model.overlay == Overlay::None && screen(&model).contains("is Issued already"));
+}
+
+#[test]
+fn nothing_is_approved_before_its_host_is_looked_at() {
+    let issued = json!({
+        "id": "csr-before", "verb": "certificate-approve", "by": "ann",
+        "at": Timestamp::from_second(NOW - 600).unwrap().to_string(),
+    });
+    // So narrow that the pane is not shown: nobody else would have asked for the host.
+    for (width, why) in [(60, None), (60, Some("the server refused it")), (140, None)] {
+        let mut model = shown(width, 30);
+        model.certificates.spot.cursor = Some(Uid::new("csr-aws-i-0001"));
+        model.detail = Detail::default();
+        let commands = press(&mut model, "a");
+        assert!(sent(&press(&mut model, "y")).is_none(), "{width}");
+        assert!(screen(&model).contains("still being read"), "{}", screen(&model));
+        match why {
+            None => {
+                assert!(answer(&mut model, &commands, std::slice::from_ref(&issued)), "{width}");
+            }
+            Some(why) => {
+                let Some(Command::ReadHost { generation, .. }) = commands.first() else {
+                    panic!("{commands:?}");
+                };
+                let (generation, result) = (*generation, Err(why.to_owned()));
+                send(&mut model, Msg::HostRead { generation, result });
+            }
+        }
+        assert!(sent(&press(&mut model, "y<enter>y")).is_none(), "{width}");
+        let commands = press(&mut model, "<ctrl-u>aws-i-0001<enter>y");
+        let decision = sent(&commands).unwrap();
+        let found = why.unwrap_or("lives until");
+        assert!(decision.regardless && decision.reason.contains(found), "{decision:?}");
+    }
+    // A host that goes is waited for no longer.
+    let mut model = shown(60, 30);
+    model.certificates.spot.cursor = Some(Uid::new("csr-aws-i-0001"));
+    press(&mut model, "a");
+    let host = model.claimed_host().unwrap().uid().clone();
+    let gone = FleetEvent::Changes(vec![HostChange::Delete(host)]);
+    send(&mut model, Msg::Fleet(ServerId::FIRST, gone));
+    assert!(sent(&press(&mut model, "y<enter>y")).is_none());
+    assert!(screen(&model).contains("which is not in"), "{}", screen(&model));
 }
 
 #[test]
@@ -288,4 +352,58 @@ fn a_listing_drops_what_is_gone_and_others_requests_are_none_of_ours() {
     assert_eq!(model.certificates.claims.len(), 1);
     press(&mut model, "vf");
     assert!(screen(&model).contains("1 request pending"), "{}", screen(&model));
+}
+
+#[test]
+fn the_list_is_in_order_however_requests_come_and_change() {
+    let mut model = shown(100, 30);
+    let order = |model: &Model| -> Vec<String> {
+        let list = &model.certificates;
+        assert_eq!(list.order.len(), list.items.len());
+        assert_eq!(list.pending, list.items.values().filter(|item| item.is_pending()).count());
+        let all: Vec<Uid> = (0..list.order.len()).filter_map(|at| Listed::nth(&list, at)).collect();
+        for (at, uid) in all.iter().enumerate() {
+            assert_eq!(Listed::rank(&list, uid), Some(at));
+        }
+        all.iter().map(|uid| uid.as_str().trim_start_matches("csr-aws-i-000").to_owned()).collect()
+    };
+    assert_eq!(order(&model), ["1", "3", "2", "csr-broken"]);
+    let tell = |model: &mut Model, event| {
+        send(model, Msg::Certificates(ServerId::FIRST, vec![event]));
+    };
+    tell(&mut model, CsrEvent::Apply(at(honest("aws-i-0001", 30), "8", State::Issued)));
+    assert_eq!(order(&model), ["3", "2", "csr-broken", "1"]);
+    tell(&mut model, CsrEvent::Apply(honest("aws-i-0004", 400)));
+    tell(&mut model, CsrEvent::Apply(honest("aws-i-0004", 400)));
+    assert_eq!(order(&model), ["3", "4", "2", "csr-broken", "1"]);
+    tell(&mut model, CsrEvent::Delete("csr-aws-i-0003".into()));
+    assert_eq!(order(&model), ["4", "2", "csr-broken", "1"]);
+    model.certificates.spot.top = Some(Uid::new("csr-aws-i-0002"));
+    let shown: Vec<&str> = model.certificates.lines().map(|(uid, _)| uid.as_str()).collect();
+    assert_eq!(shown, ["csr-aws-i-0002", "csr-broken", "csr-aws-i-0001"]);
+    model.certificates.forget(ServerId::FIRST);
+    assert_eq!((order(&model).len(), model.certificates.len()), (0, (0, 0)));
+}
+
+#[test]
+fn a_host_that_nobody_knows_is_looked_for_once() {
+    let mut model = shown(100, 30);
+    let nobody = |ago| CsrEvent::Apply(honest("aws-i-nobody", ago));
+    send(&mut model, Msg::Certificates(ServerId::FIRST, vec![nobody(10)]));
+    let host = |model: &Model| {
+        let claims = &model.certificates.claims["aws-i-nobody"];
+        claims[0].host.clone()
+    };
+    assert_eq!((host(&model), model.certificates.new_claims), (None, false));
+    // What comes of it later makes nobody go through the fleet again.
+    let list = &mut model.certificates;
+    list.put(ServerId::FIRST, *honest("aws-i-nobody", 5));
+    assert!(!list.new_claims);
+    list.put(ServerId::FIRST, *honest("aws-i-somebody", 5));
+    assert!(list.new_claims);
+    // The host itself says that it has come.
+    let mut known = hosts().remove(0);
+    (known["metadata"]["name"], known["metadata"]["uid"]) = ("aws-i-nobody".into(), "u-99".into());
+    send(&mut model, Msg::Fleet(ServerId::FIRST, FleetEvent::Changes(vec![apply(known)])));
+    assert!(host(&model).is_some());
 }
