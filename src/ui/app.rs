@@ -308,8 +308,10 @@ pub struct Model {
     pub wanted: Option<Action>,
     /// When `ctrl-c` was pressed; again within three seconds quits.
     quit_armed: Option<Timestamp>,
-    /// A theme that was asked for.
-    theme_wanted: Option<String>,
+    /// Number of the last question for a theme.
+    theming: u64,
+    /// The question for a theme whose answer has not come.
+    theme_wanted: Option<u64>,
     /// A theme that was read, to draw with from now on.
     pub new_theme: Option<Box<Theme>>,
     /// A page that could not be opened and is being copied: the page, and why.
@@ -369,6 +371,7 @@ impl Model {
             pending: keys::Pending::default(),
             wanted: None,
             quit_armed: None,
+            theming: 0,
             theme_wanted: None,
             new_theme: None,
             copied_instead: None,
@@ -657,9 +660,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Command> {
             model.dirty = true;
             model.themes_changed(names)
         }
-        Msg::Theme { name, result } => {
+        Msg::Theme { generation, name, result } => {
             model.dirty = true;
-            model.theme_read(name, result);
+            model.theme_read(generation, name, result);
             Vec::new()
         }
         Msg::Browsed { url, result } => {

@@ -154,6 +154,8 @@ pub enum Msg {
     Themes(Vec<String>),
     /// An answer to [`Command::Theme`].
     Theme {
+        /// The number of the question.
+        generation: u64,
         /// The name that was asked for.
         name: String,
         /// The theme, or why there is none.
@@ -278,7 +280,12 @@ pub enum Command {
     /// Hand text to the terminal's clipboard.
     CopyToTerminal(String),
     /// Read a theme.
-    Theme(String),
+    Theme {
+        /// Number of the question.
+        generation: u64,
+        /// Its name.
+        name: String,
+    },
     /// Open an address in a browser.
     Browse(String),
     /// Give the terminal to a program, named word by word, until it ends.

@@ -150,6 +150,9 @@ where
         }
         let commands = tokio::select! {
             biased;
+            // First of all, so that what is said to the person in answer to a key has the time of
+            // now, even if the program stood still until now.
+            _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             event = events.next() => match event {
                 Some(Ok(event)) => {
                     let Some(msg) = terminal_event(event) else { continue };
@@ -166,7 +169,6 @@ where
             () = tokio::time::sleep_until(last_key + PAUSE), if model.pending_view().is_some() => {
                 update(&mut model, Msg::Pause)
             }
-            _ = tick.tick() => update(&mut model, Msg::Tick(clock.now())),
             () = std::future::ready(()), if model.filtering() => model.filter_step(),
             () = std::future::ready(()), if model.counting() => {
                 model.count_step();
@@ -454,7 +456,7 @@ impl Executor for Effects {
                     let _ = messages.send(Msg::Copied(result)).await;
                 });
             }
-            Command::Theme(name) => {
+            Command::Theme { generation, name } => {
                 let looks = self.looks.clone();
                 self.tasks.spawn_blocking(move || {
                     let folder = looks.as_ref().and_then(|looks| looks.folder.clone());
@@ -464,7 +466,7 @@ impl Executor for Effects {
                     };
                     let short = |why: &Error| reload::short(&error::chain(why), folder.as_deref());
                     let result = found.map(Box::new).map_err(|why| short(&why));
-                    let _ = messages.blocking_send(Msg::Theme { name, result });
+                    let _ = messages.blocking_send(Msg::Theme { generation, name, result });
                 });
             }
             Command::Browse(url) => {

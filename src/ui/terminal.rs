@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -24,6 +26,11 @@ use crate::guard::is_guarded;
 static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Whether another program has the terminal now.
 static LENT: AtomicBool = AtomicBool::new(false);
+/// When it was taken again last.
+static RETAKEN: Mutex<Option<Instant>> = Mutex::new(None);
+/// How long after that a signal may still be one of the other program's keys: what ends that program
+/// is told to us at the same time, and in any order. Here no key makes a signal.
+const LATE: Duration = Duration::from_secs(1);
 
 /// Whether the mouse is ours now.
 static MOUSE: AtomicBool = AtomicBool::new(false);
@@ -109,6 +116,7 @@ impl Screen {
         let fail = |cause: io::Error| Error::new("cannot take over the terminal").because(cause);
         enable_raw_mode().map_err(fail)?;
         TAKEN.store(true, Ordering::SeqCst);
+        *RETAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         LENT.store(false, Ordering::SeqCst);
         execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste).map_err(fail)?;
         mouse(self.mouse);
@@ -118,9 +126,11 @@ impl Screen {
     }
 }
 
-/// Whether another program has the terminal now: what its keys mean (ctrl-c) is meant for it.
+/// Whether another program has the terminal now, or had it a moment ago: what its keys mean (ctrl-c)
+/// is meant for it.
 pub fn is_lent() -> bool {
-    LENT.load(Ordering::SeqCst)
+    let retaken = *RETAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    LENT.load(Ordering::SeqCst) || retaken.is_some_and(|at| at.elapsed() < LATE)
 }
 
 /// Gives the terminal back, once; what cannot be written (a closed terminal) is let go.

@@ -311,8 +311,9 @@ async fn a_slot_that_somebody_else_was_just_granted_is_not_given_back() {
     assert_eq!(act(&ann, &on).await.count("done"), 1);
     // Bob has his slot and is about to write his hold when Ann ends hers.
     let bobs = names(0..1);
-    let clock = Timestamp::now;
-    let grant = budget::grant(&ann.connection, &world.namespace, "shop", &bobs, false, clock);
+    // His clock is ahead, so the grant stays young however long the rest of this takes.
+    let ahead = || Timestamp::now() + jiff::SignedDuration::from_mins(10);
+    let grant = budget::grant(&ann.connection, &world.namespace, "shop", &bobs, false, ahead);
     assert!(grant.await.unwrap().given.contains_key("h000"));
     let off = world.order(Verb::MaintenanceOff, "ann", &names(0..1)).await;
     assert_eq!(act(&ann, &off).await.count("done"), 1);

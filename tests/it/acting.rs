@@ -230,16 +230,17 @@ async fn a_run_is_asked_for_and_canceled_while_it_waits() {
     pty.shows("1 host · live");
     pty.send("zRG");
     pty.shows("aws-i-1");
+    let answered = |screen: &str| {
+        ["audit.yml", "no playbook", "has not told yet"].iter().any(|word| screen.contains(word))
+    };
     wait_for("the playbooks", async || {
         pty.send("r");
         // Neither the playbooks nor who we are may have been told yet.
-        let screen = pty.until("an answer", |s| {
-            ["audit.yml", "no playbook", "has not told yet"].iter().any(|word| s.contains(word))
-        });
-        if screen.contains("audit.yml") {
+        if pty.until("an answer", answered).contains("audit.yml") {
             return Some(());
         }
         pty.send("\x1b");
+        pty.until("the answer is gone", |screen| !answered(screen));
         None
     })
     .await;

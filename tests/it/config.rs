@@ -84,7 +84,7 @@ async fn ssh_gets_the_terminal_and_gives_it_back() {
         "fake-ssh",
         &format!(
             "{LINES} > {}\ntrap 'echo interrupted' INT\nstty -a | grep -q -- '-icanon' && echo still raw\n\
-             echo inside ssh\nwhile ! read -r code; do :; done\nexit \"$code\"",
+             echo inside ssh\nwhile ! read -r code; do :; done\necho leaves\nexit \"$code\"",
             args.display()
         ),
     );
@@ -105,12 +105,25 @@ async fn ssh_gets_the_terminal_and_gives_it_back() {
     assert!(pty.is_taken());
     pty.shows("2 hosts · live");
     pty.shows("web-2");
+    // What the first one wrote stands on the terminal's own screen still.
+    let before = pty.raw().len();
     pty.send("s");
-    pty.shows("inside ssh");
+    pty.writes(before, "inside ssh");
     pty.resize(100, 24);
     pty.send("255\r");
     let screen = pty.shows("fake-ssh ended with 255");
     assert!(screen.contains("web-2"), "{screen}");
+    // Of ctrl-c we may hear no sooner than of the end of the program that it was for.
+    let before = pty.raw().len();
+    pty.send("s");
+    pty.writes(before, "inside ssh");
+    pty.pause();
+    pty.send("\x03");
+    pty.writes(before, "interrupted");
+    pty.send("7\r");
+    pty.writes(before, "leaves");
+    pty.signal("CONT");
+    pty.shows("fake-ssh has ended with 7");
     pty.send("?");
     pty.shows("Keys");
     pty.send("\x1b:q\r");

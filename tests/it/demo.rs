@@ -47,7 +47,8 @@ fn every_key_works_in_the_demo_and_agents_answer() {
     pty.shows("40 hosts · live");
     // Hosts that nobody protects, so that one key is enough; none of them is held at the start.
     pty.send("/cluster:lb-dev-1\r");
-    pty.shows("5 of 40");
+    // The fleet moves meanwhile: hosts come and go.
+    pty.shows("5 of ");
     pty.send("zRG");
     pty.send("m");
     pty.shows("put into maintenance");
@@ -60,7 +61,11 @@ fn every_key_works_in_the_demo_and_agents_answer() {
     pty.shows("take back");
     pty.send("y");
     pty.shows("your maintenance of");
-    pty.until("the end of the hold", |screen| !screen.contains("Maintenance"));
+    // A colleague may hold another one by now.
+    pty.until("the end of the hold", |screen| {
+        let mut detail = screen.lines().filter_map(|line| line.rsplit_once('│'));
+        detail.all(|(_, line)| !line.contains("Maintenance") && !line.contains("held by"))
+    });
     pty.send(":q\r");
     assert_eq!(pty.ends(), 0);
     pty.given_back();

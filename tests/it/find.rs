@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::pty::Pty;
 use crate::support::control_plane::ControlPlane;
-use crate::support::{BINARY, World, run};
+use crate::support::{BINARY, World, run, wait_for};
 
 const SIZE: (u16, u16) = (140, 30);
 
@@ -141,11 +141,11 @@ async fn labels_complete_and_facets_filter() {
     pty.send("/");
     pty.shows("shows the grammar");
     // What was typed is read behind the screen: the key may come before it.
-    let mut screen = pty.screen();
-    while !screen.contains("/ colour=prod") {
+    wait_for("the line that was typed", async || {
         pty.send("\x1b[A");
-        screen = pty.shows(" / ");
-    }
+        pty.screen().contains("/ colour=prod").then_some(())
+    })
+    .await;
     pty.shows("2 of 3");
     pty.send("\x1b");
     quit(pty);
@@ -159,8 +159,9 @@ async fn facets_are_toggled_and_a_view_is_saved_for_the_next_start() {
     let mut pty = home.explorer(world.kubeconfig(), &world.namespace, &[]);
     pty.shows("3 hosts · live");
     pty.send("f");
-    pty.shows("Facets");
-    pty.shows("colour");
+    pty.until("both facets", |screen| {
+        ["Facets", "colour", "prod", "rack", "r3"].iter().all(|word| screen.contains(word))
+    });
     // The last facets are the colour with two values and the rack with three, each under its title.
     pty.send("G5k ");
     pty.shows("2 of 3");

@@ -105,7 +105,7 @@ async fn one_hold_runs_out_and_the_other_stays() {
     world.make_member("h1", "shop", "Running").await;
     let mut controller = world.lifecycle();
     world.until("h1", "Ready", |h| word(h, "Ready") == ("True", "AllFine")).await;
-    let holds = json!({"ann": hold(0, 3_600), "bob": hold(0, 4), "--": null});
+    let holds = json!({"ann": hold(0, 3_600), "bob": hold(0, 3_600), "--": null});
     world.edit("h1", "kubectl-edit", json!({"spec": {"maintenance": holds}})).await;
     let held = world
         .until("h1", "both holds", |h| h["status"]["maintenance"]["holders"] == "ann,bob")
@@ -114,6 +114,9 @@ async fn one_hold_runs_out_and_the_other_stays() {
     assert_eq!(word(&held, "Ready"), ("False", "Held"));
     assert_eq!(word(&held, "InMaintenance"), ("True", "Held"));
     assert_eq!(held["metadata"]["labels"][labels::MAINTENANCE], "true");
+    // Nobody touches the host when his time is over.
+    let short = json!({"spec": {"maintenance": {"bob": {"until": at(4)}}}});
+    world.edit("h1", "kubectl-edit", short).await;
     let after = world.until("h1", "bob's end", |h| h["spec"]["maintenance"]["bob"].is_null()).await;
     assert_eq!(after["spec"]["maintenance"]["ann"], held["spec"]["maintenance"]["ann"]);
     let after =

@@ -1,5 +1,6 @@
 //! The real program in a real terminal (a PTY), its screen read by a terminal emulator.
 
+use std::collections::VecDeque;
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::num::NonZero;
@@ -11,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{ChildKiller, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-/// How long anything may take to show on the screen.
-const DEADLINE: Duration = Duration::from_mins(1);
-/// When nothing more has come for so long, what is there is taken for the whole picture.
+use crate::support::PATIENCE;
+
+/// When nothing more has come for so long, what another program has written is taken for all of it.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// A program that runs in a terminal of its own.
@@ -41,9 +42,48 @@ pub(crate) struct Look {
 struct Seen {
     parser: vt100::Parser,
     raw: Vec<u8>,
+    /// The whole pictures of the program's own screen, the oldest first, from the one on that was
+    /// waited for last, or was there when keys were sent: what comes and goes again is not missed,
+    /// however late we look.
+    pictures: VecDeque<String>,
 }
 
 impl Seen {
+    /// Takes what the program has written.
+    fn take(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| matches!(byte, b'l' | b'H')) {
+            self.parser.process(piece);
+            self.raw.extend_from_slice(piece);
+            if !self.parser.screen().alternate_screen() {
+                self.pictures.clear();
+            } else if self.is_whole() {
+                let picture = self.text();
+                if self.pictures.back() != Some(&picture) {
+                    self.pictures.push_back(picture);
+                }
+            }
+        }
+    }
+
+    /// What is on the screen.
+    fn text(&self) -> String {
+        self.parser.screen().contents()
+    }
+
+    /// The first picture that is as wanted. Those before it are forgotten, the newest never is.
+    fn find(&mut self, wanted: &impl Fn(&str) -> bool) -> Option<String> {
+        loop {
+            let picture = self.pictures.front()?;
+            if wanted(picture) {
+                return Some(picture.clone());
+            }
+            if self.pictures.len() == 1 {
+                return None;
+            }
+            self.pictures.pop_front();
+        }
+    }
+
     /// Whether the last picture has come to its end, which is where the cursor goes.
     fn is_whole(&self) -> bool {
         const CURSOR: &[u8] = b"\x1b[?25";
@@ -122,16 +162,14 @@ impl Pty {
         });
         let writer = pair.master.take_writer().expect("a writer");
         let mut reader = pair.master.try_clone_reader().expect("a reader");
-        let seen =
-            Seen { parser: vt100::Parser::new(nonzero(rows), nonzero(cols), 0), raw: Vec::new() };
+        let parser = vt100::Parser::new(nonzero(rows), nonzero(cols), 0);
+        let seen = Seen { parser, raw: Vec::new(), pictures: VecDeque::new() };
         let seen = Arc::new((Mutex::new(seen), Condvar::new()));
         let sink = Arc::clone(&seen);
         std::thread::spawn(move || {
             let mut buffer = vec![0; 65_536];
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                let mut seen = sink.0.lock().unwrap();
-                seen.parser.process(&buffer[..count]);
-                seen.raw.extend_from_slice(&buffer[..count]);
+                sink.0.lock().unwrap().take(&buffer[..count]);
                 sink.1.notify_all();
             }
         });
@@ -140,13 +178,17 @@ impl Pty {
 
     /// Types this, byte for byte.
     pub(crate) fn send(&mut self, keys: &str) {
+        let mut seen = self.seen.0.lock().unwrap();
+        let old = seen.pictures.len().saturating_sub(1);
+        seen.pictures.drain(..old);
+        drop(seen);
         self.writer.write_all(keys.as_bytes()).expect("the program reads its keys");
         self.writer.flush().expect("the program reads its keys");
     }
 
     /// What is on the screen.
     pub(crate) fn screen(&self) -> String {
-        self.seen.0.lock().unwrap().parser.screen().contents()
+        self.seen.0.lock().unwrap().text()
     }
 
     /// Every byte that the program has written.
@@ -173,24 +215,33 @@ impl Pty {
 
     /// Waits until what is on the screen is as wanted; fails with the screen at the deadline.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        self.wait(what, |seen| wanted(&seen.parser.screen().contents()))
+        self.picture(wanted).unwrap_or_else(|| panic!("never: {what}\n{}", self.screen()))
     }
 
-    /// Waits until the screen is as wanted, at any moment, be the picture whole or not; false at the
-    /// deadline.
-    pub(crate) fn comes_to(&self, wanted: impl Fn(&str) -> bool) -> bool {
-        let end = Instant::now() + DEADLINE;
+    /// Waits until what is on the screen is as wanted; none at the deadline. A picture comes in
+    /// pieces: of the program's own screen only whole ones count.
+    pub(crate) fn picture(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let end = Instant::now() + PATIENCE;
         let (seen, more) = &*self.seen;
         let mut seen = seen.lock().unwrap();
         loop {
-            if wanted(&seen.parser.screen().contents()) {
-                return true;
+            if let Some(picture) = seen.find(&wanted) {
+                return Some(picture);
             }
-            let left = end.saturating_duration_since(Instant::now());
+            let mut left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                return None;
             }
-            seen = more.wait_timeout(seen, left).unwrap().0;
+            // What other programs write has no end that could be seen.
+            let other = !seen.parser.screen().alternate_screen() && wanted(&seen.text());
+            if other {
+                left = left.min(QUIET);
+            }
+            let rest = more.wait_timeout(seen, left).unwrap();
+            seen = rest.0;
+            if other && rest.1.timed_out() && wanted(&seen.text()) {
+                return Some(seen.text());
+            }
         }
     }
 
@@ -198,11 +249,11 @@ impl Pty {
     pub(crate) fn settles(&self, quiet: Duration, read: impl Fn(&str) -> String) -> String {
         let (seen, more) = &*self.seen;
         let mut seen = seen.lock().unwrap();
-        let mut last = read(&seen.parser.screen().contents());
+        let mut last = read(&seen.text());
         let (begin, mut since) = (Instant::now(), Instant::now());
-        while since.elapsed() < quiet && begin.elapsed() < DEADLINE {
+        while since.elapsed() < quiet && begin.elapsed() < PATIENCE {
             seen = more.wait_timeout(seen, quiet.saturating_sub(since.elapsed())).unwrap().0;
-            let now = read(&seen.parser.screen().contents());
+            let now = read(&seen.text());
             if now != last {
                 (last, since) = (now, Instant::now());
             }
@@ -233,26 +284,19 @@ impl Pty {
         });
     }
 
-    fn wait(&self, what: &str, wanted: impl Fn(&Seen) -> bool) -> String {
-        let end = Instant::now() + DEADLINE;
+    /// Waits for what is no text on the screen, at the end of a picture.
+    fn wait(&self, what: &str, wanted: impl Fn(&Seen) -> bool) {
+        let end = Instant::now() + PATIENCE;
         let (seen, more) = &*self.seen;
         let mut seen = seen.lock().unwrap();
         loop {
-            if wanted(&seen) {
-                if seen.is_whole() {
-                    return seen.parser.screen().contents();
-                }
-                // A picture comes in pieces, and what is asked of it next may be in the last one.
-                let quiet = more.wait_timeout(seen, QUIET).unwrap();
-                seen = quiet.0;
-                if quiet.1.timed_out() {
-                    return seen.parser.screen().contents();
-                }
-                continue;
+            let cut = seen.parser.screen().alternate_screen() && !seen.is_whole();
+            if !cut && wanted(&seen) {
+                return;
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let screen = seen.parser.screen().contents();
+                let screen = seen.text();
                 drop(seen);
                 panic!("never: {what}\n{screen}");
             }
@@ -260,9 +304,13 @@ impl Pty {
         }
     }
 
-    /// Gives the terminal another size.
+    /// Gives the terminal another size. What was on it is gone: the program shows it anew.
     pub(crate) fn resize(&self, cols: u16, rows: u16) {
-        self.seen.0.lock().unwrap().parser.screen_mut().set_size(nonzero(rows), nonzero(cols));
+        let mut seen = self.seen.0.lock().unwrap();
+        seen.parser.screen_mut().set_size(nonzero(rows), nonzero(cols));
+        seen.parser.process(b"\x1b[2J");
+        seen.pictures.clear();
+        drop(seen);
         self.master
             .resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 })
             .expect("a new size");
@@ -278,7 +326,7 @@ impl Pty {
     /// Stops the program until it gets `CONT`, and waits until it stands still.
     pub(crate) fn pause(&self) {
         self.signal("STOP");
-        let end = Instant::now() + DEADLINE;
+        let end = Instant::now() + PATIENCE;
         let stands = || {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
             stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
@@ -294,7 +342,7 @@ impl Pty {
         if let Some(code) = self.code {
             return code;
         }
-        let Ok(code) = self.ended.recv_timeout(DEADLINE) else {
+        let Ok(code) = self.ended.recv_timeout(PATIENCE) else {
             panic!("it never ended\n{}", self.screen())
         };
         self.code = Some(code);
@@ -314,7 +362,7 @@ impl Drop for Pty {
     fn drop(&mut self) {
         if self.runs() {
             let _ = self.killer.kill();
-            let _ = self.ended.recv_timeout(DEADLINE);
+            let _ = self.ended.recv_timeout(PATIENCE);
         }
     }
 }

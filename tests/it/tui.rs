@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::pty::Pty;
 use crate::support::control_plane::ControlPlane;
-use crate::support::{BINARY, World, needed, run_binary};
+use crate::support::{BINARY, World, needed, run_binary, wait_for};
 
 const SIZE: (u16, u16) = (120, 30);
 
@@ -270,12 +270,13 @@ async fn kubectl_sees_and_changes_the_same_hosts() {
     let Some(world) = World::begin("kubectl").await else { return };
     let Some(kubectl) = needed("INV_TUI_TEST_KUBECTL") else { return };
     world.make_host("aws-i-1", "web-1", "eu-west-1", "shop").await;
+    let call = |args: &[&str]| {
+        let mut command = Command::new(&kubectl);
+        command.args(["--kubeconfig", world.kubeconfig(), "-n", &world.namespace]).args(args);
+        command.output().expect("kubectl runs")
+    };
     let run = |args: &[&str]| {
-        let output = Command::new(&kubectl)
-            .args(["--kubeconfig", world.kubeconfig(), "-n", &world.namespace])
-            .args(args)
-            .output()
-            .expect("kubectl runs");
+        let output = call(args);
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
@@ -289,6 +290,11 @@ async fn kubectl_sees_and_changes_the_same_hosts() {
     }
     let text = run(&["describe", "host", "aws-i-1"]);
     assert!(text.contains("rack=r7") && text.contains("Provider ID"), "{text}");
-    let hint = run(&["explain", "host.spec.maintenance"]);
-    assert!(hint.contains("Holds that keep the host in maintenance"), "{hint}");
+    // The server publishes what it knows of the fields of new definitions by and by.
+    wait_for("the fields to be explained", async || {
+        let hint = call(&["explain", "host.spec.maintenance"]).stdout;
+        let hint = String::from_utf8_lossy(&hint);
+        hint.contains("Holds that keep the host in maintenance").then_some(())
+    })
+    .await;
 }

@@ -3,7 +3,7 @@
 //! is not believed, and the explorer says so.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use inv_tui::model::csr::BOOTSTRAPPERS;
 use k8s_openapi::ByteString;
@@ -16,7 +16,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
 
 use crate::pty::Pty;
-use crate::support::{BINARY, World, wait_for};
+use crate::support::{BINARY, PATIENCE, World, wait_for};
 
 fn explorer(world: &World, env: &[(&str, &str)]) -> Pty {
     let args =
@@ -66,7 +66,7 @@ async fn decision(world: &World, name: &str) -> Option<(String, String, String)>
 }
 
 /// Puts the cursor on the request of a host, wherever it stands among those of other tests.
-async fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
+fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
     let title = |screen: &str| {
         let line = screen.lines().nth(1).unwrap_or_default();
         line.rsplit('│').next().unwrap_or_default().trim().to_owned()
@@ -75,22 +75,29 @@ async fn find(pty: &mut Pty, world: &World, host: &str, name: &str) {
         let mut rows = screen.lines().skip(2);
         rows.position(|line| line.contains(&world.namespace) && line.contains(&format!(" {host} ")))
     };
-    let mut pressed: Option<Instant> = None;
-    wait_for("the request under the cursor", async || {
+    let end = Instant::now() + PATIENCE;
+    let mut elsewhere = 0;
+    loop {
         let screen = pty.screen();
         if title(&screen) == name {
-            return Some(());
+            return;
         }
-        // The same keys again lead to the same line, unless the list has changed meanwhile.
-        let due = pressed.is_none_or(|at| at.elapsed() > Duration::from_secs(1));
-        if let Some(row) = row(&screen).filter(|_| due) {
-            pty.send("gg");
-            pty.send(&"j".repeat(row));
-            pressed = Some(Instant::now());
+        assert!(Instant::now() < end, "never: {name} under the cursor\n{screen}");
+        if let Some(row) = row(&screen) {
+            // The list begins on the third line; a terminal counts from 1.
+            pty.send(&format!("\x1b[<0;5;{0}M\x1b[<0;5;{0}m", row + 3));
+        } else {
+            // The request that was decided last has taken the cursor down with it, or there are many.
+            pty.send(if elsewhere % 8 == 0 { "gg" } else { "\x1b[6~" });
+            elsewhere += 1;
         }
-        None
-    })
-    .await;
+        // Help is opened and closed behind that: when we look again no key is on its way, which would
+        // take the cursor on. The list may have changed meanwhile.
+        pty.send("?");
+        pty.shows("Keys · ");
+        pty.send("?");
+        pty.until("help is closed", |screen| !screen.contains("Keys · "));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +115,7 @@ async fn a_request_is_decoded_checked_and_decided() {
     let mut pty = explorer(&world, &journal);
     pty.shows("pending");
     pty.send("vc");
-    find(&mut pty, &world, "web-1", &fits).await;
+    find(&mut pty, &world, "web-1", &fits);
     // The verdict comes when the fleet has been read, too.
     let screen = pty.shows("✓ verdict");
     let user = format!("inv:host:{}:web-1", world.namespace);
@@ -131,7 +138,7 @@ async fn a_request_is_decoded_checked_and_decided() {
 
     // One that comes while the view is open, with a group too many, is denied with a reason.
     let greedy = file(&asker, &world, "web-2", &["inv:hosts", "inv:operators"]).await;
-    find(&mut pty, &world, "web-2", &greedy).await;
+    find(&mut pty, &world, "web-2", &greedy);
     pty.shows("inv:operators");
     pty.send("D\ry");
     pty.shows("a reason of at least 3");
@@ -143,7 +150,7 @@ async fn a_request_is_decoded_checked_and_decided() {
     // One that no bootstrapper asked for does not fit: the name must be typed.
     let odd = file(&world.client, &world, "web-4", &["inv:hosts"]).await;
     world.make_host("web-4", "web-4", "eu-west-1", "shop").await;
-    find(&mut pty, &world, "web-4", &odd).await;
+    find(&mut pty, &world, "web-4", &odd);
     pty.shows("requester is");
     pty.send("a");
     pty.shows_host_read("approve the certificate of web-4");
@@ -158,7 +165,7 @@ async fn a_request_is_decoded_checked_and_decided() {
 
     // From the fleet: the request of the host under the cursor, decided meanwhile by somebody else.
     let late = file(&asker, &world, "web-3", &["inv:hosts"]).await;
-    find(&mut pty, &world, "web-3", &late).await;
+    find(&mut pty, &world, "web-3", &late);
     pty.send("vf");
     pty.shows("4 hosts · live");
     pty.send("zRGk");
@@ -200,7 +207,9 @@ async fn held_hosts_and_runs_are_followed() {
     let ask = json!({"spec": {"ansible": {"requestID": "r-1", "playbook": "site.yml", "requestedBy": "ann"}}});
     world.edit("web-2", "test", ask).await;
     pty.shows("… Queued");
-    let started = "2026-11-20T10:00:00Z";
+    let now = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second()).unwrap();
+    let at = |seconds: i64| (now + jiff::SignedDuration::from_secs(seconds)).to_string();
+    let (started, ended) = (at(-7_200), at(-7_110));
     status(
         "web-2",
         json!({"requestID": "r-1", "state": "Running", "executor": "agent",
@@ -216,7 +225,7 @@ async fn held_hosts_and_runs_are_followed() {
     pty.shows("ok: [web-2]");
     status(
         "web-2",
-        json!({"state": "Failed", "finishedAt": "2026-11-20T10:01:30Z", "rc": 2,
+        json!({"state": "Failed", "finishedAt": ended, "rc": 2,
         "failed": 1, "message": "1 task failed"}),
     )
     .await;
@@ -228,15 +237,14 @@ async fn held_hosts_and_runs_are_followed() {
     pty.shows("no host is in maintenance");
     let hold =
         |reason: &str, until: &str| json!({"reason": reason, "since": started, "until": until});
-    let until = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2)).to_string();
-    let holds = json!({"spec": {"maintenance": {"ann": hold("disk swap", &until)}}});
+    let holds = json!({"spec": {"maintenance": {"ann": hold("disk swap", &at(7_200))}}});
     world.edit("web-3", "test", holds).await;
     pty.shows("disk swap");
-    let over = json!({"spec": {"maintenance": {"bob": hold("forgotten", "2026-11-20T11:00:00Z")}}});
+    let over = json!({"spec": {"maintenance": {"bob": hold("forgotten", &at(-3_600))}}});
     world.edit("web-1", "test", over).await;
     let screen = pty.shows("○ ran out");
-    let at = |text: &str| screen.find(text).unwrap_or(usize::MAX);
-    assert!(at("forgotten") < at("disk swap"), "what ran out stands first\n{screen}");
+    let place = |text: &str| screen.find(text).unwrap_or(usize::MAX);
+    assert!(place("forgotten") < place("disk swap"), "what ran out stands first\n{screen}");
     pty.send("G\r");
     pty.shows("held by");
     let screen = pty.shows("Labels").replace('\n', " ");

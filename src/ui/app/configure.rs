@@ -8,10 +8,12 @@ use crate::ui::msg::Command;
 use crate::ui::theme::Theme;
 
 impl Model {
-    /// Asks for a theme by its name; it is in force when its answer comes.
+    /// Asks for a theme by its name; it is in force when its answer comes, if nobody asks for another
+    /// one before.
     pub(super) fn want_theme(&mut self, name: &str) -> Vec<Command> {
-        self.theme_wanted = Some(name.to_owned());
-        vec![Command::Theme(name.to_owned())]
+        self.theming += 1;
+        self.theme_wanted = Some(self.theming);
+        vec![Command::Theme { generation: self.theming, name: name.to_owned() }]
     }
 
     /// The theme behind the one in force, and from the last on the first.
@@ -28,11 +30,18 @@ impl Model {
         }
     }
 
-    /// A theme was read; one that cannot be read leaves the old one in force.
-    pub(super) fn theme_read(&mut self, name: String, result: Result<Box<Theme>, String>) {
-        if self.theme_wanted.as_ref() == Some(&name) {
-            self.theme_wanted = None;
+    /// A theme was read; one that cannot be read leaves the old one in force. Answers come in any
+    /// order: only that to the last question counts.
+    pub(super) fn theme_read(
+        &mut self,
+        generation: u64,
+        name: String,
+        result: Result<Box<Theme>, String>,
+    ) {
+        if self.theme_wanted != Some(generation) {
+            return;
         }
+        self.theme_wanted = None;
         match result {
             Ok(theme) => {
                 self.settings.theme = name;
@@ -152,4 +161,28 @@ impl Servers {
 /// The names of all themes, [`AUTO`] first.
 pub fn with_auto(names: Vec<String>) -> Vec<String> {
     std::iter::once(AUTO.to_owned()).chain(names).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ui::msg::{Command, Msg};
+    use crate::ui::testing::{fleet, send};
+    use crate::ui::theme::Theme;
+
+    #[test]
+    fn of_two_themes_that_were_asked_for_the_last_one_stays() {
+        let mut model = fleet(80, 20);
+        let names = vec!["night".to_owned(), "day".to_owned()];
+        let mut asked = send(&mut model, Msg::Themes(names));
+        asked.extend(model.want_theme("day"));
+        assert!(!model.settled());
+        // Each is read by a task of its own, and the last one may be the first that is done.
+        for command in asked.into_iter().rev() {
+            let Command::Theme { generation, name } = command else { continue };
+            let result = Ok(Box::new(Theme::load(&name, None).unwrap()));
+            send(&mut model, Msg::Theme { generation, name, result });
+        }
+        assert_eq!(model.settings.theme, "day");
+        assert_eq!(model.new_theme.as_ref().map(|theme| theme.name.as_str()), Some("day"));
+    }
 }

@@ -19,7 +19,7 @@ pub(super) fn shows(pty: &Pty, name: &str, after: &str) -> String {
     let kept = kept(name);
     // Of all screens that were shown, the one with the fewest other lines tells most.
     let nearest = RefCell::new((usize::MAX, String::new()));
-    let same = pty.comes_to(|screen| {
+    let same = pty.picture(|screen| {
         let screen = masked(screen);
         let difference = difference(&kept, &screen);
         let count = difference.lines().count();
@@ -29,7 +29,7 @@ pub(super) fn shows(pty: &Pty, name: &str, after: &str) -> String {
         count == 0
     });
     assert!(
-        same,
+        same.is_some(),
         "after {after} the screen never was that of tests/it/keys/{name}.txt:\n{}\
          INV_TUI_WRITE_SCREENS=1 writes it anew, if it is to be so\n",
         nearest.borrow().1

@@ -26,13 +26,23 @@ async fn whoever_holds_around_the_budget_is_counted_and_named() {
     until("the numbers", &|c| is(c, [1, 4, 3, 4])).await;
 
     // One that asked, as the acts do: the grant first, then the hold.
-    let version = world.cluster_json("shop").await["metadata"]["resourceVersion"].clone();
-    let grant = json!({
-        "metadata": {"resourceVersion": version},
-        "status": {"disrupted": {"h0": at(0), "h3": at(-600)}, "disruptionsAllowed": 0},
-    });
-    let params = PatchParams::default();
-    world.clusters().patch_status("shop", &params, &Patch::Merge(grant)).await.unwrap();
+    // The controller may write the status once more meanwhile.
+    wait_for("the grant", async || {
+        let version = world.cluster_json("shop").await["metadata"]["resourceVersion"].clone();
+        let grant = json!({
+            "metadata": {"resourceVersion": version},
+            "status": {"disrupted": {"h0": at(0), "h3": at(-600)}, "disruptionsAllowed": 0},
+        });
+        let params = PatchParams::default();
+        match world.clusters().patch_status("shop", &params, &Patch::Merge(grant)).await {
+            Err(kube::Error::Api(status)) if status.is_conflict() => None,
+            granted => {
+                granted.unwrap();
+                Some(())
+            }
+        }
+    })
+    .await;
     world.edit("h0", "inv-tui", json!({"spec": {"maintenance": {"ann": hold(0, 3_600)}}})).await;
     let cluster = until("the slot that is taken", &|c| is(c, [0, 3, 3, 3])).await;
     assert_eq!(word(&cluster, "BudgetExhausted").0, "True");

@@ -84,7 +84,10 @@ impl Fleet {
                 team_of(n)
             );
         }
-        std::fs::write(&self.file, text).unwrap();
+        // At once: a fetcher never reads a part of it.
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &self.file).unwrap();
     }
 
     /// The file with the sources; `TOKEN` in the environment is any text.

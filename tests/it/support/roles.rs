@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use inv_tui::model::host::Host;
 use inv_tui::server::auth::authority::Authority;
 use inv_tui::server::auth::kubeconfig::Kubeconfig;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams, TypeMeta};
+use kube::api::{
+    Api, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams, TypeMeta,
+};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -103,7 +106,7 @@ pub(crate) async fn deployed(admin: &Path) {
             api.patch(&name, &params, &Patch::Apply(&object)).await.unwrap();
         }
     }
-    // The last rule of the file is in force when all are.
+    // The last rule of the file is in force when all are, and so it is with the roles.
     let folder = tempfile::tempdir().unwrap();
     let runner = user(admin, folder.path(), "inv:svc:runner", &["inv:runners"]).await;
     let leases: Api<Lease> = Api::namespaced(patient(&runner).await, "default");
@@ -115,6 +118,10 @@ pub(crate) async fn deployed(admin: &Path) {
         refused.contains("whose name begins with inv-tui-").then_some(())
     })
     .await;
+    let ada = user(admin, folder.path(), "ada", &["inv:admins"]).await;
+    let hosts: Api<Host> = Api::all(connection(&ada).await.client);
+    wait_for("the roles to be in force", async || hosts.list(&ListParams::default()).await.ok())
+        .await;
     done.insert(admin.to_owned());
 }
 
@@ -130,9 +137,7 @@ pub(crate) async fn warnings(admin: &Path) -> Option<Vec<String>> {
     let ours = |policy: &DynamicObject| {
         policy.metadata.name.as_deref().is_some_and(|name| name.ends_with(".inventory.inv-tui.dev"))
     };
-    for policy in
-        api.list(&kube::api::ListParams::default()).await.unwrap().items.iter().filter(|p| ours(p))
-    {
+    for policy in api.list(&ListParams::default()).await.unwrap().items.iter().filter(|p| ours(p)) {
         let status = &policy.data["status"];
         if status["observedGeneration"].as_i64() != policy.metadata.generation {
             return None;

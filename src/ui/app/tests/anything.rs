@@ -580,9 +580,10 @@ fn answers(command: Command, how: u8, saved: &mut Vec<SavedView>) -> Vec<Msg> {
         Command::CopyObject(_) => {
             vec![Msg::Fetched(if bad { Err(evil()) } else { Ok("a: b".into()) })]
         }
-        Command::Theme(name) => {
+        Command::Theme { generation, name } => {
             let theme = Theme::load("night", None).unwrap();
-            vec![Msg::Theme { name, result: if bad { Err(evil()) } else { Ok(Box::new(theme)) } }]
+            let result = if bad { Err(evil()) } else { Ok(Box::new(theme)) };
+            vec![Msg::Theme { generation, name, result }]
         }
         Command::Browse(url) => {
             clean_text(&url);
@@ -705,7 +706,7 @@ fn late(generation: u64, what: u8) -> Msg {
         6 => Msg::Journal(Ok(journal())),
         7 => Msg::Decided { name: evil(), approve: true, result: Decided::Gone },
         8 => Msg::Kept(ServerId::FIRST, Ok(())),
-        _ => Msg::Theme { name: evil(), result: Err(evil()) },
+        _ => Msg::Theme { generation, name: evil(), result: Err(evil()) },
     }
 }
 
@@ -1098,7 +1099,7 @@ impl World {
             Command::Copy(_) | Command::CopyToTerminal(_) | Command::ReadHosts { .. } => {
                 person || *cause == Cause::Answer
             }
-            Command::Theme(_) => *cause != Cause::Paste && *cause != Cause::Time,
+            Command::Theme { .. } => *cause != Cause::Paste && *cause != Cause::Time,
             Command::AskWho(_) | Command::Compare(..) | Command::Leave(_) => !person,
             Command::Keep(..) => matches!(cause, Cause::Time | Cause::Answer),
             Command::ReadHost { .. }
