@@ -93,7 +93,8 @@ impl Executor for Outside {
         let marks: BTreeSet<Uid> =
             marked.into_iter().chain(hidden).map(|row| row.uid().clone()).collect();
         // What a filter finds comes a frame after its key, and can move the cursor.
-        let answers = std::mem::replace(&mut seen.pressed, seen.pressed && model.filter.running);
+        let answers = seen.pressed;
+        seen.pressed &= model.filter.running;
         if !answers {
             let is_there = |key: &NodeKey| match key {
                 NodeKey::Host(uid) => model.inventory.get(uid).is_some(),

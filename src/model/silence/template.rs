@@ -169,7 +169,7 @@ impl Template {
                             value.push_str(&any);
                         } else {
                             // Else what stands before and after would be of the first and last alone.
-                            value.push_str(&format!("(?:{any})"));
+                            value.extend(["(?:", &any, ")"]);
                         }
                     } else {
                         value.push_str(first);
