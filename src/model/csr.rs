@@ -6,6 +6,7 @@
 
 mod checks;
 mod der;
+mod facts;
 mod history;
 mod judge;
 mod policy;
@@ -26,8 +27,9 @@ use k8s_openapi::api::certificates::v1::{
 use k8s_openapi::jiff::Timestamp;
 
 pub use self::checks::{Mismatch, mismatches, suspicions};
+pub use self::facts::HostFacts;
 pub use self::history::{History, Issued, issued, not_after, operation};
-pub use self::judge::{HostFacts, Verdict, judge};
+pub use self::judge::{Verdict, judge};
 pub use self::policy::{BOOTSTRAPPERS, CLIENT_SIGNER, KeyKind, Policy};
 
 use crate::model::text::clean;

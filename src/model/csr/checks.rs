@@ -1,6 +1,6 @@
 //! The one list of what can be wrong with a request of a host.
 
-use super::judge::HostFacts;
+use super::facts::HostFacts;
 use super::{
     BASIC_CONSTRAINTS, CLIENT_AUTH, COMMON_NAME, EXTENDED_KEY_USAGE, HOSTS, History, KEY_USAGE,
     ORGANIZATION, Policy, Request, SAN, host_user,

@@ -12,7 +12,7 @@ use kube::api::{Api, DeleteParams, ObjectMeta};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
 use super::Demo;
-use super::fill::create;
+use super::write::create;
 use super::write::within;
 use crate::error::{Error, Result};
 use crate::model::sample;

@@ -1,19 +1,16 @@
 //! What the demo begins with.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::write::{or_there, persist};
+use super::write::{create, persist};
 use super::{Demo, heartbeats, sources};
 use crate::error::{Error, Result};
 use crate::model::host::Host;
@@ -102,15 +99,4 @@ pub(super) async fn host(api: &Api<Host>, mut host: Host) -> Result<()> {
 /// Field manager of the fetcher that a host of this name comes from.
 pub(super) fn fetcher(name: &str) -> String {
     fetch_manager(name.split_once('-').map_or(name, |(provider, _)| provider))
-}
-
-/// Creates an object; false: it was there already.
-pub(super) async fn create<K>(api: &Api<K>, object: &K, manager: &str) -> Result<bool>
-where
-    K: kube::Resource + Clone + Debug + Serialize + DeserializeOwned,
-{
-    let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
-    let made = or_there(persist(|| api.create(&params, object)).await);
-    made.map(|object| object.is_some())
-        .map_err(|cause| explain(format!("cannot make \"{}\"", object.name_any()), "create", cause))
 }

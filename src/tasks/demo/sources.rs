@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::json;
 
-use super::fill::create;
+use super::write::create;
 use super::write::persist;
 use super::{Demo, now};
 use crate::error::{Result, chain};

@@ -1,15 +1,18 @@
-//! One way to change a Host: read it, say how it should be, send the difference as a merge patch
-//! against the version that was read. Whoever was faster makes it begin again.
+//! How an object is made, and the one way to change a Host: read it, say how it should be, send the
+//! difference as a merge patch against the version that was read. Whoever was faster makes it begin again.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
-use kube::Error;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Error, ResourceExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use crate::error::Result;
 use crate::model::host::{Host, HostSpec, HostStatus};
-use crate::store::client::DEADLINE;
+use crate::store::client::{DEADLINE, explain};
 
 /// How often a change begins again when somebody else was faster.
 const TRIES: usize = 5;
@@ -125,6 +128,17 @@ where
         pause *= 2;
     }
     within(request()).await
+}
+
+/// Creates an object; false: it was there already.
+pub(super) async fn create<K>(api: &Api<K>, object: &K, manager: &str) -> Result<bool>
+where
+    K: kube::Resource + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let params = PostParams { field_manager: Some(manager.to_owned()), ..PostParams::default() };
+    let made = or_there(persist(|| api.create(&params, object)).await);
+    made.map(|object| object.is_some())
+        .map_err(|cause| explain(format!("cannot make \"{}\"", object.name_any()), "create", cause))
 }
 
 /// Leaves an object alone that is there already.
