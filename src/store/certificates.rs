@@ -25,8 +25,6 @@ pub const DENIED_BY_PERSON: &str = "DeniedByPerson";
 
 /// Requests of a page of a listing.
 const PAGE: u32 = 500;
-/// First and longest pause between two attempts to reach a server that is gone.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Pause after a refusal: somebody may give us the right to look.
 const REFUSED: Duration = Duration::from_mins(5);
 /// Without news for this long all is listed again: a dead network does not close a connection.
@@ -123,7 +121,7 @@ pub async fn get(connection: &Connection, name: &str) -> Result<Option<Decoded>>
 /// Follows the requests until the receiver of `events` is gone. Never ends by itself; every failure
 /// is an event.
 pub async fn follow(connection: Connection, events: mpsc::Sender<CsrEvent>) {
-    let mut retry = Retry::new(RETRY);
+    let mut retry = Retry::default();
     let mut refused = false;
     loop {
         let config = watcher::Config::default().page_size(PAGE);

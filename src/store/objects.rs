@@ -2,7 +2,6 @@
 //! budgets, Sources with their passes.
 
 use std::fmt::Debug;
-use std::time::Duration;
 
 use futures::StreamExt;
 use kube::Resource;
@@ -17,8 +16,6 @@ use crate::store::retry::Retry;
 
 /// Objects of a page.
 const PAGE: u32 = 500;
-/// First and longest pause between two attempts after a failure.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// What happens to the objects of a kind, in order.
 #[derive(Debug)]
@@ -51,7 +48,7 @@ pub async fn follow<K>(
         Some(namespace) => Api::namespaced(connection.client.clone(), namespace),
         None => Api::all(connection.client.clone()),
     };
-    let mut retry = Retry::new(RETRY);
+    let mut retry = Retry::default();
     loop {
         let config = watcher::Config::default().page_size(PAGE);
         let mut stream = watcher(api.clone(), config).default_backoff().boxed();
@@ -111,6 +108,7 @@ fn reason<K: Resource<DynamicType = ()>>(cause: watcher::Error) -> Option<String
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use axum::body::Body;
     use axum::response::{IntoResponse, Response};

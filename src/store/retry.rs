@@ -14,6 +14,13 @@ pub struct Retry {
     failed: Option<Instant>,
 }
 
+impl Default for Retry {
+    /// Pauses of a watch beside that of the hosts: from half a second to half a minute.
+    fn default() -> Self {
+        Self::new((Duration::from_millis(500), Duration::from_secs(30)))
+    }
+}
+
 impl Retry {
     /// Pauses from the first to the longest of these, each twice as long as the one before.
     pub fn new((first, longest): (Duration, Duration)) -> Self {

@@ -1,7 +1,6 @@
 //! The Events about one object, followed while somebody looks at them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Event;
@@ -19,8 +18,6 @@ use crate::store::retry::Retry;
 const PAGE: u32 = 500;
 /// Most Events of an object that are kept, the newest.
 const MAX: usize = 1_000;
-/// First and longest pause between two attempts after a failure.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// One Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +82,7 @@ pub async fn follow(
     let namespace = if namespace.is_empty() { "default" } else { &namespace };
     let api: Api<Event> = Api::namespaced(connection.client.clone(), namespace);
     let mut known: BTreeMap<String, Told> = BTreeMap::new();
-    let mut retry = Retry::new(RETRY);
+    let mut retry = Retry::default();
     loop {
         let config =
             watcher::Config::default().fields(&format!("involvedObject.uid={uid}")).page_size(PAGE);

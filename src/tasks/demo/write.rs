@@ -142,7 +142,7 @@ where
 }
 
 /// Leaves an object alone that is there already.
-pub(super) fn or_there<T>(made: kube::Result<T>) -> kube::Result<Option<T>> {
+fn or_there<T>(made: kube::Result<T>) -> kube::Result<Option<T>> {
     match made {
         Ok(object) => Ok(Some(object)),
         Err(Error::Api(status)) if status.is_already_exists() => Ok(None),
